@@ -1,0 +1,120 @@
+"""A buyer's place in a sale, as one table.
+
+A *request* is one accepted press; it ends with one outcome. A *place* is where a buyer stands in a
+sale because of a request; it is known by the request's id (its `rid`) and changes only by the
+moves below. Everything that changes a place anywhere (a Lua script, a compare-and-set in SQL) is
+one of these moves, and every move is a compare-and-set on (rid, state), so that a repeat does
+nothing and of two competing moves exactly one happens.
+
+    none ──▶ held ──▶ paying ──▶ paid                 paid: terminal
+      │       │ ▲        │
+      │       │ └────────┘ refused, time left, fewer than MAX_ATTEMPTS refusals
+      │       ├──▶ expired    pay_by + grace passed
+      │       └──▶ declined   the buyer gave it up
+      └──▶ standby ──▶ held (promoted) │ left (gave up the place) │ closed (the sale drained)
+
+A unit is *live* while a place is held, paying or paid: free + live = stock at every instant. The
+only moves that give a unit back are `expire`, `decline` and `refuse_last`, and each hands it on in
+the same step, to the head of standby or to free.
+
+Redis does not know `paying`: it is a pin on the hold that only SQL needs, so a paying place reads
+held there. `closed` is derived (past closes_at and nothing held), never stored.
+
+`sold_out` ends a request, not the buyer: no place is stored. A buyer whose place is expired,
+declined or left may press again, and is a newcomer with a new rid at the end of the line.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from miaosha.domain.errors import IllegalTransition
+
+MAX_ATTEMPTS: Final = 5  # payments one hold may try; the fifth refusal releases it
+GRACE_MS: Final = 2_000  # ms after pay_by before a hold is released: a payment already on its way
+
+
+class State(StrEnum):
+    """Where a buyer stands. `queued`, `sold_out` and `none` are answers without a place."""
+
+    NONE = "none"
+    QUEUED = "queued"
+    SOLD_OUT = "sold_out"
+    HELD = "held"
+    PAYING = "paying"
+    STANDBY = "standby"
+    PAID = "paid"
+    EXPIRED = "expired"
+    DECLINED = "declined"
+    LEFT = "left"
+    CLOSED = "closed"
+    ENDED = "ended"  # the place of an old, recorded request is gone; only `mine` knows more
+
+
+class Event(StrEnum):
+    WIN = "win"  # decide, units free and nobody on standby
+    WAIT = "wait"  # decide, standby below its limit
+    PROMOTE = "promote"  # a unit came free and this place heads standby
+    LEAVE = "leave"
+    CLOSE = "close"
+    PAY = "pay"
+    CAPTURE = "capture"
+    REFUSE = "refuse"
+    REFUSE_LAST = "refuse_last"  # the fifth refusal, or a refusal after pay_by
+    EXPIRE = "expire"
+    DECLINE = "decline"
+
+
+TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
+    State.NONE: {Event.WIN: State.HELD, Event.WAIT: State.STANDBY},
+    State.HELD: {
+        Event.PAY: State.PAYING,
+        Event.EXPIRE: State.EXPIRED,
+        Event.DECLINE: State.DECLINED,
+    },
+    State.PAYING: {
+        Event.CAPTURE: State.PAID,
+        Event.REFUSE: State.HELD,
+        Event.REFUSE_LAST: State.EXPIRED,
+    },
+    State.STANDBY: {
+        Event.PROMOTE: State.HELD,
+        Event.LEAVE: State.LEFT,
+        Event.CLOSE: State.CLOSED,
+    },
+    State.PAID: {},
+    State.EXPIRED: {Event.WIN: State.HELD, Event.WAIT: State.STANDBY},
+    State.DECLINED: {Event.WIN: State.HELD, Event.WAIT: State.STANDBY},
+    State.LEFT: {Event.WIN: State.HELD, Event.WAIT: State.STANDBY},
+    State.CLOSED: {},
+}
+
+LIVE: Final = frozenset({State.HELD, State.PAYING, State.PAID})
+PRESSABLE: Final = frozenset(s for s, moves in TRANSITIONS.items() if Event.WIN in moves)
+
+
+def step(state: State, event: Event) -> State:
+    """The state after `event`.
+
+    Raises:
+        IllegalTransition: the table has no such move; names the state and the event.
+    """
+    try:
+        return TRANSITIONS[state][event]
+    except KeyError:
+        raise IllegalTransition(f"{event} is not possible in state {state}") from None
+
+
+class HoldState(StrEnum):
+    """The state of a row of `holds` in SQL."""
+
+    HELD = "HELD"
+    PAYING = "PAYING"
+    PAID = "PAID"
+    RELEASED = "RELEASED"  # `reason` says expired or declined
+
+
+def place_of(hold: HoldState, reason: str | None) -> State:
+    """The state a buyer sees for a row of `holds`."""
+    if hold is HoldState.RELEASED:
+        return State(reason or State.EXPIRED)
+    return State(hold.value.lower())

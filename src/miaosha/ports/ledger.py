@@ -1,0 +1,286 @@
+"""Port of the SQL ledger: holds, the ledger row, payments, orders, outbox, leases.
+
+Every method is one transaction; every state change in it a single-statement compare-and-set.
+All methods raise DependencyDown when the database is away, and OutcomeUnknown when a commit was
+sent and its answer lost (look it up by rid; repeating the same call is always safe).
+`now_ms` is the store's clock.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from miaosha.domain.money import Money
+from miaosha.domain.reservation import HoldState
+from miaosha.domain.sale import Phase
+
+
+class Terms(NamedTuple):
+    """The ledger row of a sale together with the terms that decide money and time."""
+
+    sale_id: int
+    epoch: int
+    frozen: str | None
+    stock: int
+    granted: int
+    sold: int
+    phase: Phase  # stored: draft, scheduled, paused, settled
+    opens_at_ms: int
+    closes_at_ms: int
+    pay_within_s: int
+    standby_pay_within_s: int
+    standby_limit: int
+    price: Money
+
+
+class Winner(NamedTuple):
+    rid: str
+    user_id: int
+    rank: int
+    version: int
+    promoted: bool
+
+
+class Hold(NamedTuple):
+    rid: str
+    sale_id: int
+    user_id: int
+    state: HoldState
+    reason: str | None  # expired | declined, once RELEASED
+    pay_by_ms: int
+    paying_since_ms: int | None
+    attempt: int
+    rank: int
+    version: int
+    promoted: bool
+    synced: bool
+
+
+class GrantRefusal(StrEnum):
+    EPOCH = "epoch"  # the epoch moved: decide again
+    FROZEN = "frozen"  # wait
+    STOCK = "stock"  # Redis promised too much: freeze, rebuild
+    USER = "user"  # a second live hold of a user: likewise
+
+
+class Released(NamedTuple):
+    """`holds` are those this call moved to RELEASED; `epoch` is the ledger's in that transaction."""
+
+    epoch: int
+    frozen: bool
+    holds: list[Hold]
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """Where the goods go. Stored, never logged."""
+
+    name: str
+    phone: str
+    address: str
+
+
+class Attempt(NamedTuple):
+    """A payment under way. `key` is the provider's idempotency key."""
+
+    rid: str
+    sale_id: int
+    user_id: int
+    attempt: int
+    amount: Money
+    paying_since_ms: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.rid}:{self.attempt}"
+
+
+class NotPayable(StrEnum):
+    UNKNOWN = "unknown"  # no such hold of this user
+    PAYING = "paying"
+    PAID = "paid"
+    RELEASED = "released"
+
+
+class Order(msgspec.Struct, frozen=True):
+    id: str  # UUID
+    order_no: str
+    rid: str
+    sale_id: int
+    user_id: int
+    state: str  # paid | refunded
+    amount: int
+    currency: str
+    created_at_ms: int
+
+
+class Captured(NamedTuple):
+    """`order` None: this attempt does not own the hold any more (the charge must be given back)."""
+
+    order: Order | None
+    epoch: int
+    hold: Hold | None
+
+
+class OrderPage(NamedTuple):
+    items: list[Order]
+    next_cursor: str | None
+
+
+class OutboxItem(NamedTuple):
+    id: int
+    dedupe_key: str  # event:rid
+    event: str  # won | your_turn | paid | expired | refunded
+    rid: str
+    user_id: int
+    sale_id: int
+    attempts: int
+    state: str  # new | queued | sent | parked
+
+
+class Recipient(NamedTuple):
+    """What a mail needs to know; read just before sending."""
+
+    email: str
+    name: str
+    title: str
+    product: str
+    price: Money
+    pay_by_ms: int | None
+    order_no: str | None
+
+
+class Ledger(Protocol):
+    async def ping(self) -> None: ...
+
+    # the ledger row
+
+    async def terms(self, sale_id: int) -> Terms | None: ...
+
+    async def live_terms(self) -> list[Terms]:
+        """Sales that are scheduled or paused (so also open, frozen and closed ones)."""
+
+    async def freeze(self, sale_id: int, epoch: int, why: str) -> bool:
+        """`epoch + 1, frozen = why WHERE epoch = :epoch`. False if the epoch had moved."""
+
+    async def begin_rebuild(self, sale_id: int, why: str, now_ms: int) -> Terms | None:
+        """epoch + 1, frozen = existing reason or `why`; HELD rows get at least
+        `rebuild_extra_s` (60) more seconds. Answers the new terms; None for a draft or settled sale."""
+
+    async def unfreeze(self, sale_id: int, epoch: int) -> bool: ...
+
+    async def raise_stock(self, sale_id: int, stock: int, now_ms: int) -> Terms | None:
+        """None if it would not rise, or the sale is past closes_at or settled."""
+
+    async def lower_stock(self, sale_id: int, stock: int) -> Terms | None:
+        """`stock = :new, epoch + 1 WHERE granted <= :new`; the rebuild follows. None if not possible."""
+
+    async def set_phase(self, sale_id: int, old: Phase, new: Phase) -> Terms | None:
+        """Stored phase by compare-and-set (scheduled ↔ paused, draft → scheduled)."""
+
+    async def close(self, sale_id: int, now_ms: int) -> Terms | None:
+        """closes_at = now unless it is past already."""
+
+    async def settle_sale(self, sale_id: int, verdict: str, now_ms: int) -> bool:
+        """Phase settled, the audit's verdict kept; only if nothing is HELD, PAYING or unsynced."""
+
+    # grants and releases
+
+    async def grant(
+        self, sale_id: int, epoch: int, winners: Sequence[Winner], now_ms: int
+    ) -> list[Hold] | GrantRefusal:
+        """Holds for all winners, or none. Answers each winner's row as it is now (repeats
+        included: a row may be RELEASED by now), in the order of `winners`. Writes the `won` or
+        `your_turn` mail into the outbox. pay_by = now + pay_within_s (standby_pay_within_s if promoted)."""
+
+    async def holds(self, rids: Sequence[str]) -> dict[str, Hold]: ...
+
+    async def live_hold(self, sale_id: int, user_id: int) -> Hold | None: ...
+
+    async def newest_hold(self, sale_id: int, user_id: int) -> Hold | None:
+        """By rank."""
+
+    async def sale_holds(self, sale_id: int) -> list[Hold]:
+        """Every row of the sale, for a rebuild."""
+
+    async def due(self, now_ms: int, limit: int) -> list[Hold]:
+        """HELD rows with pay_by + grace <= now, of sales that are not frozen, oldest first."""
+
+    async def release(
+        self, sale_id: int, rids: Sequence[str], reason: str, now_ms: int
+    ) -> Released:
+        """`expired` moves only what is due; `declined` any HELD. granted falls by as many; the
+        `expired` mail goes into the outbox. A frozen sale: nothing."""
+
+    async def unsynced(self, limit: int) -> list[Hold]:
+        """RELEASED and PAID rows Redis has not been told of, of sales that are not frozen."""
+
+    async def mark_synced(self, rids: Sequence[str], state: HoldState) -> None: ...
+
+    async def extend(self, rid: str, user_id: int, extra_s: int, now_ms: int) -> Hold | None:
+        """Lengthen a HELD row's pay_by once. None if it was extended before or is not HELD."""
+
+    # payments
+
+    async def begin_payment(
+        self, rid: str, user_id: int, delivery: Delivery, now_ms: int
+    ) -> Attempt | NotPayable:
+        """HELD → PAYING, attempt + 1 (at most MAX_ATTEMPTS), with its payments row."""
+
+    async def capture(self, rid: str, attempt: int, now_ms: int) -> Captured:
+        """PAYING → PAID by this attempt: order, `paid` mail, sold + 1. If it is PAID by this
+        attempt already: the same order."""
+
+    async def refuse(
+        self, rid: str, attempt: int, now_ms: int, *, state: str = "refused"
+    ) -> Released:
+        """PAYING → HELD, or → RELEASED (expired) past pay_by or at the last attempt; `holds`
+        holds the row only if it was released. Nothing if this attempt does not own the row.
+        `state`: what the payments row becomes, refused or voided."""
+
+    async def stale_payments(self, before_ms: int, limit: int) -> list[Attempt]:
+        """PAYING since before `before_ms`."""
+
+    async def attempt_of(self, key: str) -> Attempt | None: ...
+
+    async def mark_refunded(self, key: str, now_ms: int) -> None:
+        """A charge whose hold is not PAID by that attempt was given back; queues the `refunded` mail."""
+
+    # orders
+
+    async def order_of(self, rid: str, user_id: int) -> Order | None: ...
+
+    async def order(self, order_id: str, user_id: int) -> Order | None: ...
+
+    async def orders(
+        self, user_id: int | None, cursor: str | None, limit: int, *, sale_id: int | None = None
+    ) -> OrderPage:
+        """Newest first; user_id None: everybody's (admin)."""
+
+    async def delivery_of(self, order_id: str) -> Delivery | None: ...
+
+    # outbox
+
+    async def outbox_new(self, now_ms: int, limit: int) -> list[OutboxItem]:
+        """Rows not queued yet, and queued ones whose retry time has come or that were queued long
+        ago without an end (the mail queue may have lost them)."""
+
+    async def outbox_queued(self, ids: Sequence[int], now_ms: int) -> None: ...
+
+    async def outbox_item(self, outbox_id: int) -> tuple[OutboxItem, Recipient] | None: ...
+
+    async def outbox_sent(self, outbox_id: int, now_ms: int) -> bool:
+        """False if it was sent or parked before."""
+
+    async def outbox_failed(
+        self, outbox_id: int, now_ms: int, retry_at_ms: int | None, reason: str
+    ) -> None:
+        """Counts an attempt; retry_at_ms None parks it."""
+
+    # leases
+
+    async def take_lease(self, name: str, owner: str, now_ms: int, ttl_ms: int) -> bool:
+        """Take or prolong. By compare-and-set on (owner, until)."""
+
+    async def drop_lease(self, name: str, owner: str) -> None: ...

@@ -1,0 +1,105 @@
+"""Ports of accounts, the catalogue and the trail of admin actions (all SQL)."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from miaosha.domain.money import Money
+from miaosha.domain.sale import Mode, Phase, Question, Sale
+
+
+class User(msgspec.Struct, frozen=True):
+    id: int
+    email: str
+    name: str
+    role: str  # buyer | admin
+    password_hash: str  # "" for one that cannot sign in
+
+
+class Accounts(Protocol):
+    async def create(
+        self, email: str, name: str, password_hash: str, role: str, now_ms: int
+    ) -> User:
+        """`email` is canonical (trimmed, lower case). Raises Problem("email_taken")."""
+
+    async def create_many(self, people: Sequence[tuple[str, str]], now_ms: int) -> list[int]:
+        """Buyers (email, name) without a password, in bulk; their ids in order."""
+
+    async def by_email(self, email: str) -> User | None: ...
+
+    async def by_id(self, user_id: int) -> User | None: ...
+
+    async def set_password(self, user_id: int, password_hash: str) -> None: ...
+
+
+class Product(msgspec.Struct, frozen=True):
+    id: int
+    name: str
+    description: str
+    picture_url: str
+    list_price: Money
+
+
+class SaleDraft(msgspec.Struct, frozen=True):
+    """What an admin sets of a sale (validated by the use case `manage`)."""
+
+    product_id: int
+    title: str
+    price: Money
+    stock: int
+    opens_at_ms: int
+    closes_at_ms: int
+    pay_within_s: int
+    standby_pay_within_s: int
+    standby_limit: int
+    questions: list[Question]
+    mode: Mode = Mode.FIFO
+
+
+class Catalogue(Protocol):
+    async def create_product(self, product: Product) -> Product:
+        """`product.id` is ignored; answers it with its id."""
+
+    async def update_product(self, product: Product) -> Product | None: ...
+
+    async def delete_product(self, product_id: int) -> bool:
+        """False if it is unknown. Raises Problem("conflict") while a sale uses it."""
+
+    async def product(self, product_id: int) -> Product | None: ...
+
+    async def products(self) -> list[Product]: ...
+
+    async def create_sale(self, draft: SaleDraft, phase: Phase) -> Sale:
+        """The sale, its questions and its ledger row, in one transaction."""
+
+    async def update_sale(self, sale_id: int, draft: SaleDraft) -> Sale | None:
+        """Only while it is a draft, or scheduled and not yet armed (ledger epoch 0); else None."""
+
+    async def delete_sale(self, sale_id: int) -> bool:
+        """Only a draft."""
+
+    async def sale(self, sale_id: int) -> Sale | None: ...
+
+    async def sales(self, *, with_drafts: bool = False) -> list[Sale]:
+        """Every sale with its `frozen` and `settled_at_ms`; newest opens_at first, at most 500."""
+
+
+class TrailEntry(NamedTuple):
+    id: int
+    at_ms: int
+    actor: str  # user:<id>, cli or system
+    action: str
+    subject: str  # sale:7, product:3 …
+    detail: dict[str, Any]
+
+
+class Trail(Protocol):
+    """The append-only trail of what admins and the system did."""
+
+    async def append(
+        self, at_ms: int, actor: str, action: str, subject: str, detail: dict[str, Any]
+    ) -> None: ...
+
+    async def entries(self, before_id: int | None, limit: int) -> list[TrailEntry]:
+        """Newest first."""

@@ -1,0 +1,223 @@
+"""Port of the fast decision state of live sales (Redis). See domain/allocation.py for the rules.
+
+Every writing call takes the epoch and returns a `Refusal` instead of its answer when it wrote
+nothing. Every call is one atomic step and safe to run twice; a call that was lost on the way
+(DependencyDown) may be repeated blindly. The server's own run id is compared inside each script:
+after a restart or failover every call answers Refusal.RUN_ID until a rebuild.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from miaosha.domain.allocation import Decision, Place, Promoted, Refusal
+from miaosha.domain.messages import Batch
+from miaosha.domain.reservation import State
+from miaosha.domain.sale import Sale
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """The counters of a live sale, read in one step. `epoch` 0: Redis has none (lost or mid-rebuild).
+
+    `now_ms` is the store's clock at the reading; `standby` and `ungranted` are lengths;
+    `genuine` is False when the server's run id is not the one the sale was written to.
+    """
+
+    sale_id: int
+    epoch: int
+    genuine: bool
+    phase: str
+    stock: int
+    free: int
+    held: int
+    paid: int
+    refused: int
+    seq: int
+    standby: int
+    standby_limit: int
+    ungranted: int
+    batches: int
+    closes_at_ms: int
+    now_ms: int
+
+    @property
+    def sold_out(self) -> bool:
+        return self.free == 0 and self.standby >= self.standby_limit
+
+
+class PlaceView(NamedTuple):
+    """A buyer's place with what is derived from its neighbours.
+
+    `ungranted`: a hold SQL does not know yet (reads `queued` everywhere). `position`: 1 is the
+    head of standby; None unless on standby.
+    """
+
+    place: Place
+    ungranted: bool
+    position: int | None
+
+
+class Ungranted(NamedTuple):
+    rid: str
+    user_id: int
+    rank: int
+    version: int
+    promoted: bool
+
+
+class Head(NamedTuple):
+    """A buyer near the head of standby."""
+
+    user_id: int
+    rid: str
+    position: int
+    version: int
+
+
+class Told(NamedTuple):
+    """One hold as SQL committed it, for `granted`."""
+
+    user_id: int
+    rid: str
+    pay_by_ms: int
+    version: int
+
+
+class Ending(NamedTuple):
+    """One hold that ended in SQL, for `release` (reason expired or declined) and `settle` (paid)."""
+
+    user_id: int
+    rid: str
+    state: State
+    version: int
+
+
+class StockStore(Protocol):
+    async def now_ms(self) -> int:
+        """The store's clock, Unix ms."""
+
+    async def reading(self, sale_id: int) -> Reading | None:
+        """None if Redis knows nothing of the sale."""
+
+    async def decide(
+        self,
+        sale_id: int,
+        epoch: int,
+        batch: Batch,
+        *,
+        rebuilder: str = "",
+        answered: Iterable[int] = (),
+    ) -> Decision | Refusal: ...
+
+    async def decide_many(
+        self, sale_id: int, epoch: int, batches: Sequence[Batch]
+    ) -> list[Decision | Refusal]:
+        """`decide` for several batches of one sale in order, in one round trip. Not one atomic
+        step: each batch is."""
+
+    async def granted(self, sale_id: int, epoch: int, told: Sequence[Told]) -> Refusal | None: ...
+
+    async def release(
+        self, sale_id: int, epoch: int, endings: Sequence[Ending]
+    ) -> list[Promoted] | Refusal:
+        """Each ending is one atomic release+promotion; a refusal part-way is returned and the
+        caller repeats all of them later (repeating the finished ones changes nothing). Promotions
+        made before a refusal stay on `ungranted`, where the scheduler finds them."""
+
+    async def settle(
+        self, sale_id: int, epoch: int, endings: Sequence[Ending]
+    ) -> Refusal | None: ...
+
+    async def promote(
+        self, sale_id: int, epoch: int, *, rebuilder: str = ""
+    ) -> list[Promoted] | Refusal:
+        """At most PROMOTE_MAX; call again while it returns that many."""
+
+    async def leave(self, sale_id: int, epoch: int, user_id: int) -> Place | None | Refusal: ...
+
+    async def resize(self, sale_id: int, epoch: int, stock: int) -> list[Promoted] | Refusal: ...
+
+    async def set_phase(
+        self, sale_id: int, epoch: int, phase: str, closes_at_ms: int, *, rebuilder: str = ""
+    ) -> Refusal | None:
+        """`phase`: open or paused. With the `rebuilder` of a rebuild it also ends the freeze."""
+
+    async def drop(self, sale_id: int, epoch: int) -> Refusal | None:
+        """Delete everything of a settled sale (not its entry in `sales`)."""
+
+    async def place(self, sale_id: int, user_id: int) -> PlaceView | None:
+        """A read; takes no epoch and is answered in every phase."""
+
+    async def letter(self, sale_id: int, batch_id: str, index: int) -> str | None:
+        """The recorded letter of a request, or None while its batch is not recorded."""
+
+    async def ungranted(
+        self, sale_id: int, *, older_than_ms: int, limit: int
+    ) -> tuple[int, list[Ungranted]]:
+        """(epoch, holds put on `ungranted` at least `older_than_ms` ms ago, oldest first), read
+        in one step: the grant must use exactly this epoch."""
+
+    async def heads(self, sale_id: int, limit: int) -> list[Head]:
+        """The first `limit` buyers of standby by rank."""
+
+    # a rebuild: begin → merge* → finish, then decide/promote with `rebuilder`, then set_phase
+
+    async def begin_rebuild(self, sale_id: int, epoch: int, rebuilder: str) -> bool:
+        """Take the epoch away and remember `epoch` and `rebuilder`; from here to `finish_rebuild`
+        every other call answers Refusal.EPOCH. False, and nothing written, over an epoch (or an
+        unfinished rebuild) that is not lower than `epoch`."""
+
+    async def scan_places(self, sale_id: int, cursor: int) -> tuple[int, list[tuple[int, Place]]]:
+        """A chunk of all places; cursor 0 starts, returned cursor 0 ends (as HSCAN: an entry may
+        come twice)."""
+
+    async def merge_places(
+        self, sale_id: int, epoch: int, rebuilder: str, places: Mapping[int, Place]
+    ) -> bool:
+        """Write places (and their standby membership) of an unfinished rebuild; at most 512 a
+        call. False if it is not this rebuild's turn any more."""
+
+    async def finish_rebuild(
+        self, sale_id: int, epoch: int, rebuilder: str, meta: "RebuildMeta"
+    ) -> bool:
+        """Write counters and this server's run id, phase frozen, `ungranted` empty, the epoch
+        last. `seq` never falls. False if it is not this rebuild's turn any more."""
+
+    # the board of live sales, for every role's local cache
+
+    async def write_sales(self, sales: Sequence[Sale]) -> None:
+        """Replace the `sales` hash."""
+
+    async def read_sales(self) -> dict[int, Sale] | None:
+        """None if the hash is missing (then roles keep their last copy)."""
+
+
+class RebuildMeta(NamedTuple):
+    """Counters as SQL has them: free = stock - held - paid."""
+
+    stock: int
+    held: int
+    paid: int
+    seq: int
+    closes_at_ms: int
+    standby_limit: int
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """What a role says of itself every second: its counters, plain numbers by metric name."""
+
+    role: str
+    instance: str
+    pid: int
+    beat_ms: int
+    counters: dict[str, float]
+    watching: dict[int, int] = {}
+
+
+class Heartbeats(Protocol):
+    async def beat(self, heartbeat: Heartbeat) -> None:
+        """Write or refresh; it counts for five seconds."""
+
+    async def alive(self) -> list[Heartbeat]:
+        """Those not older than five seconds, by role and instance."""

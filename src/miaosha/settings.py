@@ -1,0 +1,144 @@
+"""Every setting of every role, read once from the environment (`MIAOSHA_<NAME>`, upper case).
+
+Unknown or bad settings stop the start, naming the key, the value and what was expected. Durations
+carry their unit in the name. `docs/settings.md` is generated from this class.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from miaosha.domain.errors import SettingsError
+
+PREFIX = "MIAOSHA_"
+SECRET = frozenset({"secret_keys"})
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Values a fresh machine needs none of: `miaosha up` fills in the URLs of what it starts."""
+
+    # where the parts are
+    database_url: str = "sqlite:///miaosha.sqlite"
+    database_replica_url: str = ""
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    broker_url: str = "redis://127.0.0.1:6380/0"
+    mail_url: str = "console:"
+    files_url: str = "file:files"
+    payments_url: str = "sandbox:"
+    secret_keys: str = ""
+    public_url: str = "http://localhost:8000"
+    allowed_origins: str = ""
+    trusted_proxies: str = ""
+    data_dir: str = "miaosha-data"
+    port: int = 8000
+    bind: str = "127.0.0.1"
+    metrics_port: int = 0
+    log_level: str = "info"
+    mail_from: str = "Miaosha <shop@localhost>"
+
+    # how many processes `up` starts
+    publishers: int = 1
+    consumers: int = 1
+    gateways: int = 1
+    apis: int = 1
+    schedulers: int = 1
+    mailers: int = 1
+
+    # limits, each named in what it answers
+    backlog_max: int = 20_000  # batches a sale's queue may hold before purchases get 503
+    log_max_bytes: int = 2_000_000_000  # bytes a sale's log may take before purchases get 503
+    batch_users_max: int = 256  # requests in one published batch (at most 512)
+    publish_inflight_max: int = 4  # batches a publisher has on the way to the broker
+    publish_waiting_max: int = 20_000  # requests that wait in a publisher for a batch
+    confirm_timeout_ms: int = 5_000
+    request_timeout_ms: int = 10_000  # a client has this long for a whole request
+    idle_timeout_ms: int = 75_000  # a kept-alive connection may be silent this long
+    header_max_bytes: int = 8_192
+    body_max_bytes: int = 8_192
+    connections_max: int = 16_000  # per publisher or gateway process
+    press_rate_per_s: int = 5
+    press_burst: int = 10
+    wrong_answers_per_s: int = 5
+    repeat_window_ms: int = 1_500  # a repeated press of an accepted buyer gets the same 202
+    reading_interval_ms: int = 250
+    reading_max_age_ms: int = 1_000
+    prefetch: int = 16  # batches a consumer takes at a time
+    reclaim_after_ms: int = 5_000  # a dead consumer's batches are taken over after this
+    ungranted_after_ms: int = 3_000  # the scheduler grants what lies longer
+    payment_max_s: int = 300
+    lease_ms: int = 10_000
+    sweep_interval_ms: int = 500
+    audit_interval_s: int = 60
+    mail_attempts_max: int = 8
+    password_queue_max: int = 64
+    edge_rate_per_s: int = 2_000  # requests/s of one client address before the edge says 429
+    edge_burst: int = 4_000
+    sockets_per_user_max: int = 10
+    ping_interval_ms: int = 25_000
+    ping_timeout_ms: int = 20_000
+    access_token_s: int = 28_800
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            low = 0 if name in ("metrics_port", "port") else 1
+            if isinstance(value, int) and value < low:
+                raise SettingsError(
+                    f"{PREFIX}{name.upper()}={value}: expected a whole number of at least {low}"
+                )
+        if self.batch_users_max > 512:
+            raise SettingsError(
+                f"{PREFIX}BATCH_USERS_MAX={self.batch_users_max}: expected at most 512"
+            )
+
+
+def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Settings from `environ` (default: the process's), `overrides` winning.
+
+    Raises:
+        SettingsError: an unknown key with the prefix, or a value of the wrong kind.
+    """
+    environ = os.environ if environ is None else environ
+    known = {f"{PREFIX}{f.upper()}": f for f in Settings.__struct_fields__}
+    values: dict[str, Any] = {}
+    for key, text in environ.items():
+        if not key.startswith(PREFIX):
+            continue
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SettingsError(f"{key}: no such setting{hint}")
+        values[known[key]] = _convert(key, known[key], text)
+    values.update(overrides)
+    return Settings(**values)
+
+
+def _convert(key: str, name: str, text: str) -> Any:
+    wanted = type(getattr(_DEFAULTS, name))
+    if wanted is str:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        shown = "(secret)" if name in SECRET else repr(text)
+        raise SettingsError(f"{key}={shown}: expected a whole number") from None
+
+
+_DEFAULTS = Settings()
+
+
+def environ_of(settings: Settings) -> dict[str, str]:
+    """The environment that makes a child process load exactly these settings."""
+    return {
+        f"{PREFIX}{name.upper()}": str(getattr(settings, name))
+        for name in settings.__struct_fields__
+        if getattr(settings, name) != getattr(_DEFAULTS, name)
+    }
+
+
+def data_path(settings: Settings, *parts: str) -> Path:
+    return Path(settings.data_dir, *parts)

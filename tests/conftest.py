@@ -1,0 +1,30 @@
+"""Fixtures every suite shares: private servers in a temporary directory, stopped by their pid."""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from miaosha.supervisor.servers import Valkey, start_valkey
+
+
+@pytest.fixture
+def run_dir() -> Iterator[Path]:
+    """A directory with a short path, for unix sockets."""
+    with tempfile.TemporaryDirectory(prefix="ms-", dir="/tmp") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+async def store_server(run_dir: Path) -> AsyncIterator[Valkey]:
+    server = await start_valkey(run_dir, "store")
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def broker_server(run_dir: Path) -> AsyncIterator[Valkey]:
+    server = await start_valkey(run_dir, "broker")
+    yield server
+    await server.stop()
