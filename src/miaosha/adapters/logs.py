@@ -1,0 +1,69 @@
+"""JSON logs: one line per event on stderr, the same for our own and the libraries' loggers.
+
+Nothing personal reaches a log: values under telling keys are replaced, wherever they stand.
+"""
+
+import logging
+import sys
+from typing import Any
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, Processor
+
+REDACTED = "[redacted]"
+PERSONAL = frozenset(  # noqa: SIM905
+    "password token access_token checkout_token authorization secret secret_keys email to phone "
+    "address card cvc number cookie name delivery answer".split()
+)
+
+
+def redact(_: Any, __: str, event: EventDict) -> EventDict:
+    """Replace values of personal keys, also inside nested dicts."""
+    for key, value in event.items():
+        if key in PERSONAL:
+            event[key] = REDACTED
+        elif isinstance(value, dict):
+            event[key] = redact(None, "", dict(value))
+    return event
+
+
+def _json(event: EventDict, **_: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()
+
+
+def configure(role: str, instance: str, level: str) -> None:
+    """Send every log line of this process to stderr as JSON with its role and instance.
+
+    Args:
+        level: debug, info, warning or error.
+    """
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(serializer=_json),
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    structlog.contextvars.bind_contextvars(role=role, instance=instance)

@@ -1,0 +1,119 @@
+"""One role as a process: arguments, logs, signals, parent death, ops listener, heartbeat.
+
+INT and TERM set `Process.stop`; the role drains and returns. A second signal does nothing more:
+the supervisor kills what does not end in time.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+import uvloop
+
+from miaosha.adapters import logs, ops
+from miaosha.domain.errors import DependencyDown, SettingsError
+from miaosha.ports.outside import Clock
+from miaosha.ports.store import Heartbeat, Heartbeats
+from miaosha.settings import Settings, load
+
+PR_SET_PDEATHSIG = 1
+BEAT_S = 1.0
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Process:
+    """What a running role knows of itself.
+
+    Attributes:
+        listen: unix:/path or host:port; "" for a worker.
+        stop: set when the role shall drain.
+        counters: plain numbers; they become metrics and heartbeat counters.
+        watching: sockets per sale (gateway).
+        checks: readiness checks by name; one that raises means not ready.
+    """
+
+    role: str
+    instance: str
+    listen: str
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    counters: dict[str, float] = field(default_factory=lambda: defaultdict(int))
+    watching: dict[int, int] = field(default_factory=dict)
+    checks: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+
+    async def heartbeat(self, heartbeats: Heartbeats, clock: Clock) -> None:
+        """One beat per second until cancelled; a store that is away is only missed beats."""
+        while True:
+            beat = Heartbeat(
+                role=self.role,
+                instance=self.instance,
+                pid=os.getpid(),
+                beat_ms=clock.now_ms(),
+                counters=dict(self.counters),
+                watching=dict(self.watching),
+            )
+            with contextlib.suppress(DependencyDown):
+                await heartbeats.beat(beat)
+            await asyncio.sleep(BEAT_S)
+
+
+Serve = Callable[[Process, Settings], Awaitable[None]]
+
+
+def run(role: str, serve: Serve, argv: Sequence[str] | None = None) -> None:
+    """Run `serve` until it returns or a signal made it drain; exits 2 on bad settings."""
+    args = _arguments(role, sys.argv[1:] if argv is None else argv)
+    try:
+        settings = load()
+    except SettingsError as error:
+        sys.stderr.write(f"miaosha {role}: {error}\n")
+        raise SystemExit(2) from None
+    logs.configure(role, args.instance, settings.log_level)
+    if args.die_with_parent:
+        die_with(args.die_with_parent)
+    try:
+        uvloop.run(_main(role, args, serve, settings))
+    except SettingsError as error:
+        sys.stderr.write(f"miaosha {role}: {error}\n")
+        raise SystemExit(2) from None
+
+
+def die_with(parent: int) -> None:
+    """Ask the kernel for a TERM when process `parent`, which started this one, ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it ended before we could ask
+        raise SystemExit(0)
+
+
+def _arguments(role: str, argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=f"miaosha run {role}", allow_abbrev=False)
+    parser.add_argument("--listen", default="", help="unix:/path or host:port")
+    parser.add_argument("--instance", default="0", help="a name, unique within the role")
+    parser.add_argument("--metrics", default="", help="host:port of /metrics, /healthz, /readyz")
+    parser.add_argument("--die-with-parent", type=int, default=0, metavar="PID")
+    return parser.parse_args(argv)
+
+
+async def _main(role: str, args: argparse.Namespace, serve: Serve, settings: Settings) -> None:
+    process = Process(role, args.instance, args.listen)
+    loop = asyncio.get_running_loop()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sig, process.stop.set)
+    stop_ops: Callable[[], None] = lambda: None  # noqa: E731
+    if args.metrics:
+        stop_ops = ops.start_ops(args.metrics, role, process.counters, process.checks)
+    log.info("started", pid=os.getpid())
+    try:
+        await serve(process, settings)
+    finally:
+        await asyncio.to_thread(stop_ops)
+        log.info("stopped", pid=os.getpid())

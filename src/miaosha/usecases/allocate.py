@@ -1,0 +1,140 @@
+"""Turn accepted batches into outcomes: decide → grant → announce → `granted`, then acknowledge.
+
+The order is what makes a death between any two lines harmless: decide is recorded with the batch,
+grant passes over rows that exist, and nobody is told "held" before SQL committed. A redelivered
+batch walks the same path and finds everything done.
+"""
+
+import asyncio
+from collections.abc import MutableMapping, Sequence
+
+import structlog
+
+from miaosha.domain.allocation import Decision, Letter, Outcome, Refusal, outcome
+from miaosha.domain.messages import Batch, Result
+from miaosha.domain.reservation import State
+from miaosha.domain.sale import Phase
+from miaosha.ports.ledger import GrantRefusal, Hold, Ledger, Winner
+from miaosha.ports.store import StockStore
+from miaosha.usecases.announce import Announcer
+from miaosha.usecases.grant import Granter
+
+POLL_S = 0.1  # how often a waiting consumer looks whether the sale goes on
+WON = frozenset({Letter.HELD, Letter.STANDBY})
+
+log = structlog.get_logger()
+
+
+class Allocator:
+    """The consumer's work for one group of batches of one sale."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: StockStore,
+        granter: Granter,
+        announcer: Announcer,
+        counters: MutableMapping[str, float],
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._granter = granter
+        self._announcer = announcer
+        self._counters = counters
+        self._epochs: dict[int, int] = {}
+
+    async def handle(self, batches: Sequence[Batch]) -> None:
+        """Returns once every request has its outcome and every winner is in SQL.
+
+        A sale that is paused, frozen or being rebuilt is waited for, its batches unacknowledged.
+        """
+        todo = list(batches)
+        while todo:
+            sale_id = todo[0].sale_id
+            epoch = await self._epoch(sale_id)
+            if epoch is None:
+                await self._over(todo)
+                return
+            answers = await self._store.decide_many(sale_id, epoch, todo)
+            decided = [
+                (batch, answer)
+                for batch, answer in zip(todo, answers, strict=True)
+                if isinstance(answer, Decision)
+            ]
+            done = not decided or await self._finish(sale_id, epoch, decided)
+            refused = [answer for answer in answers if isinstance(answer, Refusal)]
+            if done:
+                todo = [b for b, a in zip(todo, answers, strict=True) if isinstance(a, Refusal)]
+            if refused or not done:
+                await self._wait(sale_id, refused)
+
+    async def _epoch(self, sale_id: int) -> int | None:
+        """The epoch last read from the ledger; None for a sale that is settled or unknown."""
+        if sale_id not in self._epochs:
+            terms = await self._ledger.terms(sale_id)
+            if terms is None or terms.phase is Phase.SETTLED:
+                return None
+            self._epochs[sale_id] = terms.epoch
+        return self._epochs[sale_id]
+
+    async def _wait(self, sale_id: int, refused: Sequence[Refusal]) -> None:
+        self._counters["waits"] += 1
+        self._epochs.pop(sale_id, None)  # read again: it may have moved
+        if Refusal.RUN_ID in refused:
+            log.warning("store_lost", sale=sale_id)
+        await asyncio.sleep(POLL_S)
+
+    async def _finish(
+        self, sale_id: int, epoch: int, decided: Sequence[tuple[Batch, Decision]]
+    ) -> bool:
+        """Grant winners and tell everybody. False: the grant was refused, decide again."""
+        winners: list[Winner] = []
+        told: list[Result] = []
+        elsewhere: list[str] = []
+        for batch, decision in decided:
+            for index, user in enumerate(batch.user_ids):
+                letter = Letter(decision.letters[index])
+                result = outcome(letter, batch.rid(index), decision.places[index])
+                if result.state is not State.HELD:
+                    told.append(_result(sale_id, user, result))
+                elif letter in WON:
+                    won = Winner(
+                        result.rid, user, result.rank, result.version, letter is Letter.STANDBY
+                    )
+                    winners.append(won)
+                else:
+                    elsewhere.append(result.rid)
+        if winners:
+            granted = await self._granter.grant(sale_id, epoch, winners)
+            if isinstance(granted, GrantRefusal):
+                return False
+        await self._announcer.results(told)
+        if elsewhere:
+            await self._announcer.holds(await self._known(elsewhere))
+        self._count(decided, len(winners))
+        return True
+
+    async def _known(self, rids: Sequence[str]) -> list[Hold]:
+        """Rows of holds that another request of the same buyer won: told only if SQL has them."""
+        return list((await self._ledger.holds(rids)).values())
+
+    def _count(self, decided: Sequence[tuple[Batch, Decision]], winners: int) -> None:
+        self._counters["batches"] += len(decided)
+        self._counters["granted"] += winners
+        for batch, decision in decided:
+            self._counters["decided"] += len(batch.user_ids)
+            self._counters["redelivered"] += not decision.fresh
+
+    async def _over(self, batches: Sequence[Batch]) -> None:
+        """Late batches of a settled sale are answered `closed`, and acknowledged."""
+        for batch in batches:
+            await self._announcer.results(
+                [
+                    Result(batch.sale_id, user, batch.rid(i), State.CLOSED, 0)
+                    for i, user in enumerate(batch.user_ids)
+                ]
+            )
+
+
+def _result(sale_id: int, user_id: int, result: Outcome) -> Result:
+    return Result(sale_id, user_id, result.rid, result.state, result.version)

@@ -1,0 +1,106 @@
+"""Make holds true: SQL first, then the reminder, the push, and Redis's `granted`.
+
+Whoever caused a hold (a decision, a promotion, a resize) calls this at once; if it dies, the hold
+is still on `ungranted` and the scheduler calls it again. Only after SQL committed is a buyer told.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from miaosha.domain.allocation import Promoted, Refusal
+from miaosha.domain.errors import Fault
+from miaosha.domain.reservation import GRACE_MS, HoldState, State
+from miaosha.ports.broker import Broker, Reminder
+from miaosha.ports.ledger import GrantRefusal, Hold, Ledger, Winner
+from miaosha.ports.outside import Clock
+from miaosha.ports.store import Ending, StockStore, Told
+from miaosha.usecases.announce import Announcer
+
+GRANT_CHUNK = 512  # winners in one transaction
+
+log = structlog.get_logger()
+
+
+def winner(promoted: Promoted) -> Winner:
+    return Winner(promoted.rid, promoted.user_id, promoted.rank, promoted.version, promoted=True)
+
+
+def ending(hold: Hold) -> Ending:
+    state = State.PAID if hold.state is HoldState.PAID else State(hold.reason or State.EXPIRED)
+    return Ending(hold.user_id, hold.rid, state, hold.version)
+
+
+class Granter:
+    def __init__(
+        self, ledger: Ledger, store: StockStore, broker: Broker, announcer: Announcer, clock: Clock
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._broker = broker
+        self._announcer = announcer
+        self._clock = clock
+
+    async def grant(
+        self, sale_id: int, epoch: int, winners: Sequence[Winner]
+    ) -> dict[str, Hold] | GrantRefusal:
+        """Grant, announce and tell Redis; answers the rows by rid.
+
+        Args:
+            epoch: the one decide answered under, or that was read together with `ungranted`.
+
+        A row that is RELEASED by now gets its Lua release repeated, and what that promotes is
+        granted in turn. On STOCK or USER the sale has been frozen: Redis promised what SQL cannot
+        keep. On EPOCH and FROZEN nothing happened. Chunks before a refusal stay granted.
+        """
+        rows: dict[str, Hold] = {}
+        todo = list(winners)
+        while todo:
+            chunk, todo = todo[:GRANT_CHUNK], todo[GRANT_CHUNK:]
+            holds = await self._ledger.grant(sale_id, epoch, chunk, self._clock.now_ms())
+            if isinstance(holds, GrantRefusal):
+                await self._refused(sale_id, epoch, holds)
+                return holds
+            rows |= {hold.rid: hold for hold in holds}
+            await self._announcer.holds(holds)
+            await self._remind(holds)
+            await self._tell_store(sale_id, epoch, holds)
+            todo += await self._release_again(sale_id, epoch, holds)
+        return rows
+
+    async def _refused(self, sale_id: int, epoch: int, why: GrantRefusal) -> None:
+        if why in (GrantRefusal.STOCK, GrantRefusal.USER):
+            frozen = await self._ledger.freeze(sale_id, epoch, f"grant refused: {why}")
+            log.error("grant_refused", sale=sale_id, epoch=epoch, why=why, frozen=frozen)
+
+    async def _tell_store(self, sale_id: int, epoch: int, holds: Iterable[Hold]) -> None:
+        told = [
+            Told(hold.user_id, hold.rid, hold.pay_by_ms, hold.version)
+            for hold in holds
+            if hold.state is not HoldState.RELEASED
+        ]
+        if told:  # a refusal is no loss: whoever moved the epoch has read SQL after this commit
+            await self._store.granted(sale_id, epoch, told)
+
+    async def _release_again(self, sale_id: int, epoch: int, holds: Iterable[Hold]) -> list[Winner]:
+        gone = [ending(hold) for hold in holds if hold.state is HoldState.RELEASED]
+        if not gone:
+            return []
+        promoted = await self._store.release(sale_id, epoch, gone)
+        if isinstance(promoted, Refusal):
+            return []  # the row is unsynced or the rebuild reads it
+        return [winner(p) for p in promoted]
+
+    async def _remind(self, holds: Iterable[Hold]) -> None:
+        """A lost reminder is only unpunctual: the sweep finds the same hold."""
+        now = self._clock.now_ms()
+        by_due: defaultdict[int, list[Reminder]] = defaultdict(list)
+        for hold in holds:
+            if hold.state is HoldState.HELD:
+                by_due[hold.pay_by_ms].append(Reminder(hold.sale_id, hold.rid))
+        try:
+            for pay_by_ms, reminders in by_due.items():
+                await self._broker.remind(reminders, max(0, pay_by_ms + GRACE_MS - now) / 1000)
+        except Fault as error:
+            log.warning("reminder_lost", error=str(error))

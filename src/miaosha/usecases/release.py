@@ -1,0 +1,148 @@
+"""End holds: by expiry (reminder or sweep), by the buyer, and finish what a crash left half told.
+
+SQL first, then the Lua release, which hands the unit on in the same step, then `synced`. A death in
+between leaves the row unsynced, and the next sweep finishes it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from miaosha.domain.allocation import Place, Refusal
+from miaosha.domain.errors import Problem
+from miaosha.domain.messages import Result, split_rid
+from miaosha.domain.reservation import HoldState, State
+from miaosha.domain.sale import Phase
+from miaosha.ports.broker import Reminder
+from miaosha.ports.ledger import GrantRefusal, Hold, Ledger, Terms, Winner
+from miaosha.ports.outside import Clock
+from miaosha.ports.store import StockStore
+from miaosha.usecases.announce import Announcer
+from miaosha.usecases.grant import Granter, ending, winner
+
+SWEEP_MAX = 256  # holds one sweep releases
+
+
+class Release:
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: StockStore,
+        granter: Granter,
+        announcer: Announcer,
+        clock: Clock,
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._granter = granter
+        self._announcer = announcer
+        self._clock = clock
+
+    async def sweep(self) -> int:
+        """Release what is due, at most SWEEP_MAX; answers how many."""
+        now = self._clock.now_ms()
+        by_sale: defaultdict[int, list[str]] = defaultdict(list)
+        for hold in await self._ledger.due(now, SWEEP_MAX):
+            by_sale[hold.sale_id].append(hold.rid)
+        total = 0
+        for sale_id, rids in by_sale.items():
+            total += await self._release(sale_id, rids, "expired")
+        return total
+
+    async def remind(self, reminders: Sequence[Reminder]) -> None:
+        """Reminders came due. Early, late, twice or for a hold that is gone: nothing happens."""
+        by_sale: defaultdict[int, list[str]] = defaultdict(list)
+        for reminder in reminders:
+            by_sale[reminder.sale_id].append(reminder.rid)
+        for sale_id, rids in by_sale.items():
+            await self._release(sale_id, rids, "expired")
+
+    async def give_up(self, sale_id: int, user_id: int) -> None:
+        """The buyer gives up a hold or a standby place. Repeating it changes nothing.
+
+        Raises:
+            Problem: payment_in_progress, conflict (paid already), frozen, not_found (no place).
+        """
+        terms = await self._ledger.terms(sale_id)
+        if terms is None or terms.phase in (Phase.DRAFT, Phase.SETTLED):
+            raise Problem("not_found")
+        if terms.frozen is not None:
+            raise Problem("frozen", retry_after_s=2)
+        hold = await self._ledger.live_hold(sale_id, user_id)
+        if hold is None:
+            hold = await self._leave(terms, user_id)
+        if hold is None:
+            return
+        if hold.state is HoldState.PAID:
+            raise Problem("conflict", "This unit is paid.")
+        if hold.state is HoldState.PAYING:
+            raise Problem("payment_in_progress")
+        if not await self._release(sale_id, [hold.rid], "declined"):
+            raise Problem("payment_in_progress", retry_after_s=1)
+
+    async def _leave(self, terms: Terms, user_id: int) -> Hold | None:
+        """Leave standby; answers the hold to decline if the buyer turned out to have one."""
+        place = await self._store.leave(terms.sale_id, terms.epoch, user_id)
+        if isinstance(place, Refusal):
+            raise Problem("frozen", retry_after_s=2)
+        if place is None:
+            raise Problem("not_found")
+        if place.state is State.LEFT:
+            gone = Result(terms.sale_id, user_id, place.rid, place.state, place.version)
+            await self._announcer.results([gone])
+        if place.state is not State.HELD:
+            return None
+        return await self._grant_first(terms, user_id, place)
+
+    async def _grant_first(self, terms: Terms, user_id: int, place: Place) -> Hold | None:
+        """A hold SQL does not know yet is granted before it can be declined."""
+        batch_id, index = split_rid(place.rid)
+        letter = await self._store.letter(terms.sale_id, batch_id, index)
+        won = Winner(place.rid, user_id, place.rank, place.version, promoted=letter == "s")
+        rows = await self._granter.grant(terms.sale_id, terms.epoch, [won])
+        if isinstance(rows, GrantRefusal):
+            raise Problem("frozen", retry_after_s=2)
+        hold = rows[place.rid]
+        return None if hold.state is HoldState.RELEASED else hold
+
+    async def _release(self, sale_id: int, rids: Sequence[str], reason: str) -> int:
+        released = await self._ledger.release(sale_id, rids, reason, self._clock.now_ms())
+        if released.holds:
+            await self.tell(sale_id, released.epoch, released.holds)
+        return len(released.holds)
+
+    async def tell(self, sale_id: int, epoch: int, holds: Sequence[Hold]) -> None:
+        """Tell the buyers and Redis of RELEASED and PAID rows, grant what that promoted, and mark
+        them synced.
+
+        Args:
+            epoch: read from the ledger in the transaction of these rows, or after it.
+        """
+        await self._announcer.holds(holds)
+        gone = [hold for hold in holds if hold.state is HoldState.RELEASED]
+        paid = [hold for hold in holds if hold.state is HoldState.PAID]
+        if paid:
+            refusal = await self._store.settle(sale_id, epoch, [ending(h) for h in paid])
+            if refusal is None:
+                await self._ledger.mark_synced([h.rid for h in paid], HoldState.PAID)
+        if gone:
+            promoted = await self._store.release(sale_id, epoch, [ending(h) for h in gone])
+            if not isinstance(promoted, Refusal):
+                await self._ledger.mark_synced([h.rid for h in gone], HoldState.RELEASED)
+                if promoted:
+                    await self._granter.grant(sale_id, epoch, [winner(p) for p in promoted])
+
+    async def finish_unsynced(self) -> int:
+        """Tell Redis of rows a crash left untold; answers how many were tried."""
+        rows = await self._ledger.unsynced(SWEEP_MAX)
+        for sale_id, holds in _by_sale(rows).items():
+            terms = await self._ledger.terms(sale_id)
+            if terms is not None and terms.frozen is None:
+                await self.tell(sale_id, terms.epoch, holds)
+        return len(rows)
+
+
+def _by_sale(holds: Iterable[Hold]) -> dict[int, list[Hold]]:
+    grouped: defaultdict[int, list[Hold]] = defaultdict(list)
+    for hold in holds:
+        grouped[hold.sale_id].append(hold)
+    return grouped
