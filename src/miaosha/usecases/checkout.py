@@ -1,0 +1,168 @@
+"""Pay for a held unit: pin the hold (HELD → PAYING), charge, then PAYING → PAID in one transaction.
+
+Late payment against expiry is decided by one conditional UPDATE: whichever comes first wins, no
+clock does. The provider is asked with the key `rid:attempt`; an unknown answer is looked up, never
+assumed; money without a unit is given back.
+"""
+
+from typing import NamedTuple
+
+import structlog
+
+from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Problem
+from miaosha.domain.reservation import HoldState
+from miaosha.ports.ledger import Attempt, Delivery, Ledger, NotPayable, Order
+from miaosha.ports.outside import Card, Charge, ChargeState, CheckoutClaim, Clock, Payments, Tokens
+from miaosha.usecases.announce import Announcer
+from miaosha.usecases.release import Release
+
+log = structlog.get_logger()
+
+
+class Paid(NamedTuple):
+    order: Order
+    repeated: bool  # the order existed before this call
+
+
+class NeedsAction(NamedTuple):
+    redirect_url: str
+
+
+class Checkout:
+    def __init__(
+        self,
+        ledger: Ledger,
+        payments: Payments,
+        tokens: Tokens,
+        release: Release,
+        announcer: Announcer,
+        clock: Clock,
+    ) -> None:
+        self._ledger = ledger
+        self._payments = payments
+        self._tokens = tokens
+        self._release = release
+        self._announcer = announcer
+        self._clock = clock
+
+    async def pay(
+        self,
+        sale_id: int,
+        user_id: int,
+        checkout_token: str,
+        card: Card,
+        delivery: Delivery,
+        return_url: str,
+    ) -> Paid | NeedsAction:
+        """Charge the buyer for the hold the token names; a repeat answers the same order.
+
+        Args:
+            return_url: where the provider sends the buyer after a redirect.
+
+        Raises:
+            Problem: unauthorized (a foreign or garbled token), hold_expired, payment_in_progress,
+                payment_refused.
+            OutcomeUnknown, DependencyDown: ask again; the hold stays pinned until it is known.
+        """
+        claim = self._tokens.verify_checkout(checkout_token, self._clock.now_ms())
+        if claim.user_id != user_id or claim.sale_id != sale_id:
+            raise Problem("unauthorized", "This checkout token belongs to somebody else.")
+        if order := await self._ledger.order_of(claim.rid, user_id):
+            return Paid(order, repeated=True)
+        if claim.expired:
+            raise Problem("hold_expired")
+        attempt = await self._pin(claim, delivery)
+        try:
+            charge = await self._payments.charge(attempt.key, attempt.amount, card, return_url)
+        except OutcomeUnknown:
+            charge = await self._payments.lookup(attempt.key)
+        except DependencyDown:
+            await self._give_back(attempt, await self._payments.void(attempt.key))
+            raise
+        return await self._conclude(attempt, charge)
+
+    async def _pin(self, claim: CheckoutClaim, delivery: Delivery) -> Attempt:
+        pinned = await self._ledger.begin_payment(
+            claim.rid, claim.user_id, delivery, self._clock.now_ms()
+        )
+        match pinned:
+            case Attempt():
+                hold = (await self._ledger.holds([claim.rid]))[claim.rid]
+                await self._announcer.holds([hold])
+                return pinned
+            case NotPayable.PAYING | NotPayable.PAID:  # PAID: the next repeat finds the order
+                raise Problem("payment_in_progress", retry_after_s=1)
+            case NotPayable.RELEASED:
+                raise Problem("hold_expired")
+            case NotPayable.UNKNOWN:
+                raise Problem("hold_expired", "This reservation is not known.")
+
+    async def _conclude(self, attempt: Attempt, charge: Charge) -> Paid | NeedsAction:
+        match charge.state:
+            case ChargeState.CHARGED:
+                if order := await self._capture(attempt):
+                    return Paid(order, repeated=False)
+                raise Problem("hold_expired", "The payment came too late and was given back.")
+            case ChargeState.ACTION:
+                return NeedsAction(charge.redirect_url)
+            case ChargeState.REFUSED | ChargeState.VOIDED | ChargeState.REFUNDED:
+                await self._give_back(attempt, charge)
+                raise Problem("payment_refused", charge.reason)
+            case ChargeState.PENDING | ChargeState.NONE:
+                raise Problem("payment_in_progress", retry_after_s=1)
+
+    async def _capture(self, attempt: Attempt) -> Order | None:
+        """PAYING → PAID; None if this attempt does not own the hold any more: money goes back."""
+        captured = await self._ledger.capture(attempt.rid, attempt.attempt, self._clock.now_ms())
+        if captured.order is None:
+            await self._payments.refund(attempt.key)
+            await self._ledger.mark_refunded(attempt.key, self._clock.now_ms())
+            log.warning("late_money_returned", rid=attempt.rid, attempt=attempt.attempt)
+            return None
+        if captured.hold is not None:
+            await self._release.tell(attempt.sale_id, captured.epoch, [captured.hold])
+        return captured.order
+
+    async def _give_back(self, attempt: Attempt, charge: Charge) -> None:
+        """A payment that came to nothing: the hold goes on, or ends if its time or tries are up."""
+        if charge.state is ChargeState.CHARGED:
+            await self._capture(attempt)
+            return
+        state = "voided" if charge.state is ChargeState.VOIDED else "refused"
+        released = await self._ledger.refuse(
+            attempt.rid, attempt.attempt, self._clock.now_ms(), state=state
+        )
+        if released.holds:
+            await self._release.tell(attempt.sale_id, released.epoch, released.holds)
+            return
+        hold = (await self._ledger.holds([attempt.rid])).get(attempt.rid)
+        if hold is not None and hold.state is HoldState.HELD:
+            await self._announcer.holds([hold])
+
+    async def complete(self, key: str) -> None:
+        """A webhook or a redirect came back for `key`: look it up and finish. Harmless to repeat.
+
+        Raises:
+            Problem: not_found for a key nobody has.
+        """
+        attempt = await self._ledger.attempt_of(key)
+        if attempt is None:
+            raise Problem("not_found")
+        charge = await self._payments.lookup(key)
+        if charge.state is ChargeState.CHARGED:
+            await self._capture(attempt)
+        elif charge.state in (ChargeState.REFUSED, ChargeState.VOIDED):
+            await self._give_back(attempt, charge)
+
+    async def settle_stale(self, before_ms: int, limit: int = 64) -> int:
+        """Settle payments that began before `before_ms` and never ended: void at the provider,
+        which says charged, refused or voided once and for all; answers how many."""
+        attempts = await self._ledger.stale_payments(before_ms, limit)
+        for attempt in attempts:
+            try:
+                charge = await self._payments.void(attempt.key)
+            except DependencyDown as error:
+                log.warning("provider_away", rid=attempt.rid, error=str(error))
+                continue
+            await self._give_back(attempt, charge)
+        return len(attempts)

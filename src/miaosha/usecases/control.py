@@ -1,0 +1,146 @@
+"""What an admin or the system does to a running sale: pause, resume, close, stock, rebuild, board.
+
+SQL first; Redis is told at once and, if that failed, again by the scheduler (`catch_up`).
+"""
+
+import structlog
+
+from miaosha.domain.allocation import Refusal
+from miaosha.domain.errors import Problem
+from miaosha.domain.sale import Phase, Sale, view
+from miaosha.ports.ledger import Ledger, Terms
+from miaosha.ports.outside import Clock
+from miaosha.ports.people import Catalogue
+from miaosha.ports.store import Heartbeats, StockStore
+from miaosha.usecases.announce import Announcer
+from miaosha.usecases.grant import Granter, winner
+from miaosha.usecases.rebuild import Rebuilder
+
+KEEP_SETTLED_MS = 86_400_000  # a settled sale stays on the board for a day
+
+log = structlog.get_logger()
+
+
+def stored_phase(terms: Terms) -> str:
+    """The phase Redis holds: open or paused; opening and closing are by the clock."""
+    return "paused" if terms.phase is Phase.PAUSED else "open"
+
+
+class Control:
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: StockStore,
+        catalogue: Catalogue,
+        granter: Granter,
+        announcer: Announcer,
+        rebuilder: Rebuilder,
+        heartbeats: Heartbeats,
+        clock: Clock,
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._catalogue = catalogue
+        self._granter = granter
+        self._announcer = announcer
+        self._rebuilder = rebuilder
+        self._heartbeats = heartbeats
+        self._clock = clock
+
+    async def schedule(self, sale_id: int) -> None:
+        """draft → scheduled; Redis is armed at once. Raises Problem("conflict")."""
+        await self._set_phase(sale_id, Phase.DRAFT, Phase.SCHEDULED)
+        await self.rebuild(sale_id, "arming")
+
+    async def pause(self, sale_id: int) -> None:
+        """Raises Problem("conflict") unless it is scheduled or open."""
+        await self._tell(await self._set_phase(sale_id, Phase.SCHEDULED, Phase.PAUSED))
+
+    async def resume(self, sale_id: int) -> None:
+        """Raises Problem("conflict") unless it is paused."""
+        await self._tell(await self._set_phase(sale_id, Phase.PAUSED, Phase.SCHEDULED))
+
+    async def close(self, sale_id: int) -> None:
+        """closes_at = now. Raises Problem("conflict") if it is over already."""
+        terms = await self._ledger.close(sale_id, self._clock.now_ms())
+        if terms is None:
+            raise Problem("conflict", "The sale is over, or not scheduled.")
+        await self._tell(terms)
+
+    async def stock(self, sale_id: int, stock: int) -> None:
+        """A new total. Raised: Redis follows and promotes. Lowered: never below what is granted,
+        and Redis is rebuilt. Raises Problem: not_found, conflict."""
+        terms = await self._ledger.terms(sale_id)
+        if terms is None:
+            raise Problem("not_found")
+        if stock > terms.stock:
+            raised = await self._ledger.raise_stock(sale_id, stock, self._clock.now_ms())
+            if raised is None:
+                raise Problem("conflict", "The stock of a sale that is over cannot be raised.")
+            await self._resize(raised)
+        elif stock < terms.stock:
+            if await self._ledger.lower_stock(sale_id, stock) is None:
+                raise Problem("conflict", "More units than that are already granted.")
+            if terms.phase is not Phase.DRAFT:
+                await self._rebuilder.rebuild(sale_id, "stock lowered")
+        await self.refresh_board()
+
+    async def rebuild(self, sale_id: int, why: str = "asked by an admin") -> bool:
+        """Rebuild the sale's Redis state now; False if a rebuild is already under way."""
+        done = await self._rebuilder.rebuild(sale_id, why)
+        await self.refresh_board()
+        return done
+
+    async def catch_up(self, terms: Terms) -> None:
+        """Repeat towards Redis what it missed: phase, closes_at, a raised stock."""
+        reading = await self._store.reading(terms.sale_id)
+        if reading is None or reading.epoch != terms.epoch or reading.phase == "frozen":
+            return
+        if (reading.phase, reading.closes_at_ms) != (stored_phase(terms), terms.closes_at_ms):
+            await self._tell(terms)
+        if reading.stock < terms.stock:
+            await self._resize(terms)
+
+    async def _set_phase(self, sale_id: int, old: Phase, new: Phase) -> Terms:
+        terms = await self._ledger.set_phase(sale_id, old, new)
+        if terms is None:
+            raise Problem("conflict", f"The sale is not {old}.")
+        return terms
+
+    async def _tell(self, terms: Terms) -> None:
+        refusal = await self._store.set_phase(
+            terms.sale_id, terms.epoch, stored_phase(terms), terms.closes_at_ms
+        )
+        if refusal is not None:
+            log.info("phase_later", sale=terms.sale_id, refusal=refusal)
+        await self.refresh_board()
+
+    async def _resize(self, terms: Terms) -> None:
+        promoted = await self._store.resize(terms.sale_id, terms.epoch, terms.stock)
+        if not isinstance(promoted, Refusal) and promoted:
+            winners = [winner(p) for p in promoted]
+            await self._granter.grant(terms.sale_id, terms.epoch, winners)
+
+    async def refresh_board(self) -> None:
+        """Write the `sales` hash from SQL and tell watchers of every sale that changed."""
+        now = self._clock.now_ms()
+        sales = [
+            sale
+            for sale in await self._catalogue.sales()
+            if sale.settled_at_ms is None or now - sale.settled_at_ms < KEEP_SETTLED_MS
+        ]
+        before = await self._store.read_sales() or {}
+        if before == {sale.id: sale for sale in sales} and before:
+            return
+        await self._store.write_sales(sales)
+        for sale in sales:
+            if before.get(sale.id) != sale:
+                await self._announce(sale)
+
+    async def _announce(self, sale: Sale) -> None:
+        reading = await self._store.reading(sale.id)
+        beats = await self._heartbeats.alive()
+        watching = sum(beat.watching.get(sale.id, 0) for beat in beats)
+        available = sale.settled_at_ms is None and not (reading and reading.sold_out)
+        shown = view(sale, self._clock.now_ms(), available=available, watching=watching)
+        await self._announcer.sale(shown)

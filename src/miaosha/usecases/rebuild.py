@@ -1,0 +1,213 @@
+"""Write a sale's Redis state anew from SQL, what Redis still has, and the broker's log.
+
+Arming a scheduled sale is the same with no rows. Order (each step may be the last one before a
+crash; the frozen row makes the next scheduler begin again): bump the epoch → marker into the log →
+read SQL → take Redis's epoch away → merge places by rid → counters and the new epoch → replay the
+log up to the marker → promote → phase → unfreeze. The lease keeps two rebuilders from bumping each
+other without end; safety does not depend on it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import structlog
+import uuid_utils
+
+from miaosha.domain.allocation import PROMOTE_MAX, Place, Refusal, Row, merge
+from miaosha.domain.messages import BATCH_VERSION, Batch, split_rid
+from miaosha.domain.reservation import HoldState
+from miaosha.domain.sale import Phase
+from miaosha.ports.broker import Broker
+from miaosha.ports.ledger import Hold, Ledger, Terms
+from miaosha.ports.outside import Clock
+from miaosha.ports.store import RebuildMeta, StockStore
+
+LEASE_MS = 30_000
+MERGE_CHUNK = 512
+
+log = structlog.get_logger()
+
+
+class Superseded(Exception):  # noqa: N818
+    """Another rebuild, or a freeze, has moved the epoch on: this one stops where it is."""
+
+
+class Rebuilder:
+    """Args: owner: unique per process and start; it names the lease."""
+
+    def __init__(
+        self, ledger: Ledger, store: StockStore, broker: Broker, clock: Clock, owner: str
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._broker = broker
+        self._clock = clock
+        self._owner = owner
+
+    async def rebuild(self, sale_id: int, why: str) -> bool:
+        """Rebuild one sale; False if somebody else is at it or it was superseded.
+
+        Args:
+            why: the reason shown while the sale is frozen, unless it has one already.
+
+        Raises:
+            DependencyDown: a store is away; the sale stays frozen and is tried again.
+        """
+        lease = f"rebuild:{sale_id}"
+        if not await self._ledger.take_lease(lease, self._owner, self._clock.now_ms(), LEASE_MS):
+            return False
+        try:
+            await self._rebuild(sale_id, why)
+        except Superseded as error:
+            log.warning("rebuild_superseded", sale=sale_id, step=str(error))
+            return False
+        finally:
+            await self._ledger.drop_lease(lease, self._owner)
+        return True
+
+    async def _rebuild(self, sale_id: int, why: str) -> None:
+        terms = await self._ledger.begin_rebuild(sale_id, why, self._clock.now_ms())
+        if terms is None:
+            raise Superseded("settled")
+        rebuilder = f"{self._owner}:{terms.epoch}"
+        marker = await self._mark(sale_id)
+        holds = await self._ledger.sale_holds(sale_id)
+        if not await self._store.begin_rebuild(sale_id, terms.epoch, rebuilder):
+            raise Superseded("begin")
+        merged = await self._merge(terms, rebuilder, holds)
+        await self._finish(terms, rebuilder, holds)
+        replayed = await self._replay(terms, rebuilder, holds, marker)
+        promoted = await self._promote(terms, rebuilder)
+        phase = "paused" if terms.phase is Phase.PAUSED else "open"
+        await self._prolong(sale_id)
+        refusal = await self._store.set_phase(
+            sale_id, terms.epoch, phase, terms.closes_at_ms, rebuilder=rebuilder
+        )
+        if refusal is not None or not await self._ledger.unfreeze(sale_id, terms.epoch):
+            raise Superseded("phase")
+        log.info(
+            "rebuilt",
+            sale=sale_id,
+            epoch=terms.epoch,
+            why=terms.frozen or why,
+            rows=len(holds),
+            merged=merged,
+            replayed=replayed,
+            promoted=promoted,
+        )
+
+    async def _mark(self, sale_id: int) -> str:
+        """Publish the marker: what was accepted before it is in the log before it."""
+        await self._broker.open(sale_id)
+        marker = str(uuid_utils.uuid7())
+        await self._broker.publish(Batch(BATCH_VERSION, sale_id, marker, self._clock.now_ms(), []))
+        return marker
+
+    async def _merge(self, terms: Terms, rebuilder: str, holds: Iterable[Hold]) -> int:
+        """Merge what SQL knows into the places Redis still has; answers the places written."""
+        rows: defaultdict[int, list[Row]] = defaultdict(list)
+        for hold in holds:
+            rows[hold.user_id].append(_row(hold))
+        changed: dict[int, Place] = {}
+        seen: set[int] = set()
+        written = cursor = 0
+        while True:
+            cursor, chunk = await self._store.scan_places(terms.sale_id, cursor)
+            for user, place in chunk:
+                seen.add(user)
+                new = merge(place, rows.get(user, ()))
+                if new is not None and new != place:
+                    changed[user] = new
+            written += await self._write(terms, rebuilder, changed)
+            if cursor == 0:
+                break
+        for user in rows.keys() - seen:
+            if (new := merge(None, rows[user])) is not None:
+                changed[user] = new
+        return written + await self._write(terms, rebuilder, changed)
+
+    async def _write(self, terms: Terms, rebuilder: str, changed: dict[int, Place]) -> int:
+        items = list(changed.items())
+        changed.clear()
+        for start in range(0, len(items), MERGE_CHUNK):
+            chunk = dict(items[start : start + MERGE_CHUNK])
+            await self._prolong(terms.sale_id)
+            if not await self._store.merge_places(terms.sale_id, terms.epoch, rebuilder, chunk):
+                raise Superseded("merge")
+        return len(items)
+
+    async def _finish(self, terms: Terms, rebuilder: str, holds: Iterable[Hold]) -> None:
+        states = [hold.state for hold in holds]
+        meta = RebuildMeta(
+            stock=terms.stock,
+            held=states.count(HoldState.HELD) + states.count(HoldState.PAYING),
+            paid=states.count(HoldState.PAID),
+            seq=max((hold.rank for hold in holds), default=0),
+            closes_at_ms=terms.closes_at_ms,
+            standby_limit=terms.standby_limit,
+        )
+        if not await self._store.finish_rebuild(terms.sale_id, terms.epoch, rebuilder, meta):
+            raise Superseded("finish")
+
+    async def _replay(
+        self, terms: Terms, rebuilder: str, holds: Iterable[Hold], marker: str
+    ) -> int:
+        """Decide what the log holds and Redis has no record of, in log order.
+
+        A request whose rid has a row, or that stands in the log before its buyer's newest row, is
+        only answered that row.
+        """
+        rids = {hold.rid for hold in holds}
+        newest: dict[int, str] = {}
+        for hold in sorted(holds, key=lambda hold: hold.rank):
+            newest[hold.user_id] = split_rid(hold.rid)[0]
+        passed: set[str] = set()
+        count = 0
+        async for batch in self._broker.replay(terms.sale_id, marker):
+            answered = [
+                i
+                for i, user in enumerate(batch.user_ids)
+                if batch.rid(i) in rids or (user in newest and newest[user] not in passed)
+            ]
+            decision = await self._store.decide(
+                terms.sale_id, terms.epoch, batch, rebuilder=rebuilder, answered=answered
+            )
+            if isinstance(decision, Refusal):
+                raise Superseded(f"replay: {decision}")
+            passed.add(batch.batch_id)
+            count += decision.fresh
+            await self._prolong(terms.sale_id)
+        return count
+
+    async def _promote(self, terms: Terms, rebuilder: str) -> int:
+        """Standby heads onto free units; they stay on `ungranted` until the sale is thawed."""
+        total = 0
+        while True:
+            promoted = await self._store.promote(terms.sale_id, terms.epoch, rebuilder=rebuilder)
+            if isinstance(promoted, Refusal):
+                raise Superseded(f"promote: {promoted}")
+            total += len(promoted)
+            if len(promoted) < PROMOTE_MAX:
+                return total
+
+    _prolonged_ms = 0
+
+    async def _prolong(self, sale_id: int) -> None:
+        now = self._clock.now_ms()
+        if now - self._prolonged_ms < LEASE_MS // 3:
+            return
+        self._prolonged_ms = now
+        if not await self._ledger.take_lease(f"rebuild:{sale_id}", self._owner, now, LEASE_MS):
+            raise Superseded("lease")
+
+
+def _row(hold: Hold) -> Row:
+    return Row(
+        hold.rid,
+        hold.user_id,
+        hold.state,
+        hold.reason,
+        hold.rank,
+        hold.version,
+        hold.pay_by_ms,
+    )
