@@ -1,0 +1,111 @@
+"""From a URL to a Redis client with bounds on everything, and from its errors to ours.
+
+Every Redis adapter (store, broker, bus, heartbeats) opens its client here and wraps its calls in
+`reaching`, so that a server that is away looks the same everywhere: DependencyDown.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from redis import exceptions
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+
+from miaosha.domain.errors import DependencyDown, SettingsError
+
+Client: TypeAlias = Redis | RedisCluster
+
+SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
+CONNECT_TIMEOUT_S = 1.0
+COMMAND_TIMEOUT_S = 2.0
+RETRIES = 2  # of one command after a lost connection or a timeout: all our scripts are idempotent
+CONNECTIONS_MAX = 64  # per process (per process and node in a cluster); more wait COMMAND_TIMEOUT_S
+
+# Answers that say "not now" or "not here". They arrive as plain ResponseErrors, or, out of a
+# script, with the script's own error around them.
+_AWAY = frozenset(
+    "BUSY LOADING CLUSTERDOWN TRYAGAIN MASTERDOWN READONLY MISCONF OOM NOREPLICAS UNBLOCKED"
+    " MOVED ASK".split()
+)
+
+
+def connect(
+    url: str,
+    *,
+    timeout_s: float | None = COMMAND_TIMEOUT_S,
+    connections_max: int = CONNECTIONS_MAX,
+) -> Client:
+    """A client that answers bytes; nothing is sent before its first command.
+
+    Args:
+        url: unix:///path.sock, redis://, rediss://, redis+cluster:// or rediss+cluster://, with
+            user, password and database as usual.
+        timeout_s: seconds for one try of one command; None for commands that block at the server.
+        connections_max: connections at most (of each node); a call beyond waits its turn.
+
+    Raises:
+        SettingsError: the URL is none of these.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme not in SCHEMES:
+        raise SettingsError(f"Redis URL scheme {scheme!r}: expected one of {', '.join(SCHEMES)}")
+    options: dict[str, Any] = {
+        "protocol": 2,  # one shape of answers from every server we support
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_keepalive": scheme != "unix",
+        "retry": Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.02), RETRIES),
+    }
+    if scheme == "unix":
+        del options["socket_keepalive"]
+    try:
+        if scheme.endswith("+cluster"):
+            plain = url.replace("+cluster", "", 1)
+            return RedisCluster.from_url(plain, max_connections=connections_max, **options)
+        pool = BlockingConnectionPool.from_url(
+            url, max_connections=connections_max, timeout=COMMAND_TIMEOUT_S, **options
+        )
+    except ValueError as error:
+        raise SettingsError(f"Redis URL ({scheme}): {error}") from None
+    return Redis.from_pool(pool)
+
+
+def is_cluster(client: Client) -> bool:
+    return isinstance(client, RedisCluster)
+
+
+@contextmanager
+def reaching(what: str) -> Iterator[None]:
+    """Turn "the server is away, starting, full or reorganising itself" into DependencyDown.
+
+    Args:
+        what: the dependency's name for the message, e.g. "store".
+
+    Anything else (a wrong command, a script error) is a bug and passes unchanged.
+    """
+    try:
+        yield
+    except (
+        exceptions.ConnectionError,  # includes loading, authentication, no free connection
+        exceptions.TimeoutError,
+        exceptions.ClusterError,
+        exceptions.RedisClusterException,
+        exceptions.TryAgainError,
+        exceptions.ReadOnlyError,
+        exceptions.OutOfMemoryError,
+        OSError,  # includes asyncio's TimeoutError
+    ) as error:
+        raise DependencyDown(f"{what}: {type(error).__name__}: {error}") from error
+    except exceptions.ResponseError as error:
+        if is_away(error):
+            raise DependencyDown(f"{what}: {error}") from error
+        raise
+
+
+def is_away(error: Exception) -> bool:
+    """Whether an answer of the server means "ask again later" rather than "that was wrong"."""
+    first = str(error).split(" ", 1)[0].rstrip(":")
+    return first in _AWAY or isinstance(error, exceptions.AskError)
