@@ -77,7 +77,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     password_queue_max: int = 64
     edge_rate_per_s: int = 2_000  # requests/s of one client address before the edge says 429
     edge_burst: int = 4_000
+    edge_connections_max: int = 8_000  # open connections of one client address at the edge
     sockets_per_user_max: int = 10
+    socket_message_max_bytes: int = 4_096  # one Socket.IO message from a client
+    socket_buffer_max_bytes: int = 65_536  # unsent bytes before a slow reader is dropped
+    socket_rate_per_s: int = 5  # messages a socket may send, steadily
+    socket_burst: int = 10
+    socket_handshake_timeout_ms: int = 10_000  # from the TCP connect to the Socket.IO CONNECT
+    drain_ms: int = 2_000  # a stopping gateway spreads its closes over this
     ping_interval_ms: int = 25_000
     ping_timeout_ms: int = 20_000
     access_token_s: int = 28_800
