@@ -1,0 +1,163 @@
+"""What an admin does with products and their pictures; every change is in the trail."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from miaosha.domain.errors import Problem
+from miaosha.domain.money import MINOR_DIGITS, Money
+from miaosha.ports.outside import Clock, Files
+from miaosha.ports.people import Catalogue, Product, Trail
+from miaosha.usecases.credentials import plain_line
+
+NAME_MAX: Final = 200
+DESCRIPTION_MAX: Final = 4_000
+AMOUNT_MAX: Final = 10**12
+PICTURE_MAX_BYTES: Final = 2_000_000
+
+
+class BoardWriter(Protocol):
+    async def refresh_board(self) -> None: ...
+
+
+class Products:
+    def __init__(
+        self, catalogue: Catalogue, trail: Trail, files: Files, board: BoardWriter, clock: Clock
+    ) -> None:
+        self._catalogue = catalogue
+        self._trail = trail
+        self._files = files
+        self._board = board
+        self._clock = clock
+
+    async def list(self) -> Sequence[Product]:
+        return await self._catalogue.products()
+
+    async def get(self, product_id: int) -> Product:
+        """Raises Problem("not_found")."""
+        product = await self._catalogue.product(product_id)
+        if product is None:
+            raise Problem("not_found")
+        return product
+
+    async def create(self, actor: str, name: str, description: str, list_price: Money) -> Product:
+        """Raises Problem("bad_request") naming the field."""
+        product = await self._catalogue.create_product(
+            _product(0, name, description, "", list_price)
+        )
+        await self._note(actor, "product.create", product.id, {"name": product.name})
+        return product
+
+    async def update(
+        self, actor: str, product_id: int, name: str, description: str, list_price: Money
+    ) -> Product:
+        """Everything but the picture. Raises Problem: bad_request, not_found."""
+        old = await self.get(product_id)
+        return await self._replace(
+            actor,
+            "product.update",
+            _product(product_id, name, description, old.picture_url, list_price),
+        )
+
+    async def delete(self, actor: str, product_id: int) -> None:
+        """Raises Problem: not_found, conflict (a sale uses it)."""
+        old = await self.get(product_id)
+        if not await self._catalogue.delete_product(product_id):
+            raise Problem("not_found")
+        await self._note(actor, "product.delete", product_id, {"name": old.name})
+        await self._forget_picture(old)
+
+    async def set_picture(self, actor: str, product_id: int, content: bytes) -> Product:
+        """Store a picture under a name made of its content, so that it may be cached for ever.
+
+        Args:
+            content: a JPEG, PNG or WebP by its first bytes, at most PICTURE_MAX_BYTES; what the
+                caller says its type is does not count.
+
+        Raises:
+            Problem: not_found, too_large, unsupported_media_type.
+        """
+        old = await self.get(product_id)
+        if len(content) > PICTURE_MAX_BYTES:
+            raise Problem("too_large", f"A picture has at most {PICTURE_MAX_BYTES} bytes.")
+        kind = picture_kind(content)
+        if kind is None:
+            raise Problem("unsupported_media_type", "A picture is a JPEG, a PNG or a WebP.")
+        digest = hashlib.sha256(content).hexdigest()[:20]
+        name = f"products/{product_id}-{digest}.{'jpg' if kind == 'jpeg' else kind}"
+        url = await self._files.put(name, content, f"image/{kind}")
+        product = await self._replace(actor, "product.picture", _with_picture(old, url))
+        if old.picture_url != url:
+            await self._forget_picture(old)
+        return product
+
+    async def remove_picture(self, actor: str, product_id: int) -> None:
+        """Raises Problem("not_found")."""
+        old = await self.get(product_id)
+        if old.picture_url:
+            await self._replace(actor, "product.picture", _with_picture(old, ""))
+            await self._forget_picture(old)
+
+    async def _replace(self, actor: str, action: str, product: Product) -> Product:
+        stored = await self._catalogue.update_product(product)
+        if stored is None:
+            raise Problem("not_found")
+        detail = {"name": stored.name, "picture_url": stored.picture_url}
+        await self._note(actor, action, stored.id, detail)
+        await self._board.refresh_board()
+        return stored
+
+    async def _forget_picture(self, old: Product) -> None:
+        _, found, name = old.picture_url.partition("products/")
+        if found:
+            await self._files.delete(f"products/{name}")
+
+    async def _note(self, actor: str, action: str, product_id: int, detail: dict[str, str]) -> None:
+        now = self._clock.now_ms()
+        await self._trail.append(now, actor, action, f"product:{product_id}", detail)
+
+
+def picture_kind(content: bytes) -> str | None:
+    """jpeg, png or webp by its first bytes; None for anything else."""
+    if content.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "webp"
+    return None
+
+
+def check_money(money: Money, field: str) -> Money:
+    """Raises Problem("bad_request") for an unknown currency or an absurd amount."""
+    if money.currency not in MINOR_DIGITS:
+        known = ", ".join(sorted(MINOR_DIGITS))
+        raise Problem("bad_request", f"Expected one of {known}.", field=f"{field}.currency")
+    if money.amount > AMOUNT_MAX:
+        raise Problem("bad_request", f"Expected at most {AMOUNT_MAX}.", field=f"{field}.amount")
+    return money
+
+
+def plain_text(text: str, field: str, most: int) -> str:
+    """Like `plain_line`, but it may be empty and have line breaks."""
+    lines = [
+        plain_line(line, field, most) if line.strip() else "" for line in text.strip().splitlines()
+    ]
+    joined = "\n".join(lines)
+    if len(joined) > most:
+        raise Problem("bad_request", f"Expected at most {most} characters.", field=field)
+    return joined
+
+
+def _product(product_id: int, name: str, description: str, url: str, price: Money) -> Product:
+    return Product(
+        id=product_id,
+        name=plain_line(name, "name", NAME_MAX),
+        description=plain_text(description, "description", DESCRIPTION_MAX),
+        picture_url=url,
+        list_price=check_money(price, "list_price"),
+    )
+
+
+def _with_picture(old: Product, url: str) -> Product:
+    return Product(old.id, old.name, old.description, url, old.list_price)

@@ -1,0 +1,153 @@
+"""One buyer's story, for support: account, where they stand in each sale and why, their orders.
+
+Read from SQL (the newest hold per sale, orders) and Redis (the place); it changes nothing and
+shows no token, no card and no address.
+"""
+
+from typing import Final
+
+import msgspec
+
+from miaosha.domain.errors import DependencyDown, Problem
+from miaosha.domain.reservation import HoldState, State, place_of
+from miaosha.domain.sale import Phase, Sale
+from miaosha.ports.ledger import Hold, Ledger, Order
+from miaosha.ports.people import Accounts, Catalogue
+from miaosha.ports.store import PlaceView, StockStore
+
+SALES_MAX: Final = 20  # the newest sales a story looks at
+ORDERS_MAX: Final = 50
+
+
+class HoldStory(msgspec.Struct, frozen=True):
+    """The newest row of SQL. `attempt` counts payments; `promoted`: it came from standby."""
+
+    rid: str
+    state: HoldState
+    reason: str | None
+    rank: int
+    pay_by_ms: int
+    attempt: int
+    promoted: bool
+    synced: bool
+    version: int
+
+
+class PlaceStory(msgspec.Struct, frozen=True):
+    """The place in Redis. `ungranted`: won, but SQL does not know it yet."""
+
+    rid: str
+    state: State
+    rank: int
+    version: int
+    ungranted: bool
+    position: int | None
+
+
+class SaleStory(msgspec.Struct, frozen=True):
+    """`says` is what it comes to in one sentence."""
+
+    sale_id: int
+    title: str
+    says: str
+    hold: HoldStory | None
+    place: PlaceStory | None
+
+
+class Story(msgspec.Struct, frozen=True):
+    user_id: int
+    email: str
+    name: str
+    role: str
+    sales: list[SaleStory]
+    orders: list[Order]
+
+
+class Stories:
+    def __init__(
+        self, accounts: Accounts, catalogue: Catalogue, ledger: Ledger, store: StockStore
+    ) -> None:
+        self._accounts = accounts
+        self._catalogue = catalogue
+        self._ledger = ledger
+        self._store = store
+
+    async def story(self, user_id: int, sale_id: int | None = None) -> Story:
+        """The story in one sale, or in the newest SALES_MAX ones (those without a trace of the
+        buyer are left out).
+
+        Raises:
+            Problem: not_found (no such account, no such sale).
+        """
+        user = await self._accounts.by_id(user_id)
+        if user is None:
+            raise Problem("not_found")
+        told = [await self._in_sale(sale, user_id) for sale in await self._sales(sale_id)]
+        page = await self._ledger.orders(user_id, None, ORDERS_MAX, sale_id=sale_id)
+        return Story(
+            user_id=user.id,
+            email=user.email,
+            name=user.name,
+            role=user.role,
+            sales=[t for t in told if sale_id is not None or t.hold or t.place],
+            orders=page.items,
+        )
+
+    async def _sales(self, sale_id: int | None) -> list[Sale]:
+        if sale_id is None:
+            return (await self._catalogue.sales())[:SALES_MAX]
+        sale = await self._catalogue.sale(sale_id)
+        if sale is None:
+            raise Problem("not_found")
+        return [sale]
+
+    async def _in_sale(self, sale: Sale, user_id: int) -> SaleStory:
+        hold = await self._ledger.newest_hold(sale.id, user_id)
+        view = None
+        if sale.phase is not Phase.SETTLED:
+            try:
+                view = await self._store.place(sale.id, user_id)
+            except DependencyDown:
+                view = None
+        return SaleStory(
+            sale_id=sale.id,
+            title=sale.title,
+            says=_says(hold, view),
+            hold=_hold(hold) if hold else None,
+            place=_place(view) if view else None,
+        )
+
+
+def _says(hold: Hold | None, view: PlaceView | None) -> str:
+    if view and view.ungranted:
+        return "won a unit that is being written to the ledger"
+    if view and view.place.state is State.STANDBY:
+        return f"on standby, number {view.position}"
+    if hold is None:
+        return view.place.state.value if view else "no trace"
+    state = place_of(hold.state, hold.reason)
+    how = " from standby" if hold.promoted else ""
+    tries = f" after {hold.attempt} payment attempts" if hold.attempt else ""
+    told = "" if hold.synced or hold.state is HoldState.HELD else ", Redis not told yet"
+    return f"{state.value}{how}{tries}{told}"
+
+
+def _hold(hold: Hold) -> HoldStory:
+    return HoldStory(
+        rid=hold.rid,
+        state=hold.state,
+        reason=hold.reason,
+        rank=hold.rank,
+        pay_by_ms=hold.pay_by_ms,
+        attempt=hold.attempt,
+        promoted=hold.promoted,
+        synced=hold.synced,
+        version=hold.version,
+    )
+
+
+def _place(view: PlaceView) -> PlaceStory:
+    place = view.place
+    return PlaceStory(
+        place.rid, place.state, place.rank, place.version, view.ungranted, view.position
+    )
