@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miaosha.domain.errors import DependencyDown
+from miaosha.supervisor.tether import tethered
 
 
 def valkey_binary() -> str:
@@ -65,6 +66,15 @@ async def start_valkey(
     Raises:
         DependencyDown: it did not answer within 20 s.
     """
+    args, socket = valkey_command(directory, name, run_directory=run_directory, extra=extra)
+    return Valkey(directory / name, await _spawn(args, socket), args, socket)
+
+
+def valkey_command(
+    directory: Path, name: str, *, run_directory: Path | None = None, extra: tuple[str, ...] = ()
+) -> tuple[list[str], Path]:
+    """The command line and the unix socket of the server `start_valkey` would start; makes its
+    directory. The server dies with this process."""
     home = directory / name
     home.mkdir(parents=True, exist_ok=True)
     socket = (run_directory or directory) / f"{name}.sock"
@@ -72,33 +82,35 @@ async def start_valkey(
     args += ["--dir", str(home), "--save", "", "--appendonly", "yes", "--appendfsync", "always"]
     args += ["--maxmemory-policy", "noeviction", "--logfile", str(home / "server.log")]
     args += ["--daemonize", "no", "--stop-writes-on-bgsave-error", "no", *extra]
-    return Valkey(home, await _spawn(args, socket), args, socket)
+    return tethered(args), socket
 
 
 async def _spawn(args: list[str], socket: Path) -> Process:
-    socket.unlink(missing_ok=True)
+    socket.unlink(missing_ok=True)  # noqa: ASYNC240 - a local unlink does not block
     process = await asyncio.create_subprocess_exec(
         *args, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, process_group=0
     )
     deadline = asyncio.get_running_loop().time() + 20
     while process.returncode is None and asyncio.get_running_loop().time() < deadline:
-        if await _answers(socket):
+        if await answers(socket):
             return process
         await asyncio.sleep(0.02)
     if process.returncode is None:
         process.kill()
-    raise DependencyDown(f"{Path(args[0]).name} did not start on {socket}")
+    raise DependencyDown(f"the Valkey on {socket} did not start; see its server.log")
 
 
-async def _answers(socket: Path) -> bool:
+async def answers(socket: Path) -> bool:
+    """Does a Valkey on this socket answer PING (so: it has loaded its data)?"""
     try:
         reader, writer = await asyncio.open_unix_connection(str(socket))
     except OSError:
         return False
     try:
         writer.write(b"PING\r\n")
-        return (await reader.readline()).startswith(b"+PONG")
-    except OSError:
+        async with asyncio.timeout(2):
+            return (await reader.readline()).startswith(b"+PONG")
+    except (OSError, TimeoutError):
         return False
     finally:
         writer.close()

