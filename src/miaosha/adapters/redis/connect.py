@@ -27,8 +27,20 @@ CONNECTIONS_MAX = 64  # per process (per process and node in a cluster); more wa
 # Answers that say "not now" or "not here". They arrive as plain ResponseErrors, or, out of a
 # script, with the script's own error around them.
 _AWAY = frozenset(
-    "BUSY LOADING CLUSTERDOWN TRYAGAIN MASTERDOWN READONLY MISCONF OOM NOREPLICAS UNBLOCKED"
-    " MOVED ASK".split()
+    [
+        "BUSY",
+        "LOADING",
+        "CLUSTERDOWN",
+        "TRYAGAIN",
+        "MASTERDOWN",
+        "READONLY",
+        "MISCONF",
+        "OOM",
+        "NOREPLICAS",
+        "UNBLOCKED",
+        "MOVED",
+        "ASK",
+    ]
 )
 
 

@@ -1,0 +1,30 @@
+"""The board: the live sales with their terms and questions, for every role's local cache."""
+
+import msgspec
+
+from miaosha.adapters.redis.connect import Client, reaching
+from miaosha.adapters.redis.scripts import Argument, load, run
+from miaosha.domain.sale import Sale
+
+KEY = "sales"
+WRITTEN = b"written_ms"  # the one field that is not a sale: Unix ms, keeps an empty board in being
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Sale).decode
+
+
+async def write(client: Client, sales: list[Sale]) -> None:
+    args: list[Argument] = []
+    for sale in sales:
+        args += [sale.id, _encode(sale)]
+    with reaching("store"):
+        await run(client, load("board", prelude=False), [KEY], args)
+
+
+async def read(client: Client) -> dict[int, Sale] | None:
+    """None if there is no board; {} if it is empty."""
+    with reaching("store"):
+        fields = await client.hgetall(KEY)
+    if not fields:
+        return None
+    return {int(name): _decode(text) for name, text in fields.items() if name != WRITTEN}
