@@ -1,0 +1,52 @@
+# Everything a newcomer needs: `make demo`. Needs Python 3.11 or newer with its venv module; the
+# environment (.venv) is made from uv.lock on first use and again when the lock changes.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+UV := .tool/bin/uv
+BIN := .venv/bin
+export UV_PYTHON_DOWNLOADS := never
+export UV_PROJECT_ENVIRONMENT := .venv
+
+.PHONY: help install demo test drills check docs clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/.installed ## make the environment from the lock file
+
+demo: .venv/.installed ## run a whole sale on this machine; ARGS="--crowd 5000 …" passes options on
+	@exec $(BIN)/miaosha demo $(ARGS)
+
+test: .venv/.installed ## the whole suite, folder by folder; ARGS="-k name" passes options on
+	@exec $(BIN)/python tests/suites.py $(ARGS)
+
+drills: .venv/.installed ## the long fault drills
+	@exec $(BIN)/pytest -m drill tests/drills $(ARGS)
+
+check: .venv/.installed ## format, lint, types, layers, tidiness: what CI runs first
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/test_tidy.py
+
+docs: .venv/.installed ## draw docs/settings.md from the code
+	$(BIN)/python -m miaosha.cli.settings_page > docs/settings.md
+
+clean: ## remove the environment and every cache
+	rm -rf .venv .tool .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/.installed: uv.lock pyproject.toml | $(UV)
+	@$(UV) sync --locked --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+	@touch $@
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Miaosha needs Python 3.11 or newer; this is %d.%d. Say which one: make PYTHON=python3.12" % sys.version_info[:2])'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "This Python has no venv module. On Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv .tool
+	@.tool/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'

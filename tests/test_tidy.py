@@ -1,0 +1,147 @@
+"""Style as a test: sizes, names, clocks, prints and headers that a linter does not look at."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "miaosha"
+FUNCTION_LINES_MAX = 50
+FILE_LINES_MAX = 300
+TEST_FILE_LINES_MAX = 500
+LUA_LINES_MAX = 60
+VAGUE = {"utils", "util", "helpers", "helper", "manager", "managers", "base", "common", "misc"}
+WALL_CLOCKS = {
+    ("time", "time"),
+    ("time", "time_ns"),
+    ("datetime", "now"),
+    ("datetime", "utcnow"),
+    ("datetime", "today"),
+    ("date", "today"),
+}
+LUA_HEADER = ("KEYS", "ARGV", "returns")
+
+
+def python_files(*folders: str) -> list[Path]:
+    return sorted(p for folder in folders for p in (ROOT / folder).rglob("*.py"))
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+@pytest.fixture(scope="module")
+def trees() -> dict[Path, ast.Module]:
+    return {p: ast.parse(p.read_text()) for p in python_files("src", "tests")}
+
+
+def test_files_are_short() -> None:
+    long = []
+    for path in python_files("src", "tests"):
+        most = TEST_FILE_LINES_MAX if path.is_relative_to(ROOT / "tests") else FILE_LINES_MAX
+        lines = len(path.read_text().splitlines())
+        # the specification of the scripts is one page on purpose
+        if lines > most and path.name != "allocation.py":
+            long.append(f"{name(path)}: {lines} lines, at most {most}")
+    assert not long, "\n".join(long)
+
+
+def test_functions_are_short(trees: dict[Path, ast.Module]) -> None:
+    long = [
+        f"{name(path)}:{node.lineno} {node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for path, tree in trees.items()
+        for node in functions(tree)
+        if node.end_lineno and node.end_lineno - node.lineno + 1 > FUNCTION_LINES_MAX
+    ]
+    assert not long, "\n".join(long)
+
+
+def test_modules_say_what_they_own(trees: dict[Path, ast.Module]) -> None:
+    silent = [
+        name(path)
+        for path, tree in trees.items()
+        if path.is_relative_to(SOURCE) and tree.body and not ast.get_docstring(tree)
+    ]
+    assert not silent, "\n".join(silent)
+
+
+def test_no_vague_names(trees: dict[Path, ast.Module]) -> None:
+    vague = [name(p) for p in trees if p.stem in VAGUE or p.parent.name in VAGUE]
+    assert not vague, "\n".join(vague)
+
+
+def test_only_the_clock_reads_the_wall_clock(trees: dict[Path, ast.Module]) -> None:
+    found = [
+        f"{name(path)}:{node.lineno} {node.value.id}.{node.attr}"
+        for path, tree in trees.items()
+        if path.is_relative_to(SOURCE) and path != SOURCE / "adapters" / "clock.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and (node.value.id, node.attr) in WALL_CLOCKS
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_only_the_cli_prints(trees: dict[Path, ast.Module]) -> None:
+    found = [
+        f"{name(path)}:{node.lineno}"
+        for path, tree in trees.items()
+        if path.is_relative_to(SOURCE) and not path.is_relative_to(SOURCE / "cli")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "print"
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_lua_files_are_one_decision_with_a_header() -> None:
+    wrong = []
+    for path in sorted(SOURCE.rglob("*.lua")):
+        if path.name == "prelude.lua":  # what every script starts with; it decides nothing
+            continue
+        text = path.read_text()
+        header = "\n".join(line for line in text.splitlines()[:25] if line.startswith("--"))
+        missing = [w for w in LUA_HEADER if not re.search(rf"\b{w}\b", header, re.IGNORECASE)]
+        if missing:
+            wrong.append(f"{name(path)}: header lacks {', '.join(missing)}")
+        if len(text.splitlines()) > LUA_LINES_MAX:
+            wrong.append(f"{name(path)}: more than {LUA_LINES_MAX} lines")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_tests_do_not_sleep_to_synchronise(trees: dict[Path, ast.Module]) -> None:
+    """A sleep of half a second or more outside a polling loop is a guess about somebody's speed."""
+    found = [
+        f"{name(path)}:{node.lineno}"
+        for path, tree in trees.items()
+        if path.is_relative_to(ROOT / "tests")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "sleep"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[0].value, int | float)
+        and node.args[0].value >= 0.5
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_nothing_of_this_workplace_is_left_in_the_files() -> None:
+    wrong = [
+        name(path)
+        for path in [*python_files("src", "tests"), *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+        if path != Path(__file__) and re.search(r"/(home|root|work)/\w", path.read_text())
+    ]
+    assert not wrong, "\n".join(wrong)
