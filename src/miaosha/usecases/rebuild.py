@@ -28,7 +28,7 @@ MERGE_CHUNK = 512
 log = structlog.get_logger()
 
 
-class Superseded(Exception):  # noqa: N818
+class Superseded(Exception):
     """Another rebuild, or a freeze, has moved the epoch on: this one stops where it is."""
 
 

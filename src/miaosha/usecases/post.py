@@ -1,0 +1,77 @@
+"""Mail: outbox rows → the mail queue → a sent letter, one per event.
+
+The outbox row is written in the transaction of what it tells. The queue may deliver a job twice;
+the row's state and the letter's stable Message-ID keep the buyer from reading it twice.
+"""
+
+from collections.abc import MutableMapping
+
+import structlog
+
+from miaosha.domain.errors import DependencyDown, Problem
+from miaosha.domain.messages import MailJob
+from miaosha.ports.broker import Broker
+from miaosha.ports.ledger import Ledger
+from miaosha.ports.outside import Clock, Mailer
+from miaosha.usecases.notify import compose
+
+RELAY_MAX = 256
+RETRY_FIRST_MS = 1_000
+RETRY_MAX_MS = 600_000
+
+log = structlog.get_logger()
+
+
+class Post:
+    """Args: attempts_max: tries before a mail is parked."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        broker: Broker,
+        mailer: Mailer | None,
+        clock: Clock,
+        attempts_max: int,
+        public_url: str,
+        counters: MutableMapping[str, float],
+    ) -> None:
+        self._ledger = ledger
+        self._broker = broker
+        self._mailer = mailer
+        self._clock = clock
+        self._attempts_max = attempts_max
+        self._public_url = public_url
+        self._counters = counters
+
+    async def relay(self) -> int:
+        """Queue new and retried outbox rows; answers how many. Queueing one twice is harmless."""
+        items = await self._ledger.outbox_new(self._clock.now_ms(), RELAY_MAX)
+        if items:
+            await self._broker.send_mail([MailJob(item.id, item.dedupe_key) for item in items])
+            await self._ledger.outbox_queued([item.id for item in items], self._clock.now_ms())
+        return len(items)
+
+    async def deliver(self, job: MailJob) -> None:
+        """Send one mail unless it was sent or parked; a mail server that is away means later."""
+        assert self._mailer is not None
+        found = await self._ledger.outbox_item(job.outbox_id)
+        if found is None or found[0].state in ("sent", "parked"):
+            return
+        item, recipient = found
+        try:
+            await self._mailer.send(compose(item, recipient, self._public_url))
+        except Problem as error:
+            await self._later(job, None, error)
+        except DependencyDown as error:
+            last = item.attempts + 1 >= self._attempts_max
+            delay_ms = min(RETRY_MAX_MS, RETRY_FIRST_MS * 2**item.attempts)
+            await self._later(job, None if last else self._clock.now_ms() + delay_ms, error)
+        else:
+            self._counters["sent"] += await self._ledger.outbox_sent(item.id, self._clock.now_ms())
+
+    async def _later(self, job: MailJob, retry_at_ms: int | None, error: Exception) -> None:
+        self._counters["parked" if retry_at_ms is None else "retried"] += 1
+        log.warning("mail_failed", outbox=job.outbox_id, parked=retry_at_ms is None)
+        await self._ledger.outbox_failed(
+            job.outbox_id, self._clock.now_ms(), retry_at_ms, type(error).__name__
+        )

@@ -1,0 +1,131 @@
+"""Close, drain and settle sales, and hold the two stores against each other once a minute.
+
+A difference that lasts counts as a loss: the sale is frozen and rebuilt. The same difference again
+after a rebuild is left frozen for a person (the reason then starts with HOLD).
+"""
+
+import msgspec
+import structlog
+
+from miaosha.domain.sale import Phase
+from miaosha.ports.broker import Broker
+from miaosha.ports.ledger import Ledger, Terms
+from miaosha.ports.outside import Clock
+from miaosha.ports.store import StockStore
+from miaosha.usecases.audit import Auditor, Verdict
+from miaosha.usecases.control import Control
+from miaosha.usecases.rebuild import Rebuilder
+
+HOLD = "hold: "  # only an admin's rebuild lifts a freeze whose reason starts with this
+
+log = structlog.get_logger()
+
+
+class Settlement:
+    """Args: settle_after_ms: ms after closes_at in which a batch accepted before may still arrive
+    at the broker; nothing is settled earlier."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: StockStore,
+        broker: Broker,
+        auditor: Auditor,
+        control: Control,
+        rebuilder: Rebuilder,
+        clock: Clock,
+        settle_after_ms: int,
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._broker = broker
+        self._auditor = auditor
+        self._control = control
+        self._rebuilder = rebuilder
+        self._clock = clock
+        self._settle_after_ms = settle_after_ms
+        self._seen: dict[int, str] = {}
+
+    async def heal(self, terms: Terms) -> bool:
+        """Rebuild the sale if Redis is not what the ledger says it is. True: it may be used."""
+        if terms.frozen is not None and terms.frozen.startswith(HOLD):
+            return False
+        reading = await self._store.reading(terms.sale_id)
+        if terms.frozen is not None:
+            why = terms.frozen
+        elif reading is None or reading.epoch == 0:
+            why = "arming" if terms.epoch == 0 else "the store lost its state"
+        elif reading.epoch != terms.epoch:
+            why = "the store is of another epoch"
+        elif not reading.genuine:
+            why = "the store was restarted or failed over"
+        else:
+            return True
+        if await self._rebuilder.rebuild(terms.sale_id, why):
+            await self._control.refresh_board()
+        return False
+
+    async def advance(self, terms: Terms) -> None:
+        """Close a sale that is sold out for good; settle one that is drained."""
+        now = self._clock.now_ms()
+        if now < terms.closes_at_ms:
+            if terms.sold == terms.stock:
+                await self._control.close(terms.sale_id)
+            return
+        if now >= terms.closes_at_ms + self._settle_after_ms and await self._drained(terms):
+            await self._settle(terms)
+
+    async def _drained(self, terms: Terms) -> bool:
+        """Nothing held, ungranted or to promote, and every accepted batch acknowledged."""
+        if terms.phase is Phase.PAUSED and (await self._broker.pressure(terms.sale_id)).backlog:
+            return False
+        reading = await self._store.reading(terms.sale_id)
+        if reading is None or reading.held or reading.ungranted:
+            return False
+        if reading.free and reading.standby:
+            return False
+        return (await self._broker.pressure(terms.sale_id)).backlog == 0
+
+    async def _settle(self, terms: Terms) -> None:
+        verdict = await self._auditor.audit(terms.sale_id)
+        if not verdict.clean:
+            await self._freeze(terms, HOLD + _why(verdict))
+            return
+        kept = msgspec.json.encode(verdict).decode()
+        if await self._ledger.settle_sale(terms.sale_id, kept, self._clock.now_ms()):
+            log.info("settled", sale=terms.sale_id, sold=terms.sold, stock=terms.stock)
+            await self._control.refresh_board()
+            await self.forget(terms.sale_id, terms.epoch)
+
+    async def forget(self, sale_id: int, epoch: int) -> None:
+        """Drop what a settled sale left in Redis and the broker. Idempotent."""
+        await self._store.drop(sale_id, epoch)
+        await self._broker.drop(sale_id)
+
+    async def forget_settled(self) -> None:
+        """Finish `forget` where a crash came between settling and dropping."""
+        for sale in (await self._store.read_sales() or {}).values():
+            if sale.phase is Phase.SETTLED:
+                reading = await self._store.reading(sale.id)
+                if reading is not None:
+                    await self.forget(sale.id, reading.epoch)
+
+    async def reconcile(self, terms: Terms) -> None:
+        """Audit a running sale; a lasting difference freezes it, and the next `heal` rebuilds."""
+        verdict = await self._auditor.audit(terms.sale_id)
+        if verdict.clean:
+            self._seen.pop(terms.sale_id, None)
+            return
+        why = _why(verdict)
+        again = self._seen.get(terms.sale_id) == why
+        self._seen[terms.sale_id] = why
+        await self._freeze(terms, HOLD + why if again else f"audit: {why}")
+
+    async def _freeze(self, terms: Terms, why: str) -> None:
+        frozen = await self._ledger.freeze(terms.sale_id, terms.epoch, why[:200])
+        log.error("sale_frozen", sale=terms.sale_id, epoch=terms.epoch, why=why, frozen=frozen)
+        await self._control.refresh_board()
+
+
+def _why(verdict: Verdict) -> str:
+    return ", ".join(sorted({finding.invariant for finding in verdict.findings}))

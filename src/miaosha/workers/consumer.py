@@ -1,0 +1,91 @@
+"""The consumer role: one consuming task per live sale, so that a paused sale holds up no other."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from miaosha import bootstrap
+from miaosha.adapters.process import Process
+from miaosha.domain.errors import Fault
+from miaosha.domain.sale import Phase
+from miaosha.ports.broker import Broker
+from miaosha.ports.store import StockStore
+from miaosha.settings import Settings
+
+LOOK_S = 0.5  # how often the board is looked at for sales that appeared or were settled
+DRAIN_S = 5.0  # what is being decided at a stop gets this long to finish
+
+log = structlog.get_logger()
+
+
+class Consumer:
+    """Follows the board of sales and consumes the queue of each that is not settled."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        store: StockStore,
+        handle: Callable[..., Awaitable[None]],
+        name: str,
+    ) -> None:
+        self._broker = broker
+        self._store = store
+        self._handle = handle
+        self._name = name
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    async def follow(self) -> None:
+        """Until cancelled: start a task for every live sale, forget those that ended."""
+        while True:
+            try:
+                sales = await self._store.read_sales() or {}
+            except Fault as error:
+                log.warning("board_unreadable", error=str(error))
+                sales = {}
+            for sale in sales.values():
+                if sale.phase is not Phase.SETTLED:
+                    self._start(sale.id)
+            for sale_id, task in list(self._tasks.items()):
+                if task.done():
+                    self._ended(sale_id, task)
+            await asyncio.sleep(LOOK_S)
+
+    def _start(self, sale_id: int) -> None:
+        if sale_id not in self._tasks:
+            self._tasks[sale_id] = asyncio.create_task(
+                self._consume(sale_id), name=f"sale:{sale_id}"
+            )
+
+    async def _consume(self, sale_id: int) -> None:
+        await self._broker.open(sale_id)
+        await self._broker.consume(sale_id, self._name, self._handle)
+
+    def _ended(self, sale_id: int, task: asyncio.Task[None]) -> None:
+        del self._tasks[sale_id]
+        if not task.cancelled() and (error := task.exception()):
+            log.error("consume_failed", sale=sale_id, error=repr(error))
+
+    async def drain(self) -> None:
+        """Stop taking batches. What is undecided stays unacknowledged and comes again."""
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=DRAIN_S)
+
+
+async def serve(process: Process, settings: Settings) -> None:
+    async with bootstrap.consumer(settings, process.counters) as parts:
+        process.checks.update(parts.checks)
+        consumer = Consumer(
+            parts.broker, parts.store, parts.allocator.handle, f"consumer-{process.instance}"
+        )
+        beat = asyncio.create_task(process.heartbeat(parts.heartbeats, parts.clock))
+        follow = asyncio.create_task(consumer.follow())
+        await process.stop.wait()
+        for task in (follow, beat):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await consumer.drain()

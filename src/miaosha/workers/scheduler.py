@@ -1,0 +1,162 @@
+"""The scheduler role: everything that must happen although nobody asks for it.
+
+Each duty is a loop of its own, so that a slow one (a rebuild, an audit) never delays expiry. A
+lease in SQL lets one scheduler lead; two acting at once would do no harm, only double work.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, MutableMapping
+
+import structlog
+
+from miaosha import bootstrap
+from miaosha.adapters.process import Process
+from miaosha.bootstrap import SchedulerParts
+from miaosha.domain.errors import Fault
+from miaosha.ports.ledger import Terms
+from miaosha.settings import Settings
+
+SALE_TICK_S = 0.5
+POSITIONS_S = 2.0  # a buyer hears of his position at most this often
+STALE_S = 5.0
+FORGET_S = 10.0
+BOARD_S = 1.0
+RELAY_S = 0.5
+
+log = structlog.get_logger()
+
+Duty = Callable[[], Awaitable[None]]
+
+
+class Scheduler:
+    def __init__(
+        self, parts: SchedulerParts, settings: Settings, counters: MutableMapping[str, float]
+    ) -> None:
+        self._parts = parts
+        self._settings = settings
+        self._counters = counters
+        self._leading = asyncio.Event()
+
+    def duties(self) -> list[tuple[str, float, Duty]]:
+        """(name, seconds between runs, what to do)."""
+        sweep_s = self._settings.sweep_interval_ms / 1000
+        return [
+            ("sweep", sweep_s, self._sweep),
+            ("sales", SALE_TICK_S, self._sales),
+            ("positions", POSITIONS_S, self._positions),
+            ("payments", STALE_S, self._stale_payments),
+            ("outbox", RELAY_S, self._relay),
+            ("board", BOARD_S, self._parts.control.refresh_board),
+            ("forget", FORGET_S, self._parts.settlement.forget_settled),
+            ("audit", float(self._settings.audit_interval_s), self._audit),
+        ]
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._lead())
+            group.create_task(self._reminders())
+            for name, interval_s, duty in self.duties():
+                group.create_task(self._every(name, interval_s, duty))
+
+    async def _lead(self) -> None:
+        """Hold the lease, or wait for it; a database that is away ends the lead."""
+        ttl_ms = self._settings.lease_ms
+        while True:
+            try:
+                lead = await self._parts.ledger.take_lease(
+                    "scheduler", self._parts.owner, self._parts.clock.now_ms(), ttl_ms
+                )
+            except Fault as error:
+                log.warning("lease_unknown", error=str(error))
+                lead = False
+            if lead != self._leading.is_set():
+                log.info("leading" if lead else "following")
+            if lead:
+                self._leading.set()
+            else:
+                self._leading.clear()
+            self._counters["leading"] = int(lead)
+            await asyncio.sleep(min(1.0, ttl_ms / 3000))
+
+    async def _every(self, name: str, interval_s: float, duty: Duty) -> None:
+        while True:
+            await self._leading.wait()
+            try:
+                await duty()
+            except Fault as error:
+                self._counters["duty_faults"] += 1
+                log.warning("duty_later", duty=name, error=str(error))
+            except Exception:
+                self._counters["duty_errors"] += 1
+                log.exception("duty_failed", duty=name)
+            await asyncio.sleep(interval_s)
+
+    async def _reminders(self) -> None:
+        while True:
+            await self._leading.wait()
+            try:
+                await self._parts.broker.reminders(self._parts.release.remind)
+            except Fault as error:
+                log.warning("reminders_later", error=str(error))
+                await asyncio.sleep(1.0)
+
+    async def _sweep(self) -> None:
+        release = self._parts.release
+        self._counters["released"] += await release.sweep()
+        self._counters["finished"] += await release.finish_unsynced()
+
+    async def _sales(self) -> None:
+        for terms in await self._parts.ledger.live_terms():
+            try:
+                await self._sale(terms)
+            except Fault as error:
+                log.warning("sale_later", sale=terms.sale_id, error=str(error))
+
+    async def _sale(self, terms: Terms) -> None:
+        parts = self._parts
+        if not await parts.settlement.heal(terms):
+            return
+        await parts.control.catch_up(terms)
+        self._counters["left_over"] += await parts.promoter.grant_left_over(
+            terms.sale_id, self._settings.ungranted_after_ms
+        )
+        self._counters["promoted"] += await parts.promoter.promote(terms.sale_id, terms.epoch)
+        await parts.settlement.advance(terms)
+
+    async def _positions(self) -> None:
+        live = await self._parts.ledger.live_terms()
+        for terms in live:
+            await self._parts.promoter.tell_positions(terms.sale_id)
+        self._parts.promoter.forget({terms.sale_id for terms in live})
+
+    async def _stale_payments(self) -> None:
+        before_ms = self._parts.clock.now_ms() - self._settings.payment_max_s * 1000
+        self._counters["stale_payments"] += await self._parts.checkout.settle_stale(before_ms)
+
+    async def _relay(self) -> None:
+        self._counters["mails_queued"] += await self._parts.post.relay()
+
+    async def _audit(self) -> None:
+        for terms in await self._parts.ledger.live_terms():
+            if terms.epoch and terms.frozen is None:
+                await self._parts.settlement.reconcile(terms)
+                self._counters["audits"] += 1
+
+
+async def serve(process: Process, settings: Settings) -> None:
+    async with bootstrap.scheduler(settings, process.instance) as parts:
+        process.checks.update(parts.checks)
+        scheduler = Scheduler(parts, settings, process.counters)
+        tasks = [
+            asyncio.create_task(process.heartbeat(parts.heartbeats, parts.clock)),
+            asyncio.create_task(scheduler.run()),
+        ]
+        await process.stop.wait()
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        with contextlib.suppress(Fault):
+            await parts.ledger.drop_lease("scheduler", parts.owner)
