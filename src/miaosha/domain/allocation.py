@@ -8,61 +8,33 @@ served by rank, and nobody overtakes it: a newcomer is held only when units are 
 stands by. A place that returns to standby (a rebuild) keeps its rank, hence comes back to the head.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import NamedTuple
 
 from miaosha.domain.messages import BATCH_USERS_MAX, Batch
-from miaosha.domain.reservation import Event, HoldState, State, place_of, step
+from miaosha.domain.place import (
+    LIVE_PLACE,
+    Decision,
+    Letter,
+    Outcome,
+    Place,
+    Promoted,
+    Refusal,
+    Row,
+    merge,
+    outcome,
+)
+from miaosha.domain.reservation import Event, State, step
 
 PROMOTE_MAX = 256  # heads promoted by one call
 
 
-class Letter(StrEnum):
-    """What a request got, recorded per batch in the same step that decided it."""
-
-    HELD = "h"
-    STANDBY = "s"
-    REPEAT = "r"  # the buyer had a live place already: answers that place
-    SOLD_OUT = "o"
-    CLOSED = "c"
-
-
-class Place(NamedTuple):
-    """Where a buyer stands: `state|rid|rank|version|pay_by_ms` in Redis (pay_by_ms 0 until SQL
-    granted; then a copy for display)."""
-
-    state: State
-    rid: str
-    rank: int
-    version: int
-    pay_by_ms: int = 0
-
-    def encode(self) -> str:
-        return f"{self.state}|{self.rid}|{self.rank}|{self.version}|{self.pay_by_ms}"
-
-    @classmethod
-    def parse(cls, text: str) -> "Place":
-        state, rid, rank, version, pay_by = text.split("|")
-        return cls(State(state), rid, int(rank), int(version), int(pay_by))
-
-
-class Refusal(StrEnum):
-    """Why a script wrote nothing. EPOCH and RUN_ID: Redis has not been told; the rest: not now."""
-
-    EPOCH = "epoch"  # another epoch than the caller's, or none
-    RUN_ID = "run_id"  # this server is not the one the sale was written to: a loss
-    FROZEN = "frozen"
-    PAUSED = "paused"
-
-
-LIVE_PLACE = frozenset({State.HELD, State.STANDBY, State.PAID})
-
-
 @dataclass
 class Allocation:
-    """One sale in Redis. `ungranted` maps rid → (user, promoted): holds SQL was not asked for."""
+    """One sale in Redis. `ungranted` maps rid → (user, promoted): holds SQL was not asked for.
+
+    Epoch 0: none, because the state was lost or a rebuild (`next_epoch`) is under way.
+    """
 
     epoch: int
     stock: int
@@ -71,6 +43,7 @@ class Allocation:
     standby_limit: int
     phase: str = "open"  # open | paused | frozen
     rebuilder: str = ""
+    next_epoch: int = 0
     held: int = 0
     paid: int = 0
     refused: int = 0
@@ -82,23 +55,6 @@ class Allocation:
 
     def head(self) -> int:
         return min(self.standby, key=lambda user: self.standby[user])
-
-
-class Decision(NamedTuple):
-    """Answer of decide: one letter per request and each user's place as it is now."""
-
-    letters: str
-    places: list[Place | None]
-    fresh: bool  # False: the batch had been recorded before
-
-
-class Promoted(NamedTuple):
-    """A standby place that just became a hold; it must be granted and told at once."""
-
-    user_id: int
-    rid: str
-    rank: int
-    version: int
 
 
 def _guard(sale: Allocation, epoch: int) -> Refusal | None:
@@ -133,7 +89,7 @@ def decide(
     assert len(users) <= BATCH_USERS_MAX
     if (letters := sale.batches.get(batch.batch_id)) is not None:
         return Decision(letters, [sale.users.get(u) for u in users], fresh=False)
-    if sale.phase == "paused" and not rebuilder:
+    if sale.phase == "paused":
         return Refusal.PAUSED
     skip = frozenset(answered)
     letters = "".join(
@@ -197,17 +153,19 @@ def promote(
 def granted(
     sale: Allocation, epoch: int, user: int, rid: str, pay_by_ms: int, version: int
 ) -> bool | Refusal:
-    """SQL has committed this hold: off `ungranted`, its pay_by copied. True if it was on it."""
+    """SQL has committed this hold: off `ungranted`, its pay_by copied (also a later one, when the
+    hold was extended; pay_by never falls). True if this call changed something."""
     if refusal := _guard(sale, epoch):
         return refusal
-    if rid not in sale.ungranted:
-        return False
-    del sale.ungranted[rid]
+    removed = sale.ungranted.pop(rid, None) is not None
     place = sale.users.get(user)
-    if place and place.rid == rid and place.state is State.HELD:
-        sale.users[user] = place._replace(
-            pay_by_ms=pay_by_ms, version=max(place.version + 1, version)
-        )
+    if not place or place.rid != rid or place.state is not State.HELD:
+        return removed
+    if not removed and pay_by_ms <= place.pay_by_ms:
+        return False
+    sale.users[user] = place._replace(
+        pay_by_ms=max(place.pay_by_ms, pay_by_ms), version=max(place.version + 1, version)
+    )
     return True
 
 
@@ -242,15 +200,16 @@ def settle(sale: Allocation, epoch: int, user: int, rid: str, version: int) -> b
     return True
 
 
-def leave(sale: Allocation, epoch: int, user: int) -> Place | None | Refusal:
-    """A buyer gives up a standby place; answers the place as it is after (`left`), or whatever
-    else the buyer has (`held` after a promotion: the caller declines instead), or None."""
+def leave(sale: Allocation, epoch: int, user: int, rid: str = "") -> Place | None | Refusal:
+    """A buyer gives up a standby place (the one named `rid`, if given); answers the place as it is
+    after (`left`), or whatever else the buyer has (`held` after a promotion: the caller declines
+    instead), or None."""
     if refusal := _guard(sale, epoch):
         return refusal
     if sale.phase == "frozen":
         return Refusal.FROZEN
     place = sale.users.get(user)
-    if place and place.state is State.STANDBY:
+    if place and place.state is State.STANDBY and rid in ("", place.rid):
         place = place._replace(state=step(place.state, Event.LEAVE), version=place.version + 1)
         sale.users[user] = place
         del sale.standby[user]
@@ -283,65 +242,9 @@ def set_phase(
     return True
 
 
-class Row(NamedTuple):
-    """A row of `holds` as a rebuild sees it."""
-
-    rid: str
-    user_id: int
-    state: HoldState
-    reason: str | None
-    rank: int
-    version: int
-    pay_by_ms: int
-
-
-def merge(place: Place | None, rows: Sequence[Row]) -> Place | None:
-    """One buyer's place after a rebuild, from the old place and all of the buyer's rows.
-
-    Live rows of SQL win. A RELEASED row ends only a place with its rid, or fills a buyer without
-    one. A place whose rid has no row stays as it is, but a hold that SQL never granted goes back to
-    standby with its own rid and rank, hence to the head.
-    """
-    version = place.version if place else 0
-    live = next((row for row in rows if row.state is not HoldState.RELEASED), None)
-    newest = live or max(rows, key=lambda row: row.rank, default=None)
-    if newest and (live or place is None or any(row.rid == place.rid for row in rows)):
-        own = next((row for row in rows if place and row.rid == place.rid), newest)
-        row = live or own
-        state = place_of(row.state, row.reason)
-        if state is State.PAYING:
-            state = State.HELD
-        rank = place.rank if place and place.rid == row.rid else row.rank
-        unchanged = place is not None and place.rid == row.rid and place.state is state
-        version = max(version if unchanged else version + 1, row.version)
-        return Place(state, row.rid, rank, version, row.pay_by_ms)
-    if place and place.state is State.HELD:
-        return place._replace(state=State.STANDBY, version=version + 1, pay_by_ms=0)
-    return place
-
-
-class Outcome(NamedTuple):
-    """What one request came to: the buyer's place, or a state without one."""
-
-    state: State
-    rid: str
-    version: int = 0
-    rank: int = 0
-    pay_by_ms: int = 0
-
-
-def outcome(letter: Letter, rid: str, place: Place | None) -> Outcome:
-    """What a request with this recorded letter is told, given the buyer's place now."""
-    if letter is Letter.SOLD_OUT:
-        return Outcome(State.SOLD_OUT, rid)
-    if letter is Letter.CLOSED:
-        return Outcome(State.CLOSED, rid)
-    if place is None or (letter is not Letter.REPEAT and place.rid != rid):
-        return Outcome(State.ENDED, rid)
-    return Outcome(place.state, place.rid, place.version, place.rank, place.pay_by_ms)
-
-
 __all__ = [
+    "LIVE_PLACE",
+    "PROMOTE_MAX",
     "Allocation",
     "Decision",
     "Letter",

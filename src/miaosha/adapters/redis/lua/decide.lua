@@ -13,7 +13,7 @@ local users = {unpack(ARGV, 6)}
 local places = #users > 0 and redis.call('HMGET', USERS, unpack(users)) or {}
 local recorded = redis.call('HGET', BATCHES, batch)
 if recorded then return {recorded, 0, unpack(places, 1, #users)} end
-if sale.phase == 'paused' and rebuilder == '' then return 'paused' end
+if sale.phase == 'paused' then return 'paused' end
 
 local answered, letters, changed = {}, {}, {}
 for index in string.gmatch(ARGV[5], '%d+') do answered[tonumber(index) + 1] = true end
