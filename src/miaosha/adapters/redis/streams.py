@@ -1,0 +1,234 @@
+"""One consumer of one stream through a consumer group: read, handle, acknowledge.
+
+At least once and in order while one consumer lives: first what this consumer (by name) left
+unacknowledged, then what another left for longer than `reclaim_after_ms`, then what is new. A
+group of entries is acknowledged after its handler returned; until then it is kept claimed.
+Knows nothing of what the messages mean: `decode` and `park` are passed in.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+import structlog
+from redis.exceptions import ResponseError
+
+from miaosha.adapters.redis.connect import Client, reaching
+from miaosha.domain.errors import DependencyDown, Fault
+from miaosha.domain.messages import MalformedMessage
+
+FIELD: Final = b"b"  # the one field of every entry: the message's bytes
+PAUSE_FIRST_S: Final = 0.05
+PAUSE_MAX_S: Final = 1.0
+BLOCK_MAX_MS: Final = 1_000  # below the client's command timeout
+
+Message = TypeVar("Message")
+Entry = tuple[bytes, dict[bytes, bytes]]
+
+log = structlog.get_logger()
+
+
+class Queue(NamedTuple):
+    """`made`: made again when it is missing (else a missing stream ends the reading).
+    `trimmed`: entries are deleted once acknowledged (else the stream is a log and keeps them)."""
+
+    key: str
+    group: str
+    made: bool = False
+    trimmed: bool = False
+
+
+class Poison(NamedTuple):
+    """An entry nobody can decode."""
+
+    queue: Queue
+    entry_id: bytes
+    reason: str
+    raw: bytes
+
+
+Park = Callable[[Poison], Awaitable[None]]
+
+
+class _Dropped(Exception):
+    """The stream does not exist any more."""
+
+
+class Reader(Generic[Message]):
+    """See the module.
+
+    Args:
+        prefetch: entries of one group at most.
+        reclaim_after_ms: entries idle for so long belong to a dead consumer.
+        decode: raises MalformedMessage; such an entry goes to `park`, which also acknowledges it.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        queue: Queue,
+        consumer: str,
+        *,
+        prefetch: int,
+        reclaim_after_ms: int,
+        decode: Callable[[bytes], Message],
+        park: Park,
+    ) -> None:
+        self._client = client
+        self._queue = queue
+        self._consumer = consumer
+        self._prefetch = prefetch
+        self._reclaim_after_ms = reclaim_after_ms
+        self._decode = decode
+        self._park = park
+        self._stale_at = 0.0  # loop time of the next look for what dead consumers held
+        self._pause_s = PAUSE_FIRST_S
+
+    async def run(self, handler: Callable[[list[Message]], Awaitable[None]]) -> None:
+        """Deliver until cancelled, or until the stream was dropped. A server that is away is
+        waited for, and a handler that raises gets the same messages again, both with growing
+        pauses of at most a second."""
+        own = True
+        while True:
+            try:
+                own = await self._step(handler, own)
+            except _Dropped:
+                return
+            except DependencyDown as error:
+                log.warning("broker_away", queue=self._queue.key, error=str(error))
+                await self._pause()
+                own = True  # what was on its way to us is ours and unacknowledged
+
+    async def _step(self, handler: Callable[[list[Message]], Awaitable[None]], own: bool) -> bool:
+        """One group. Returns whether our own unacknowledged entries come next."""
+        entries = await self._entries(own)
+        if not entries:
+            return False
+        ids = [entry_id for entry_id, _ in entries]
+        async with self._claimed(ids):
+            messages = await self._decoded(entries)
+            try:
+                if messages:
+                    await handler(messages)
+            except Exception as error:
+                self._report(error)
+                await self._pause()
+                return True
+        await self._acknowledge(ids)
+        self._pause_s = PAUSE_FIRST_S
+        return own
+
+    async def _entries(self, own: bool) -> list[Entry]:
+        with reaching("broker"):
+            try:
+                if own:
+                    return await self._read("0", block_ms=None)
+                return await self._abandoned() or await self._read(">", block_ms=self._block_ms)
+            except ResponseError as error:
+                if not str(error).startswith("NOGROUP"):
+                    raise
+        await self._found_missing()
+        return []
+
+    @property
+    def _block_ms(self) -> int:
+        return min(BLOCK_MAX_MS, max(20, self._reclaim_after_ms // 4))
+
+    async def _read(self, after: str, block_ms: int | None) -> list[Entry]:
+        queue = self._queue
+        answer: Any = await self._client.xreadgroup(
+            queue.group, self._consumer, {queue.key: after}, count=self._prefetch, block=block_ms
+        )
+        return list(answer[0][1]) if answer else []
+
+    async def _abandoned(self) -> list[Entry]:
+        now = asyncio.get_running_loop().time()
+        if now < self._stale_at:
+            return []
+        queue, cursor = self._queue, b"0-0"
+        while True:
+            answer: Any = await self._client.xautoclaim(
+                queue.key,
+                queue.group,
+                self._consumer,
+                self._reclaim_after_ms,
+                start_id=cursor,
+                count=self._prefetch,
+            )
+            cursor, entries = answer[0], answer[1]
+            if entries:
+                return list(entries)
+            if cursor == b"0-0":
+                self._stale_at = now + self._reclaim_after_ms / 4_000
+                return []
+
+    async def _found_missing(self) -> None:
+        with reaching("broker"):
+            if not self._queue.made and not await self._client.exists(self._queue.key):
+                raise _Dropped
+            await make_queue(self._client, self._queue)
+
+    async def _decoded(self, entries: Sequence[Entry]) -> list[Message]:
+        messages: list[Message] = []
+        for entry_id, fields in entries:
+            if not fields:  # deleted while it was pending: nothing is left to handle
+                continue
+            raw = fields.get(FIELD, b"")
+            try:
+                messages.append(self._decode(raw))
+            except MalformedMessage as error:
+                reason = str(error)[:200] if FIELD in fields else "no message field"
+                log.error("message_parked", queue=self._queue.key, reason=reason, bytes=len(raw))
+                await self._park(Poison(self._queue, entry_id, reason, raw))
+        return messages
+
+    @contextlib.asynccontextmanager
+    async def _claimed(self, ids: Sequence[bytes]) -> AsyncIterator[None]:
+        """While the body runs, no other consumer may take these entries for abandoned."""
+        keeping = asyncio.create_task(self._keep(ids))
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.wait({keeping})
+
+    async def _keep(self, ids: Sequence[bytes]) -> None:
+        queue = self._queue
+        while True:
+            await asyncio.sleep(self._reclaim_after_ms / 3_000)
+            with contextlib.suppress(DependencyDown, ResponseError), reaching("broker"):
+                await self._client.xclaim(
+                    queue.key, queue.group, self._consumer, 0, list(ids), justid=True
+                )
+
+    async def _acknowledge(self, ids: Sequence[bytes]) -> None:
+        queue = self._queue
+        with reaching("broker"):
+            if not queue.trimmed:
+                await self._client.xack(queue.key, queue.group, *ids)
+                return
+            pipe = self._client.pipeline(transaction=True)
+            pipe.xack(queue.key, queue.group, *ids)
+            pipe.xdel(queue.key, *ids)
+            await pipe.execute()
+
+    def _report(self, error: Exception) -> None:
+        queue = self._queue.key
+        if isinstance(error, Fault):
+            log.warning("handler_waits", queue=queue, error=f"{type(error).__name__}: {error}")
+        else:
+            log.exception("handler_failed", queue=queue)
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self._pause_s)
+        self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S)
+
+
+async def make_queue(client: Client, queue: Queue) -> None:
+    """The stream and its group, from the stream's beginning. Idempotent."""
+    try:
+        await client.xgroup_create(queue.key, queue.group, id="0", mkstream=True, entries_read=0)
+    except ResponseError as error:
+        if not str(error).startswith("BUSYGROUP"):
+            raise

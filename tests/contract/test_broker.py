@@ -1,0 +1,393 @@
+"""The broker's contract, on a private server and on a cluster of one node."""
+
+import asyncio
+import inspect
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from miaosha.adapters.redis.broker import RedisBroker, requests_of
+from miaosha.domain.errors import DependencyDown, Overloaded, Problem
+from miaosha.domain.messages import BATCH_VERSION, Batch, MailJob, encode_batch
+from miaosha.ports.broker import Reminder
+from miaosha.supervisor.servers import start_valkey
+
+SALE = 7
+RECLAIM_MS = 300
+KEY = requests_of(SALE).key
+
+
+def batch(*users: int, sale_id: int = SALE) -> Batch:
+    return Batch(BATCH_VERSION, sale_id, uuid4().hex, 1_000, list(users))
+
+
+async def until(condition: Callable[[], Any], timeout_s: float = 10) -> None:
+    """Wait for a condition, plain or awaitable."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            found = condition()
+            if await found if inspect.isawaitable(found) else found:
+                return
+            await asyncio.sleep(0.005)
+
+
+class Seen:
+    """A handler that remembers; `failures` groups raise first."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.batches: list[Batch] = []
+        self.groups: list[int] = []
+        self.failures = failures
+
+    async def __call__(self, batches: Sequence[Batch]) -> None:
+        self.groups.append(len(batches))
+        if self.failures:
+            self.failures -= 1
+            raise DependencyDown("store: away")
+        self.batches += batches
+
+
+@asynccontextmanager
+async def running(*coroutines: object) -> AsyncIterator[list[asyncio.Task[None]]]:
+    tasks = [asyncio.ensure_future(c) for c in coroutines]  # type: ignore[call-overload]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def free_port() -> int:
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            if port <= 55_000:
+                return port
+
+
+async def cover_all_slots(path: Path) -> None:
+    client: Any = Redis(unix_socket_path=str(path), decode_responses=True)
+    await client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+
+    async def ready() -> bool:
+        return "cluster_state:ok" in str(await client.execute_command("CLUSTER", "INFO"))
+
+    await until(ready)
+    await client.aclose()
+
+
+@pytest.fixture(params=["single", "cluster"])
+async def url(request: pytest.FixtureRequest, run_dir: Path) -> AsyncIterator[str]:
+    if request.param == "single":
+        server = await start_valkey(run_dir, "broker")
+        yield server.url
+    else:
+        port = free_port()
+        extra = ("--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes")
+        server = await start_valkey(run_dir, "broker", extra=extra)
+        await cover_all_slots(server.socket)
+        yield f"redis+cluster://127.0.0.1:{port}"
+    await server.stop()
+
+
+@pytest.fixture
+async def broker(url: str) -> AsyncIterator[RedisBroker]:
+    broker = RedisBroker(url, backlog_max=10, prefetch=4, reclaim_after_ms=RECLAIM_MS)
+    await broker.open(SALE)
+    await broker.open(SALE)  # idempotent
+    yield broker
+    await broker.close()
+
+
+async def empty(broker: RedisBroker) -> None:
+    async def none_left() -> bool:
+        return (await broker.pressure(SALE)).backlog == 0
+
+    await until(none_left)
+
+
+async def gone(broker: RedisBroker, count: str, key: str, left: int) -> None:
+    async def few() -> bool:
+        return bool(await getattr(broker._client, count)(key) == left)
+
+    await until(few)
+
+
+async def test_batches_arrive_in_order_in_groups(broker: RedisBroker) -> None:
+    sent = [batch(n, n + 1) for n in range(10)]
+    for one in sent:
+        await broker.publish(one)
+    seen = Seen()
+    async with running(broker.consume(SALE, "c1", seen)):
+        await until(lambda: len(seen.batches) == 10)
+        await empty(broker)
+    assert seen.batches == sent
+    assert seen.groups == [4, 4, 2]
+
+
+async def test_handler_that_raises_gets_the_same_group_again(broker: RedisBroker) -> None:
+    sent = [batch(n) for n in range(6)]
+    for one in sent:
+        await broker.publish(one)
+    seen = Seen(failures=2)
+    async with running(broker.consume(SALE, "c1", seen)):
+        await until(lambda: len(seen.batches) == 6)
+        await empty(broker)
+    assert seen.batches == sent
+    assert seen.groups[:3] == [4, 4, 4]
+
+
+async def test_failing_handler_is_not_called_in_a_tight_loop(broker: RedisBroker) -> None:
+    await broker.publish(batch(1))
+    seen = Seen(failures=10**9)
+    started = asyncio.get_running_loop().time()
+    async with running(broker.consume(SALE, "c1", seen)):
+        await until(lambda: len(seen.groups) == 4)
+    assert asyncio.get_running_loop().time() - started >= 0.05 + 0.1 + 0.2
+    assert (await broker.pressure(SALE)).backlog == 1
+
+
+async def test_cancelled_consumer_continues_under_its_name(broker: RedisBroker) -> None:
+    sent = [batch(n) for n in range(3)]
+    for one in sent:
+        await broker.publish(one)
+    stuck = asyncio.Event()
+
+    async def hang(batches: Sequence[Batch]) -> None:
+        stuck.set()
+        await asyncio.Event().wait()
+
+    async with running(broker.consume(SALE, "c1", hang)):
+        await asyncio.wait_for(stuck.wait(), 10)
+    await broker.publish(later := batch(99))
+    seen = Seen()
+    async with running(broker.consume(SALE, "c1", seen)):
+        await until(lambda: len(seen.batches) == 4)
+    assert seen.batches == [*sent, later]
+
+
+async def test_batches_of_a_dead_consumer_are_taken_over(broker: RedisBroker) -> None:
+    await broker.publish(one := batch(1))
+    stuck = asyncio.Event()
+
+    async def hang(batches: Sequence[Batch]) -> None:
+        stuck.set()
+        await asyncio.Event().wait()
+
+    async with running(broker.consume(SALE, "dead", hang)):
+        await asyncio.wait_for(stuck.wait(), 10)
+    seen = Seen()
+    async with running(broker.consume(SALE, "alive", seen)):
+        await until(lambda: bool(seen.batches))
+        await empty(broker)
+    assert seen.batches == [one]
+
+
+async def test_slow_living_consumer_keeps_what_it_handles(broker: RedisBroker) -> None:
+    await broker.publish(batch(1))
+    started, finish = asyncio.Event(), asyncio.Event()
+
+    async def slow(batches: Sequence[Batch]) -> None:
+        started.set()
+        await finish.wait()
+
+    other = Seen()
+    async with running(broker.consume(SALE, "slow", slow), broker.consume(SALE, "other", other)):
+        if not other.groups:
+            await asyncio.wait([asyncio.ensure_future(started.wait())], timeout=10)
+        if other.groups:  # the other one was first: nothing to see in this run
+            pytest.skip("the other consumer was faster")
+        with pytest.raises(TimeoutError):  # several reclaim periods long nobody else gets it
+            await until(lambda: bool(other.groups), timeout_s=4 * RECLAIM_MS / 1000)
+        finish.set()
+        await empty(broker)
+    assert other.groups == []
+
+
+async def test_two_consumers_lose_nothing(broker: RedisBroker) -> None:
+    one, two = Seen(), Seen(failures=3)
+    sent = [batch(n) for n in range(60)]
+    async with running(broker.consume(SALE, "c1", one), broker.consume(SALE, "c2", two)):
+        await asyncio.gather(*(broker.publish(b) for b in sent))
+        await until(lambda: len(one.batches) + len(two.batches) >= 60)
+        await empty(broker)
+    got = {b.batch_id for b in one.batches + two.batches}
+    assert got == {b.batch_id for b in sent}
+
+
+POISON = {
+    "empty": b"",
+    "not text": b"\xff\xfe\x00\x01",
+    "wrong shape": b"\x93\x01\x02\x03",
+    "wrong version": encode_batch(Batch(99, SALE, "x", 1, [1])),
+    "other sale": encode_batch(Batch(BATCH_VERSION, 8, "x", 1, [1])),
+    "a megabyte": b"\xc4" * 1_048_576,
+}
+
+
+async def test_poison_is_parked_once_and_the_queue_flows_on(broker: RedisBroker) -> None:
+    before, after = batch(1), batch(2)
+    await broker.publish(before)
+    for raw in POISON.values():
+        await broker._client.xadd(KEY, {b"b": raw})
+    await broker._client.xadd(KEY, {b"other": b"field"})
+    await broker.publish(after)
+    seen = Seen(failures=1)
+    async with running(broker.consume(SALE, "c1", seen)):
+        await until(lambda: after in seen.batches)
+        await empty(broker)
+    assert seen.batches == [before, after]
+    parked = await broker.parked()
+    assert len(parked) == len(POISON) + 1
+    assert {p.queue for p in parked} == {KEY}
+    assert all(p.reason and p.parked_at_ms for p in parked)
+    assert len(parked[1].raw) < 1_048_576  # newest first: the megabyte, cut
+    assert [p.raw for p in parked[2:]] == list(reversed(list(POISON.values())[:-1]))
+
+
+async def test_redrive_puts_back_once(broker: RedisBroker) -> None:
+    await broker._client.xadd(KEY, {b"b": POISON["wrong version"]})
+    async with running(broker.consume(SALE, "c1", Seen())):
+        await empty(broker)
+    [parked] = await broker.parked()
+    assert await broker.redrive(parked.id) is True
+    assert await broker.redrive(parked.id) is False
+    assert await broker.redrive("nonsense") is False
+    assert await broker.parked() == []
+    assert (await broker.pressure(SALE)).backlog == 1
+    async with running(broker.consume(SALE, "c1", Seen())):
+        await empty(broker)
+    [again] = await broker.parked()
+    assert again.raw == parked.raw
+    await broker.drop(SALE)
+    with pytest.raises(Problem, match="queue"):
+        await broker.redrive(again.id)
+    assert len(await broker.parked()) == 1
+
+
+async def test_redrive_refuses_a_message_that_was_cut(broker: RedisBroker) -> None:
+    await broker._client.xadd(KEY, {b"b": POISON["a megabyte"]})
+    async with running(broker.consume(SALE, "c1", Seen())):
+        await empty(broker)
+    [parked] = await broker.parked()
+    with pytest.raises(Problem, match="beginning"):
+        await broker.redrive(parked.id)
+
+
+async def test_replay_stops_at_the_marker_and_changes_nothing(broker: RedisBroker) -> None:
+    sent = [batch(n) for n in range(450)]
+    await asyncio.gather(*(broker.publish(b) for b in sent[:200]))
+    await broker._client.xadd(KEY, {b"b": b"junk"})
+    await asyncio.gather(*(broker.publish(b) for b in sent[200:]))
+    marker = batch()
+    await broker.publish(marker)
+    await broker.publish(batch(1))
+    got = [b.batch_id async for b in broker.replay(SALE, marker.batch_id)]
+    assert sorted(got) == sorted(b.batch_id for b in sent)
+    assert (await broker.pressure(SALE)).backlog == 453
+    with pytest.raises(DependencyDown, match="marker"):
+        [b async for b in broker.replay(SALE, "no such batch")]
+
+
+async def test_log_survives_acknowledgement(broker: RedisBroker) -> None:
+    await broker.publish(one := batch(1))
+    async with running(broker.consume(SALE, "c1", Seen())):
+        await empty(broker)
+    await broker.publish(marker := batch())
+    assert [b async for b in broker.replay(SALE, marker.batch_id)] == [one]
+
+
+async def test_pressure(broker: RedisBroker, url: str) -> None:
+    assert (await broker.pressure(SALE))[::2] == (0, False)
+    assert await broker.pressure(12345) == (0, 0, False, 0)
+    for n in range(10):
+        await broker.publish(batch(n))
+    pressure = await broker.pressure(SALE)
+    assert pressure.backlog == 10
+    assert not pressure.full
+    assert pressure.log_bytes > 0
+    await asyncio.sleep(0.02)  # the age is what is measured
+    assert 20 <= (await broker.pressure(SALE)).oldest_ms < 10_000
+    await broker.publish(batch(11))
+    assert (await broker.pressure(SALE)).full
+    small = RedisBroker(url, log_max_bytes=100)
+    assert (await small.pressure(SALE)).full
+    await small.close()
+
+
+async def test_pressure_counts_when_the_server_cannot(broker: RedisBroker) -> None:
+    for n in range(5):
+        await broker.publish(batch(n))
+    entries: Any = await broker._client.xrange(KEY)
+    await broker._client.xgroup_setid(KEY, "consumers", entries[1][0])
+    assert (await broker.pressure(SALE)).backlog == 3
+
+
+async def test_consume_returns_when_the_queue_is_dropped(broker: RedisBroker) -> None:
+    seen = Seen()
+    async with running(broker.consume(SALE, "c1", seen)) as [task]:
+        await broker.publish(batch(1))
+        await until(lambda: bool(seen.batches))
+        await broker.drop(SALE)
+        await broker.drop(SALE)
+        await asyncio.wait_for(asyncio.shield(task), 10)
+    with pytest.raises(DependencyDown, match="no queue"):
+        await broker.publish(batch(2))
+    assert await broker._client.exists(KEY) == 0
+
+
+async def test_reminders_are_not_early_and_come_until_handled(broker: RedisBroker) -> None:
+    loop = asyncio.get_running_loop()
+    got: list[tuple[Reminder, float]] = []
+    failures = 1
+
+    async def handler(reminders: Sequence[Reminder]) -> None:
+        nonlocal failures
+        got.extend((r, loop.time()) for r in reminders)
+        if failures:
+            failures -= 1
+            raise DependencyDown("sql")
+
+    started = loop.time()
+    await broker.remind([Reminder(7, "a.1"), Reminder(8, "b.2")], 0.3)
+    await broker.remind([Reminder(7, "later")], 3_600)
+    await broker.remind([], 1)
+    async with running(broker.reminders(handler), broker.reminders(handler)):
+        await gone(broker, "zcard", "reminders", 1)
+    assert {r for r, _ in got} == {Reminder(7, "a.1"), Reminder(8, "b.2")}
+    assert min(at for _, at in got) - started >= 0.3
+
+
+async def test_mails_come_until_handled_and_leave_no_trace(broker: RedisBroker) -> None:
+    jobs = [MailJob(n, f"won:{n}") for n in range(5)]
+    await broker.send_mail(jobs)
+    await broker.send_mail([])
+    await broker._client.xadd("mail", {b"b": b"junk"})
+    got: list[MailJob] = []
+
+    async def handler(job: MailJob) -> None:
+        got.append(job)
+        if len(got) == 2:
+            raise DependencyDown("smtp")
+
+    async with running(broker.mails("m1", handler)):
+        await until(lambda: len(got) == 6)
+        await gone(broker, "xlen", "mail", 0)
+    assert got == [jobs[0], jobs[1], *jobs[1:]]
+    [parked] = await broker.parked()
+    assert (parked.queue, parked.raw) == ("mail", b"junk")
+
+
+async def test_mail_queue_has_a_limit(broker: RedisBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miaosha.adapters.redis.broker.MAIL_MAX", 3)
+    await broker.send_mail([MailJob(n, str(n)) for n in range(3)])
+    with pytest.raises(Overloaded, match="mail_queue_max"):
+        await broker.send_mail([MailJob(4, "4")])
