@@ -1,0 +1,190 @@
+"""A session carried by a WebSocket: the asyncio.Protocol of one TCP or unix socket.
+
+Keeps no bytes and no parser while nothing is half received. Not more than `buffer_max` bytes wait
+unsent: the transport tells when they do (`pause_writing`), and then the socket is dropped.
+"""
+
+import asyncio
+from typing import cast
+
+from miaosha.gateway import handshake, websocket
+from miaosha.gateway.closing import BYE, Close, broken
+from miaosha.gateway.core import Core
+from miaosha.gateway.engineio import Outbound
+from miaosha.gateway.probes import PROBES
+from miaosha.gateway.session import Session, Stage
+from miaosha.gateway.websocket import FrameReader, Message, Opcode, WebSocketError
+
+HEAD_END = b"\r\n\r\n"
+
+
+class Connection(Session, asyncio.Protocol):
+    """`_received`: the head of the HTTP request so far, later a reader within a frame, or b""."""
+
+    __slots__ = ("_received", "_transport")
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        self._transport: asyncio.Transport | None = None
+        self._received: bytes | FrameReader = b""
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        core = self.core
+        self._transport = cast(asyncio.Transport, transport)
+        full = core.full
+        core.open += 1
+        core.counters["sockets"] = core.open
+        core.count("sockets_opened")
+        if full:
+            core.count("sockets_refused")
+            self.answer(handshake.problem("overloaded", 5).response)
+            return
+        self._transport.set_write_buffer_limits(high=core.limits.buffer_max)
+        core.wheel.schedule(Session.check_connected, self, core.limits.handshake_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        core = self.core
+        core.open -= 1
+        core.counters["sockets"] = core.open
+        self.stage = Stage.CLOSED
+        self._transport = None
+        self._received = b""
+        self._assembly = None
+        self.ended()
+
+    def data_received(self, data: bytes) -> None:
+        if self.stage is Stage.REQUEST:
+            self._receive_head(data)
+        elif self.stage is Stage.OPEN or self.stage is Stage.CLOSING:
+            self._receive_frames(data)
+
+    def pause_writing(self) -> None:
+        """The peer does not read as fast as we write."""
+        self.core.count("sockets_slow_dropped")
+        asyncio.get_running_loop().call_soon(self.drop)
+        self.stage = Stage.CLOSED
+
+    # HTTP
+
+    def _receive_head(self, data: bytes) -> None:
+        assert isinstance(self._received, bytes)
+        received = self._received + data
+        head, end, rest = received.partition(HEAD_END)
+        if len(head) > self.core.limits.head_max:
+            self.answer(handshake.problem("headers_too_large").response)
+        elif not end:
+            self._received = received
+        else:
+            self._received = b""
+            self._open(head, rest)
+
+    def _open(self, head: bytes, rest: bytes) -> None:
+        core = self.core
+        try:
+            request = handshake.parse(head)
+        except handshake.BadHead:
+            self.answer(handshake.problem("bad_request").response)
+            return
+        if request.path in PROBES:
+            self.stage = Stage.ANSWERING
+            core.probes.ask(request, self.answer)
+            return
+        verdict = handshake.judge(request, core.rules)
+        if isinstance(verdict, handshake.Refusal) or self._transport is None:
+            core.count("sockets_refused")
+            self.answer(verdict.response)
+            return
+        self._transport.write(verdict.response + core.open_packet(core.new_sid()).frame)
+        self.opened()
+        if rest:
+            self._receive_frames(rest)
+
+    def answer(self, response: bytes) -> None:
+        """Send an HTTP response and close."""
+        if self._transport is not None and self.stage <= Stage.ANSWERING:
+            self.stage = Stage.ANSWERING
+            self._received = b""
+            self._transport.write(response)
+            self._transport.close()
+
+    # WebSocket
+
+    def _receive_frames(self, data: bytes) -> None:
+        reader = self._received
+        if isinstance(reader, bytes):
+            reader = FrameReader(self.core.limits.message_max)
+        reader.feed(data)
+        try:
+            while (message := reader.next_message()) is not None:
+                self._receive(message)
+                if self.stage is Stage.CLOSED:
+                    return
+        except WebSocketError as error:
+            self._fail(error)
+            return
+        self._received = b"" if reader.idle else reader
+
+    def _receive(self, message: Message) -> None:
+        opcode, payload = message
+        if opcode is Opcode.CLOSE:
+            self._receive_close(cast(bytes, payload))
+        elif self.stage is not Stage.OPEN:
+            pass  # we said goodbye; what comes now is not read
+        elif isinstance(payload, str):
+            self.receive_text(payload)
+        elif opcode is Opcode.BINARY:
+            self.receive_binary(payload)
+        elif opcode is Opcode.PING:
+            if self.admit() and self._transport is not None:
+                self._transport.write(websocket.frame(Opcode.PONG, payload))
+        else:
+            self.admit()  # an unasked pong
+
+    def _receive_close(self, payload: bytes) -> None:
+        code, _ = websocket.parse_close(payload)
+        if self.stage is Stage.OPEN:
+            self._say(websocket.close_frame(code))
+        self._hang_up()
+
+    def _fail(self, error: WebSocketError) -> None:
+        """The stream cannot be read any further: say why, send EOF, wait for theirs."""
+        if self.stage is Stage.OPEN:
+            self.core.count("sockets_protocol_error")
+            close = broken(error)
+            self._say(websocket.close_frame(close.code, close.reason))
+        self.stage = Stage.CLOSED
+        self._received = b""
+        if self._transport is not None and self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def _write(self, outbound: Outbound) -> None:
+        assert self._transport is not None
+        self._transport.write(outbound.frame)
+
+    def _say(self, close: bytes) -> None:
+        """Send a close frame; the session ends here, the transport in `close_s` at the latest."""
+        self.stage = Stage.CLOSING
+        if self._transport is not None:
+            self._transport.write(close)
+        self.core.wheel.schedule(Connection.drop, self, self.core.limits.close_s)
+        self._assembly = None
+        self.ended()
+
+    def _hang_up(self) -> None:
+        self.stage = Stage.CLOSED
+        if self._transport is not None:
+            self._transport.close()
+
+    def close(self, close: Close) -> None:
+        if self.stage is Stage.OPEN:
+            self._say(websocket.close_frame(*close))
+            if close is BYE:
+                self._hang_up()
+        elif self.stage < Stage.OPEN:
+            self.answer(handshake.problem("overloaded", 1).response)
+
+    def drop(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()

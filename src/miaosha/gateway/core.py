@@ -1,0 +1,155 @@
+"""What all sockets of one server share: limits, timers, counters and the application on top.
+
+The core, sessions and connections are a Socket.IO server of their own; they know nothing of sales.
+"""
+
+import random
+from collections.abc import Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from miaosha.gateway import engineio
+from miaosha.gateway.handshake import Rules
+from miaosha.gateway.heartbeat import Wheel
+from miaosha.gateway.probes import Checks, Probes
+
+if TYPE_CHECKING:
+    from miaosha.gateway.session import Session
+
+
+class Limits(NamedTuple):
+    """Every bound of a socket. Times in seconds, sizes in bytes.
+
+    Attributes:
+        rate_per_s, burst: messages and control frames a socket may send; rate 0: any number.
+        buffer_max: unsent bytes above which a slow reader is dropped.
+        handshake_s: from the connect to the first Socket.IO CONNECT.
+        close_s: how long a peer may take to answer a close frame.
+    """
+
+    connections_max: int = 16_000
+    message_max: int = 4_096
+    buffer_max: int = 65_536
+    head_max: int = 8_192
+    rate_per_s: float = 5
+    burst: int = 10
+    namespaces_max: int = 16
+    handshake_s: float = 10.0
+    ping_interval_s: float = 25.0
+    ping_timeout_s: float = 20.0
+    close_s: float = 5.0
+
+    @property
+    def resolution_s(self) -> float:
+        shortest = min(self.handshake_s, self.ping_interval_s, self.ping_timeout_s, self.close_s)
+        return max(0.005, min(0.25, shortest / 10))
+
+
+class Refused(Exception):
+    """The application refuses a CONNECT: the client gets CONNECT_ERROR {message, data}."""
+
+    def __init__(self, message: str, data: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+
+
+class Application(Protocol):
+    """What happens on top of the sockets. Every call is synchronous and must be quick.
+
+    An exception other than Refused is a bug: the socket is closed with 1011.
+    """
+
+    def connect(self, session: "Session", namespace: str, auth: Any) -> None:
+        """A CONNECT with its auth payload (None or an object). Raises Refused. Events sent here
+        would arrive before the client knows it is connected: send them in `connected`."""
+
+    def connected(self, session: "Session", namespace: str, auth: Any) -> None:
+        """The client has been told."""
+
+    def event(
+        self, session: "Session", namespace: str, name: str, args: list[Any], ack_id: int | None
+    ) -> None: ...
+
+    def acked(self, session: "Session", namespace: str, ack_id: int, args: list[Any]) -> None: ...
+
+    def disconnected(self, session: "Session", namespace: str) -> None:
+        """Called once for every successful `connect`."""
+
+
+class Core:
+    """One server's sockets.
+
+    Args:
+        monotonic: seconds that never go back.
+        now_s: Unix seconds, for token expiry.
+        instance: the process's number, the first part of every sid.
+        checks: readiness checks by name, run by GET /readyz.
+        seed: of the jitter of the first ping.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        limits: Limits,
+        rules: Rules,
+        *,
+        monotonic: Callable[[], float],
+        now_s: Callable[[], int],
+        counters: MutableMapping[str, float],
+        instance: str = "0",
+        checks: Checks | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.application = application
+        self.limits = limits
+        self.rules = rules
+        self.monotonic = monotonic
+        self.now_s = now_s
+        self.counters = counters
+        self.instance = instance
+        self.probes = Probes({} if checks is None else checks)
+        self.wheel = Wheel(monotonic, limits.resolution_s)
+        self.draining = False
+        self.open = 0  # transports now
+        self._random = random.Random(seed)  # noqa: S311 - jitter, not a secret
+        self.cost_s = 1 / limits.rate_per_s if limits.rate_per_s else 0.0
+        self.burst_s = limits.burst * self.cost_s
+        for name in COUNTERS:
+            counters.setdefault(name, 0)
+
+    @property
+    def full(self) -> bool:
+        return self.draining or self.open >= self.limits.connections_max
+
+    def count(self, name: str, by: int = 1) -> None:
+        self.counters[name] += by
+
+    def first_ping_s(self) -> float:
+        """Spread over half an interval, so that a storm of connects is no storm of pings."""
+        return self.limits.ping_interval_s * self._random.uniform(0.5, 1.0)
+
+    def new_sid(self) -> str:
+        return engineio.new_sid(self.instance)
+
+    def open_packet(self, sid: str) -> engineio.Outbound:
+        limits = self.limits
+        interval, timeout = (
+            round(limits.ping_interval_s * 1000),
+            round(limits.ping_timeout_s * 1000),
+        )
+        return engineio.open_packet(sid, [], interval, timeout, limits.message_max)
+
+
+COUNTERS = (
+    "sockets",  # open transports now
+    "sockets_opened",
+    "sockets_refused",
+    "sockets_slow_dropped",
+    "sockets_ping_timeout",
+    "sockets_token_expired",
+    "sockets_rate_limited",
+    "sockets_protocol_error",
+    "connects",  # Socket.IO CONNECTs accepted
+    "connects_refused",
+    "messages_in",
+)

@@ -1,0 +1,98 @@
+"""Engine.IO v4 packets: one type character and its payload. No I/O, no Socket.IO.
+
+Over WebSocket a packet is one message: text for these, binary for a bare message of bytes.
+https://github.com/socketio/socket.io/tree/main/docs/engine.io-protocol
+"""
+
+import base64
+import os
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from miaosha.gateway.websocket import Opcode, frame
+
+PROTOCOL: Final = b"4"
+
+
+class PacketType(StrEnum):
+    OPEN = "0"
+    CLOSE = "1"
+    PING = "2"
+    PONG = "3"
+    MESSAGE = "4"
+    UPGRADE = "5"
+    NOOP = "6"
+
+
+class EngineError(Exception):
+    """A packet that no client may send."""
+
+
+class Failure:
+    """Handshake errors as Engine.IO numbers them: (code, message) of a 400 or 403 body."""
+
+    TRANSPORT = (0, "Transport unknown")
+    SESSION = (1, "Session ID unknown")
+    METHOD = (2, "Bad handshake method")
+    REQUEST = (3, "Bad request")
+    FORBIDDEN = (4, "Forbidden")
+    VERSION = (5, "Unsupported protocol version")
+
+
+class Outbound:
+    """A packet encoded once for every transport and every recipient.
+
+    Attributes:
+        packet: the packet as polling sends it (text), or raw bytes if `binary`.
+        frame: the same as a WebSocket frame.
+    """
+
+    __slots__ = ("binary", "frame", "packet")
+
+    def __init__(self, packet: bytes, *, binary: bool = False) -> None:
+        self.packet = packet
+        self.binary = binary
+        self.frame = frame(Opcode.BINARY if binary else Opcode.TEXT, packet)
+
+
+PING: Final = Outbound(b"2")
+_TYPES: Final = {kind.value: kind for kind in PacketType}
+
+
+def decode(text: str) -> tuple[PacketType, str]:
+    """(type, payload) of a text packet. Raises EngineError for an empty or unknown one."""
+    kind = _TYPES.get(text[:1])
+    if kind is None:
+        raise EngineError("unknown packet type")
+    return kind, text[1:]
+
+
+def open_packet(
+    sid: str, upgrades: list[str], ping_interval_ms: int, ping_timeout_ms: int, max_payload: int
+) -> Outbound:
+    """What the server says first: the session's id and the times and size a client must keep."""
+    handshake = {
+        "sid": sid,
+        "upgrades": upgrades,
+        "pingInterval": ping_interval_ms,
+        "pingTimeout": ping_timeout_ms,
+        "maxPayload": max_payload,
+    }
+    return Outbound(b"0" + msgspec.json.encode(handshake))
+
+
+def message(payload: bytes, *, binary: bool = False) -> Outbound:
+    """A message packet; a binary one has no type character over WebSocket."""
+    return Outbound(payload, binary=True) if binary else Outbound(b"4" + payload)
+
+
+def failure_body(failure: tuple[int, str]) -> bytes:
+    code, text = failure
+    return msgspec.json.encode({"code": code, "message": text})
+
+
+def new_sid(instance: str) -> str:
+    """An id nobody can guess; it starts with its process's number, by which an edge may route."""
+    return f"{instance}-{base64.urlsafe_b64encode(os.urandom(15)).decode()}"

@@ -1,0 +1,168 @@
+"""What the server says unasked: `sale` to the watchers, `result` and `standby` to a user's sockets.
+
+A sale's view is encoded once per broadcast and written in slices, between which the loop serves
+others. One broadcast runs at a time and sends the view as it is when it starts; a change meanwhile
+makes the next one. So no watcher sees an older view after a newer one, and a burst of changes costs
+one broadcast, not many.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from miaosha.domain.errors import DependencyDown
+from miaosha.domain.messages import BusMessage, Positions, Result, Results, SaleChanged, Standby
+from miaosha.domain.reservation import State
+from miaosha.gateway import socketio
+from miaosha.gateway.core import Core
+from miaosha.gateway.engineio import Outbound
+from miaosha.gateway.hub import Hub
+from miaosha.gateway.sales import Sales
+from miaosha.ports.outside import Bus
+
+SLICE: Final = 256  # sockets written to before the loop gets its turn
+REFRESH_S: Final = 1.0
+RELISTEN_S: Final = 1.0
+
+log = structlog.get_logger()
+_encode = msgspec.json.Encoder().encode
+
+
+class ResultEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A Result as its own buyer sees it."""
+
+    sale_id: int
+    request_id: str
+    state: State
+    version: int
+    pay_by_ms: int | None = None
+    checkout_token: str | None = None
+    position: int | None = None
+
+
+class StandbyEvent(msgspec.Struct, frozen=True):
+    sale_id: int
+    position: int
+    version: int
+
+
+class Fanout:
+    def __init__(self, hub: Hub, sales: Sales, bus: Bus, core: Core) -> None:
+        self._hub = hub
+        self._sales = sales
+        self._bus = bus
+        self._core = core
+        self._due: dict[int, None] = {}  # sales to broadcast, in order
+        self._wake = asyncio.Event()
+        for name in ("broadcasts", "broadcast_recipients", "results_sent", "refresh_failures"):
+            core.counters.setdefault(name, 0)
+
+    def mark(self, sale_id: int) -> None:
+        """Broadcast this sale soon."""
+        self._due[sale_id] = None
+        self._wake.set()
+
+    async def broadcast(self) -> None:
+        """Send what is marked, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._due:
+                sale_id = next(iter(self._due))
+                del self._due[sale_id]
+                await self._send_sale(sale_id)
+
+    async def _send_sale(self, sale_id: int) -> None:
+        sale = self._sales.sale(sale_id)
+        watchers = self._hub.watchers(sale_id)
+        if sale is None or not watchers:
+            return
+        outbound = socketio.event("sale", _encode(self._sales.tell(sale)))
+        for start in range(0, len(watchers), SLICE):
+            for session in watchers[start : start + SLICE]:
+                session.send(outbound)
+            await asyncio.sleep(0)
+        self._core.count("broadcasts")
+        self._core.count("broadcast_recipients", len(watchers))
+
+    async def follow(self) -> None:
+        """Keep the copy of the sales fresh and notice what changed, by word or by the clock."""
+        loop = asyncio.get_running_loop()
+        refresh_at = loop.time()
+        while True:
+            if loop.time() >= refresh_at:
+                refresh_at = loop.time() + REFRESH_S
+                await self.refresh()
+            for sale_id in self._sales.news(self._hub.watched()):
+                self.mark(sale_id)
+            change_s = self._sales.next_change_s(self._hub.watched())
+            wait_s = refresh_at - loop.time()
+            if change_s is not None:
+                wait_s = min(wait_s, change_s + 0.001)
+            await asyncio.sleep(max(wait_s, 0.001))
+
+    async def refresh(self) -> None:
+        """Read the board once; a store that is away is only counted."""
+        try:
+            await self._sales.refresh(self._hub.watched())
+        except DependencyDown as error:
+            self._core.count("refresh_failures")
+            log.warning("board_not_read", error=str(error))
+        except Exception:
+            self._core.count("refresh_failures")
+            log.exception("board_not_read")
+
+    async def listen(self) -> None:
+        """Pass on what the bus brings, until cancelled."""
+        while True:
+            try:
+                async for message in self._bus.listen():
+                    await self.deliver(message)
+            except DependencyDown as error:
+                log.warning("bus_lost", error=str(error))
+            except Exception:
+                log.exception("bus_lost")
+            await asyncio.sleep(RELISTEN_S)
+
+    async def deliver(self, message: BusMessage) -> None:
+        """One message of the bus."""
+        match message:
+            case Results() | Positions():
+                items: Sequence[Result | Standby] = message.items
+                await self._personal(items)
+            case SaleChanged():
+                self._sales.learn(message.sale)
+                self.mark(message.sale.id)
+            case _:
+                pass  # the bus's own heartbeat
+
+    async def _personal(self, items: Sequence[Result | Standby]) -> None:
+        sent = 0
+        for index, item in enumerate(items, 1):
+            if sessions := self._hub.of_user(item.user_id):
+                outbound = _outbound(item)
+                for session in sessions:
+                    session.send(outbound)
+                sent += len(sessions)
+            if index % SLICE == 0:
+                await asyncio.sleep(0)
+        self._core.count("results_sent", sent)
+
+
+def _outbound(item: Result | Standby) -> Outbound:
+    if isinstance(item, Standby):
+        position = StandbyEvent(item.sale_id, item.position, item.version)
+        return socketio.event("standby", _encode(position))
+    result = ResultEvent(
+        sale_id=item.sale_id,
+        request_id=item.request_id,
+        state=item.state,
+        version=item.version,
+        pay_by_ms=item.pay_by_ms,
+        checkout_token=item.checkout_token,
+        position=item.position,
+    )
+    return socketio.event("result", _encode(result))

@@ -1,0 +1,44 @@
+"""GET /healthz (no I/O) and /readyz (every dependency) on the public listener."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from miaosha.adapters.ops import readiness
+from miaosha.gateway import handshake
+from miaosha.gateway.handshake import Request
+
+Checks = Mapping[str, Callable[[], Awaitable[None]]]
+PROBES: Final = frozenset({b"/healthz", b"/readyz"})
+WAITING_MAX: Final = 64  # readiness requests that wait for the round of checks under way
+
+
+class Probes:
+    """Readiness is asked of the dependencies once for all who wait for it."""
+
+    def __init__(self, checks: Checks) -> None:
+        self._checks = checks
+        self._waiting: list[Callable[[bytes], None]] = []
+        self._round: asyncio.Task[None] | None = None
+
+    def ask(self, request: Request, answer: Callable[[bytes], None]) -> None:
+        """Call `answer` with the HTTP response, at once or when the checks have run."""
+        if request.method != b"GET":
+            answer(handshake.problem("method_not_allowed").response)
+        elif request.path == b"/healthz":
+            answer(handshake.render(200, b'{"status":"ok"}'))
+        elif len(self._waiting) >= WAITING_MAX:
+            answer(handshake.problem("overloaded", 1).response)
+        else:
+            self._waiting.append(answer)
+            if self._round is None:
+                self._round = asyncio.get_running_loop().create_task(self._check())
+
+    async def _check(self) -> None:
+        good, results = await readiness(self._checks)
+        body = msgspec.json.encode({"status": "ok" if good else "unavailable", "checks": results})
+        waiting, self._waiting, self._round = self._waiting, [], None
+        for answer in waiting:
+            answer(handshake.render(200 if good else 503, body))

@@ -1,0 +1,175 @@
+"""This process's copy of the board of sales, their readings, and how many watch elsewhere.
+
+Refreshed each second. Phases come from the clock at the moment of asking, so opening and closing
+need no message. A store that is away leaves the last copy standing; a board that is missing (lost,
+about to be rebuilt) makes every running sale read frozen.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+
+from miaosha.domain.errors import DependencyDown, Problem
+from miaosha.domain.sale import Phase, Sale, SaleView, view
+from miaosha.ports.outside import Clock
+from miaosha.ports.store import Heartbeats, Reading, StockStore
+
+FRESH_S: Final = 10.0  # age of the copy above which the process is not ready
+RUNNING: Final = frozenset({Phase.OPEN, Phase.PAUSED, Phase.FROZEN})
+
+
+class Sales:
+    """Args:
+    counted: sockets of this process that watch a sale.
+    instance: this gateway's name, to leave its own heartbeat out of the sum.
+    """
+
+    def __init__(
+        self,
+        store: StockStore,
+        heartbeats: Heartbeats,
+        clock: Clock,
+        counted: Callable[[int], int],
+        instance: str,
+    ) -> None:
+        self._store = store
+        self._heartbeats = heartbeats
+        self._clock = clock
+        self._counted = counted
+        self._instance = instance
+        self._board: dict[int, Sale] = {}
+        self._readings: dict[int, Reading] = {}
+        self._elsewhere: dict[int, int] = {}
+        self._told: dict[int, SaleView] = {}  # what the watchers of a sale know
+        self._refreshed: float | None = None
+
+    async def refresh(self, watched: Iterable[int]) -> None:
+        """Read the board, and the counters of every running sale that is watched.
+
+        Raises:
+            DependencyDown: the store is away; the old copy stays.
+        """
+        board = await self._store.read_sales()
+        if board is None:
+            board = {
+                sale.id: msgspec.structs.replace(sale, frozen="the board is missing")
+                for sale in self._board.values()
+            }
+        else:
+            self._refreshed = self._clock.monotonic()
+        self._board = board
+        now_ms = self._clock.now_ms()
+        readings: dict[int, Reading] = {}
+        for sale_id in watched:
+            sale = board.get(sale_id)
+            reading = self._readings.get(sale_id)
+            if sale is not None and sale.phase_at(now_ms) in RUNNING:
+                reading = await self._store.reading(sale_id) or reading
+            if reading is not None:
+                readings[sale_id] = reading
+        self._readings = readings
+        self._elsewhere = await self._watching_elsewhere()
+
+    async def _watching_elsewhere(self) -> dict[int, int]:
+        total: dict[int, int] = {}
+        for beat in await self._heartbeats.alive():
+            if beat.role == "gateway" and beat.instance != self._instance:
+                for sale_id, count in beat.watching.items():
+                    total[sale_id] = total.get(sale_id, 0) + count
+        return total
+
+    async def check(self) -> None:
+        """Raises DependencyDown unless the board was read lately."""
+        if self._refreshed is None or self._clock.monotonic() - self._refreshed > FRESH_S:
+            raise DependencyDown("the board of sales has not been read lately")
+
+    def sale(self, sale_id: int) -> Sale | None:
+        """None for one that is unknown or a draft."""
+        sale = self._board.get(sale_id)
+        return None if sale is None or sale.phase is Phase.DRAFT else sale
+
+    def asked(self, sale_id: int) -> Sale:
+        """The sale a client asks for. Raises Problem: not_found, or unavailable as long as the
+        board has never been read."""
+        sale = self.sale(sale_id)
+        if sale is None and self._refreshed is None:
+            raise Problem("unavailable", retry_after_s=2)
+        if sale is None:
+            raise Problem("not_found")
+        return sale
+
+    def phase(self, sale: Sale) -> Phase:
+        return sale.phase_at(self._clock.now_ms())
+
+    def view(self, sale: Sale) -> SaleView:
+        """The sale as anyone may see it now."""
+        reading = self._readings.get(sale.id)
+        return view(
+            sale,
+            self._clock.now_ms(),
+            available=sale.settled_at_ms is None and not (reading and reading.sold_out),
+            watching=self._counted(sale.id) + self._elsewhere.get(sale.id, 0),
+        )
+
+    def tell(self, sale: Sale) -> SaleView:
+        """The view to send, noted as what the watchers know."""
+        shown = self.view(sale)
+        self._told[sale.id] = _lasting(shown)
+        return shown
+
+    def note(self, shown: SaleView) -> None:
+        """A first watcher was shown this; later ones do not change what the others know."""
+        self._told.setdefault(shown.id, _lasting(shown))
+
+    def news(self, watched: Iterable[int]) -> list[int]:
+        """The watched sales whose view is another than their watchers know."""
+        known = {sale_id: self._told[sale_id] for sale_id in watched if sale_id in self._told}
+        self._told = known
+        changed = []
+        for sale_id, told in known.items():
+            sale = self.sale(sale_id)
+            if sale is not None and _lasting(self.view(sale)) != told:
+                changed.append(sale_id)
+        return changed
+
+    def next_change_s(self, watched: Iterable[int]) -> float | None:
+        """Seconds until the clock opens or closes a watched sale; None if it does not."""
+        now_ms = self._clock.now_ms()
+        times = [
+            at_ms - now_ms
+            for sale in map(self.sale, watched)
+            if sale is not None
+            for at_ms in (sale.opens_at_ms, sale.closes_at_ms)
+            if at_ms > now_ms
+        ]
+        return min(times) / 1000 if times else None
+
+    def learn(self, shown: SaleView) -> None:
+        """A SaleChanged from the bus: what it says holds until the board is read again."""
+        sale = self._board.get(shown.id)
+        if sale is None:
+            return
+        stored = shown.phase
+        if stored not in (Phase.DRAFT, Phase.PAUSED, Phase.SETTLED):
+            stored = Phase.SCHEDULED
+        frozen = (sale.frozen or "changed") if shown.phase is Phase.FROZEN else None
+        self._board[shown.id] = msgspec.structs.replace(
+            sale,
+            phase=stored,
+            frozen=frozen,
+            settled_at_ms=shown.server_time_ms if stored is Phase.SETTLED else None,
+            title=shown.title,
+            mode=shown.mode,
+            product=shown.product,
+            price=shown.price,
+            stock=shown.stock,
+            opens_at_ms=shown.opens_at_ms,
+            closes_at_ms=shown.closes_at_ms,
+            pay_within_s=shown.pay_within_s,
+        )
+
+
+def _lasting(shown: SaleView) -> SaleView:
+    """Without what changes all the time."""
+    return msgspec.structs.replace(shown, server_time_ms=0, watching=0)
