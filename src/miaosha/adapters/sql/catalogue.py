@@ -1,0 +1,218 @@
+"""Products and sales in SQL (`ports.people.Catalogue`)."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Select, delete, exists, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from miaosha.adapters.sql.database import AnyRow, Database, Rollback
+from miaosha.adapters.sql.inserts import inserted_id
+from miaosha.adapters.sql.tables import ledger, products, sales
+from miaosha.domain.errors import Problem
+from miaosha.domain.money import Money
+from miaosha.domain.sale import Mode, Phase, ProductView, Question, Sale
+from miaosha.ports.people import Product, SaleDraft
+
+SALES_MAX = 500  # of one answer
+PRODUCTS_MAX = 1_000
+
+
+def _product_values(product: Product) -> dict[str, Any]:
+    return {
+        "name": product.name,
+        "description": product.description,
+        "picture_url": product.picture_url,
+        "amount": product.list_price.amount,
+        "currency": product.list_price.currency,
+    }
+
+
+def _product(row: AnyRow) -> Product:
+    return Product(
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        picture_url=row.picture_url,
+        list_price=Money(row.amount, row.currency),
+    )
+
+
+def _sale_values(draft: SaleDraft) -> dict[str, Any]:
+    names = (
+        "product_id",
+        "title",
+        "opens_at_ms",
+        "closes_at_ms",
+        "pay_within_s",
+        "standby_pay_within_s",
+        "standby_limit",
+        "mode",
+    )
+    return {name: getattr(draft, name) for name in names} | {
+        "amount": draft.price.amount,
+        "currency": draft.price.currency,
+        "questions": msgspec.json.encode(draft.questions).decode(),
+    }
+
+
+def _sales() -> Select[Any]:
+    return (
+        select(
+            sales,
+            ledger.c.stock,
+            ledger.c.frozen,
+            products.c.name,
+            products.c.description,
+            products.c.picture_url,
+            products.c.amount.label("list_amount"),
+            products.c.currency.label("list_currency"),
+        )
+        .join(ledger, ledger.c.sale_id == sales.c.id)
+        .join(products, products.c.id == sales.c.product_id)
+    )
+
+
+def _sale(row: AnyRow) -> Sale:
+    return Sale(
+        id=row.id,
+        title=row.title,
+        mode=Mode(row.mode),
+        phase=Phase(row.phase),
+        product=ProductView(
+            id=row.product_id,
+            name=row.name,
+            description=row.description,
+            picture_url=row.picture_url,
+            list_price=Money(row.list_amount, row.list_currency),
+        ),
+        price=Money(row.amount, row.currency),
+        stock=row.stock,
+        opens_at_ms=row.opens_at_ms,
+        closes_at_ms=row.closes_at_ms,
+        pay_within_s=row.pay_within_s,
+        standby_pay_within_s=row.standby_pay_within_s,
+        standby_limit=row.standby_limit,
+        questions=msgspec.json.decode(row.questions, type=list[Question]),
+        frozen=row.frozen,
+        settled_at_ms=row.settled_at_ms,
+    )
+
+
+def _read_sale(connection: Connection, sale_id: int) -> Sale | None:
+    row = connection.execute(_sales().where(sales.c.id == sale_id)).first()
+    return _sale(row) if row else None
+
+
+class SqlCatalogue:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    # products
+
+    async def create_product(self, product: Product) -> Product:
+        statement = insert(products).values(**_product_values(product))
+        product_id = await self._db.write(lambda c: inserted_id(c, statement))
+        return msgspec.structs.replace(product, id=product_id)
+
+    async def update_product(self, product: Product) -> Product | None:
+        statement = update(products).where(products.c.id == product.id)
+        statement = statement.values(**_product_values(product))
+        changed = await self._db.write(lambda c: c.execute(statement).rowcount)
+        return product if changed else None
+
+    async def delete_product(self, product_id: int) -> bool:
+        used = exists().where(sales.c.product_id == product_id)
+        statement = delete(products).where(products.c.id == product_id, ~used)
+        present = select(products.c.id).where(products.c.id == product_id)
+
+        def unit(connection: Connection) -> bool:
+            if connection.execute(statement).rowcount:
+                return True
+            if connection.execute(present).first():
+                raise Problem("conflict", "a sale uses this product")
+            return False
+
+        try:
+            return await self._db.write(unit)
+        except IntegrityError:  # a sale was made of it at the same moment
+            raise Problem("conflict", "a sale uses this product") from None
+
+    async def product(self, product_id: int) -> Product | None:
+        query = select(products).where(products.c.id == product_id)
+        row = await self._db.read(lambda connection: connection.execute(query).first())
+        return _product(row) if row else None
+
+    async def products(self) -> list[Product]:
+        """Newest first, at most `PRODUCTS_MAX`."""
+        query = select(products).order_by(products.c.id.desc()).limit(PRODUCTS_MAX)
+        return await self._db.read(lambda c: [_product(row) for row in c.execute(query)])
+
+    # sales
+
+    async def create_sale(self, draft: SaleDraft, phase: Phase) -> Sale:
+        """Raises Problem("bad_request") if there is no such product."""
+        assert phase in (Phase.DRAFT, Phase.SCHEDULED), phase
+
+        def unit(connection: Connection) -> Sale | None:
+            statement = insert(sales).values(phase=phase, **_sale_values(draft))
+            sale_id = inserted_id(connection, statement)
+            row = {"sale_id": sale_id, "epoch": 0, "granted": 0, "sold": 0, "stock": draft.stock}
+            connection.execute(insert(ledger).values(**row))
+            return _read_sale(connection, sale_id)
+
+        sale = await self._write_sale(unit)
+        assert sale is not None
+        return sale
+
+    async def _write_sale(self, unit: Any) -> Sale | None:
+        try:
+            sale: Sale | None = await self._db.write(unit)
+            return sale
+        except IntegrityError:
+            raise Problem("bad_request", "no such product", field="product_id") from None
+
+    async def update_sale(self, sale_id: int, draft: SaleDraft) -> Sale | None:
+        terms = (
+            update(sales)
+            .where(sales.c.id == sale_id)
+            .where(or_(sales.c.phase == Phase.DRAFT, sales.c.phase == Phase.SCHEDULED))
+            .values(**_sale_values(draft))
+        )
+        stock = (
+            update(ledger)
+            .where(ledger.c.sale_id == sale_id, ledger.c.epoch == 0)  # 0: not armed yet
+            .values(stock=draft.stock)
+        )
+
+        def unit(connection: Connection) -> Sale | None:
+            for statement in (stock, terms):
+                if connection.execute(statement).rowcount == 0:
+                    raise Rollback(None)
+            return _read_sale(connection, sale_id)
+
+        return await self._write_sale(unit)
+
+    async def delete_sale(self, sale_id: int) -> bool:
+        draft = exists().where(sales.c.id == sale_id, sales.c.phase == Phase.DRAFT)
+        parts = (
+            delete(ledger).where(ledger.c.sale_id == sale_id, draft),
+            delete(sales).where(sales.c.id == sale_id, sales.c.phase == Phase.DRAFT),
+        )
+
+        def unit(connection: Connection) -> bool:
+            for statement in parts:
+                if connection.execute(statement).rowcount == 0:
+                    raise Rollback(False)
+            return True
+
+        return await self._db.write(unit)
+
+    async def sale(self, sale_id: int) -> Sale | None:
+        return await self._db.read(lambda connection: _read_sale(connection, sale_id))
+
+    async def sales(self, *, with_drafts: bool = False) -> list[Sale]:
+        query = _sales().order_by(sales.c.opens_at_ms.desc(), sales.c.id.desc()).limit(SALES_MAX)
+        if not with_drafts:
+            query = query.where(sales.c.phase != Phase.DRAFT)
+        return await self._db.read(lambda c: [_sale(row) for row in c.execute(query)])

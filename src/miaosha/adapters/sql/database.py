@@ -1,0 +1,70 @@
+"""How everything here reaches SQL: a *unit* is a plain function of a Connection, run as one
+transaction. Two implementations: `filedb` (SQLite, a writer thread) and `serverdb` (async drivers).
+
+Driver errors become DependencyDown before the commit was sent and OutcomeUnknown after;
+IntegrityError passes through, for it is an answer about the data.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection, Row
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from miaosha.domain.errors import DependencyDown, OutcomeUnknown
+
+T = TypeVar("T")
+Unit = Callable[[Connection], T]
+AnyRow = Row[*tuple[Any, ...]]
+
+WRITE_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 10.0
+
+
+class Rollback(Exception):
+    """Raised by a unit to undo what it did and still answer: `write` returns `value`."""
+
+    def __init__(self, value: Any = None) -> None:
+        super().__init__()
+        self.value = value
+
+
+class Database(Protocol):
+    async def write(self, unit: Unit[T]) -> T:
+        """Run `unit` as one transaction on the primary; answers once it is committed.
+
+        A unit may run again after a deadlock, so it has no effect outside its connection. It must
+        not wait for anything but SQL: on SQLite others share its transaction.
+
+        Raises:
+            DependencyDown: nothing was written.
+            OutcomeUnknown: the commit was sent and its answer lost.
+            Overloaded: `sql_writes_waiting_max` or `sql_reads_waiting_max` was reached.
+            IntegrityError: a constraint said no; nothing was written.
+        """
+
+    async def read(self, unit: Unit[T], *, lagging: bool = False) -> T:
+        """Run a unit that only reads, on one snapshot where the database has them.
+
+        `lagging`: an older state will do, so the replica may answer.
+        """
+
+    async def close(self) -> None:
+        """Finish what was taken, then close every connection."""
+
+
+def before_commit(error: Exception) -> Exception:
+    """What to raise for an error met before the commit was sent."""
+    if isinstance(error, IntegrityError):
+        return error
+    return DependencyDown(f"database: {_what(error)}")
+
+
+def at_commit(error: Exception) -> OutcomeUnknown:
+    return OutcomeUnknown(f"database: no answer to a commit: {_what(error)}")
+
+
+def _what(error: Exception) -> str:
+    """The driver's words, without the statement and its parameters: they may be personal."""
+    inner = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    return f"{type(inner).__name__}: {str(inner)[:200]}"

@@ -1,0 +1,119 @@
+"""Rows of `holds` as the port knows them, and every read of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, false, select, update
+
+from miaosha.adapters.sql.database import AnyRow, Database
+from miaosha.adapters.sql.tables import holds, ledger
+from miaosha.domain.reservation import GRACE_MS, HoldState
+from miaosha.ports.ledger import Hold
+
+RIDS_MAX = 512  # request ids in one statement
+COLUMNS = [holds.c[name] for name in Hold._fields]
+
+
+def hold_of(row: AnyRow) -> Hold:
+    """`row` starts with `COLUMNS`."""
+    hold = Hold(*row[: len(COLUMNS)])
+    return hold._replace(state=HoldState(hold.state))
+
+
+def read_hold(connection: Connection, rid: str) -> Hold | None:
+    row = connection.execute(select(*COLUMNS).where(holds.c.rid == rid)).first()
+    return hold_of(row) if row else None
+
+
+def read_holds(connection: Connection, rids: Sequence[str]) -> dict[str, Hold]:
+    found: dict[str, Hold] = {}
+    for start in range(0, len(rids), RIDS_MAX):
+        query = select(*COLUMNS).where(holds.c.rid.in_(rids[start : start + RIDS_MAX]))
+        found.update((row.rid, hold_of(row)) for row in connection.execute(query))
+    return found
+
+
+def _of_unfrozen_sales() -> Select[Any]:
+    return (
+        select(*COLUMNS)
+        .join(ledger, ledger.c.sale_id == holds.c.sale_id)
+        .where(ledger.c.frozen.is_(None))
+    )
+
+
+class HoldsLedger:
+    """The part of the ledger port that looks at holds, and the mark of what Redis knows."""
+
+    _db: Database
+
+    async def holds(self, rids: Sequence[str]) -> dict[str, Hold]:
+        return await self._db.read(lambda connection: read_holds(connection, rids))
+
+    async def _list(self, query: Select[Any]) -> list[Hold]:
+        return await self._db.read(lambda c: [hold_of(row) for row in c.execute(query)])
+
+    async def _first(self, query: Select[Any]) -> Hold | None:
+        found = await self._list(query.limit(1))
+        return found[0] if found else None
+
+    async def live_hold(self, sale_id: int, user_id: int) -> Hold | None:
+        return await self._first(
+            select(*COLUMNS).where(holds.c.sale_id == sale_id, holds.c.live_user == user_id)
+        )
+
+    async def newest_hold(self, sale_id: int, user_id: int) -> Hold | None:
+        return await self._first(
+            select(*COLUMNS)
+            .where(holds.c.sale_id == sale_id, holds.c.user_id == user_id)
+            .order_by(holds.c.rank.desc())
+        )
+
+    async def sale_holds(self, sale_id: int) -> list[Hold]:
+        return await self._list(
+            select(*COLUMNS).where(holds.c.sale_id == sale_id).order_by(holds.c.rank, holds.c.rid)
+        )
+
+    async def due(self, now_ms: int, limit: int) -> list[Hold]:
+        return await self._list(
+            _of_unfrozen_sales()
+            .where(holds.c.state == HoldState.HELD, holds.c.pay_by_ms <= now_ms - GRACE_MS)
+            .order_by(holds.c.pay_by_ms)
+            .limit(limit)
+        )
+
+    async def unsynced(self, limit: int) -> list[Hold]:
+        ended = (HoldState.RELEASED, HoldState.PAID)
+        return await self._list(
+            _of_unfrozen_sales()
+            .where(holds.c.synced == false(), holds.c.state.in_(ended))
+            .limit(limit)
+        )
+
+    async def mark_synced(self, rids: Sequence[str], state: HoldState) -> None:
+        assert len(rids) <= RIDS_MAX, len(rids)
+        statement = (
+            update(holds)
+            .where(holds.c.rid.in_(rids), holds.c.state == state, holds.c.synced == false())
+            .values(synced=True)
+        )
+        if rids:
+            await self._db.write(lambda connection: connection.execute(statement))
+
+    async def extend(self, rid: str, user_id: int, extra_s: int, now_ms: int) -> Hold | None:
+        statement = (
+            update(holds)
+            .where(holds.c.rid == rid, holds.c.user_id == user_id)
+            .where(holds.c.state == HoldState.HELD, holds.c.extended == false())
+            .where(holds.c.pay_by_ms > now_ms - GRACE_MS)
+            .values(
+                pay_by_ms=holds.c.pay_by_ms + extra_s * 1000,
+                extended=True,
+                version=holds.c.version + 1,
+            )
+        )
+
+        def unit(connection: Connection) -> Hold | None:
+            changed = connection.execute(statement).rowcount
+            return read_hold(connection, rid) if changed else None
+
+        return await self._db.write(unit)

@@ -1,0 +1,90 @@
+"""Orders: units sold, as their owner and the admins see them."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, or_, select
+
+from miaosha.adapters.sql.database import AnyRow, Database
+from miaosha.adapters.sql.tables import orders, payments
+from miaosha.domain.errors import Problem
+from miaosha.ports.ledger import Delivery, Order, OrderPage
+
+PAGE_MAX = 1_000  # orders of one page
+
+_COLUMNS = [orders.c[name] for name in Order.__struct_fields__]
+
+
+def _order(row: AnyRow) -> Order:
+    return Order(**row._mapping)
+
+
+def order_of_attempt(connection: Connection, rid: str, attempt: int) -> Order | None:
+    query = select(*_COLUMNS).where(orders.c.rid == rid, orders.c.attempt == attempt)
+    row = connection.execute(query).first()
+    return _order(row) if row else None
+
+
+def _after(cursor: str) -> Any:
+    """The condition for what follows the order a cursor `created_at_ms.id` names.
+
+    Raises:
+        Problem: bad_request for anything else.
+    """
+    at, _, order_id = cursor.partition(".")
+    if not (at.isascii() and at.isdigit() and len(at) < 17 and 0 < len(order_id) <= 36):
+        raise Problem("bad_request", "this cursor is not one we gave", field="cursor")
+    same_time = and_(orders.c.created_at_ms == int(at), orders.c.id < order_id)
+    return or_(orders.c.created_at_ms < int(at), same_time)
+
+
+class OrdersLedger:
+    """The part of the ledger port that reads orders."""
+
+    _db: Database
+
+    async def _one(self, query: Select[Any]) -> Order | None:
+        row = await self._db.read(lambda connection: connection.execute(query).first())
+        return _order(row) if row else None
+
+    async def order_of(self, rid: str, user_id: int) -> Order | None:
+        return await self._one(
+            select(*_COLUMNS).where(orders.c.rid == rid, orders.c.user_id == user_id)
+        )
+
+    async def order(self, order_id: str, user_id: int) -> Order | None:
+        return await self._one(
+            select(*_COLUMNS).where(orders.c.id == order_id, orders.c.user_id == user_id)
+        )
+
+    async def orders(
+        self, user_id: int | None, cursor: str | None, limit: int, *, sale_id: int | None = None
+    ) -> OrderPage:
+        """May come from the replica. At most `PAGE_MAX` a page.
+
+        Raises:
+            Problem: bad_request for a cursor that is not one.
+        """
+        limit = min(max(limit, 1), PAGE_MAX)
+        query = select(*_COLUMNS).order_by(orders.c.created_at_ms.desc(), orders.c.id.desc())
+        if user_id is not None:
+            query = query.where(orders.c.user_id == user_id)
+        if sale_id is not None:
+            query = query.where(orders.c.sale_id == sale_id)
+        if cursor:
+            query = query.where(_after(cursor))
+        query = query.limit(limit + 1)
+        items = await self._db.read(
+            lambda c: [_order(row) for row in c.execute(query)], lagging=True
+        )
+        more = len(items) > limit
+        last = items[limit - 1] if more else None
+        return OrderPage(items[:limit], f"{last.created_at_ms}.{last.id}" if last else None)
+
+    async def delivery_of(self, order_id: str) -> Delivery | None:
+        query = (
+            select(payments.c.name, payments.c.phone, payments.c.address)
+            .join(orders, orders.c.rid == payments.c.rid)
+            .where(orders.c.id == order_id, orders.c.attempt == payments.c.attempt)
+        )
+        row = await self._db.read(lambda connection: connection.execute(query).first())
+        return Delivery(*row) if row else None

@@ -1,0 +1,136 @@
+"""The outbox: mails written in the transaction of what they tell, sent later, once per event."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, select, update
+
+from miaosha.adapters.sql.database import AnyRow, Database
+from miaosha.adapters.sql.inserts import insert_ignoring
+from miaosha.adapters.sql.tables import holds, orders, outbox, products, sales, users
+from miaosha.domain.money import Money
+from miaosha.ports.ledger import OutboxItem, Recipient
+
+REQUEUE_AFTER_MS = 600_000  # a queued mail without an end by then may have been lost on its way
+REASON_MAX = 200  # characters of a failure that are kept
+UNSENT = ("new", "queued")
+
+_COLUMNS = [outbox.c[name] for name in OutboxItem._fields]
+
+
+class Mail(NamedTuple):
+    """One mail to write. `about` makes it unique per event: the rid, or a payment's key."""
+
+    event: str
+    about: str
+    rid: str
+    user_id: int
+    sale_id: int
+
+
+def write_mails(connection: Connection, mails: Sequence[Mail], now_ms: int) -> None:
+    """Part of the caller's transaction; a mail that is there already is passed over."""
+    insert_ignoring(
+        connection,
+        outbox,
+        [
+            {
+                "dedupe_key": f"{mail.event}:{mail.about}",
+                "event": mail.event,
+                "rid": mail.rid,
+                "user_id": mail.user_id,
+                "sale_id": mail.sale_id,
+                "state": "new",
+                "attempts": 0,
+                "next_at_ms": now_ms,
+                "created_at_ms": now_ms,
+            }
+            for mail in mails
+        ],
+    )
+
+
+def _recipient(row: AnyRow) -> Recipient:
+    return Recipient(
+        email=row.email,
+        name=row.name,
+        title=row.title,
+        product=row.product,
+        price=Money(row.amount, row.currency),
+        pay_by_ms=row.pay_by_ms,
+        order_no=row.order_no,
+    )
+
+
+class OutboxLedger:
+    """The part of the ledger port that the relay and the mailer use."""
+
+    _db: Database
+
+    async def outbox_new(self, now_ms: int, limit: int) -> list[OutboxItem]:
+        query = (
+            select(*_COLUMNS)
+            .where(outbox.c.state.in_(UNSENT), outbox.c.next_at_ms <= now_ms)
+            .order_by(outbox.c.next_at_ms, outbox.c.id)
+            .limit(limit)
+        )
+        return await self._db.read(lambda c: [OutboxItem(*row) for row in c.execute(query)])
+
+    async def outbox_queued(self, ids: Sequence[int], now_ms: int) -> None:
+        statement = (
+            update(outbox)
+            .where(outbox.c.id.in_(ids), outbox.c.state.in_(UNSENT))
+            .values(state="queued", next_at_ms=now_ms + REQUEUE_AFTER_MS)
+        )
+        if ids:
+            await self._db.write(lambda connection: connection.execute(statement))
+
+    async def outbox_item(self, outbox_id: int) -> tuple[OutboxItem, Recipient] | None:
+        """An account that is gone has the e-mail "": such a mail cannot be sent."""
+        query = (
+            select(
+                *_COLUMNS,
+                func.coalesce(users.c.email, "").label("email"),
+                func.coalesce(users.c.name, "").label("name"),
+                sales.c.title,
+                products.c.name.label("product"),
+                sales.c.amount,
+                sales.c.currency,
+                holds.c.pay_by_ms,
+                orders.c.order_no,
+            )
+            .join(sales, sales.c.id == outbox.c.sale_id)
+            .join(products, products.c.id == sales.c.product_id)
+            .outerjoin(users, users.c.id == outbox.c.user_id)
+            .outerjoin(holds, holds.c.rid == outbox.c.rid)
+            .outerjoin(orders, orders.c.rid == outbox.c.rid)
+            .where(outbox.c.id == outbox_id)
+        )
+        row = await self._db.read(lambda connection: connection.execute(query).first())
+        if row is None:
+            return None
+        return OutboxItem(*row[: len(_COLUMNS)]), _recipient(row)
+
+    async def outbox_sent(self, outbox_id: int, now_ms: int) -> bool:
+        statement = (
+            update(outbox)
+            .where(outbox.c.id == outbox_id, outbox.c.state.in_(UNSENT))
+            .values(state="sent", sent_at_ms=now_ms)
+        )
+        return await self._db.write(lambda c: c.execute(statement).rowcount > 0)
+
+    async def outbox_failed(
+        self, outbox_id: int, now_ms: int, retry_at_ms: int | None, reason: str
+    ) -> None:
+        parked = retry_at_ms is None
+        statement = (
+            update(outbox)
+            .where(outbox.c.id == outbox_id, outbox.c.state.in_(UNSENT))
+            .values(
+                state="parked" if parked else "queued",
+                attempts=outbox.c.attempts + 1,
+                next_at_ms=now_ms if retry_at_ms is None else retry_at_ms,
+                reason=reason[:REASON_MAX],
+            )
+        )
+        await self._db.write(lambda connection: connection.execute(statement))

@@ -1,0 +1,39 @@
+"""The append-only trail in SQL (`ports.people.Trail`): there is no statement that changes it."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import insert, select
+
+from miaosha.adapters.sql.database import Database
+from miaosha.adapters.sql.tables import audit
+from miaosha.ports.people import TrailEntry
+
+ENTRIES_MAX = 1_000  # of one answer
+
+_COLUMNS = [audit.c[name] for name in TrailEntry._fields]
+
+
+class SqlTrail:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def append(
+        self, at_ms: int, actor: str, action: str, subject: str, detail: dict[str, Any]
+    ) -> None:
+        statement = insert(audit).values(
+            at_ms=at_ms,
+            actor=actor,
+            action=action,
+            subject=subject,
+            detail=msgspec.json.encode(detail).decode(),
+        )
+        await self._db.write(lambda connection: connection.execute(statement))
+
+    async def entries(self, before_id: int | None, limit: int) -> list[TrailEntry]:
+        query = select(*_COLUMNS).order_by(audit.c.id.desc())
+        if before_id is not None:
+            query = query.where(audit.c.id < before_id)
+        query = query.limit(min(limit, ENTRIES_MAX))
+        rows = await self._db.read(lambda connection: connection.execute(query).all())
+        return [TrailEntry(*row)._replace(detail=msgspec.json.decode(row.detail)) for row in rows]
