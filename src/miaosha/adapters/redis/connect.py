@@ -4,6 +4,7 @@ Every Redis adapter (store, broker, bus, heartbeats) opens its client here and w
 `reaching`, so that a server that is away looks the same everywhere: DependencyDown.
 """
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -98,6 +99,7 @@ def reaching(what: str) -> Iterator[None]:
 
     Anything else (a wrong command, a script error) is a bug and passes unchanged.
     """
+    before = _cancellations()
     try:
         yield
     except (
@@ -115,6 +117,16 @@ def reaching(what: str) -> Iterator[None]:
         if is_away(error):
             raise DependencyDown(f"{what}: {error}") from error
         raise
+    finally:
+        # redis-py sends under asyncio.wait_for, which on Python 3.11 swallows a cancellation that
+        # arrives as the send completes (python/cpython#86296): a loop would never end.
+        if _cancellations() > before:
+            raise asyncio.CancelledError
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 def is_away(error: Exception) -> bool:
