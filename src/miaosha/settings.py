@@ -75,6 +75,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     audit_interval_s: int = 60
     mail_attempts_max: int = 8
     password_queue_max: int = 64
+    sign_ups_per_min: int = 300  # new accounts of one client address, per API process
+    sign_ins_per_min: int = 1_200  # sign-ins of one client address, per API process
+    account_tries_per_min: int = 10  # sign-ins to one account from one address
     edge_rate_per_s: int = 2_000  # requests/s of one client address before the edge says 429
     edge_burst: int = 4_000
     edge_connections_max: int = 8_000  # open connections of one client address at the edge

@@ -1,0 +1,104 @@
+"""Parked messages, one buyer's story, and the trail of what admins and the system did."""
+
+from miaosha.api.admin_schemas import (
+    ParkedList,
+    ParkedView,
+    StoryQuery,
+    TrailList,
+    TrailView,
+)
+from miaosha.api.auth import actor
+from miaosha.api.declare import Req, Who, operation, read_query
+from miaosha.api.desk import desk_of
+from miaosha.api.schemas import PageQuery, decode_cursor, encode_cursor
+from miaosha.domain.errors import Problem
+from miaosha.ports.broker import Parked
+from miaosha.usecases.story import Story
+
+TAG = "Admin: support"
+PARKED_MAX = 100
+PREVIEW_BYTES = 300
+
+
+@operation(
+    "GET",
+    "/admin/parked",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="Messages nobody could handle",
+    answer=ParkedList,
+)
+async def list_parked(request: Req) -> ParkedList:
+    """At most 100."""
+    parked = await desk_of(request).parts.broker.parked(PARKED_MAX)
+    return ParkedList([_parked(message) for message in parked])
+
+
+@operation(
+    "POST",
+    "/admin/parked/{parked_id:str}/redrive",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="Put a parked message back into its queue",
+    status=204,
+)
+async def redrive(request: Req, parked_id: str) -> None:
+    """Once; it is parked again if it still cannot be handled."""
+    parts = desk_of(request).parts
+    if not await parts.broker.redrive(parked_id):
+        raise Problem("not_found")
+    now = parts.clock.now_ms()
+    await parts.trail.append(now, actor(request), "parked.redrive", f"parked:{parked_id}", {})
+
+
+@operation(
+    "GET",
+    "/admin/users/{user_id:int}/story",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="One buyer's story",
+    answer=Story,
+    query=StoryQuery,
+)
+async def get_story(request: Req, user_id: int) -> Story:
+    """Account, place in each recent sale (or in `sale_id`) and why, orders. Looking is in the
+    trail."""
+    asked = read_query(request, StoryQuery)
+    desk = desk_of(request)
+    story = await desk.stories.story(user_id, asked.sale_id)
+    now = desk.parts.clock.now_ms()
+    await desk.parts.trail.append(now, actor(request), "user.story", f"user:{user_id}", {})
+    return story
+
+
+@operation(
+    "GET",
+    "/admin/audit-trail",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="What admins and the system did",
+    answer=TrailList,
+    query=PageQuery,
+)
+async def list_trail(request: Req) -> TrailList:
+    """Newest first."""
+    asked = read_query(request, PageQuery)
+    before = decode_cursor(asked.cursor)
+    entries = await desk_of(request).parts.trail.entries(before, asked.limit)
+    following = encode_cursor(entries[-1].id) if len(entries) == asked.limit else None
+    return TrailList([TrailView(*entry) for entry in entries], following)
+
+
+def _parked(message: Parked) -> ParkedView:
+    preview = message.raw[:PREVIEW_BYTES].decode("ascii", "backslashreplace")
+    return ParkedView(
+        id=message.id,
+        queue=message.queue,
+        reason=message.reason,
+        parked_at_ms=message.parked_at_ms,
+        size=len(message.raw),
+        preview="".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in preview),
+    )
+
+
+ROUTES = [list_parked, redrive, get_story, list_trail]

@@ -1,0 +1,120 @@
+"""Products, by admins. A picture is sent as it is, not as a form."""
+
+from miaosha.api.admin_schemas import ProductBody, ProductList
+from miaosha.api.auth import actor
+from miaosha.api.declare import Req, Who, operation, read_body
+from miaosha.api.desk import desk_of
+from miaosha.ports.people import Product
+from miaosha.usecases.products import PICTURE_MAX_BYTES
+
+TAG = "Admin: products"
+PICTURES = ("image/jpeg", "image/png", "image/webp")
+
+
+@operation("GET", "/admin/products", who=Who.ADMIN, tag=TAG, summary="Products", answer=ProductList)
+async def list_products(request: Req) -> ProductList:
+    """All of them."""
+    return ProductList(list(await desk_of(request).products.list()))
+
+
+@operation(
+    "POST",
+    "/admin/products",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="Create a product",
+    status=201,
+    answer=Product,
+    body=ProductBody,
+)
+async def create_product(request: Req) -> Product:
+    """Without a picture; put that afterwards."""
+    body = await read_body(request, ProductBody)
+    return await desk_of(request).products.create(
+        actor(request), body.name, body.description, body.list_price
+    )
+
+
+@operation(
+    "GET",
+    "/admin/products/{product_id:int}",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="One product",
+    answer=Product,
+)
+async def get_product(request: Req, product_id: int) -> Product:
+    """By its id."""
+    return await desk_of(request).products.get(product_id)
+
+
+@operation(
+    "PUT",
+    "/admin/products/{product_id:int}",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="Change a product",
+    answer=Product,
+    body=ProductBody,
+)
+async def update_product(request: Req, product_id: int) -> Product:
+    """Everything but the picture. Sales show the change within a second."""
+    body = await read_body(request, ProductBody)
+    return await desk_of(request).products.update(
+        actor(request), product_id, body.name, body.description, body.list_price
+    )
+
+
+@operation(
+    "DELETE",
+    "/admin/products/{product_id:int}",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="Delete a product",
+    status=204,
+    codes=("conflict",),
+)
+async def delete_product(request: Req, product_id: int) -> None:
+    """Not while a sale uses it."""
+    await desk_of(request).products.delete(actor(request), product_id)
+
+
+@operation(
+    "PUT",
+    "/admin/products/{product_id:int}/picture",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="Put a product's picture",
+    answer=Product,
+    body=bytes,
+    takes=PICTURES,
+    body_max=PICTURE_MAX_BYTES,
+)
+async def put_picture(request: Req, product_id: int) -> Product:
+    """A JPEG, PNG or WebP of at most 2 MB, as the body itself; its first bytes say which."""
+    raw = await request.body()
+    return await desk_of(request).products.set_picture(actor(request), product_id, raw)
+
+
+@operation(
+    "DELETE",
+    "/admin/products/{product_id:int}/picture",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="Remove a product's picture",
+    status=204,
+)
+async def delete_picture(request: Req, product_id: int) -> None:
+    """Harmless to repeat."""
+    await desk_of(request).products.remove_picture(actor(request), product_id)
+
+
+ROUTES = [
+    list_products,
+    create_product,
+    get_product,
+    update_product,
+    delete_product,
+    put_picture,
+    delete_picture,
+]

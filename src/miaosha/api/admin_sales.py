@@ -1,0 +1,196 @@
+"""Sales, by admins: their terms and their phase. What watches a sale is in admin_watch."""
+
+from collections.abc import Callable
+from typing import Any
+
+from litestar.handlers import HTTPRouteHandler
+
+from miaosha.api.admin_schemas import (
+    AdminSale,
+    AdminSaleList,
+    NewSaleBody,
+    SaleBody,
+    StockBody,
+    questions_of,
+)
+from miaosha.api.auth import actor
+from miaosha.api.declare import Req, Who, operation, read_body
+from miaosha.api.desk import Desk, desk_of
+from miaosha.domain.sale import Sale
+from miaosha.ports.people import SaleDraft
+from miaosha.usecases.manage import draft_of
+
+TAG = "Admin: sales"
+SALE_BODY_MAX = 65_536  # fifty questions fit
+
+
+@operation("GET", "/admin/sales", who=Who.ADMIN, tag=TAG, summary="Sales", answer=AdminSaleList)
+async def list_sales(request: Req) -> AdminSaleList:
+    """Drafts too, newest opening first, at most 500."""
+    desk = desk_of(request)
+    return AdminSaleList([_view(desk, sale) for sale in await desk.manage.list()])
+
+
+@operation(
+    "POST",
+    "/admin/sales",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="Create a sale",
+    status=201,
+    answer=AdminSale,
+    body=NewSaleBody,
+    body_max=SALE_BODY_MAX,
+    codes=("conflict",),
+)
+async def create_sale(request: Req) -> AdminSale:
+    """A draft nobody sees, or scheduled at once with `publish`."""
+    desk = desk_of(request)
+    body = await read_body(request, NewSaleBody)
+    sale = await desk.manage.create(actor(request), _draft(body), publish=body.publish)
+    return _view(desk, sale)
+
+
+@operation(
+    "GET",
+    "/admin/sales/{sale_id:int}",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="One sale",
+    answer=AdminSale,
+)
+async def get_sale(request: Req, sale_id: int) -> AdminSale:
+    """With its questions and their answers, and the reason of a freeze."""
+    desk = desk_of(request)
+    return _view(desk, await desk.manage.get(sale_id))
+
+
+@operation(
+    "PUT",
+    "/admin/sales/{sale_id:int}",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="Change a sale's terms",
+    answer=AdminSale,
+    body=SaleBody,
+    body_max=SALE_BODY_MAX,
+    codes=("conflict",),
+)
+async def update_sale(request: Req, sale_id: int) -> AdminSale:
+    """Only while it is a draft, or scheduled and not armed yet. All terms at once."""
+    desk = desk_of(request)
+    body = await read_body(request, SaleBody)
+    return _view(desk, await desk.manage.update(actor(request), sale_id, _draft(body)))
+
+
+@operation(
+    "DELETE",
+    "/admin/sales/{sale_id:int}",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="Delete a draft",
+    status=204,
+    codes=("conflict",),
+)
+async def delete_sale(request: Req, sale_id: int) -> None:
+    """A sale that was published stays for ever."""
+    await desk_of(request).manage.delete(actor(request), sale_id)
+
+
+def _action(name: str, summary: str) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
+    return operation(
+        "POST",
+        f"/admin/sales/{{sale_id:int}}/{name}",
+        who=Who.ADMIN,
+        tag=TAG,
+        summary=summary,
+        answer=AdminSale,
+        codes=("conflict",),
+    )
+
+
+@_action("publish", "Publish a draft")
+async def publish_sale(request: Req, sale_id: int) -> AdminSale:
+    """Anyone sees it from now on; it opens by its time."""
+    desk = desk_of(request)
+    return _view(desk, await desk.manage.publish(actor(request), sale_id))
+
+
+@_action("pause", "Pause")
+async def pause_sale(request: Req, sale_id: int) -> AdminSale:
+    """No new presses; what was accepted waits. Paying goes on and its clock does not stop."""
+    desk = desk_of(request)
+    return _view(desk, await desk.manage.pause(actor(request), sale_id))
+
+
+@_action("resume", "Resume")
+async def resume_sale(request: Req, sale_id: int) -> AdminSale:
+    """Presses are taken again, and those that waited are decided."""
+    desk = desk_of(request)
+    return _view(desk, await desk.manage.resume(actor(request), sale_id))
+
+
+@_action("close", "Close")
+async def close_sale(request: Req, sale_id: int) -> AdminSale:
+    """No new presses, for good. Units on hold can still be paid; freed ones go to standby."""
+    desk = desk_of(request)
+    return _view(desk, await desk.manage.close(actor(request), sale_id))
+
+
+@_action("rebuild", "Rebuild the live state")
+async def rebuild_sale(request: Req, sale_id: int) -> AdminSale:
+    """From SQL and the log of requests; a frozen sale goes on afterwards."""
+    desk = desk_of(request)
+    return _view(desk, await desk.manage.rebuild(actor(request), sale_id))
+
+
+@operation(
+    "POST",
+    "/admin/sales/{sale_id:int}/stock",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="Set the total stock",
+    answer=AdminSale,
+    body=StockBody,
+    codes=("conflict",),
+)
+async def set_stock(request: Req, sale_id: int) -> AdminSale:
+    """Raised: standby gets the new units at once. Lowered: never below what is held or paid."""
+    desk = desk_of(request)
+    body = await read_body(request, StockBody)
+    return _view(desk, await desk.manage.stock(actor(request), sale_id, body.stock))
+
+
+def _draft(body: SaleBody) -> SaleDraft:
+    return draft_of(
+        product_id=body.product_id,
+        title=body.title,
+        price=body.price,
+        stock=body.stock,
+        opens_at_ms=body.opens_at_ms,
+        closes_at_ms=body.closes_at_ms,
+        questions=questions_of(body.questions),
+        pay_within_s=body.pay_within_s,
+        standby_pay_within_s=body.standby_pay_within_s,
+        standby_limit=body.standby_limit,
+        mode=body.mode,
+    )
+
+
+def _view(desk: Desk, sale: Sale) -> AdminSale:
+    return AdminSale(sale.id, sale.phase_at(desk.parts.clock.now_ms()), sale.phase, sale)
+
+
+ROUTES = [
+    list_sales,
+    create_sale,
+    get_sale,
+    update_sale,
+    delete_sale,
+    publish_sale,
+    pause_sale,
+    resume_sale,
+    close_sale,
+    rebuild_sale,
+    set_stock,
+]

@@ -1,0 +1,108 @@
+"""The HTTP API as one ASGI application: `create_app(parts, settings)`.
+
+Everything is passed in; nothing is opened or closed here.
+"""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from litestar import Litestar, Router
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+
+from miaosha.api import (
+    accounts,
+    admin_more,
+    admin_orders,
+    admin_products,
+    admin_sales,
+    admin_watch,
+    checkout,
+    health,
+    orders,
+    purchases,
+    sales,
+    webhooks,
+)
+from miaosha.api.auth import gate
+from miaosha.api.desk import make_desk
+from miaosha.api.docs import documentation
+from miaosha.api.problems import handle
+from miaosha.api.tracing import finish
+from miaosha.bootstrap import ApiParts
+from miaosha.domain.errors import SettingsError
+from miaosha.settings import Settings
+
+PREFIX = "/api/v1"
+
+
+def routes() -> list[HTTPRouteHandler]:
+    """Every route below PREFIX, in the order of the documentation."""
+    nouns: list[Any] = [
+        accounts,
+        sales,
+        purchases,
+        checkout,
+        orders,
+        webhooks,
+        admin_products,
+        admin_sales,
+        admin_watch,
+        admin_orders,
+        admin_more,
+    ]
+    return [route for noun in nouns for route in noun.ROUTES]
+
+
+def create_app(
+    parts: ApiParts, settings: Settings, counters: MutableMapping[str, float] | None = None
+) -> Litestar:
+    """The application.
+
+    Args:
+        counters: where responses are counted; by default nobody reads them.
+
+    Raises:
+        SettingsError: allowed_origins or trusted_proxies are not what they should be.
+    """
+    desk = make_desk(parts, settings, {} if counters is None else counters)
+    return Litestar(
+        [Router(PREFIX, route_handlers=routes()), *health.ROUTES, *documentation(routes())],
+        guards=[gate],
+        exception_handlers={Exception: handle},
+        before_send=[finish],
+        cors_config=_cors(settings),
+        state=State({"desk": desk}),
+        openapi_config=None,
+        logging_config=None,
+        debug=False,
+    )
+
+
+def origins(settings: Settings) -> list[str]:
+    """Origins whose pages may call the API: those listed, the public URL, localhost on our port.
+
+    Raises:
+        SettingsError: one of those listed is `*`, or no origin.
+    """
+    listed = [part.strip() for part in settings.allowed_origins.split(",") if part.strip()]
+    for origin in listed:
+        if origin.count("/") != 2 or not origin.startswith(("https://", "http://")):
+            raise SettingsError(
+                f"MIAOSHA_ALLOWED_ORIGINS={origin!r}: expected origins like https://shop.example, "
+                "separated by commas; * is never allowed"
+            )
+    own = settings.public_url.split("/")[:3]
+    return sorted({*listed, "/".join(own), f"http://localhost:{settings.port}"})
+
+
+def _cors(settings: Settings) -> CORSConfig:
+    return CORSConfig(
+        allow_origins=origins(settings),
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["authorization", "content-type"],
+        allow_credentials=False,
+        expose_headers=["retry-after", "x-request-id"],
+        max_age=600,
+    )

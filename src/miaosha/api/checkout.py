@@ -1,0 +1,48 @@
+"""Pay for a unit that is held."""
+
+from litestar import Response
+
+from miaosha.api.auth import caller
+from miaosha.api.declare import Req, Who, operation, read_body
+from miaosha.api.desk import desk_of
+from miaosha.api.schemas import ActionNeeded, CheckoutBody, OrderView, RedirectTo, order_view
+from miaosha.ports.ledger import Delivery
+from miaosha.ports.outside import Card
+from miaosha.usecases.checkout import Paid
+from miaosha.usecases.credentials import plain_line
+from miaosha.usecases.products import plain_text
+
+
+@operation(
+    "POST",
+    "/sales/{sale_id:int}/checkout",
+    who=Who.BUYER,
+    tag="Purchases",
+    summary="Pay",
+    status=201,
+    answer=OrderView,
+    answers={202: ActionNeeded},
+    body=CheckoutBody,
+    codes=("payment_refused", "payment_in_progress", "hold_expired", "frozen"),
+)
+async def pay(request: Req, sale_id: int) -> Response[OrderView | ActionNeeded]:
+    """The price is the sale's, never the caller's. A repeat answers the same order. 202: the
+    payment provider wants the buyer to confirm at `redirect_url` first."""
+    desk = desk_of(request)
+    body = await read_body(request, CheckoutBody)
+    card = Card(body.payment.card, body.payment.expiry, body.payment.cvc)
+    delivery = Delivery(
+        name=plain_line(body.name, "name", 120),
+        phone=plain_line(body.phone, "phone", 30),
+        address=plain_text(body.address, "address", 500),
+    )
+    back = f"{desk.settings.public_url.rstrip('/')}/sales/{sale_id}?payment=returned"
+    result = await desk.parts.checkout.pay(
+        sale_id, caller(request).user_id, body.checkout_token, card, delivery, back
+    )
+    if isinstance(result, Paid):
+        return Response(order_view(result.order), status_code=201)
+    return Response(ActionNeeded(RedirectTo(result.redirect_url)), status_code=202)
+
+
+ROUTES = [pay]

@@ -1,0 +1,69 @@
+"""What the handlers of one API process share: the opened parts, the use cases made of them, the
+rate limits and the cache of sales. Found by `desk_of(request)`; made once by `create_app`.
+"""
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from miaosha.api.board import Board
+from miaosha.api.limits import Buckets, Network, trusted_networks
+from miaosha.bootstrap import ApiParts
+from miaosha.settings import Settings
+from miaosha.usecases.accounts import Membership
+from miaosha.usecases.extend import Extension
+from miaosha.usecases.manage import Manage
+from miaosha.usecases.products import Products
+from miaosha.usecases.story import Stories
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """Attributes:
+    sign_ups: new accounts by client address.
+    sign_ins: tries by client address.
+    tries: tries by account and client address, so that nobody can lock out an account.
+    account_tries: tries by account from anywhere.
+    counters: responses by class of status, for the metrics.
+    """
+
+    parts: ApiParts
+    settings: Settings
+    membership: Membership
+    products: Products
+    manage: Manage
+    stories: Stories
+    extension: Extension
+    board: Board
+    sign_ups: Buckets
+    sign_ins: Buckets
+    tries: Buckets
+    account_tries: Buckets
+    trusted: list[Network]
+    counters: MutableMapping[str, float]
+
+
+def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str, float]) -> Desk:
+    """Raises SettingsError for a bad MIAOSHA_TRUSTED_PROXIES."""
+    clock = parts.clock
+    return Desk(
+        parts=parts,
+        settings=settings,
+        membership=Membership(parts.accounts, parts.passwords, parts.tokens, clock),
+        products=Products(parts.catalogue, parts.trail, parts.files, parts.control, clock),
+        manage=Manage(parts.catalogue, parts.trail, parts.control, clock),
+        stories=Stories(parts.accounts, parts.catalogue, parts.ledger, parts.store),
+        extension=Extension(parts.ledger, parts.broker, clock),
+        board=Board(parts.catalogue, parts.store, parts.heartbeats, clock),
+        sign_ups=Buckets("sign_ups_per_min", settings.sign_ups_per_min, clock),
+        sign_ins=Buckets("sign_ins_per_min", settings.sign_ins_per_min, clock),
+        tries=Buckets("account_tries_per_min", settings.account_tries_per_min, clock),
+        account_tries=Buckets("account_tries", settings.account_tries_per_min * 10, clock),
+        trusted=trusted_networks(settings),
+        counters=counters,
+    )
+
+
+def desk_of(connection: Any) -> Desk:
+    """The desk of the app that serves this request."""
+    return cast("Desk", connection.app.state.desk)

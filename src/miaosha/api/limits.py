@@ -1,0 +1,89 @@
+"""Token buckets in memory, bounded in number, and the address of a client behind the edge.
+
+Limits are per process: with k API processes a caller gets up to k times the rate. The edge has its
+own limit per address.
+"""
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Final
+
+from miaosha.domain.errors import Problem, SettingsError
+from miaosha.ports.outside import Clock
+from miaosha.settings import Settings
+
+BUCKETS_MAX: Final = 50_000  # keys remembered; beyond it the one longest unused starts afresh
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Buckets:
+    """One limit: `per_minute` on the long run, as many at once."""
+
+    def __init__(self, name: str, per_minute: int, clock: Clock) -> None:
+        self._name = name
+        self._capacity = float(per_minute)
+        self._rate_s = per_minute / 60
+        self._clock = clock
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, key: str) -> None:
+        """Raises Problem("rate_limited") with the time after which it is worth asking again."""
+        now = self._clock.monotonic()
+        left, then = self._left.pop(key, (self._capacity, now))
+        left = min(self._capacity, left + (now - then) * self._rate_s)
+        allowed = left >= 1
+        self._left[key] = (left - 1 if allowed else left, now)
+        if len(self._left) > BUCKETS_MAX:
+            self._left.popitem(last=False)
+        if not allowed:
+            wait = int((1 - left) / self._rate_s) + 1
+            raise Problem("rate_limited", f"The limit is {self._name}.", retry_after_s=wait)
+
+
+def trusted_networks(settings: Settings) -> list[Network]:
+    """MIAOSHA_TRUSTED_PROXIES as networks.
+
+    Raises:
+        SettingsError: one of them is neither an address nor a network.
+    """
+    networks: list[Network] = []
+    for text in settings.trusted_proxies.split(","):
+        if not (part := text.strip()):
+            continue
+        try:
+            networks.append(ipaddress.ip_network(part, strict=False))
+        except ValueError:
+            raise SettingsError(
+                f"MIAOSHA_TRUSTED_PROXIES={part!r}: expected addresses or networks like 10.0.0.0/8"
+            ) from None
+    return networks
+
+
+def client_key(scope: Any, trusted: Sequence[Network]) -> str:
+    """What per-address limits count by: the address, of IPv6 its /64.
+
+    X-Real-IP counts only if the peer is the edge: a unix socket or a trusted proxy.
+    """
+    peer = (scope.get("client") or ("", 0))[0]
+    if not peer or _within(peer, trusted):
+        given = next((value for name, value in scope["headers"] if name == b"x-real-ip"), b"")
+        peer = given.decode("latin-1").strip() or peer
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return "unknown"
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+    return str(address)
+
+
+def _within(peer: str, trusted: Sequence[Network]) -> bool:
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    return any(address in network for network in trusted)

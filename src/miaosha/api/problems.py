@@ -1,0 +1,104 @@
+"""Every error as RFC 9457 problem+json with a stable `code`: ours, Litestar's own, the unexpected.
+
+An unexpected exception is logged with its type and its frames but never with its message, which
+may quote a body; the caller sees `internal` and the request id.
+"""
+
+import traceback
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from miaosha.domain.errors import CODES, DependencyDown, OutcomeUnknown, Overloaded, Problem
+
+PROBLEM_JSON: Final = "application/problem+json"
+CODE_OF_STATUS: Final = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    429: "rate_limited",
+    503: "unavailable",
+}
+
+log = structlog.get_logger()
+
+
+class ProblemView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """RFC 9457 problem details. Branch on `code`; `field` names what is wrong in what was sent."""
+
+    title: str
+    status: int
+    code: str
+    detail: str
+    kind: str = msgspec.field(name="type")
+    field: str = ""
+
+
+def render(problem: Problem, headers: dict[str, str] | None = None) -> Response[bytes]:
+    """The response for a problem, with Retry-After where it says when to ask again."""
+    status, title = CODES[problem.code]
+    view = ProblemView(
+        title=title,
+        status=status,
+        code=problem.code,
+        detail=problem.detail,
+        kind="about:blank",
+        field=problem.field,
+    )
+    extra = dict(headers or {})
+    retry = problem.retry_after_s
+    if retry is None and status in (429, 503):
+        retry = 1
+    if retry is not None:
+        extra["retry-after"] = str(max(1, retry))
+    if status == 401:
+        extra["www-authenticate"] = "Bearer"
+    return Response(
+        msgspec.json.encode(view), status_code=status, media_type=PROBLEM_JSON, headers=extra
+    )
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """The problem an exception stands for, or None for one nobody expected."""
+    match error:
+        case Problem():
+            return error
+        case Overloaded():
+            return Problem("overloaded", f"A limit was reached: {error.limit}.", retry_after_s=1)
+        case OutcomeUnknown():
+            return Problem(
+                "unavailable",
+                "The outcome is not known yet; asking again is safe.",
+                retry_after_s=2,
+            )
+        case DependencyDown() | TimeoutError():
+            return Problem("unavailable", retry_after_s=2)
+        case HTTPException() if error.status_code in CODE_OF_STATUS:
+            return Problem(CODE_OF_STATUS[error.status_code])
+        case HTTPException() if error.status_code < 500:
+            return Problem("bad_request")
+        case _:
+            return None
+
+
+def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Litestar's exception handler for everything."""
+    problem = problem_of(error)
+    if problem is None:
+        frames = traceback.format_tb(error.__traceback__)
+        log.error(
+            "unexpected",
+            error=type(error).__name__,
+            method=request.method,
+            frames="".join(frames[-12:]),
+        )
+        problem = Problem("internal")
+    allow = error.headers if isinstance(error, HTTPException) else None
+    return render(problem, {k: v for k, v in (allow or {}).items() if k.lower() == "allow"})

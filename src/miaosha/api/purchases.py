@@ -1,0 +1,90 @@
+"""A buyer's own place in a sale. The press itself is served by the publisher; its route stands here
+so that the document describes it (the edge never sends it to this role)."""
+
+from miaosha.api.auth import caller
+from miaosha.api.declare import Req, Who, operation, read_query
+from miaosha.api.desk import desk_of
+from miaosha.api.schemas import MineQuery, Press, Queued
+from miaosha.domain.errors import Problem
+from miaosha.usecases.query import Mine
+
+TAG = "Purchases"
+
+
+@operation(
+    "POST",
+    "/sales/{sale_id:int}/purchases",
+    who=Who.BUYER,
+    tag=TAG,
+    summary="Press: ask for one unit",
+    status=202,
+    answer=Queued,
+    body=Press,
+    codes=(
+        "bad_request",
+        "wrong_answer",
+        "not_open",
+        "closed",
+        "paused",
+        "sold_out",
+        "length_required",
+        "overloaded",
+        "frozen",
+    ),
+)
+async def press(request: Req, sale_id: int) -> Queued:
+    """202 means the request is durable and will be decided, once. The result comes as a push
+    (Socket.IO `result`), and from `GET …/purchases/mine`, which is the truth. Pressing again is
+    harmless: a buyer has one place in a sale."""
+    raise Problem("not_found", "Purchases are taken by the publisher.")
+
+
+@operation(
+    "GET",
+    "/sales/{sale_id:int}/purchases/mine",
+    who=Who.BUYER,
+    tag=TAG,
+    summary="Where I stand",
+    answer=Mine,
+    query=MineQuery,
+    codes=("frozen",),
+)
+async def mine(request: Req, sale_id: int) -> Mine:
+    """With `request_id` (from the 202) it also tells a request that ended without a place."""
+    asked = read_query(request, MineQuery)
+    query = desk_of(request).parts.query
+    return await query.mine(sale_id, caller(request).user_id, asked.request_id)
+
+
+@operation(
+    "DELETE",
+    "/sales/{sale_id:int}/purchases/mine",
+    who=Who.BUYER,
+    tag=TAG,
+    summary="Give up my unit or my place on standby",
+    status=204,
+    codes=("payment_in_progress", "conflict", "frozen"),
+)
+async def give_up(request: Req, sale_id: int) -> None:
+    """The unit goes to the head of standby at once. Giving up twice is harmless."""
+    await desk_of(request).parts.release.give_up(sale_id, caller(request).user_id)
+
+
+@operation(
+    "POST",
+    "/sales/{sale_id:int}/purchases/mine/extend",
+    who=Who.BUYER,
+    tag=TAG,
+    summary="More time to pay",
+    answer=Mine,
+    codes=("payment_in_progress", "conflict", "frozen"),
+)
+async def extend(request: Req, sale_id: int) -> Mine:
+    """Two minutes more, once per reservation; answers the new pay_by and its checkout token."""
+    desk = desk_of(request)
+    user_id = caller(request).user_id
+    await desk.extension.extend(sale_id, user_id)
+    return await desk.parts.query.mine(sale_id, user_id, None)
+
+
+ROUTES = [press, mine, give_up, extend]

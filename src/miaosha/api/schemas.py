@@ -1,0 +1,155 @@
+"""The bodies and queries of the HTTP API. Strict: an unknown field is an error naming it.
+
+Lengths here are caps on what is read at all; the use cases say what a value may be.
+"""
+
+import base64
+import binascii
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from miaosha.domain.errors import Problem
+from miaosha.domain.sale import SaleView
+from miaosha.ports.ledger import Order
+
+PAGE_MAX = 50
+
+Short = Annotated[str, Meta(min_length=1, max_length=200)]
+Password = Annotated[str, Meta(min_length=1, max_length=128)]
+Email = Annotated[str, Meta(min_length=3, max_length=254, examples=["ada@example.com"])]
+Id = Annotated[int, Meta(ge=1, le=2**53 - 1)]
+Millis = Annotated[int, Meta(ge=0, le=253_402_300_799_000, description="Unix milliseconds")]
+Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX)]
+Cursor = Annotated[str, Meta(min_length=1, max_length=200, description="From `next_cursor`")]
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+# accounts
+
+
+class SignUp(Body, frozen=True, kw_only=True):
+    email: Email
+    password: Annotated[str, Meta(min_length=8, max_length=128)]
+    name: Annotated[str, Meta(min_length=1, max_length=80)]
+
+
+class SignIn(Body, frozen=True, kw_only=True):
+    email: Email
+    password: Password
+
+
+class UserView(msgspec.Struct, frozen=True):
+    id: int
+    name: str
+    email: str
+    role: str
+
+
+class SessionView(msgspec.Struct, frozen=True):
+    access_token: str
+    user: UserView
+
+
+# sales and purchases
+
+
+class Time(msgspec.Struct, frozen=True):
+    server_time_ms: int
+
+
+class SaleList(msgspec.Struct, frozen=True):
+    items: list[SaleView]
+
+
+class Press(Body, frozen=True, kw_only=True):
+    answer: Annotated[str, Meta(min_length=1, max_length=40)]
+
+
+class Queued(msgspec.Struct, frozen=True):
+    request_id: str
+    state: str
+
+
+class MineQuery(msgspec.Struct, frozen=True):
+    request_id: Annotated[str, Meta(max_length=80)] | None = None
+
+
+# checkout and orders
+
+
+class PaymentCard(Body, frozen=True, kw_only=True):
+    card: Annotated[str, Meta(pattern=r"^[0-9]{12,19}$", examples=["4242424242424242"])]
+    expiry: Annotated[str, Meta(pattern=r"^(0[1-9]|1[0-2])/[0-9]{2}$", examples=["12/30"])]
+    cvc: Annotated[str, Meta(pattern=r"^[0-9]{3,4}$", examples=["123"])]
+
+
+class CheckoutBody(Body, frozen=True, kw_only=True):
+    checkout_token: Annotated[str, Meta(min_length=1, max_length=2_000)]
+    payment: PaymentCard
+    name: Annotated[str, Meta(min_length=1, max_length=120)]
+    phone: Annotated[str, Meta(pattern=r"^[0-9+(). /-]{4,30}$", examples=["+49 30 123456"])]
+    address: Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+class RedirectTo(msgspec.Struct, frozen=True):
+    redirect_url: str
+
+
+class ActionNeeded(msgspec.Struct, frozen=True):
+    requires_action: RedirectTo
+
+
+class OrderView(msgspec.Struct, frozen=True):
+    id: str
+    order_no: str
+    rid: str
+    sale_id: int
+    state: str
+    amount: int
+    currency: str
+    created_at_ms: int
+
+
+class OrderList(msgspec.Struct, frozen=True):
+    items: list[OrderView]
+    next_cursor: str | None
+
+
+class PageQuery(msgspec.Struct, frozen=True):
+    cursor: Cursor | None = None
+    limit: Limit = 20
+
+
+def order_view(order: Order) -> OrderView:
+    return OrderView(
+        order.id,
+        order.order_no,
+        order.rid,
+        order.sale_id,
+        order.state,
+        order.amount,
+        order.currency,
+        order.created_at_ms,
+    )
+
+
+def encode_cursor(value: int) -> str:
+    return base64.urlsafe_b64encode(b"i%d" % value).decode().rstrip("=")
+
+
+def decode_cursor(text: str | None) -> int | None:
+    """Raises Problem("bad_request") for anything `encode_cursor` did not make."""
+    if text is None:
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4))
+        if not raw.startswith(b"i") or len(raw) > 18:
+            raise ValueError(text)
+        return int(raw[1:])
+    except (ValueError, binascii.Error):
+        raise Problem("bad_request", "This is not a cursor.", field="cursor") from None

@@ -1,0 +1,71 @@
+"""The api role: uvicorn around the application, on a unix socket or an address."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Final
+
+import uvicorn
+from litestar import Litestar
+
+from miaosha import bootstrap
+from miaosha.adapters.process import Process
+from miaosha.api.app import create_app
+from miaosha.settings import Settings
+
+DRAIN_S: Final = 20  # requests under way may take this long once we stop
+CONNECTIONS_MAX: Final = 2_000  # at once; above it 503
+BACKLOG: Final = 2_048
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the process owns INT and TERM."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(process: Process, settings: Settings) -> None:
+    """Serve until `process.stop` is set, then finish what is under way."""
+    async with bootstrap.api(settings, process.instance) as parts:
+        app = create_app(parts, settings, process.counters)
+        process.checks.update(parts.checks)
+        beating = asyncio.create_task(process.heartbeat(parts.heartbeats, parts.clock))
+        try:
+            await listen(app, process, settings)
+        finally:
+            beating.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await beating
+
+
+async def listen(app: Litestar, process: Process, settings: Settings) -> None:
+    """Serve `app` on `process.listen` until `process.stop`."""
+    kind, _, path = process.listen.partition(":")
+    host, _, port = process.listen.rpartition(":")
+    unix = path if kind == "unix" else None
+    config = uvicorn.Config(
+        app,
+        uds=unix,
+        host="" if unix else host or settings.bind,
+        port=0 if unix else int(port),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        ws="none",
+        limit_concurrency=CONNECTIONS_MAX,
+        backlog=BACKLOG,
+        timeout_keep_alive=settings.idle_timeout_ms // 1000,
+        timeout_graceful_shutdown=DRAIN_S,
+        h11_max_incomplete_event_size=settings.header_max_bytes,
+    )
+    server = _Server(config)
+    running = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(process.stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    stopping.cancel()
+    await running

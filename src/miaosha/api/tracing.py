@@ -1,0 +1,47 @@
+"""A request's id, and the headers every response carries (errors and unknown paths included)."""
+
+import re
+import uuid
+from typing import Any, Final
+
+from litestar.datastructures import MutableScopeHeaders
+from litestar.types import Message, Scope
+
+from miaosha.api.declare import Operation
+
+_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
+PAGE_POLICY: Final = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
+
+
+def request_id(scope: Any) -> str:
+    """The edge's X-Request-Id if it is well formed, else a new one; one per request."""
+    state: dict[str, Any] = scope.setdefault("state", {})
+    known = state.get("request_id")
+    if isinstance(known, str):
+        return known
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    made = given.decode() if _ID.fullmatch(given) else uuid.uuid4().hex
+    state["request_id"] = made
+    return made
+
+
+async def finish(message: Message, scope: Scope) -> None:
+    """Litestar's before_send hook: caching, security and tracing headers; one count per status."""
+    if message["type"] != "http.response.start":
+        return
+    headers = MutableScopeHeaders.from_message(message)
+    status = message["status"]
+    headers["x-request-id"] = request_id(scope)
+    headers["x-content-type-options"] = "nosniff"
+    headers["referrer-policy"] = "no-referrer"
+    headers.setdefault("content-security-policy", PAGE_POLICY)
+    headers.setdefault("cache-control", _cache(scope) if status < 400 else "no-store")
+    counters = scope["litestar_app"].state.desk.counters
+    name = f"responses_{status // 100}xx"
+    counters[name] = counters.get(name, 0) + 1
+
+
+def _cache(scope: Scope) -> str:
+    handler = scope.get("route_handler")
+    operation: Operation | None = handler.opt.get("operation") if handler else None
+    return operation.cache if operation else "no-store"

@@ -1,0 +1,30 @@
+"""What payment providers tell us. A webhook is a hint with a signature: the charge is looked up."""
+
+from miaosha.api.declare import Req, Who, operation
+from miaosha.api.desk import desk_of
+from miaosha.domain.errors import Problem
+
+SIGNATURE = "x-miaosha-signature"
+
+
+@operation(
+    "POST",
+    "/payments/webhook/{provider:str}",
+    who=Who.ANYONE,
+    tag="Payments",
+    summary="A provider's webhook",
+    status=204,
+    body=bytes,
+    codes=("unauthorized", "bad_request"),
+)
+async def webhook(request: Req, provider: str) -> None:
+    """Signed in the header `X-Miaosha-Signature` (sandbox). Repeats are harmless."""
+    desk = desk_of(request)
+    if provider != desk.settings.payments_url.partition(":")[0]:
+        raise Problem("not_found")
+    raw = await request.body()
+    key = desk.parts.payments.verify_webhook(raw, request.headers.get(SIGNATURE, ""))
+    await desk.parts.checkout.complete(key)
+
+
+ROUTES = [webhook]
