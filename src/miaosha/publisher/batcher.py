@@ -1,0 +1,277 @@
+"""Gathers accepted presses into batches, publishes them, and answers every press of a batch.
+
+Batches form by themselves: the first press of a sale goes out at the end of the event loop's turn;
+while a batch is on its way to the broker, presses gather, and its confirm (or a full batch) lets
+the next one go. There is no timer, and no task or future per press: a press is an index in its
+batch, and its answer is written by whoever ends the batch.
+
+A press by a user whose earlier press waits, or was confirmed a moment ago, gets that one's answer.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import MutableMapping
+from typing import Final, Protocol
+
+import structlog
+import uuid_utils
+
+from miaosha.domain.errors import Fault, OutcomeUnknown, Overloaded
+from miaosha.domain.messages import BATCH_VERSION, Batch
+from miaosha.ports.broker import Broker
+from miaosha.ports.outside import Clock
+from miaosha.publisher.responses import PROBLEMS, Accepted
+from miaosha.settings import Settings
+
+log = structlog.get_logger()
+
+PUBLISH_SLACK_S: Final = 1.0  # what a broker may take beyond its own confirm_timeout_ms
+
+
+class Asker(Protocol):
+    """Whoever waits for answers, in the order of its turns: a connection."""
+
+    def answer(self, turn: int, response: bytes) -> None: ...
+
+
+class Gathering:
+    """The presses of one batch: user n waits on connection n with turn n."""
+
+    __slots__ = (
+        "accepted",
+        "confirmed_at_ms",
+        "connections",
+        "over",
+        "shared",
+        "turns",
+        "user_ids",
+    )
+
+    def __init__(self) -> None:
+        self.user_ids: list[int] = []
+        self.connections: list[Asker] = []
+        self.turns: list[int] = []
+        self.shared: list[tuple[int, Asker, int]] = []  # (index, connection, turn)
+        self.accepted: Accepted | None = None
+        self.confirmed_at_ms = 0
+        self.over = False
+
+
+class Line:
+    """What waits for one sale: full batches, the one being gathered, and who pressed lately."""
+
+    __slots__ = (
+        "full",
+        "gathering",
+        "inflight",
+        "older",
+        "ready",
+        "recent",
+        "sale_id",
+        "swap_at_ms",
+    )
+
+    def __init__(self, sale_id: int) -> None:
+        self.sale_id = sale_id
+        self.full: deque[Gathering] = deque()
+        self.gathering = Gathering()
+        self.inflight = 0
+        self.ready = False  # it stands in the batcher's round
+        self.recent: dict[int, Gathering] = {}
+        self.older: dict[int, Gathering] = {}
+        self.swap_at_ms = 0
+
+    @property
+    def idle(self) -> bool:
+        return not self.inflight and not self.full and not self.gathering.user_ids
+
+    def forget(self, now_ms: int, keep_ms: int) -> None:
+        """Forget presses older than `keep_ms`, sooner or later; costs nothing per user."""
+        if now_ms >= self.swap_at_ms:
+            self.older, self.recent = self.recent, {}
+            self.swap_at_ms = now_ms + keep_ms
+
+    def take(self) -> Gathering | None:
+        """The next batch that may go now: a full one, or whatever is there if none is under way."""
+        if self.full:
+            return self.full.popleft()
+        if self.inflight or not self.gathering.user_ids:
+            return None
+        gathering, self.gathering = self.gathering, Gathering()
+        return gathering
+
+
+class Batcher:
+    """Publishes the presses of all sales, at most `publish_inflight_max` batches at a time.
+
+    Args:
+        counters: plain numbers this adds to (batches, accepted, publish_unknown, …).
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        clock: Clock,
+        settings: Settings,
+        counters: MutableMapping[str, float],
+    ) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._counters = counters
+        self._users_max = settings.batch_users_max
+        self._inflight_max = settings.publish_inflight_max
+        self._window_ms = settings.repeat_window_ms
+        self._deadline_s = settings.confirm_timeout_ms / 1000 + PUBLISH_SLACK_S
+        self._loop = asyncio.get_running_loop()
+        self._round: deque[Line] = deque()
+        self._scheduled = False
+        self._closed = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.waiting = 0  # presses without an answer yet
+
+    def press(self, line: Line, user_id: int, connection: Asker, turn: int) -> None:
+        """Queue a press; `connection` gets its answer when the batch is confirmed or failed."""
+        gathering = line.gathering
+        line.recent[user_id] = gathering
+        gathering.user_ids.append(user_id)
+        gathering.connections.append(connection)
+        gathering.turns.append(turn)
+        self.waiting += 1
+        if len(gathering.user_ids) >= self._users_max:
+            line.full.append(gathering)
+            line.gathering = Gathering()
+        elif line.inflight:
+            return
+        if not line.ready:
+            self._enter(line)
+
+    def repeat(self, line: Line, user_id: int, now_ms: int) -> Gathering | None:
+        """The batch whose answer a press of this user shares, or None if it must be queued."""
+        gathering = line.recent.get(user_id) or line.older.get(user_id)
+        if gathering is None or not gathering.over:
+            return gathering
+        if gathering.accepted and now_ms - gathering.confirmed_at_ms < self._window_ms:
+            return gathering
+        return None
+
+    def share(
+        self, gathering: Gathering, user_id: int, connection: Asker, turn: int
+    ) -> bytes | None:
+        """The answer of `user_id` in that batch; None if it comes with the confirm."""
+        index = gathering.user_ids.index(user_id)
+        if gathering.accepted:
+            self._counters["repeated"] += 1
+            return gathering.accepted[index]
+        gathering.shared.append((index, connection, turn))
+        self.waiting += 1
+        return None
+
+    async def drain(self) -> None:
+        """Returns when nothing waits and nothing is under way."""
+        while self._tasks or self._round or self._scheduled:
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+            else:
+                await asyncio.sleep(0)
+
+    async def abandon(self) -> None:
+        """Give up what is under way and what waits; everybody is told `unavailable`."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for line in self._round:  # an ended batch has put its line there
+            for gathering in (*line.full, line.gathering):
+                self._finish(gathering, "", "unavailable")
+        self._round.clear()
+
+    def _enter(self, line: Line) -> None:
+        """Let the line stand in the round, and see soon to what may go."""
+        if not line.ready:
+            line.ready = True
+            self._round.append(line)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        """Let batches go, a sale at a time, while the broker may be given more."""
+        self._scheduled = False
+        while not self._closed and self._round and len(self._tasks) < self._inflight_max:
+            line = self._round.popleft()
+            gathering = line.take()
+            if gathering is None:
+                line.ready = False
+                continue
+            self._round.append(line)
+            line.inflight += 1
+            task = self._loop.create_task(self._publish(line, gathering))
+            self._tasks.add(task)
+
+    async def _publish(self, line: Line, gathering: Gathering) -> None:
+        """Publish one batch, let the next one go, and answer this one's presses."""
+        batch_id = str(uuid_utils.uuid7())
+        now_ms = self._clock.now_ms()
+        batch = Batch(BATCH_VERSION, line.sale_id, batch_id, now_ms, gathering.user_ids)
+        started = self._clock.monotonic()
+        code = await self._deliver(batch)
+        self._counters["publish_ms"] += (self._clock.monotonic() - started) * 1000
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.discard(task)
+        line.inflight -= 1
+        self._enter(line)
+        self._finish(gathering, batch_id, code)
+
+    def _finish(self, gathering: Gathering, batch_id: str, code: str) -> None:
+        """Answer everybody who waits for this batch: accepted under its id, or refused."""
+        gathering.over = True
+        self.waiting -= len(gathering.user_ids) + len(gathering.shared)
+        if code:
+            self._refuse(gathering, code)
+        else:
+            self._accept(gathering, batch_id)
+        gathering.connections = []
+        gathering.turns = []
+        gathering.shared = []
+
+    async def _deliver(self, batch: Batch) -> str:
+        """Hand the batch to the broker; "" once it is durable, else the code of the refusal."""
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await self._broker.publish(batch)
+        except (OutcomeUnknown, TimeoutError, asyncio.CancelledError):
+            self._counters["publish_unknown"] += 1
+        except Overloaded:
+            self._counters["publish_failed"] += 1
+            return "overloaded"
+        except Fault:
+            self._counters["publish_failed"] += 1
+        except Exception:
+            self._counters["publish_unknown"] += 1
+            log.exception("publish", sale_id=batch.sale_id, batch_id=batch.batch_id)
+        else:
+            return ""
+        return "unavailable"
+
+    def _accept(self, gathering: Gathering, batch_id: str) -> None:
+        counters = self._counters
+        counters["batches"] += 1
+        counters["accepted"] += len(gathering.user_ids)
+        counters["repeated"] += len(gathering.shared)
+        gathering.confirmed_at_ms = self._clock.now_ms()
+        gathering.accepted = accepted = Accepted(batch_id)
+        turns = gathering.turns
+        for index, connection in enumerate(gathering.connections):
+            connection.answer(turns[index], accepted[index])
+        for index, connection, turn in gathering.shared:
+            connection.answer(turn, accepted[index])
+
+    def _refuse(self, gathering: Gathering, code: str) -> None:
+        refusal = PROBLEMS[code]
+        waiting = [*zip(gathering.connections, gathering.turns, strict=True)]
+        waiting += [(connection, turn) for _, connection, turn in gathering.shared]
+        self._counters[f"refused_{code}"] += len(waiting)
+        for connection, turn in waiting:
+            connection.answer(turn, refusal)

@@ -1,0 +1,249 @@
+"""The publisher's own copy of what it decides by: the board of sales, readings, and pressure.
+
+Nothing here is the truth. A missing board (a store that lost it) freezes every sale; a store that
+does not answer leaves the last copy standing; a reading older than `reading_max_age_ms` is not
+used, so that a press is then queued and decided by Redis.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Final
+
+import structlog
+
+from miaosha.domain.errors import DependencyDown, MiaoshaError
+from miaosha.domain.sale import Phase, Sale
+from miaosha.ports.broker import Broker, Pressure
+from miaosha.ports.outside import Clock
+from miaosha.ports.store import Reading, StockStore
+from miaosha.publisher.batcher import Line
+from miaosha.settings import Settings
+
+log = structlog.get_logger()
+
+BOARD_INTERVAL_S: Final = 1.0
+BOARD_TIMEOUT_S: Final = 2.0
+CHECKS_MAX_AGE_S: Final = 5.0
+PRESSURE_MAX_AGE_S: Final = 5.0  # an older "full" is no longer believed
+READ_AHEAD_MS: Final = 3_000  # readings start this long before a sale opens
+READS_AT_ONCE: Final = 16
+NEVER_MS: Final = 1 << 62
+PATH: Final = b"/api/v1/sales/%d/purchases"
+
+
+class Live:
+    """A sale as this publisher sees it now.
+
+    Attributes:
+        open_from_ms, open_until_ms: presses are taken from the one until before the other
+            (Unix ms, store clock); outside, `refusal` says why not.
+        sold_out: the newest reading says so; to be used until `usable_until` (monotonic seconds).
+        full: the sale's queue takes no more.
+    """
+
+    __slots__ = (
+        "_full_until",
+        "_reading",
+        "closes_at_ms",
+        "frozen",
+        "full",
+        "line",
+        "missing",
+        "open_from_ms",
+        "open_until_ms",
+        "phase",
+        "sale",
+        "sold_out",
+        "usable_until",
+    )
+
+    def __init__(self, sale: Sale, line: Line) -> None:
+        self.line = line
+        self.sale = sale
+        self.missing = False
+        self.usable_until = 0.0
+        self.full = False
+        self._reading: Reading | None = None
+        self._full_until = 0.0
+        self.see(0.0)
+
+    def see(self, monotonic: float) -> None:
+        """Combine terms and reading; an aged reading and an aged `full` count no more."""
+        sale = self.sale
+        reading = self._reading if monotonic < self.usable_until else None
+        self.full = self.full and monotonic < self._full_until
+        self.sold_out = reading is not None and reading.sold_out
+        self.closes_at_ms = sale.closes_at_ms
+        self.phase = sale.phase
+        self.frozen = self.missing or sale.frozen is not None
+        if reading is not None:
+            # The earlier close wins: decide refuses by Redis's, and an admin's comes by SQL first.
+            self.closes_at_ms = min(sale.closes_at_ms, reading.closes_at_ms)
+            self.frozen = self.frozen or reading.phase == Phase.FROZEN
+            if reading.phase == Phase.PAUSED and sale.phase is Phase.SCHEDULED:
+                self.phase = Phase.PAUSED
+        takes = self.phase is Phase.SCHEDULED and not self.frozen
+        self.open_from_ms = sale.opens_at_ms if takes else NEVER_MS
+        self.open_until_ms = self.closes_at_ms
+
+    def refusal(self, now_ms: int) -> str:
+        """The code for a press outside of the open time, in the order of `Sale.phase_at`."""
+        if self.phase is Phase.SETTLED:
+            return "closed"
+        if self.frozen:
+            return "frozen"
+        if now_ms >= self.closes_at_ms:
+            return "closed"
+        return "paused" if self.phase is Phase.PAUSED else "not_open"
+
+    def read(self, reading: Reading | None, usable_until: float) -> None:
+        """Take a reading. One of a store that lost the sale, or is being rebuilt, says nothing."""
+        if reading is not None and (not reading.genuine or reading.epoch == 0):
+            reading = None
+        self._reading = reading
+        self.usable_until = usable_until
+
+    def press(self, pressure: Pressure, monotonic: float) -> None:
+        """Take how full the sale's queue is."""
+        self.full = pressure.full
+        self._full_until = monotonic + PRESSURE_MAX_AGE_S
+
+
+class Board:
+    """All live sales by the path of their purchases, refreshed by `run`.
+
+    Attributes:
+        by_path: `/api/v1/sales/7/purchases` → that sale.
+        missing: the store has no board; nothing is taken until it is back.
+        known: a board has been seen since the start.
+        checks: "ok" or what is wrong, by dependency, as of the latest round.
+    """
+
+    def __init__(
+        self,
+        store: StockStore,
+        broker: Broker,
+        clock: Clock,
+        settings: Settings,
+        counters: MutableMapping[str, float],
+    ) -> None:
+        self._store = store
+        self._broker = broker
+        self._clock = clock
+        self._counters = counters
+        self._interval_s = settings.reading_interval_ms / 1000
+        self._max_age_s = settings.reading_max_age_ms / 1000
+        self._keep_ms = 2 * settings.repeat_window_ms
+        self._by_id: dict[int, Live] = {}
+        self.by_path: dict[bytes, Live] = {}
+        self.missing = False
+        self.known = False
+        self.checks = {"store": "unread", "broker": "unread", "board": "unread"}
+        self._checked_at = 0.0
+
+    async def run(self) -> None:
+        """Refresh everything in its rhythm until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._every(self._board_interval, self.refresh))
+            group.create_task(self._every(lambda: self._interval_s, self.read))
+
+    async def refresh(self) -> None:
+        """Read the board, and how full the queues are."""
+        try:
+            async with asyncio.timeout(BOARD_TIMEOUT_S):
+                sales = await self._store.read_sales()
+        except (MiaoshaError, TimeoutError) as error:
+            self.checks["store"] = type(error).__name__
+        else:
+            self.checks["store"] = "ok"
+            self.take(sales)
+        await self._measure()
+        self._checked_at = self._clock.monotonic()
+
+    def take(self, sales: dict[int, Sale] | None) -> None:
+        """Replace the copy by `sales`; None (no board) keeps it, and freezes every sale."""
+        self.missing = sales is None
+        if sales is not None:
+            self.known = True
+            shown = {id_: sale for id_, sale in sales.items() if sale.phase is not Phase.DRAFT}
+            self._by_id = {id_: self._live(sale) for id_, sale in shown.items()}
+            self.by_path = {PATH % id_: live for id_, live in self._by_id.items()}
+        for live in self._by_id.values():
+            live.missing = self.missing
+            live.line.forget(self._clock.now_ms(), self._keep_ms)
+        self.checks["board"] = "ok" if self.known else "missing"
+        self._see()
+
+    async def read(self) -> None:
+        """Read the counters of the sales that are open or about to open."""
+        now_ms = self._clock.now_ms()
+        due = [live for live in self._by_id.values() if _wants_readings(live.sale, now_ms)]
+        for start in range(0, len(due), READS_AT_ONCE):
+            await asyncio.gather(*(self._read(live) for live in due[start : start + READS_AT_ONCE]))
+        self._see()
+
+    async def ready(self) -> None:
+        """Raises DependencyDown naming what is not ready."""
+        wrong = [f"{name}: {state}" for name, state in self.report().items() if state != "ok"]
+        if wrong:
+            raise DependencyDown(", ".join(wrong))
+
+    def report(self) -> dict[str, str]:
+        """Every dependency as of the latest round, which must not be long ago."""
+        if self._clock.monotonic() - self._checked_at > CHECKS_MAX_AGE_S:
+            return {**self.checks, "cache": "stale"}
+        return dict(self.checks)
+
+    async def _read(self, live: Live) -> None:
+        usable_until = self._clock.monotonic() + self._max_age_s  # counted from before the call
+        try:
+            async with asyncio.timeout(self._max_age_s):
+                live.read(await self._store.reading(live.sale.id), usable_until)
+        except (MiaoshaError, TimeoutError):
+            self._counters["readings_failed"] += 1
+
+    async def _measure(self) -> None:
+        """Ping the broker and read the pressure of the sales that take presses."""
+        now_ms = self._clock.now_ms()
+        try:
+            async with asyncio.timeout(BOARD_TIMEOUT_S):
+                await self._broker.ping()
+                for live in self._by_id.values():
+                    if _wants_readings(live.sale, now_ms):
+                        pressure = await self._broker.pressure(live.sale.id)
+                        live.press(pressure, self._clock.monotonic())
+        except (MiaoshaError, TimeoutError) as error:
+            self.checks["broker"] = type(error).__name__
+        else:
+            self.checks["broker"] = "ok"
+
+    def _live(self, sale: Sale) -> Live:
+        live = self._by_id.get(sale.id)
+        if live is None:
+            return Live(sale, Line(sale.id))
+        live.sale = sale
+        return live
+
+    def _see(self) -> None:
+        monotonic = self._clock.monotonic()
+        for live in self._by_id.values():
+            live.see(monotonic)
+
+    def _board_interval(self) -> float:
+        return self._interval_s if self.missing or not self.known else BOARD_INTERVAL_S
+
+    async def _every(
+        self, interval_s: Callable[[], float], work: Callable[[], Awaitable[None]]
+    ) -> None:
+        while True:
+            try:
+                await work()
+            except Exception:  # a defect here must not leave an old copy in use for ever
+                self._counters["refresh_errors"] += 1
+                log.exception("refresh")
+            await asyncio.sleep(interval_s())
+
+
+def _wants_readings(sale: Sale, now_ms: int) -> bool:
+    stored = sale.phase in (Phase.SCHEDULED, Phase.PAUSED)
+    return stored and sale.opens_at_ms - READ_AHEAD_MS <= now_ms < sale.closes_at_ms

@@ -1,0 +1,264 @@
+"""One connection: reads requests, numbers them as turns, and writes their answers in that order.
+
+Answers may come in any order and at any later time (a press is answered when its batch is
+confirmed); one that comes early is kept. What a request means is the routes' business.
+"""
+
+import asyncio
+from typing import Final
+
+import structlog
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade
+
+from miaosha.publisher.reader import Reader, Refused
+from miaosha.publisher.responses import PROBLEMS, closing
+from miaosha.publisher.service import Service
+
+log = structlog.get_logger()
+
+SLICE_BYTES: Final = 4_096  # parsed at a time, so that the limits below bite in time
+PIPELINE_MAX: Final = 32  # requests without an answer before a connection is no longer read
+LINGER_MAX: Final = 1_024  # connections over connections_max that still get to read their 503
+
+
+class Connection(Reader, asyncio.Protocol):
+    """A client's connection.
+
+    It ends with the answer to turn `_last`, once that is set: because the client said so, at a
+    fault (then the client may still be sending; see `_end`), or because the process drains.
+    """
+
+    __slots__ = (
+        "_blocked",
+        "_counters",
+        "_done",
+        "_faulty",
+        "_first",
+        "_held",
+        "_last",
+        "_lingering",
+        "_next",
+        "_rest",
+        "_service",
+        "_since",
+        "_slot",
+        "_taking",
+        "_touched",
+        "_transport",
+        "_unparsed",
+    )
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service.header_max, service.body_max)
+        self._service = service
+        self._counters = service.counters
+        self._transport: asyncio.Transport | None = None
+        self._first = 0  # the turn to be answered next
+        self._next = 0  # the turn of the next request
+        self._last = -1
+        self._done: dict[int, bytes] = {}  # answers that came before their turn
+        self._taking = True  # input is parsed; otherwise thrown away
+        self._held = False  # reading is paused
+        self._rest = b""  # read, but not parsed while held
+        self._unparsed = 0  # bytes fed since a head began
+        self._faulty = False  # the last answer is about the framing
+        # ticks of the wheel; 0: not so
+        self._since = 0  # since when a request is unfinished
+        self._blocked = 0  # since when the client does not read
+        self._lingering = 0  # since when only the client's end is awaited
+        self._touched = 0  # of the latest answer
+        self._slot = 0
+
+    # from the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        service = self._service
+        self._transport = transport  # type: ignore[assignment]  # uvloop's is not a subclass
+        self._slot = service.wheel.add(self)
+        self._touched = service.wheel.now
+        service.connections += 1
+        if service.connections > service.connections_max + LINGER_MAX:
+            self.cut()
+        elif service.connections > service.connections_max:
+            self.fail("overloaded")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None  # from here on answers are dropped; what was queued goes on
+        self._taking = False
+        self._done.clear()
+        self._rest = b""
+        self._service.wheel.remove(self, self._slot)
+        self._service.connections -= 1
+        del self._parser  # it knows our methods: without this only the collector frees the two
+
+    def data_received(self, data: bytes) -> None:
+        if not self._taking:
+            return
+        if self._held or len(data) > SLICE_BYTES:
+            self._rest += data
+            if not self._held:
+                self._go_on()
+            return
+        self._feed(data)
+        if self._next - self._first >= PIPELINE_MAX:
+            self._hold()
+
+    def eof_received(self) -> bool:
+        """A half-closed client still gets the answers to what it has asked."""
+        if self._lingering or self._first == self._next:
+            return False
+        if self._last < 0:
+            self._last = self._next - 1
+        self._taking = False
+        return True
+
+    def pause_writing(self) -> None:
+        self._blocked = self._service.wheel.now
+        self._hold()
+
+    def resume_writing(self) -> None:
+        self._blocked = 0
+        self._go_on()
+
+    # from the parser
+
+    def on_message_begin(self) -> None:
+        self.begin()
+        self._unparsed = 0
+        self._since = self._service.wheel.now
+
+    def on_message_complete(self) -> None:
+        if not self._taking:
+            return  # it came after the last one
+        self._since = 0
+        self._counters["requests"] += 1
+        turn = self._next
+        last = self.is_last()
+        answer = self._service.routes(self, turn)  # a refusal is raised before the turn is used
+        self._next = turn + 1
+        if last:
+            self._last = turn
+            self._taking = False
+        if answer is not None:
+            self.answer(turn, answer)
+
+    # answers
+
+    def answer(self, turn: int, response: bytes) -> None:
+        """Write the answer to request number `turn`, or keep it until its turn comes."""
+        transport = self._transport
+        if transport is None:
+            return
+        if turn != self._first:
+            self._done[turn] = response
+            return
+        while True:
+            if turn == self._last:
+                self._end(transport, response)
+                return
+            transport.write(response)
+            turn += 1
+            self._first = turn
+            if not self._done or turn not in self._done:
+                break
+            response = self._done.pop(turn)
+        self._touched = self._service.wheel.now
+        if self._held:
+            self._go_on()
+
+    def fail(self, code: str) -> None:
+        """Answer the request being read, or the connection as such, with `code`, and end it."""
+        if self._last >= 0:
+            return
+        self._counters["refused_" + code] += 1
+        self._taking = False
+        self._faulty = True
+        self._last = turn = self._next
+        self._next = turn + 1
+        self.answer(turn, PROBLEMS[code])
+
+    def drain(self) -> None:
+        """Take no more requests; end once what was taken is answered."""
+        if self._transport is None or self._last >= 0:
+            return
+        self._taking = False
+        self._last = self._next - 1
+        if self._first == self._next:
+            self._transport.close()
+
+    def cut(self) -> None:
+        """End now, whatever is unwritten."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def look(self, now: int) -> None:
+        """The wheel's visit: end what took too long."""
+        service = self._service
+        if self._lingering:
+            if now - self._lingering >= service.linger_ticks:
+                self.cut()
+        elif self._blocked:
+            if now - self._blocked >= service.request_ticks:
+                self.cut()
+        elif self._held or self._transport is None:
+            return
+        elif self._since:
+            if now - self._since >= service.request_ticks:
+                self.fail("request_timeout")
+        elif self._first == self._next and now - self._touched >= service.idle_ticks:
+            self._transport.close()
+
+    # inside
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            if self._taking:  # else the request was answered as if it had not asked, as the last
+                self.fail("bad_request")
+        except HttpParserCallbackError as error:
+            cause = error.__context__
+            if not isinstance(cause, Refused):
+                log.error("request", exc_info=cause)
+            self.fail(str(cause) if isinstance(cause, Refused) else "internal")
+        except HttpParserError:
+            if self._taking:  # else it is about what came after the last request
+                self.fail("bad_request")
+        if self.in_head:
+            self._unparsed += len(data)
+            if self._unparsed > self._service.header_max + SLICE_BYTES:
+                self.fail("headers_too_large")
+
+    def _end(self, transport: asyncio.Transport, response: bytes) -> None:
+        """Write the last answer and close. After a fault the client may still be sending, and
+        closing on unread input would destroy the answer: then only our side is closed at first."""
+        transport.write(closing(response))
+        self._first = self._last + 1
+        if not self._faulty or not transport.can_write_eof():
+            transport.close()
+            return
+        self._lingering = self._service.wheel.now
+        transport.write_eof()
+        if self._held:
+            transport.resume_reading()  # to throw away what comes, and to see the end
+
+    def _hold(self) -> None:
+        if not self._held and self._transport is not None:
+            self._held = True
+            self._transport.pause_reading()
+
+    def _go_on(self) -> None:
+        """Parse what was read before the hold; read again once nothing is left of it."""
+        if self._blocked or self._transport is None:
+            return
+        if self._since:
+            self._since = self._service.wheel.now  # the wait was ours
+        while self._taking and self._rest:
+            if self._blocked or self._next - self._first >= PIPELINE_MAX:
+                self._hold()
+                return
+            data, self._rest = self._rest[:SLICE_BYTES], self._rest[SLICE_BYTES:]
+            self._feed(data)
+        if self._held and self._next - self._first < PIPELINE_MAX:
+            self._held = False
+            self._transport.resume_reading()

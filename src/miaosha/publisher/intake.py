@@ -1,0 +1,141 @@
+"""What happens to one purchase request whose framing is sound: the checks, in their order.
+
+401, 404, 503 frozen, 409, 429, 400 body, 403, then the same 202 again for a user accepted a
+moment ago, 410, 503 overloaded; whoever passes them all is queued. Knows nothing of sockets.
+"""
+
+import re
+from collections.abc import MutableMapping
+from typing import Final, Protocol
+
+import msgspec
+
+from miaosha.domain.errors import Problem
+from miaosha.ports.outside import Clock, Identity
+from miaosha.publisher.batcher import Asker, Batcher
+from miaosha.publisher.cache import Board, Live
+from miaosha.publisher.limits import Rate
+from miaosha.publisher.responses import PROBLEMS, problem
+from miaosha.settings import Settings
+
+FIELD_SHOWN_MAX: Final = 64
+_NAMED_FIELD: Final = re.compile(r"field `(.*)`")
+
+
+class AccessVerifier(Protocol):
+    def verify(self, token: bytes, now_s: int) -> Identity:
+        """Raises Problem("unauthorized")."""
+
+
+class Press(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a purchase: the key of the chosen answer."""
+
+    answer: str
+
+
+class Intake:
+    """Decides about presses by what this process knows; never does I/O.
+
+    Args:
+        question_key: the key `Sale.question_for` uses.
+        counters: plain numbers this adds to (refused_<code>, …).
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        batcher: Batcher,
+        tokens: AccessVerifier,
+        clock: Clock,
+        question_key: bytes,
+        settings: Settings,
+        counters: MutableMapping[str, float],
+    ) -> None:
+        self._board = board
+        self._batcher = batcher
+        self._verify = tokens.verify
+        self._now_ms = clock.now_ms
+        self._monotonic = clock.monotonic
+        self._question_key = question_key
+        self._waiting_max = settings.publish_waiting_max
+        self._presses = Rate(settings.press_rate_per_s, settings.press_burst)
+        self._wrong = Rate(settings.wrong_answers_per_s, settings.wrong_answers_per_s)
+        self._decode = msgspec.json.Decoder(Press).decode
+        self._counters = counters
+
+    def press(
+        self, live: Live | None, token: bytes | None, body: bytes, connection: Asker, turn: int
+    ) -> bytes | None:
+        """The answer to a press; None if `connection` gets it later.
+
+        Args:
+            live: the sale, or None if there is no such sale.
+            token: the access token, or None without one.
+            turn: the request's number on its connection.
+        """
+        now_ms = self._now_ms()
+        if token is None:
+            return self._refuse("unauthorized")
+        try:
+            user_id = self._verify(token, now_ms // 1000).user_id
+        except Problem:
+            return self._refuse("unauthorized")
+        if live is None:
+            return self._refuse("not_found" if self._board.known else "frozen")
+        if not live.open_from_ms <= now_ms < live.open_until_ms:
+            return self._refuse(live.refusal(now_ms))
+        if not self._presses.allow(user_id, now_ms) or self._wrong.spent(user_id, now_ms):
+            return self._refuse("rate_limited")
+        try:
+            answer = self._decode(body).answer
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return self._refuse_body(error)
+        if answer != self._right_answer(live, user_id):
+            self._wrong.allow(user_id, now_ms)
+            return self._refuse("wrong_answer")
+        return self._queue(live, user_id, now_ms, connection, turn)
+
+    def _queue(
+        self, live: Live, user_id: int, now_ms: int, connection: Asker, turn: int
+    ) -> bytes | None:
+        batcher = self._batcher
+        pressed = batcher.repeat(live.line, user_id, now_ms)
+        if pressed is not None:
+            if pressed.over or batcher.waiting < self._waiting_max:
+                return batcher.share(pressed, user_id, connection, turn)
+            return self._refuse("overloaded")
+        if live.sold_out and self._monotonic() < live.usable_until:
+            return self._refuse("sold_out")
+        if live.full or batcher.waiting >= self._waiting_max:
+            return self._refuse("overloaded")
+        batcher.press(live.line, user_id, connection, turn)
+        return None
+
+    def _right_answer(self, live: Live, user_id: int) -> str:
+        questions = live.sale.questions
+        if len(questions) == 1:
+            return questions[0].answer
+        return live.sale.question_for(self._question_key, user_id).answer
+
+    def _refuse(self, code: str) -> bytes:
+        self._counters["refused_" + code] += 1
+        return PROBLEMS[code]
+
+    def _refuse_body(self, error: Exception) -> bytes:
+        """400 naming the field, where there is one to name."""
+        self._counters["refused_bad_request"] += 1
+        if not isinstance(error, msgspec.ValidationError):
+            return problem("bad_request", "The body is not valid JSON.")
+        text = str(error)
+        named = _NAMED_FIELD.search(text)
+        if named is not None:
+            field = named[1][:FIELD_SHOWN_MAX]
+            missing = "missing" in text.partition("`")[0]
+            return problem(
+                "bad_request",
+                f"The field {field} is missing." if missing else f"Unknown field {field}.",
+                field=field,
+            )
+        if "$.answer" in text:
+            return problem("bad_request", "The answer must be a text.", field="answer")
+        return problem("bad_request", 'The body must be an object such as {"answer": "A"}.')

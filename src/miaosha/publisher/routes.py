@@ -1,0 +1,69 @@
+"""Which request goes where: purchases, health, and what is not here.
+
+The ordinary purchase takes one dict lookup; everything else may be slow.
+"""
+
+import re
+from typing import Final
+
+from miaosha.publisher.cache import Board
+from miaosha.publisher.http import Connection
+from miaosha.publisher.intake import Intake
+from miaosha.publisher.reader import Refused
+from miaosha.publisher.responses import HEALTHY, PROBLEMS, problem, readiness, without_body
+
+PURCHASES: Final = re.compile(rb"/api/v1/sales/[0-9]{1,18}/purchases")
+JSON: Final = b"application/json"
+ONLY_POST: Final = problem("method_not_allowed", "Only POST is taken here.", allow="POST")
+ONLY_GET: Final = problem("method_not_allowed", "Only GET is taken here.", allow="GET, HEAD")
+
+
+class Router:
+    """Answers a request that a connection has read, or hands it to the intake."""
+
+    def __init__(self, board: Board, intake: Intake) -> None:
+        self._board = board
+        self._press = intake.press
+
+    def __call__(self, connection: Connection, turn: int) -> bytes | None:
+        """The answer, or None if it comes later. Raises Refused for what is no HTTP to us."""
+        live = self._board.by_path.get(connection.url)
+        method = connection.method()
+        if live is None or method != b"POST":
+            path = connection.url.partition(b"?")[0]
+            live = self._board.by_path.get(path)
+            if method != b"POST" or not (live or PURCHASES.fullmatch(path)):
+                return self._elsewhere(method, path)
+        if connection.content_type != JSON and not _is_json(connection.content_type):
+            return PROBLEMS["unsupported_media_type"]
+        if connection.length < 0:
+            return PROBLEMS["length_required"]
+        token = connection.authorization
+        if token is not None:
+            token = token[7:] if token[:7] == b"Bearer " else _bearer(token)
+        return self._press(live, token, connection.body, connection, turn)
+
+    def _elsewhere(self, method: bytes, path: bytes) -> bytes:
+        if path[:1] != b"/":  # absolute, authority and asterisk forms are for proxies
+            raise Refused("bad_request")
+        answer = self._answer(method, path)
+        return without_body(answer) if method == b"HEAD" else answer
+
+    def _answer(self, method: bytes, path: bytes) -> bytes:
+        if PURCHASES.fullmatch(path):
+            return ONLY_POST
+        if path not in (b"/healthz", b"/readyz"):
+            return PROBLEMS["not_found"]
+        if method not in (b"GET", b"HEAD"):
+            return ONLY_GET
+        return HEALTHY if path == b"/healthz" else readiness(self._board.report())
+
+
+def _is_json(content_type: bytes | None) -> bool:
+    return content_type is not None and content_type.partition(b";")[0].strip().lower() == JSON
+
+
+def _bearer(authorization: bytes) -> bytes | None:
+    """The token, where the scheme is written in another case or with more spaces."""
+    scheme, _, token = authorization.strip().partition(b" ")
+    return token.strip() if scheme.lower() == b"bearer" else None

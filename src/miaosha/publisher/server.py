@@ -1,0 +1,150 @@
+"""The publisher as a server: puts its parts together, listens, and drains.
+
+What it needs from outside comes as `Parts`; `serve` gets them from bootstrap.
+"""
+
+import asyncio
+import contextlib
+import errno
+import functools
+import gc
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final, Protocol
+
+from miaosha import bootstrap
+from miaosha.adapters.process import Process
+from miaosha.domain.errors import SettingsError
+from miaosha.ports.broker import Broker
+from miaosha.ports.outside import Clock
+from miaosha.ports.store import Heartbeats, StockStore
+from miaosha.publisher.batcher import Batcher
+from miaosha.publisher.cache import Board
+from miaosha.publisher.http import Connection
+from miaosha.publisher.intake import AccessVerifier, Intake
+from miaosha.publisher.routes import Router
+from miaosha.publisher.service import Service
+from miaosha.settings import Settings
+
+BACKLOG: Final = 4_096  # connections the kernel keeps until they are accepted
+DRAIN_S: Final = 3.0  # for what is queued when the process shall stop
+FLUSH_S: Final = 1.0  # for the last answers to reach their clients
+GC_YOUNG: Final = 50_000  # objects between two looks of the collector; requests leave no cycles
+
+
+class Parts(Protocol):
+    """What bootstrap opens for a publisher."""
+
+    @property
+    def store(self) -> StockStore: ...
+    @property
+    def broker(self) -> Broker: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def access_tokens(self) -> AccessVerifier: ...
+    @property
+    def question_key(self) -> bytes: ...
+    @property
+    def heartbeats(self) -> Heartbeats: ...
+
+
+async def serve(process: Process, settings: Settings) -> None:
+    """Open what the settings name, and run on it. What `process.run` runs."""
+    async with bootstrap.publisher(settings) as parts:
+        await run(process, settings, parts)
+
+
+async def run(process: Process, settings: Settings, parts: Parts) -> None:
+    """Listen on `process.listen` until `process.stop` is set, then drain.
+
+    Raises:
+        SettingsError: the address cannot be listened on.
+    """
+    counters = process.counters
+    board = Board(parts.store, parts.broker, parts.clock, settings, counters)
+    batcher = Batcher(parts.broker, parts.clock, settings, counters)
+    intake = Intake(
+        board, batcher, parts.access_tokens, parts.clock, parts.question_key, settings, counters
+    )
+    service = Service(Router(board, intake), settings, counters)
+    process.checks["publisher"] = board.ready
+    await board.refresh()
+    await board.read()
+    _tune_collector()
+    async with asyncio.TaskGroup() as group:
+        jobs = [
+            group.create_task(job)
+            for job in (
+                board.run(),
+                service.turn(),
+                process.heartbeat(parts.heartbeats, parts.clock),
+            )
+        ]
+        async with _listening(process.listen, service) as server:
+            await process.stop.wait()
+            await drain(server, service, batcher)
+        for job in jobs:
+            job.cancel()
+
+
+async def drain(server: asyncio.Server, service: Service, batcher: Batcher) -> None:
+    """Stop in order, within DRAIN_S + FLUSH_S."""
+    # 1. Nobody new comes in.
+    server.close()
+    # 2. Connections take no more requests; idle ones end now, the others with their last answer.
+    for connection in service.wheel.members():
+        connection.drain()
+    # 3. What was queued is published and answered.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            await batcher.drain()
+    # 4. What the broker has not confirmed by now is answered `unavailable`.
+    await batcher.abandon()
+    # 5. The answers leave; whoever does not read them is cut off.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FLUSH_S):
+            while service.connections:  # noqa: ASYNC110 (an event would cost every connection)
+                await asyncio.sleep(0.01)
+    for connection in service.wheel.members():
+        connection.cut()
+
+
+@contextlib.asynccontextmanager
+async def _listening(listen: str, service: Service) -> AsyncIterator[asyncio.Server]:
+    loop = asyncio.get_running_loop()
+    connect = functools.partial(Connection, service)
+    path = Path(listen.removeprefix("unix:")) if listen.startswith("unix:") else None
+    try:
+        if path is not None:
+            path.unlink(missing_ok=True)
+            server = await loop.create_unix_server(connect, str(path), backlog=BACKLOG)
+            path.chmod(0o666)  # the edge's workers may run as another user
+        else:
+            host, _, port = listen.rpartition(":")
+            server = await loop.create_server(
+                connect,
+                host.strip("[]"),
+                int(port),
+                backlog=BACKLOG,
+                reuse_port=True,
+            )
+    except (OSError, ValueError) as error:
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        why = "the address is taken" if taken else str(error)
+        raise SettingsError(
+            f"--listen {listen}: {why}; expected unix:/path or a free host:port"
+        ) from error
+    try:
+        yield server
+    finally:
+        server.close()
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+
+def _tune_collector() -> None:
+    """Requests leave no cycles behind: let the collector look rarely, and not at what stays."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_YOUNG, 20, 50)
