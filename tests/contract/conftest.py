@@ -1,0 +1,58 @@
+"""Stores for contract tests: one node and a cluster, each started once and shared.
+
+Tests keep apart by their sale id. A test that restarts or flushes a server takes `store_server`.
+"""
+
+import asyncio
+import itertools
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from miaosha.adapters.redis.connect import Client, connect
+from miaosha.adapters.redis.store import RedisStore
+from miaosha.supervisor.servers import start_valkey
+from tests.contract.cluster import start_cluster
+
+_sale_ids = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def node_url() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="ms-", dir="/tmp") as name, asyncio.Runner() as runner:
+        server = runner.run(start_valkey(Path(name), "store"))
+        yield server.url
+        runner.run(server.stop())
+
+
+@pytest.fixture(scope="session")
+def cluster_url() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="ms-", dir="/tmp") as name, asyncio.Runner() as runner:
+        cluster = runner.run(start_cluster(Path(name)))
+        yield cluster.url
+        runner.run(cluster.stop())
+
+
+@pytest.fixture(params=["node", "cluster"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+async def store_client(store_url: str) -> AsyncIterator[Client]:
+    client = connect(store_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def store(store_client: Client) -> RedisStore:
+    return RedisStore(store_client)
+
+
+@pytest.fixture
+def sale_id() -> int:
+    return next(_sale_ids)
