@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import MaxConnectionsError, RedisError, ResponseError
 
 from miaosha.adapters.redis.connect import connect, is_cluster, reaching
 from miaosha.adapters.redis.parked import ParkingLot
@@ -121,6 +121,8 @@ class RedisBroker:
                 return await self._client.xadd(key, {FIELD: raw}, nomkstream=True)
         except ResponseError as error:
             raise refusal(str(error)) from error
+        except MaxConnectionsError:
+            raise Overloaded("broker_connections_max") from None
         except (RedisError, OSError) as error:  # includes asyncio's TimeoutError
             raise OutcomeUnknown(f"broker: {type(error).__name__}") from error
 
