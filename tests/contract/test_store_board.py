@@ -1,0 +1,91 @@
+"""The board of live sales and the heartbeats, on one node and on a cluster."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from miaosha.adapters.redis import heartbeats as beats
+from miaosha.adapters.redis.board import KEY
+from miaosha.adapters.redis.connect import Client
+from miaosha.adapters.redis.heartbeats import ALIVE_MS, KEPT_MS, RedisHeartbeats
+from miaosha.adapters.redis.store import RedisStore
+from miaosha.domain.money import Money
+from miaosha.domain.sale import Choice, Mode, Phase, ProductView, Question, Sale
+from miaosha.ports.store import Heartbeat
+
+
+@pytest.fixture
+async def clean(store_client: Client) -> AsyncIterator[None]:
+    yield
+    await store_client.delete(KEY)
+    await store_client.delete(beats.KEY)
+
+
+def sale(sale_id: int, *, stock: int = 5) -> Sale:
+    product = ProductView(1, "鍵盤", "a keyboard", "/p.png", Money(200, "TWD"))
+    question = Question(1, "Which colour?", [Choice("a", "黑"), Choice("b", "white")], "b")
+    return Sale(
+        id=sale_id,
+        title="秒殺",
+        mode=Mode.FIFO,
+        phase=Phase.SCHEDULED,
+        product=product,
+        price=Money(100, "TWD"),
+        stock=stock,
+        opens_at_ms=1,
+        closes_at_ms=2,
+        pay_within_s=600,
+        standby_pay_within_s=300,
+        standby_limit=1000,
+        questions=[question],
+    )
+
+
+async def test_the_board_is_replaced_as_a_whole(store: RedisStore, clean: None) -> None:
+    assert await store.read_sales() is None, "none yet"
+    await store.write_sales([sale(1), sale(2)])
+    assert await store.read_sales() == {1: sale(1), 2: sale(2)}
+    await store.write_sales([sale(2, stock=9)])
+    assert await store.read_sales() == {2: sale(2, stock=9)}
+    await store.write_sales([])
+    assert await store.read_sales() == {}, "empty is not lost"
+    many = {i: sale(i) for i in range(1, 700)}
+    await store.write_sales(list(many.values()))
+    assert await store.read_sales() == many
+
+
+def heartbeat(role: str, instance: str, beat_ms: int) -> Heartbeat:
+    return Heartbeat(role, instance, 123, beat_ms, {"accepted": 7.0}, {1: 3})
+
+
+async def test_heartbeats_count_for_five_seconds(
+    store: RedisStore, store_client: Client, clean: None
+) -> None:
+    book = RedisHeartbeats(store_client)
+    assert await book.alive() == []
+    now_ms = await store.now_ms()
+    second = heartbeat("publisher", "10", now_ms)
+    first = heartbeat("publisher", "2", now_ms)
+    api = heartbeat("api", "0", now_ms)
+    late = heartbeat("gateway", "0", now_ms - ALIVE_MS - 1_000)
+    gone = heartbeat("gateway", "1", now_ms - KEPT_MS - 1_000)
+    for beat in (second, first, api, late, gone):
+        await book.beat(beat)
+    assert await book.alive() == [api, first, second]
+    assert await store_client.hkeys(beats.KEY) == [
+        b"publisher:10",
+        b"publisher:2",
+        b"api:0",
+        b"gateway:0",
+    ]
+    assert 0 < await store_client.pttl(beats.KEY) <= KEPT_MS
+    await book.beat(late := heartbeat("gateway", "0", now_ms))
+    assert late in await book.alive()
+
+
+async def test_a_heartbeat_of_another_version_counts_as_none(
+    store: RedisStore, store_client: Client, clean: None
+) -> None:
+    await store_client.hset(beats.KEY, "api:9", "{}")
+    assert await RedisHeartbeats(store_client).alive() == []
+    assert not await store_client.exists(beats.KEY)
