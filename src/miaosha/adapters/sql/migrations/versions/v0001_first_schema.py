@@ -15,7 +15,9 @@ OPTIONS: dict[str, Any] = {
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_bin",
 }
-TABLES = ["users", "products", "sales", "ledger", "holds", "payments", "orders", "outbox", "audit", "leases", "sandbox_charges"]
+PEOPLE = ("users",)
+SALES = ("products", "sales", "ledger", "holds", "payments", "orders")
+RECORDS = ("outbox", "audit", "leases", "sandbox_charges")
 
 
 def _one_of(table: str, column: str, *values: str) -> sa.CheckConstraint:
@@ -34,7 +36,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in reversed(TABLES):
+    for table in reversed(PEOPLE + SALES + RECORDS):
         op.drop_table(table)
 
 

@@ -1,0 +1,176 @@
+"""The ledger row: epochs, freezing, stock, phases, settling, leases."""
+
+import asyncio
+
+import pytest
+
+from miaosha.domain.reservation import HoldState
+from miaosha.domain.sale import Phase
+from tests.contract.sql.shop import CLOSES, NOW, PAY_WITHIN_S, Shop
+
+
+async def test_terms_of_a_new_sale(shop: Shop) -> None:
+    sale = await shop.sale(armed=False)
+    terms = await shop.terms(sale)
+    assert (terms.epoch, terms.frozen, terms.stock, terms.granted, terms.sold) == (
+        0,
+        None,
+        10,
+        0,
+        0,
+    )
+    assert (terms.phase, terms.pay_within_s) == (Phase.SCHEDULED, PAY_WITHIN_S)
+    assert terms.price.amount == 4_999
+
+
+async def test_live_terms_are_of_scheduled_and_paused_sales(shop: Shop) -> None:
+    await shop.sale(phase=Phase.DRAFT)
+    scheduled, paused, settled = [await shop.sale() for _ in range(3)]
+    await shop.ledger.set_phase(paused, Phase.SCHEDULED, Phase.PAUSED)
+    await shop.ledger.close(settled, NOW)
+    await shop.ledger.settle_sale(settled, "clean", NOW)
+    assert [terms.sale_id for terms in await shop.ledger.live_terms()] == [scheduled, paused]
+
+
+async def test_a_freeze_moves_the_epoch_and_only_one_of_two_wins(shop: Shop) -> None:
+    sale = await shop.sale()
+    answers = await asyncio.gather(*(shop.ledger.freeze(sale, 1, f"why {i}") for i in range(5)))
+    assert sorted(answers) == [False] * 4 + [True]
+    terms = await shop.terms(sale)
+    assert terms.epoch == 2
+    assert terms.frozen == f"why {answers.index(True)}"
+    assert not await shop.ledger.unfreeze(sale, 1)
+    assert await shop.ledger.unfreeze(sale, 2)
+    assert (await shop.terms(sale)).frozen is None
+
+
+async def test_a_long_reason_is_cut(shop: Shop) -> None:
+    sale = await shop.sale()
+    assert await shop.ledger.freeze(sale, 1, "x" * 5_000)
+    assert (await shop.terms(sale)).frozen == "x" * 500
+
+
+async def test_a_rebuild_bumps_the_epoch_and_gives_held_rows_more_time(shop: Shop) -> None:
+    sale = await shop.sale()
+    await shop.grant(sale, 1, 2, 3)
+    await shop.begin(2)
+    await shop.pay(3)
+    late = NOW + PAY_WITHIN_S * 1_000 - 1_000  # a second before pay_by
+    terms = await shop.ledger.begin_rebuild(sale, "redis was lost", late)
+    assert terms is not None
+    assert (terms.epoch, terms.frozen) == (2, "redis was lost")
+    held, paying, paid = [await shop.hold(f"batch.{user}") for user in (1, 2, 3)]
+    assert (held.pay_by_ms, held.version) == (late + 60_000, 2)
+    assert paying.pay_by_ms == paid.pay_by_ms == NOW + PAY_WITHIN_S * 1_000
+
+
+async def test_a_rebuild_keeps_the_first_reason_and_never_shortens(shop: Shop) -> None:
+    sale = await shop.sale()
+    [hold] = await shop.grant(sale, 1)
+    await shop.ledger.freeze(sale, 1, "first")
+    terms = await shop.ledger.begin_rebuild(sale, "second", NOW)
+    assert terms is not None
+    assert (terms.epoch, terms.frozen) == (3, "first")
+    assert await shop.hold("batch.1") == hold
+
+
+async def test_a_draft_and_a_settled_sale_are_not_rebuilt_or_frozen(shop: Shop) -> None:
+    draft, settled = await shop.sale(phase=Phase.DRAFT), await shop.sale()
+    await shop.ledger.close(settled, NOW)
+    await shop.ledger.settle_sale(settled, "clean", NOW)
+    for sale, epoch in ((draft, 0), (settled, 1), (999, 0)):
+        assert await shop.ledger.begin_rebuild(sale, "why", NOW) is None
+        assert not await shop.ledger.freeze(sale, epoch, "why")
+
+
+async def test_stock_rises_until_the_sale_closes(shop: Shop) -> None:
+    sale = await shop.sale(stock=5)
+    raised = await shop.ledger.raise_stock(sale, 8, NOW)
+    assert raised is not None
+    assert (raised.stock, raised.epoch) == (8, 1)
+    assert await shop.ledger.raise_stock(sale, 8, NOW) is None
+    assert await shop.ledger.raise_stock(sale, 7, NOW) is None
+    assert await shop.ledger.raise_stock(sale, 9, CLOSES) is None
+
+
+async def test_stock_falls_only_to_what_is_granted_and_moves_the_epoch(shop: Shop) -> None:
+    sale = await shop.sale(stock=5)
+    await shop.grant(sale, 1, 2)
+    assert await shop.ledger.lower_stock(sale, 1) is None
+    assert await shop.ledger.lower_stock(sale, 5) is None
+    lowered = await shop.ledger.lower_stock(sale, 2)
+    assert lowered is not None
+    assert (lowered.stock, lowered.epoch) == (2, 2)
+    await shop.balanced(sale)
+
+
+async def test_phases_move_by_compare_and_set(shop: Shop) -> None:
+    sale = await shop.sale(phase=Phase.DRAFT)
+    assert await shop.ledger.set_phase(sale, Phase.SCHEDULED, Phase.PAUSED) is None
+    scheduled = await shop.ledger.set_phase(sale, Phase.DRAFT, Phase.SCHEDULED)
+    assert scheduled is not None
+    assert scheduled.phase is Phase.SCHEDULED
+    assert await shop.ledger.set_phase(sale, Phase.DRAFT, Phase.SCHEDULED) is None
+
+
+async def test_closing_is_now_unless_it_is_past(shop: Shop) -> None:
+    sale = await shop.sale()
+    closed = await shop.ledger.close(sale, NOW)
+    assert closed is not None
+    assert closed.closes_at_ms == NOW
+    again = await shop.ledger.close(sale, NOW + 5)
+    assert again is not None
+    assert again.closes_at_ms == NOW
+    assert await shop.ledger.close(999, NOW) is None
+    assert await shop.ledger.close(await shop.sale(phase=Phase.DRAFT), NOW) is None
+
+
+async def test_a_sale_settles_only_when_nothing_is_open(shop: Shop) -> None:
+    sale = await shop.sale()
+    await shop.grant(sale, 1, 2)
+    assert not await shop.ledger.settle_sale(sale, "clean", NOW)  # not closed
+    await shop.ledger.close(sale, NOW)
+    assert not await shop.ledger.settle_sale(sale, "clean", NOW)  # two HELD
+    await shop.ledger.release(sale, ["batch.1"], "declined", NOW)
+    await shop.ledger.mark_synced(["batch.1"], HoldState.RELEASED)
+    attempt = await shop.begin(2)
+    assert not await shop.ledger.settle_sale(sale, "clean", NOW)  # one PAYING
+    await shop.ledger.capture("batch.2", attempt.attempt, NOW)
+    assert not await shop.ledger.settle_sale(sale, "clean", NOW)  # Redis not told
+    await shop.ledger.mark_synced(["batch.2"], HoldState.PAID)
+    await shop.ledger.freeze(sale, 1, "a test")
+    assert not await shop.ledger.settle_sale(sale, "clean", NOW)  # frozen
+    await shop.ledger.unfreeze(sale, 2)
+    assert await shop.ledger.settle_sale(sale, "clean", NOW + 7)
+    assert not await shop.ledger.settle_sale(sale, "clean", NOW + 8)
+    stored = await shop.catalogue.sale(sale)
+    assert stored is not None
+    assert (stored.phase, stored.settled_at_ms) == (Phase.SETTLED, NOW + 7)
+
+
+async def test_a_lease_is_held_prolonged_lost_and_dropped(shop: Shop) -> None:
+    take = shop.ledger.take_lease
+    assert await take("sweep", "one", NOW, 1_000)
+    assert not await take("sweep", "two", NOW + 999, 1_000)
+    assert await take("sweep", "one", NOW + 999, 1_000)
+    assert not await take("sweep", "two", NOW + 1_500, 1_000)
+    assert await take("sweep", "two", NOW + 1_999, 1_000)
+    assert not await take("sweep", "one", NOW + 2_000, 1_000)
+    await shop.ledger.drop_lease("sweep", "one")
+    assert not await take("sweep", "one", NOW + 2_000, 1_000)
+    await shop.ledger.drop_lease("sweep", "two")
+    assert await take("sweep", "one", NOW + 2_000, 1_000)
+    assert await take("other", "two", NOW, 1_000)
+
+
+async def test_of_many_one_gets_the_lease(shop: Shop) -> None:
+    answers = await asyncio.gather(
+        *(shop.ledger.take_lease("sweep", f"owner {i}", NOW, 1_000) for i in range(20))
+    )
+    assert answers.count(True) == 1
+
+
+@pytest.mark.parametrize("old", [Phase.SETTLED])
+async def test_a_settled_sale_never_opens_again(shop: Shop, old: Phase) -> None:
+    with pytest.raises(AssertionError):
+        await shop.ledger.set_phase(1, old, Phase.SCHEDULED)
