@@ -1,0 +1,246 @@
+"""The one place where URLs become adapters: one context manager per role, which opens exactly what
+the role needs, wires the use cases and closes everything in reverse order.
+"""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from miaosha.bootstrap.opening import Core, Opening, open_core
+from miaosha.bootstrap.parts import (
+    ApiParts,
+    ConsumerParts,
+    GatewayParts,
+    MailerParts,
+    PublisherParts,
+    SchedulerParts,
+)
+from miaosha.ports.outside import Payments
+from miaosha.ports.people import Catalogue
+from miaosha.settings import Settings
+
+if TYPE_CHECKING:
+    from miaosha.usecases.audit import Auditor
+    from miaosha.usecases.checkout import Checkout
+    from miaosha.usecases.control import Control
+    from miaosha.usecases.post import Post
+    from miaosha.usecases.rebuild import Rebuilder
+
+__all__ = [
+    "ApiParts",
+    "ConsumerParts",
+    "GatewayParts",
+    "MailerParts",
+    "PublisherParts",
+    "SchedulerParts",
+    "api",
+    "consumer",
+    "gateway",
+    "mailer",
+    "publisher",
+    "scheduler",
+]
+
+SETTLE_MARGIN_MS = 1_000  # beside confirm_timeout_ms, before a drained sale is settled
+
+
+def _owner(role: str, instance: str) -> str:
+    return f"{role}-{instance}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _checkout(core: Core, payments: Payments) -> "Checkout":
+    from miaosha.usecases.checkout import Checkout
+
+    return Checkout(core.ledger, payments, core.tokens, core.release, core.announcer, core.clock)
+
+
+def _payments(core: Core, settings: Settings) -> Payments:
+    from miaosha.adapters.payments import open_payments
+
+    return open_payments(
+        settings.payments_url,
+        core.database,
+        core.clock,
+        settings.secret_keys,
+        settings.public_url,
+    )
+
+
+def _control(core: Core, catalogue: Catalogue, owner: str) -> tuple["Control", "Rebuilder"]:
+    from miaosha.usecases.control import Control
+    from miaosha.usecases.rebuild import Rebuilder
+
+    rebuilder = Rebuilder(core.ledger, core.store, core.broker, core.clock, owner)
+    control = Control(
+        core.ledger,
+        core.store,
+        catalogue,
+        core.granter,
+        core.announcer,
+        rebuilder,
+        core.heartbeats,
+        core.clock,
+    )
+    return control, rebuilder
+
+
+def _auditor(settings: Settings, stack: AsyncExitStack) -> "Auditor":
+    from miaosha.adapters.auditing import open_auditor
+
+    return open_auditor(settings, stack)
+
+
+@asynccontextmanager
+async def publisher(settings: Settings) -> AsyncIterator[PublisherParts]:
+    from miaosha.adapters.access_tokens import AccessTokens
+    from miaosha.adapters.keyring import Keyring
+
+    async with AsyncExitStack() as stack:
+        opened = Opening(settings, stack)
+        store, heartbeats, clock, _ = await opened.store()
+        ring = Keyring.parse(settings.secret_keys)
+        yield PublisherParts(
+            store, opened.broker(), clock, AccessTokens(ring), ring.question_key(), heartbeats
+        )
+
+
+@asynccontextmanager
+async def gateway(settings: Settings) -> AsyncIterator[GatewayParts]:
+    from miaosha.adapters.access_tokens import AccessTokens
+    from miaosha.adapters.keyring import Keyring
+
+    async with AsyncExitStack() as stack:
+        opened = Opening(settings, stack)
+        store, heartbeats, clock, _ = await opened.store()
+        ring = Keyring.parse(settings.secret_keys)
+        yield GatewayParts(
+            store, opened.bus(), clock, AccessTokens(ring), ring.question_key(), heartbeats
+        )
+
+
+@asynccontextmanager
+async def consumer(
+    settings: Settings, counters: MutableMapping[str, float]
+) -> AsyncIterator[ConsumerParts]:
+    from miaosha.usecases.allocate import Allocator
+
+    async with AsyncExitStack() as stack:
+        opened = Opening(settings, stack)
+        core = await open_core(opened)
+        allocator = Allocator(core.ledger, core.store, core.granter, core.announcer, counters)
+        yield ConsumerParts(
+            core.store, core.broker, core.clock, core.heartbeats, allocator, opened.checks
+        )
+
+
+@asynccontextmanager
+async def mailer(
+    settings: Settings, counters: MutableMapping[str, float]
+) -> AsyncIterator[MailerParts]:
+    from miaosha.adapters.mail import open_mailer
+
+    async with AsyncExitStack() as stack:
+        opened = Opening(settings, stack)
+        core = await open_core(opened)
+        letters = open_mailer(settings)
+        stack.push_async_callback(letters.close)
+        yield MailerParts(
+            core.broker,
+            core.clock,
+            core.heartbeats,
+            _post(core, settings, letters, counters),
+            opened.checks,
+        )
+
+
+def _post(core: Core, settings: Settings, letters: Any, counters: Any) -> "Post":
+    from miaosha.usecases.post import Post
+
+    return Post(
+        core.ledger,
+        core.broker,
+        letters,
+        core.clock,
+        settings.mail_attempts_max,
+        settings.public_url,
+        counters,
+    )
+
+
+@asynccontextmanager
+async def scheduler(settings: Settings, instance: str) -> AsyncIterator[SchedulerParts]:
+    from miaosha.adapters.sql.catalogue import SqlCatalogue
+    from miaosha.usecases.promote import Promoter
+    from miaosha.usecases.settlement import Settlement
+
+    async with AsyncExitStack() as stack:
+        opened = Opening(settings, stack)
+        core = await open_core(opened)
+        owner = _owner("scheduler", instance)
+        control, rebuilder = _control(core, SqlCatalogue(core.database), owner)
+        settlement = Settlement(
+            core.ledger,
+            core.store,
+            core.broker,
+            _auditor(settings, stack),
+            control,
+            rebuilder,
+            core.clock,
+            settings.confirm_timeout_ms + SETTLE_MARGIN_MS,
+        )
+        yield SchedulerParts(
+            ledger=core.ledger,
+            store=core.store,
+            broker=core.broker,
+            clock=core.clock,
+            heartbeats=core.heartbeats,
+            release=core.release,
+            checkout=_checkout(core, _payments(core, settings)),
+            promoter=Promoter(core.store, core.granter, core.announcer),
+            control=control,
+            settlement=settlement,
+            post=_post(core, settings, None, {}),
+            owner=owner,
+            checks=opened.checks,
+        )
+
+
+@asynccontextmanager
+async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts]:
+    from miaosha.adapters.files import open_files
+    from miaosha.adapters.passwords import Argon2Passwords
+    from miaosha.adapters.sql.accounts import SqlAccounts
+    from miaosha.adapters.sql.catalogue import SqlCatalogue
+    from miaosha.adapters.sql.trail import SqlTrail
+    from miaosha.usecases.query import Query
+
+    async with AsyncExitStack() as stack:
+        opened = Opening(settings, stack)
+        core = await open_core(opened)
+        catalogue = SqlCatalogue(core.database)
+        payments = _payments(core, settings)
+        passwords = Argon2Passwords(settings.password_queue_max)
+        stack.callback(passwords.close)
+        yield ApiParts(
+            ledger=core.ledger,
+            store=core.store,
+            broker=core.broker,
+            bus=core.bus,
+            clock=core.clock,
+            tokens=core.tokens,
+            passwords=passwords,
+            accounts=SqlAccounts(core.database),
+            catalogue=catalogue,
+            trail=SqlTrail(core.database),
+            files=open_files(settings),
+            payments=payments,
+            heartbeats=core.heartbeats,
+            query=Query(core.ledger, core.store, core.broker, core.tokens, core.clock),
+            checkout=_checkout(core, payments),
+            release=core.release,
+            auditor=_auditor(settings, stack),
+            control=_control(core, catalogue, _owner("api", instance))[0],
+            checks=opened.checks,
+        )

@@ -1,0 +1,140 @@
+"""Opens adapters by URL, each closed again by the stack in reverse order, and the use cases that
+several roles share. Imports stand inside the functions: a role loads only what it opens.
+"""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from miaosha.bootstrap.parts import Checks
+from miaosha.ports.broker import Broker
+from miaosha.ports.ledger import Ledger
+from miaosha.ports.outside import Bus, Clock, Tokens
+from miaosha.ports.store import Heartbeats, StockStore
+from miaosha.settings import Settings
+
+if TYPE_CHECKING:
+    from miaosha.adapters.sql.database import Database
+    from miaosha.usecases.announce import Announcer
+    from miaosha.usecases.grant import Granter
+    from miaosha.usecases.release import Release
+
+
+class Opening:
+    """What roles share, opened on first use and closed in reverse by the stack."""
+
+    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+        self._settings = settings
+        self._stack = stack
+        self.checks: Checks = {}
+
+    async def store(self) -> tuple[StockStore, Heartbeats, Clock, Any]:
+        from miaosha.adapters.clock import StoreClock
+        from miaosha.adapters.redis.connect import connect
+        from miaosha.adapters.redis.heartbeats import RedisHeartbeats
+        from miaosha.adapters.redis.store import RedisStore
+
+        client = connect(self._settings.redis_url)
+        self._stack.push_async_callback(client.aclose)
+        store = RedisStore(client)
+        clock = StoreClock(store.now_ms)
+        await clock.start()
+        self._stack.push_async_callback(clock.stop)
+
+        async def reached() -> None:
+            await store.now_ms()
+
+        self.checks["store"] = reached
+        return store, RedisHeartbeats(client), clock, client
+
+    def broker(self) -> Any:
+        from miaosha.adapters.redis.broker import RedisBroker
+
+        settings = self._settings
+        broker = RedisBroker(
+            settings.broker_url,
+            backlog_max=settings.backlog_max,
+            log_max_bytes=settings.log_max_bytes,
+            prefetch=settings.prefetch,
+            reclaim_after_ms=settings.reclaim_after_ms,
+            confirm_timeout_ms=settings.confirm_timeout_ms,
+        )
+        self._stack.push_async_callback(broker.close)
+        self.checks["broker"] = broker.ping
+        return broker
+
+    def bus(self) -> Bus:
+        from miaosha.adapters.redis.bus import RedisBus
+
+        bus = RedisBus(self._settings.redis_url)
+        self._stack.push_async_callback(bus.close)
+        return bus
+
+    def database(self) -> "Database":
+        from miaosha.adapters.sql.engine import open_database
+
+        database = open_database(self._settings.database_url, self._settings.database_replica_url)
+        self._stack.push_async_callback(database.close)
+        return database
+
+    def ledger(self, database: "Database") -> Ledger:
+        from miaosha.adapters.sql.ledger import SqlLedger
+
+        ledger = SqlLedger(database)
+        self.checks["database"] = ledger.ping
+        return ledger
+
+    def tokens(self) -> Tokens:
+        from miaosha.adapters.keyring import Keyring
+        from miaosha.adapters.tokens import JwtTokens
+
+        ring = Keyring.parse(self._settings.secret_keys)
+        return JwtTokens(ring, access_token_s=self._settings.access_token_s)
+
+
+@dataclass
+class Core:
+    """Ports and use cases that several roles work with."""
+
+    database: "Database"
+    ledger: Ledger
+    store: StockStore
+    heartbeats: Heartbeats
+    clock: Clock
+    redis: Any
+    broker: Any
+    bus: Bus
+    tokens: Tokens
+    announcer: "Announcer"
+    granter: "Granter"
+    release: "Release"
+
+
+async def open_core(opened: Opening) -> Core:
+    from miaosha.usecases.announce import Announcer
+    from miaosha.usecases.grant import Granter
+    from miaosha.usecases.release import Release
+
+    store, heartbeats, clock, redis = await opened.store()
+    broker = opened.broker()
+    bus = opened.bus()
+    database = opened.database()
+    ledger = opened.ledger(database)
+    tokens = opened.tokens()
+    announcer = Announcer(bus, tokens)
+    granter = Granter(ledger, store, broker, announcer, clock)
+    release = Release(ledger, store, granter, announcer, clock)
+    return Core(
+        database,
+        ledger,
+        store,
+        heartbeats,
+        clock,
+        redis,
+        broker,
+        bus,
+        tokens,
+        announcer,
+        granter,
+        release,
+    )

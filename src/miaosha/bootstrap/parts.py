@@ -1,0 +1,106 @@
+"""What each role is given by bootstrap: opened ports and the use cases over them."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from miaosha.ports.broker import Broker
+from miaosha.ports.ledger import Ledger
+from miaosha.ports.outside import Bus, Clock, Files, Passwords, Payments, Tokens
+from miaosha.ports.people import Accounts, Catalogue, Trail
+from miaosha.ports.store import Heartbeats, StockStore
+
+if TYPE_CHECKING:  # a publisher or gateway never loads the use cases
+    from miaosha.adapters.access_tokens import AccessTokens
+    from miaosha.usecases.allocate import Allocator
+    from miaosha.usecases.audit import Auditor
+    from miaosha.usecases.checkout import Checkout
+    from miaosha.usecases.control import Control
+    from miaosha.usecases.post import Post
+    from miaosha.usecases.promote import Promoter
+    from miaosha.usecases.query import Query
+    from miaosha.usecases.release import Release
+    from miaosha.usecases.settlement import Settlement
+
+Checks = dict[str, Callable[[], Awaitable[None]]]
+
+
+@dataclass
+class PublisherParts:
+    store: StockStore
+    broker: Broker
+    clock: Clock
+    access_tokens: "AccessTokens"
+    question_key: bytes
+    heartbeats: Heartbeats
+
+
+@dataclass
+class GatewayParts:
+    store: StockStore
+    bus: Bus
+    clock: Clock
+    access_tokens: "AccessTokens"
+    question_key: bytes
+    heartbeats: Heartbeats
+
+
+@dataclass
+class ConsumerParts:
+    store: StockStore
+    broker: Broker
+    clock: Clock
+    heartbeats: Heartbeats
+    allocator: "Allocator"
+    checks: Checks
+
+
+@dataclass
+class MailerParts:
+    broker: Broker
+    clock: Clock
+    heartbeats: Heartbeats
+    post: "Post"
+    checks: Checks
+
+
+@dataclass
+class SchedulerParts:
+    ledger: Ledger
+    store: StockStore
+    broker: Broker
+    clock: Clock
+    heartbeats: Heartbeats
+    release: "Release"
+    checkout: "Checkout"
+    promoter: "Promoter"
+    control: "Control"
+    settlement: "Settlement"
+    post: "Post"
+    owner: str
+    checks: Checks
+
+
+@dataclass
+class ApiParts:
+    """Also what the command line works with."""
+
+    ledger: Ledger
+    store: StockStore
+    broker: Broker
+    bus: Bus
+    clock: Clock
+    tokens: Tokens
+    passwords: Passwords
+    accounts: Accounts
+    catalogue: Catalogue
+    trail: Trail
+    files: Files
+    payments: Payments
+    heartbeats: Heartbeats
+    query: "Query"
+    checkout: "Checkout"
+    release: "Release"
+    auditor: "Auditor"
+    control: "Control"
+    checks: Checks
