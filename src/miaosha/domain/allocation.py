@@ -58,7 +58,7 @@ class Allocation:
 
 
 def _guard(sale: Allocation, epoch: int) -> Refusal | None:
-    return Refusal.EPOCH if sale.epoch != epoch else None
+    return None if sale.epoch and sale.epoch == epoch else Refusal.EPOCH
 
 
 def _frozen(sale: Allocation, rebuilder: str) -> bool:
