@@ -1,5 +1,7 @@
 """Parked messages, one buyer's story, and the trail of what admins and the system did."""
 
+from litestar.params import FromPath
+
 from miaosha.api.admin_schemas import (
     ParkedList,
     ParkedView,
@@ -42,7 +44,7 @@ async def list_parked(request: Req) -> ParkedList:
     summary="Put a parked message back into its queue",
     status=204,
 )
-async def redrive(request: Req, parked_id: str) -> None:
+async def redrive(request: Req, parked_id: FromPath[str]) -> None:
     """Once; it is parked again if it still cannot be handled."""
     parts = desk_of(request).parts
     if not await parts.broker.redrive(parked_id):
@@ -60,7 +62,7 @@ async def redrive(request: Req, parked_id: str) -> None:
     answer=Story,
     query=StoryQuery,
 )
-async def get_story(request: Req, user_id: int) -> Story:
+async def get_story(request: Req, user_id: FromPath[int]) -> Story:
     """Account, place in each recent sale (or in `sale_id`) and why, orders. Looking is in the
     trail."""
     asked = read_query(request, StoryQuery)

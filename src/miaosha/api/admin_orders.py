@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from miaosha.api.admin_schemas import (
@@ -57,7 +58,7 @@ async def list_orders(request: Req) -> AdminOrderList:
     summary="Where an order goes",
     answer=DeliveryView,
 )
-async def get_delivery(request: Req, order_id: str) -> DeliveryView:
+async def get_delivery(request: Req, order_id: FromPath[str]) -> DeliveryView:
     """Personal data: that it was looked at is in the trail."""
     parts = desk_of(request).parts
     try:

@@ -1,5 +1,7 @@
 """Products, by admins. A picture is sent as it is, not as a form."""
 
+from litestar.params import FromPath
+
 from miaosha.api.admin_schemas import ProductBody, ProductList
 from miaosha.api.auth import actor
 from miaosha.api.declare import Req, Who, operation, read_body
@@ -43,7 +45,7 @@ async def create_product(request: Req) -> Product:
     summary="One product",
     answer=Product,
 )
-async def get_product(request: Req, product_id: int) -> Product:
+async def get_product(request: Req, product_id: FromPath[int]) -> Product:
     """By its id."""
     return await desk_of(request).products.get(product_id)
 
@@ -57,7 +59,7 @@ async def get_product(request: Req, product_id: int) -> Product:
     answer=Product,
     body=ProductBody,
 )
-async def update_product(request: Req, product_id: int) -> Product:
+async def update_product(request: Req, product_id: FromPath[int]) -> Product:
     """Everything but the picture. Sales show the change within a second."""
     body = await read_body(request, ProductBody)
     return await desk_of(request).products.update(
@@ -74,7 +76,7 @@ async def update_product(request: Req, product_id: int) -> Product:
     status=204,
     codes=("conflict",),
 )
-async def delete_product(request: Req, product_id: int) -> None:
+async def delete_product(request: Req, product_id: FromPath[int]) -> None:
     """Not while a sale uses it."""
     await desk_of(request).products.delete(actor(request), product_id)
 
@@ -90,7 +92,7 @@ async def delete_product(request: Req, product_id: int) -> None:
     takes=PICTURES,
     body_max=PICTURE_MAX_BYTES,
 )
-async def put_picture(request: Req, product_id: int) -> Product:
+async def put_picture(request: Req, product_id: FromPath[int]) -> Product:
     """A JPEG, PNG or WebP of at most 2 MB, as the body itself; its first bytes say which."""
     raw = await request.body()
     return await desk_of(request).products.set_picture(actor(request), product_id, raw)
@@ -104,7 +106,7 @@ async def put_picture(request: Req, product_id: int) -> Product:
     summary="Remove a product's picture",
     status=204,
 )
-async def delete_picture(request: Req, product_id: int) -> None:
+async def delete_picture(request: Req, product_id: FromPath[int]) -> None:
     """Harmless to repeat."""
     await desk_of(request).products.remove_picture(actor(request), product_id)
 

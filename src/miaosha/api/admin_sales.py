@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from miaosha.api.admin_schemas import (
     AdminSale,
@@ -59,7 +60,7 @@ async def create_sale(request: Req) -> AdminSale:
     summary="One sale",
     answer=AdminSale,
 )
-async def get_sale(request: Req, sale_id: int) -> AdminSale:
+async def get_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """With its questions and their answers, and the reason of a freeze."""
     desk = desk_of(request)
     return _view(desk, await desk.manage.get(sale_id))
@@ -76,7 +77,7 @@ async def get_sale(request: Req, sale_id: int) -> AdminSale:
     body_max=SALE_BODY_MAX,
     codes=("conflict",),
 )
-async def update_sale(request: Req, sale_id: int) -> AdminSale:
+async def update_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """Only while it is a draft, or scheduled and not armed yet. All terms at once."""
     desk = desk_of(request)
     body = await read_body(request, SaleBody)
@@ -92,7 +93,7 @@ async def update_sale(request: Req, sale_id: int) -> AdminSale:
     status=204,
     codes=("conflict",),
 )
-async def delete_sale(request: Req, sale_id: int) -> None:
+async def delete_sale(request: Req, sale_id: FromPath[int]) -> None:
     """A sale that was published stays for ever."""
     await desk_of(request).manage.delete(actor(request), sale_id)
 
@@ -110,35 +111,35 @@ def _action(name: str, summary: str) -> Callable[[Callable[..., Any]], HTTPRoute
 
 
 @_action("publish", "Publish a draft")
-async def publish_sale(request: Req, sale_id: int) -> AdminSale:
+async def publish_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """Anyone sees it from now on; it opens by its time."""
     desk = desk_of(request)
     return _view(desk, await desk.manage.publish(actor(request), sale_id))
 
 
 @_action("pause", "Pause")
-async def pause_sale(request: Req, sale_id: int) -> AdminSale:
+async def pause_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """No new presses; what was accepted waits. Paying goes on and its clock does not stop."""
     desk = desk_of(request)
     return _view(desk, await desk.manage.pause(actor(request), sale_id))
 
 
 @_action("resume", "Resume")
-async def resume_sale(request: Req, sale_id: int) -> AdminSale:
+async def resume_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """Presses are taken again, and those that waited are decided."""
     desk = desk_of(request)
     return _view(desk, await desk.manage.resume(actor(request), sale_id))
 
 
 @_action("close", "Close")
-async def close_sale(request: Req, sale_id: int) -> AdminSale:
+async def close_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """No new presses, for good. Units on hold can still be paid; freed ones go to standby."""
     desk = desk_of(request)
     return _view(desk, await desk.manage.close(actor(request), sale_id))
 
 
 @_action("rebuild", "Rebuild the live state")
-async def rebuild_sale(request: Req, sale_id: int) -> AdminSale:
+async def rebuild_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """From SQL and the log of requests; a frozen sale goes on afterwards."""
     desk = desk_of(request)
     return _view(desk, await desk.manage.rebuild(actor(request), sale_id))
@@ -154,7 +155,7 @@ async def rebuild_sale(request: Req, sale_id: int) -> AdminSale:
     body=StockBody,
     codes=("conflict",),
 )
-async def set_stock(request: Req, sale_id: int) -> AdminSale:
+async def set_stock(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """Raised: standby gets the new units at once. Lowered: never below what is held or paid."""
     desk = desk_of(request)
     body = await read_body(request, StockBody)

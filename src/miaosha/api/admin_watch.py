@@ -1,5 +1,7 @@
 """What an admin watches of a sale: its numbers from every part, and the audit."""
 
+from litestar.params import FromPath
+
 from miaosha.api.admin_schemas import (
     FindingView,
     LedgerStats,
@@ -23,7 +25,7 @@ TAG = "Admin: sales"
     summary="A sale in numbers",
     answer=Stats,
 )
-async def stats(request: Req, sale_id: int) -> Stats:
+async def stats(request: Req, sale_id: FromPath[int]) -> Stats:
     """Ledger (SQL), reading (Redis), pressure (broker) and every role's heartbeat, side by side."""
     desk = desk_of(request)
     sale = await desk.parts.catalogue.sale(sale_id)
@@ -66,7 +68,7 @@ async def _pressure(desk: Desk, sale_id: int) -> PressureView | None:
     summary="Check every promise of a sale now",
     answer=VerdictView,
 )
-async def audit(request: Req, sale_id: int) -> VerdictView:
+async def audit(request: Req, sale_id: FromPath[int]) -> VerdictView:
     """A difference between two stores counts only if it is still there three seconds later, so this
     may take a few seconds."""
     desk = desk_of(request)

@@ -23,6 +23,7 @@ from miaosha.api import (
     orders,
     purchases,
     sales,
+    sandbox,
     webhooks,
 )
 from miaosha.api.auth import gate
@@ -68,7 +69,12 @@ def create_app(
     """
     desk = make_desk(parts, settings, {} if counters is None else counters)
     return Litestar(
-        [Router(PREFIX, route_handlers=routes()), *health.ROUTES, *documentation(routes())],
+        [
+            Router(PREFIX, route_handlers=routes()),
+            *health.ROUTES,
+            *sandbox.ROUTES,
+            *documentation(routes()),
+        ],
         guards=[gate],
         exception_handlers={Exception: handle},
         before_send=[finish],

@@ -1,6 +1,7 @@
 """Pay for a unit that is held."""
 
 from litestar import Response
+from litestar.params import FromPath
 
 from miaosha.api.auth import caller
 from miaosha.api.declare import Req, Who, operation, read_body
@@ -25,7 +26,7 @@ from miaosha.usecases.products import plain_text
     body=CheckoutBody,
     codes=("payment_refused", "payment_in_progress", "hold_expired", "frozen"),
 )
-async def pay(request: Req, sale_id: int) -> Response[OrderView | ActionNeeded]:
+async def pay(request: Req, sale_id: FromPath[int]) -> Response[OrderView | ActionNeeded]:
     """The price is the sale's, never the caller's. A repeat answers the same order. 202: the
     payment provider wants the buyer to confirm at `redirect_url` first."""
     desk = desk_of(request)

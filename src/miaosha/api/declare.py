@@ -61,7 +61,7 @@ class Operation:
 
 def operation(
     method: Method,
-    path: str,
+    path: str | list[str],
     *,
     who: Who,
     tag: str,

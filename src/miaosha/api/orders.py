@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from litestar.params import FromPath
+
 from miaosha.api.auth import caller
 from miaosha.api.declare import Req, Who, operation, read_query
 from miaosha.api.desk import desk_of
@@ -30,7 +32,7 @@ async def list_orders(request: Req) -> OrderList:
     summary="One of my orders",
     answer=OrderView,
 )
-async def get_order(request: Req, order_id: str) -> OrderView:
+async def get_order(request: Req, order_id: FromPath[str]) -> OrderView:
     """By its id."""
     try:
         known = str(UUID(order_id))

@@ -1,6 +1,8 @@
 """A buyer's own place in a sale. The press itself is served by the publisher; its route stands here
 so that the document describes it (the edge never sends it to this role)."""
 
+from litestar.params import FromPath
+
 from miaosha.api.auth import caller
 from miaosha.api.declare import Req, Who, operation, read_query
 from miaosha.api.desk import desk_of
@@ -32,7 +34,7 @@ TAG = "Purchases"
         "frozen",
     ),
 )
-async def press(request: Req, sale_id: int) -> Queued:
+async def press(request: Req, sale_id: FromPath[int]) -> Queued:
     """202 means the request is durable and will be decided, once. The result comes as a push
     (Socket.IO `result`), and from `GET …/purchases/mine`, which is the truth. Pressing again is
     harmless: a buyer has one place in a sale."""
@@ -49,7 +51,7 @@ async def press(request: Req, sale_id: int) -> Queued:
     query=MineQuery,
     codes=("frozen",),
 )
-async def mine(request: Req, sale_id: int) -> Mine:
+async def mine(request: Req, sale_id: FromPath[int]) -> Mine:
     """With `request_id` (from the 202) it also tells a request that ended without a place."""
     asked = read_query(request, MineQuery)
     query = desk_of(request).parts.query
@@ -65,7 +67,7 @@ async def mine(request: Req, sale_id: int) -> Mine:
     status=204,
     codes=("payment_in_progress", "conflict", "frozen"),
 )
-async def give_up(request: Req, sale_id: int) -> None:
+async def give_up(request: Req, sale_id: FromPath[int]) -> None:
     """The unit goes to the head of standby at once. Giving up twice is harmless."""
     await desk_of(request).parts.release.give_up(sale_id, caller(request).user_id)
 
@@ -79,7 +81,7 @@ async def give_up(request: Req, sale_id: int) -> None:
     answer=Mine,
     codes=("payment_in_progress", "conflict", "frozen"),
 )
-async def extend(request: Req, sale_id: int) -> Mine:
+async def extend(request: Req, sale_id: FromPath[int]) -> Mine:
     """Two minutes more, once per reservation; answers the new pay_by and its checkout token."""
     desk = desk_of(request)
     user_id = caller(request).user_id

@@ -1,5 +1,7 @@
 """What anyone may see of sales, the time, and the question a buyer is asked."""
 
+from litestar.params import FromPath
+
 from miaosha.api.auth import caller
 from miaosha.api.declare import Req, Who, operation
 from miaosha.api.desk import desk_of
@@ -39,7 +41,7 @@ async def list_sales(request: Req) -> SaleList:
     answer=SaleView,
     cache=PUBLIC_1S,
 )
-async def get_sale(request: Req, sale_id: int) -> SaleView:
+async def get_sale(request: Req, sale_id: FromPath[int]) -> SaleView:
     """`available` is false once units and standby places are gone."""
     return await desk_of(request).board.view(sale_id)
 
@@ -52,7 +54,7 @@ async def get_sale(request: Req, sale_id: int) -> SaleView:
     summary="The question this buyer is asked",
     answer=QuestionView,
 )
-async def get_question(request: Req, sale_id: int) -> QuestionView:
+async def get_question(request: Req, sale_id: FromPath[int]) -> QuestionView:
     """Chosen for this buyer by a keyed hash; the same one every time. Never the answer."""
     desk = desk_of(request)
     sale = await desk.board.sale(sale_id)

@@ -1,5 +1,7 @@
 """What payment providers tell us. A webhook is a hint with a signature: the charge is looked up."""
 
+from litestar.params import FromPath
+
 from miaosha.api.declare import Req, Who, operation
 from miaosha.api.desk import desk_of
 from miaosha.domain.errors import Problem
@@ -17,7 +19,7 @@ SIGNATURE = "x-miaosha-signature"
     body=bytes,
     codes=("unauthorized", "bad_request"),
 )
-async def webhook(request: Req, provider: str) -> None:
+async def webhook(request: Req, provider: FromPath[str]) -> None:
     """Signed in the header `X-Miaosha-Signature` (sandbox). Repeats are harmless."""
     desk = desk_of(request)
     if provider != desk.settings.payments_url.partition(":")[0]:

@@ -1,0 +1,141 @@
+"""The sandbox provider's confirmation page: what a bank would show after a redirect.
+
+The address holds an unguessable secret and is all a visitor needs, as with a real provider. The
+answer goes to the provider, its webhook finishes the checkout, and the browser goes back to the
+shop; only to the shop.
+"""
+
+import base64
+import hashlib
+import html
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qs, urlsplit
+
+from litestar import Response
+from litestar.params import FromPath
+
+from miaosha.api.declare import Req, Who, operation
+from miaosha.api.desk import Desk, desk_of
+from miaosha.domain.errors import Problem
+from miaosha.domain.money import Money
+from miaosha.ports.outside import ChargeState
+
+TAG = "Sandbox"
+PATHS: Final = ("/sandbox/{secret:str}", "/sandbox/pay/{secret:str}")
+HTML: Final = "text/html"
+STYLE: Final = (
+    ":root{color-scheme:light dark}body{font:18px/1.5 system-ui,sans-serif;max-width:28rem;"
+    "margin:15vh auto;padding:0 1rem;text-align:center}button{font:inherit;padding:.6rem 1.4rem;"
+    "margin:.5rem}p.small{font-size:.8em;opacity:.7}"
+)
+_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+CSP: Final = (
+    f"default-src 'none'; style-src 'sha256-{_HASH}'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+class Shown(Protocol):
+    """What the provider tells of a charge that waits for its buyer."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def state(self) -> ChargeState: ...
+    @property
+    def amount(self) -> Money: ...
+    @property
+    def return_url(self) -> str: ...
+
+
+class ConfirmingProvider(Protocol):
+    """The provider's own side, beside the Payments port. Other providers have their own pages."""
+
+    async def approval(self, secret: str) -> Shown | None: ...
+    async def answer(self, secret: str, *, approve: bool) -> Shown | None: ...
+    async def webhook(self, key: str) -> tuple[bytes, str]: ...
+
+
+@operation(
+    "GET",
+    list(PATHS),
+    who=Who.ANYONE,
+    tag=TAG,
+    summary="The sandbox's confirmation page",
+    answer=str,
+    gives=HTML,
+)
+async def show(request: Req, secret: FromPath[str]) -> Response[bytes]:
+    shown = await _provider(desk_of(request)).approval(_checked(secret))
+    if shown is None:
+        raise Problem("not_found")
+    if shown.state is ChargeState.ACTION:
+        body = (
+            f"<h1>Confirm {html.escape(str(shown.amount))}</h1>"
+            '<form method="post"><button name="decision" value="approve">Approve</button>'
+            '<button name="decision" value="refuse">Refuse</button></form>'
+        )
+    else:
+        back = html.escape(_back(desk_of(request), shown.return_url), quote=True)
+        body = f'<h1>This payment is {shown.state}</h1><p><a href="{back}">Back to the shop</a></p>'
+    page = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>Sandbox bank</title><style>{STYLE}</style></head><body>{body}"
+        '<p class="small">A sandbox: no money moves.</p></body></html>'
+    )
+    headers = {"content-security-policy": CSP}
+    return Response(page.encode(), media_type=f"{HTML}; charset=utf-8", headers=headers)
+
+
+@operation(
+    "POST",
+    list(PATHS),
+    who=Who.ANYONE,
+    tag=TAG,
+    summary="Approve or refuse",
+    status=303,
+    body=bytes,
+    takes=("application/x-www-form-urlencoded",),
+    body_max=1_000,
+)
+async def decide(request: Req, secret: FromPath[str]) -> Response[Any]:
+    desk = desk_of(request)
+    form = parse_qs((await request.body()).decode("latin-1"), max_num_fields=5)
+    decision = form.get("decision", [""])[0]
+    if decision not in ("approve", "refuse"):
+        raise Problem("bad_request", "Expected approve or refuse.", field="decision")
+    provider = _provider(desk)
+    shown = await provider.answer(_checked(secret), approve=decision == "approve")
+    if shown is None:
+        raise Problem("not_found")
+    raw, signature = await provider.webhook(shown.key)
+    await desk.parts.checkout.complete(desk.parts.payments.verify_webhook(raw, signature))
+    location = _back(desk, shown.return_url)
+    return Response(None, status_code=303, headers={"location": location})
+
+
+def _provider(desk: Desk) -> ConfirmingProvider:
+    payments: Any = desk.parts.payments
+    if not hasattr(payments, "approval"):  # another provider than the sandbox
+        raise Problem("not_found")
+    provider: ConfirmingProvider = payments
+    return provider
+
+
+def _checked(secret: str) -> str:
+    if len(secret) > 64 or not secret.isascii():
+        raise Problem("not_found")
+    return secret
+
+
+def _back(desk: Desk, return_url: str) -> str:
+    """Where the buyer came from if that is the shop, else the shop's front page."""
+    shop = urlsplit(desk.settings.public_url)
+    there = urlsplit(return_url)
+    if (there.scheme, there.netloc) == (shop.scheme, shop.netloc):
+        return return_url
+    return f"{desk.settings.public_url.rstrip('/')}/"
+
+
+ROUTES = [show, decide]

@@ -1,0 +1,342 @@
+"""The API on real adapters: SQLite, a private Valkey for store and broker, the sandbox provider.
+
+Only what has nothing to do with HTTP is replaced: argon2 (slow on purpose), the bus (recorded),
+files (a dict), the clock (can be moved on).
+"""
+
+import contextlib
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import httpx2
+import msgspec
+from litestar import Litestar
+
+from miaosha.adapters.payments.sandbox import SandboxPayments
+from miaosha.adapters.redis.broker import RedisBroker
+from miaosha.adapters.redis.connect import connect
+from miaosha.adapters.redis.heartbeats import RedisHeartbeats
+from miaosha.adapters.redis.store import RedisStore
+from miaosha.adapters.sql.accounts import SqlAccounts
+from miaosha.adapters.sql.catalogue import SqlCatalogue
+from miaosha.adapters.sql.engine import open_database
+from miaosha.adapters.sql.ledger import SqlLedger
+from miaosha.adapters.sql.trail import SqlTrail
+from miaosha.api.app import create_app
+from miaosha.bootstrap import ApiParts
+from miaosha.domain.allocation import Decision, Letter
+from miaosha.domain.errors import Problem
+from miaosha.domain.messages import Batch, BusMessage
+from miaosha.domain.sale import Choice, Question, Sale
+from miaosha.ports.ledger import Hold, Winner
+from miaosha.ports.outside import CheckoutClaim, Identity
+from miaosha.settings import Settings
+from miaosha.usecases.announce import Announcer
+from miaosha.usecases.checkout import Checkout
+from miaosha.usecases.control import Control
+from miaosha.usecases.grant import Granter
+from miaosha.usecases.query import Query
+from miaosha.usecases.rebuild import Rebuilder
+from miaosha.usecases.release import Release
+
+SHOP = "http://shop.test"
+_numbers = itertools.count(1)
+
+
+class MovableClock:
+    """The store's clock at the start, going on by itself and moved on by `advance`."""
+
+    def __init__(self, base_ms: int) -> None:
+        self._base_ms = base_ms
+        self._began = time.monotonic()
+        self._shift_s = 0.0
+
+    def now_ms(self) -> int:
+        return self._base_ms + int((self.monotonic() - self._began) * 1000)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._shift_s
+
+    def advance(self, seconds: float) -> None:
+        self._shift_s += seconds
+
+
+class PlainTokens:
+    """Tokens anyone could forge; what is tested here is what the API makes of a verdict."""
+
+    def access(self, user_id: int, role: str, now_ms: int) -> str:
+        return self._made("access", user_id, role, now_ms + 28_800_000)
+
+    def verify_access(self, token: str, now_ms: int) -> Identity:
+        user_id, role, expires_ms = self._read("access", token, tuple[int, str, int])
+        if expires_ms <= now_ms:
+            raise Problem("unauthorized")
+        return Identity(user_id, role, expires_ms // 1000)
+
+    def checkout(self, rid: str, sale_id: int, user_id: int, pay_by_ms: int) -> str:
+        return self._made("checkout", rid, sale_id, user_id, pay_by_ms + 2_000)
+
+    def verify_checkout(self, token: str, now_ms: int) -> CheckoutClaim:
+        rid, sale_id, user_id, expires_ms = self._read("checkout", token, tuple[str, int, int, int])
+        return CheckoutClaim(rid, sale_id, user_id, expires_ms <= now_ms)
+
+    def question_key(self) -> bytes:
+        return b"q" * 32
+
+    def _made(self, *parts: object) -> str:
+        return msgspec.json.encode(parts).hex()
+
+    def _read(self, audience: str, token: str, kind: Any) -> Any:
+        try:
+            head, *rest = msgspec.json.decode(bytes.fromhex(token))
+            if head != audience:
+                raise ValueError(token)
+            return msgspec.convert(tuple(rest), kind)
+        except (ValueError, TypeError):
+            raise Problem("unauthorized") from None
+
+
+class PlainPasswords:
+    def __init__(self) -> None:
+        self.verified: list[str | None] = []
+
+    async def hash(self, password: str) -> str:
+        return f"plain${password}"
+
+    async def verify(self, password: str, encoded: str | None) -> bool:
+        self.verified.append(encoded)
+        return encoded is not None and encoded.partition("$")[2] == password
+
+    def outdated(self, encoded: str) -> bool:
+        return encoded.startswith("old$")
+
+
+class RecordedBus:
+    def __init__(self) -> None:
+        self.messages: list[BusMessage] = []
+
+    async def publish(self, message: BusMessage) -> None:
+        self.messages.append(message)
+
+    async def listen(self) -> AsyncIterator[BusMessage]:
+        for message in self.messages:
+            yield message
+
+    async def close(self) -> None: ...
+
+
+class DictFiles:
+    def __init__(self) -> None:
+        self.stored: dict[str, bytes] = {}
+
+    async def put(self, name: str, content: bytes, content_type: str) -> str:
+        self.stored[name] = content
+        return f"/files/{name}"
+
+    async def get(self, name: str) -> bytes | None:
+        return self.stored.get(name)
+
+    async def delete(self, name: str) -> None:
+        self.stored.pop(name, None)
+
+
+class Finding(msgspec.Struct, frozen=True):
+    invariant: str
+    detail: str
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    clean: bool
+    findings: list[Finding]
+    checked_at_ms: int
+
+
+class SetAuditor:
+    """Answers the verdict it was given."""
+
+    def __init__(self) -> None:
+        self.verdict = Verdict(True, [], 1)
+
+    async def audit(self, sale_id: int) -> Verdict:
+        return self.verdict
+
+
+@dataclass
+class Person:
+    id: int
+    email: str
+    token: str
+
+    @property
+    def auth(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.token}"}
+
+
+@dataclass
+class World:
+    parts: ApiParts
+    app: Litestar
+    http: httpx2.AsyncClient
+    clock: MovableClock
+    granter: Granter
+    bus: RecordedBus
+    passwords: PlainPasswords
+    files: DictFiles
+    auditor: SetAuditor
+    counters: dict[str, float] = field(default_factory=dict)
+
+    async def person(self, role: str = "buyer") -> Person:
+        email = f"p{next(_numbers)}@example.test"
+        user = await self.parts.accounts.create(
+            email, "Pat Doe", "plain$correct horse", role, self.clock.now_ms()
+        )
+        token = self.parts.tokens.access(user.id, role, self.clock.now_ms())
+        return Person(user.id, email, token)
+
+    def sale_body(self, product_id: int, **changes: Any) -> dict[str, Any]:
+        now = self.clock.now_ms()
+        return {
+            "product_id": product_id,
+            "title": "Kettle rush",
+            "price": {"amount": 4_900, "currency": "EUR"},
+            "stock": 2,
+            "opens_at_ms": now - 1_000,
+            "closes_at_ms": now + 3_600_000,
+            "questions": [
+                {
+                    "text": f"Question {n}: what colour is it?",
+                    "choices": [{"key": "a", "text": "Red"}, {"key": "b", "text": "Blue"}],
+                    "answer": "b",
+                }
+                for n in range(3)
+            ],
+        } | changes
+
+    async def product(self, admin: Person) -> int:
+        body = {"name": "Kettle", "list_price": {"amount": 9_900, "currency": "EUR"}}
+        made = await self.http.post("/api/v1/admin/products", json=body, headers=admin.auth)
+        assert made.status_code == 201, made.text
+        return int(made.json()["id"])
+
+    async def sale(self, admin: Person, **changes: Any) -> int:
+        """A published sale that is open now."""
+        body = self.sale_body(await self.product(admin), publish=True, **changes)
+        made = await self.http.post("/api/v1/admin/sales", json=body, headers=admin.auth)
+        assert made.status_code == 201, made.text
+        return int(made.json()["id"])
+
+    async def press(self, sale_id: int, *user_ids: int) -> Batch:
+        """What publisher and consumer do: decide, and grant whoever won."""
+        terms = await self.parts.ledger.terms(sale_id)
+        assert terms is not None
+        batch = Batch(1, sale_id, f"0190-{next(_numbers)}", self.clock.now_ms(), list(user_ids))
+        decision = await self.parts.store.decide(sale_id, terms.epoch, batch)
+        assert isinstance(decision, Decision), decision
+        winners = [
+            Winner(place.rid, user, place.rank, place.version, promoted=False)
+            for user, letter, place in zip(user_ids, decision.letters, decision.places, strict=True)
+            if letter == Letter.HELD and place
+        ]
+        rows = await self.granter.grant(sale_id, terms.epoch, winners)
+        assert isinstance(rows, dict), rows
+        return batch
+
+    async def hold(self, sale_id: int, person: Person) -> Hold:
+        await self.press(sale_id, person.id)
+        hold = await self.parts.ledger.live_hold(sale_id, person.id)
+        assert hold is not None
+        return hold
+
+    async def checkout_body(
+        self, sale_id: int, person: Person, card: str = "4242424242424242"
+    ) -> dict[str, Any]:
+        mine = await self.http.get(f"/api/v1/sales/{sale_id}/purchases/mine", headers=person.auth)
+        return {
+            "checkout_token": mine.json()["checkout_token"],
+            "payment": {"card": card, "expiry": "12/30", "cvc": "123"},
+            "name": "Pat Doe",
+            "phone": "+49 30 123456",
+            "address": "1 Main Street\nBerlin",
+        }
+
+
+@contextlib.asynccontextmanager
+async def open_world(
+    store_url: str,
+    database_url: str,
+    changed: Callable[[ApiParts], None] | None = None,
+    **settings: Any,
+) -> AsyncIterator[World]:
+    """A world on these stores; `changed` may replace parts before the application is made."""
+    values = Settings(public_url=SHOP, payments_url="sandbox:", **settings)
+    async with contextlib.AsyncExitStack() as stack:
+        client = connect(store_url)
+        stack.push_async_callback(client.aclose)
+        store = RedisStore(client)
+        clock = MovableClock(await store.now_ms())
+        broker = RedisBroker(
+            store_url,
+            backlog_max=100,
+            log_max_bytes=1_000_000,
+            prefetch=16,
+            reclaim_after_ms=5_000,
+            confirm_timeout_ms=5_000,
+        )
+        stack.push_async_callback(broker.close)
+        database = open_database(database_url, "")
+        stack.push_async_callback(database.close)
+        ledger, catalogue, bus, tokens = (
+            SqlLedger(database),
+            SqlCatalogue(database),
+            RecordedBus(),
+            PlainTokens(),
+        )
+        heartbeats = RedisHeartbeats(client)
+        announcer = Announcer(bus, tokens)
+        granter = Granter(ledger, store, broker, announcer, clock)
+        release = Release(ledger, store, granter, announcer, clock)
+        payments = SandboxPayments(database, clock, b"w" * 32, f"{SHOP}/sandbox")
+        rebuilder = Rebuilder(ledger, store, broker, clock, f"test-{next(_numbers)}")
+        passwords, files, auditor = PlainPasswords(), DictFiles(), SetAuditor()
+        parts = ApiParts(
+            ledger=ledger,
+            store=store,
+            broker=broker,
+            bus=bus,
+            clock=clock,
+            tokens=tokens,
+            passwords=passwords,
+            accounts=SqlAccounts(database),
+            catalogue=catalogue,
+            trail=SqlTrail(database),
+            files=files,
+            payments=payments,
+            heartbeats=heartbeats,
+            query=Query(ledger, store, broker, tokens, clock),
+            checkout=Checkout(ledger, payments, tokens, release, announcer, clock),
+            release=release,
+            auditor=cast("Any", auditor),
+            control=Control(
+                ledger, store, catalogue, granter, announcer, rebuilder, heartbeats, clock
+            ),
+            checks={"database": ledger.ping, "broker": broker.ping},
+        )
+        if changed:
+            changed(parts)
+        counters: dict[str, float] = {}
+        app = create_app(parts, values, counters)
+        transport = httpx2.ASGITransport(app=cast("Any", app), raise_app_exceptions=False)
+        http = await stack.enter_async_context(
+            httpx2.AsyncClient(transport=transport, base_url=SHOP)
+        )
+        yield World(parts, app, http, clock, granter, bus, passwords, files, auditor, counters)
+
+
+def question(text: str = "What colour is it?") -> Question:
+    return Question(1, text, [Choice("a", "Red"), Choice("b", "Blue")], "b")
+
+
+__all__ = ["Sale", "World", "open_world"]
