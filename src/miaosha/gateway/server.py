@@ -71,7 +71,7 @@ class Gateway:
         hub = Hub(process.watching, settings.sockets_per_user_max)
         self._sales = Sales(parts.store, parts.heartbeats, clock, hub.count, process.instance)
         self._lookups = Lookups(parts.store, self._sales)
-        events = SaleEvents(
+        self.events = SaleEvents(
             hub,
             self._sales,
             self._lookups,
@@ -82,7 +82,7 @@ class Gateway:
         )
         origins = listed_origins(settings.public_url, settings.allowed_origins, settings.port)
         self.core = Core(
-            events,
+            self.events,
             limits_of(settings),
             Rules(PATH, origins),
             monotonic=clock.monotonic,

@@ -1,0 +1,122 @@
+"""A running gateway on a loop of the kind it has in production, and the fakes it stands on."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pytest
+import uvloop
+
+from miaosha.adapters.process import Process
+from miaosha.domain.messages import BusMessage
+from miaosha.gateway.server import Gateway, Parts
+from miaosha.settings import Settings
+from tests.gateway.fakes import Bus, Clock, Heartbeats, Store, Tokens, make_reading, make_sale
+
+DEADLINE_S = 10.0
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"uvloop": uvloop.new_event_loop}
+
+
+async def eventually(condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
+    """Wait until `condition()` is true; an AssertionError after `deadline_s`."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, "condition not met in time"
+        await asyncio.sleep(0.005)
+
+
+@dataclass
+class World:
+    """A gateway serving, and what it sees of the world."""
+
+    gateway: Gateway
+    process: Process
+    store: Store
+    bus: Bus
+    clock: Clock
+    heartbeats: Heartbeats
+    task: "asyncio.Task[None]"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.process.listen}"
+
+    @property
+    def ws(self) -> str:
+        return f"ws://{self.process.listen}/socket.io/?EIO=4&transport=websocket"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.process.listen.rpartition(":")
+        return host, int(port)
+
+    def token(self, user_id: int, valid_s: int = 3600) -> str:
+        return f"{user_id}:{self.clock.now_ms() // 1000 + valid_s}"
+
+    async def publish(self, message: BusMessage) -> None:
+        await self.bus.publish(message)
+
+    async def count(self, name: str, at_least: int = 1) -> None:
+        """Wait until a counter has reached a number."""
+        await eventually(lambda: self.process.counters[name] >= at_least)
+
+    async def stop(self) -> None:
+        self.process.stop.set()
+        await asyncio.wait_for(self.task, DEADLINE_S)
+
+
+class Start(Protocol):
+    def __call__(self, **settings: Any) -> AbstractAsyncContextManager[World]: ...
+
+
+@dataclass
+class Fakes:
+    store: Store = field(default_factory=Store)
+    bus: Bus = field(default_factory=Bus)
+    clock: Clock = field(default_factory=Clock)
+    heartbeats: Heartbeats = field(default_factory=Heartbeats)
+
+
+@contextlib.asynccontextmanager
+async def start(**settings: Any) -> AsyncIterator[World]:
+    """A gateway with sale 7 open, on a port of its own."""
+    fakes = Fakes()
+    fakes.store.board = {7: make_sale()}
+    fakes.store.readings = {7: make_reading()}
+    parts = Parts(
+        fakes.store.as_port(),
+        fakes.bus,
+        fakes.clock,
+        Tokens(),
+        secrets.token_bytes(32),
+        fakes.heartbeats,
+    )
+    process = Process("gateway", "3", "127.0.0.1:0")
+    gateway = Gateway(parts, process, Settings(**settings))
+    task = asyncio.create_task(gateway.run())
+    await eventually(lambda: task.done() or not process.listen.endswith(":0"))
+    world = World(gateway, process, fakes.store, fakes.bus, fakes.clock, fakes.heartbeats, task)
+    try:
+        yield world
+    finally:
+        await world.stop()
+
+
+@pytest.fixture
+def start_gateway() -> Start:
+    return start
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """A gateway with default settings."""
+    async with start() as running:
+        yield running

@@ -1,0 +1,212 @@
+"""Every limit at its edge, what goes over it, and what the client is told."""
+
+import asyncio
+import socket
+
+import msgspec
+import pytest
+
+from miaosha.domain.messages import Result, Results
+from miaosha.domain.reservation import State
+from tests.gateway.conftest import Start, World, eventually
+from tests.gateway.wire import HEAD, Wire, masked
+
+
+async def request(world: World, data: bytes) -> tuple[int, bytes]:
+    """(status, everything answered) of one HTTP request."""
+    async with await Wire.dial(world) as wire:
+        wire.send(data)
+        answer = await wire.eof()
+        return int(answer.split(b" ", 2)[1]), answer
+
+
+async def test_probes(world: World) -> None:
+    assert (await request(world, b"GET /healthz HTTP/1.1\r\n\r\n"))[0] == 200
+    status, answer = await request(world, b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert status == 200 and answer.endswith(b'{"status":"ok","checks":{"board":"ok"}}')
+    assert (await request(world, b"POST /healthz HTTP/1.1\r\n\r\n"))[0] == 405
+    assert (await request(world, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))[0] == 404
+
+    async def broken() -> None:
+        raise OSError
+
+    world.process.checks["store"] = broken
+    status, answer = await request(world, b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert status == 503 and b'"store":"OSError"' in answer
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"garbage\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\r\n\r\n", 400),
+        (b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (HEAD + b"Origin: https://evil.test\r\n\r\n", 403),
+        (HEAD.replace(b": 13", b": 12") + b"\r\n", 426),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 8200 + b"\r\n\r\n", 431),
+        (b"G" * 9000, 431),
+    ],
+)
+async def test_bad_requests(world: World, data: bytes, status: int) -> None:
+    assert (await request(world, data))[0] == status
+
+
+async def test_a_listed_origin(start_gateway: Start) -> None:
+    async with start_gateway(allowed_origins="https://shop.test") as world:
+        async with await Wire.open(world, b"Origin: https://shop.test\r\n"):
+            pass
+        async with await Wire.open(world, b"Origin: http://localhost:8000\r\n"):
+            pass
+
+
+async def test_a_request_that_never_ends(start_gateway: Start) -> None:
+    async with (
+        start_gateway(socket_handshake_timeout_ms=300) as world,
+        await Wire.dial(world) as wire,
+    ):
+        wire.send(HEAD)
+        assert await wire.eof() == b""
+
+
+async def test_a_socket_that_never_connects(start_gateway: Start) -> None:
+    async with (
+        start_gateway(socket_handshake_timeout_ms=300) as world,
+        await Wire.open(world) as wire,
+        await Wire.connect(world) as connected,
+    ):
+        assert await wire.closed() == (1008, "connect_timeout; retry=1000")
+        assert (await connected.ask("watch", {"sale_id": 7}))["ok"]
+        assert (await connected.event())[0] == "sale"
+        connected.text("41")
+        assert (await connected.closed())[0] == 1008
+
+
+async def test_the_largest_message(world: World) -> None:
+    async with await Wire.connect(world) as wire:
+        text = b'421["watch",{"sale_id":8},"' + b"x" * (4096 - 29) + b'"]'
+        assert len(text) == 4096
+        wire.send(masked(text))
+        assert await wire.packet() == '431[{"ok":false,"code":"bad_request"}]'
+        wire.send(masked(text + b" "))
+        assert await wire.closed() == (1009, "too_large; retry=never")
+
+
+async def test_the_message_rate(world: World) -> None:
+    async with await Wire.connect(world) as wire:
+        for ack_id in range(9):  # with the CONNECT: the burst of 10
+            assert (await wire.ask("x", ack_id=ack_id))["code"] == "bad_request"
+        for _ in range(5):
+            wire.text('42["x"]')
+        assert await wire.closed() == (1008, "rate_limited; retry=10000")
+        assert world.process.counters["sockets_rate_limited"] == 1
+
+
+async def test_control_frames_count_as_messages(world: World) -> None:
+    async with await Wire.connect(world) as wire:
+        wire.send(masked(b"", 9) * 15)
+        assert (await wire.closed())[0] == 1008
+
+
+async def test_a_steady_rate_is_served(start_gateway: Start) -> None:
+    async with (
+        start_gateway(socket_rate_per_s=50, socket_burst=1) as world,
+        await Wire.connect(world) as wire,
+    ):
+        for ack_id in range(20):
+            await asyncio.sleep(0.03)
+            assert (await wire.ask("x", ack_id=ack_id))["code"] == "bad_request"
+
+
+async def test_sockets_per_user(start_gateway: Start) -> None:
+    async with start_gateway(sockets_per_user_max=2) as world:
+        token = world.token(5)
+        async with await Wire.connect(world, token) as first, await Wire.connect(world, token):
+            async with await Wire.open(world) as third:
+                third.text("40" + msgspec.json.encode({"token": token}).decode())
+                packet = await third.packet()
+                assert packet.startswith("44{")
+                assert '"data":{"code":"rate_limited","retry_after_s":21}' in packet
+            async with await Wire.connect(world, world.token(6)):
+                pass
+            first.text("1")
+            assert (await first.closed())[0] == 1000
+            async with await Wire.connect(world, token):
+                pass
+
+
+async def test_connections_max(start_gateway: Start) -> None:
+    async with (
+        start_gateway(connections_max=2) as world,
+        await Wire.connect(world) as first,
+        await Wire.connect(world),
+    ):
+        status, answer = await request(world, HEAD + b"\r\n")
+        assert status == 503 and b"Retry-After: 5" in answer
+        first.text("1")
+        await first.closed()
+        await eventually(lambda: world.process.counters["sockets"] == 1)
+        async with await Wire.connect(world):
+            pass
+
+
+async def test_a_token_expires(world: World) -> None:
+    async with (
+        await Wire.connect(world, world.token(5, valid_s=2)) as wire,
+        await Wire.connect(world) as visitor,
+    ):
+        assert await wire.closed() == (4001, "token_expired; retry=new_token")
+        assert (await visitor.ask("watch", {"sale_id": 7}))["ok"]
+
+
+async def test_a_token_that_expires_much_later(start_gateway: Start) -> None:
+    async with (
+        start_gateway(ping_interval_ms=300, ping_timeout_ms=100) as world,
+        await Wire.connect(world, world.token(5, valid_s=4000)) as wire,
+    ):
+        assert await wire.frame() == (1, b"2")
+        wire.text("3")
+        world.clock.shift_ms = 3_999_000
+        while (frame := await wire.frame()) == (1, b"2"):
+            wire.text("3")
+        assert frame[0] == 8 and frame[1][:2] == (4001).to_bytes(2, "big")
+
+
+async def test_a_slow_reader_is_dropped(start_gateway: Start) -> None:
+    async with (
+        start_gateway(socket_buffer_max_bytes=20_000) as world,
+        await Wire.connect(world, world.token(5)) as slow,
+        await Wire.connect(world, world.token(6)) as quick,
+    ):
+        raw: socket.socket = slow.writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        big = Result(7, 5, "b.1", State.HELD, 2, checkout_token="x" * 1000)
+        small = Result(7, 6, "b.2", State.HELD, 2)
+        for _ in range(200):
+            await world.publish(Results([big] * 100 + [small]))
+            assert (await quick.event())[0] == "result"
+            if world.process.counters["sockets_slow_dropped"]:
+                break
+        await eventually(lambda: world.process.counters["sockets"] == 1)
+        assert world.gateway._fanout._hub.of_user(5) == ()
+
+
+async def test_draining_spreads_the_closes(start_gateway: Start) -> None:
+    async with start_gateway(drain_ms=200) as world:
+        wires = [await Wire.connect(world, world.token(user)) for user in range(1, 41)]
+        half = await Wire.dial(world)
+        half.send(HEAD)
+        await world.count("sockets", 41)
+        stopping = asyncio.create_task(world.stop())
+        for wire in wires:
+            code, reason = await wire.closed()
+            assert code == 1012 and reason.startswith("restart; retry=")
+            wire.send(masked(b"\x03\xf4", 8))
+        assert (await half.eof()).startswith(b"HTTP/1.1 503 ")
+        await stopping
+        assert world.process.counters["sockets"] == 0
+        for wire in [*wires, half]:
+            await wire.__aexit__()
+        with pytest.raises(OSError):
+            await Wire.dial(world)
