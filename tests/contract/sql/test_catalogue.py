@@ -1,0 +1,95 @@
+"""Products and sales."""
+
+import msgspec
+import pytest
+
+from miaosha.domain.errors import Problem
+from miaosha.domain.money import Money
+from miaosha.domain.sale import Phase
+from tests.contract.sql.shop import NOW, QUESTION, Shop, draft
+
+
+async def test_a_product_is_made_changed_listed_and_deleted(shop: Shop) -> None:
+    first, second = await shop.product(), await shop.product()
+    changed = msgspec.structs.replace(first, name="Other", list_price=Money(1, "EUR"))
+    assert await shop.catalogue.update_product(changed) == changed
+    assert await shop.catalogue.product(first.id) == changed
+    assert await shop.catalogue.products() == [second, changed]
+    assert await shop.catalogue.delete_product(first.id)
+    assert not await shop.catalogue.delete_product(first.id)
+    assert await shop.catalogue.update_product(changed) is None
+    assert await shop.catalogue.product(first.id) is None
+
+
+async def test_a_products_id_is_never_given_twice(shop: Shop) -> None:
+    product = await shop.product()
+    await shop.catalogue.delete_product(product.id)
+    assert (await shop.product()).id > product.id
+
+
+async def test_a_product_on_sale_stays(shop: Shop) -> None:
+    sale = await shop.catalogue.sale(await shop.sale())
+    assert sale is not None
+    with pytest.raises(Problem, match="uses this product"):
+        await shop.catalogue.delete_product(sale.product.id)
+
+
+async def test_a_sale_comes_back_as_it_was_made(shop: Shop) -> None:
+    product = await shop.product()
+    terms = draft(product.id, stock=7)
+    sale = await shop.catalogue.create_sale(terms, Phase.DRAFT)
+    assert await shop.catalogue.sale(sale.id) == sale
+    assert (sale.stock, sale.price, sale.questions) == (7, terms.price, [QUESTION])
+    assert (sale.product.name, sale.product.list_price) == (product.name, product.list_price)
+    assert (sale.phase, sale.frozen, sale.settled_at_ms) == (Phase.DRAFT, None, None)
+    assert await shop.catalogue.sale(sale.id + 1) is None
+
+
+async def test_a_sale_of_an_unknown_product_is_a_bad_request(shop: Shop) -> None:
+    with pytest.raises(Problem) as caught:
+        await shop.catalogue.create_sale(draft(999), Phase.DRAFT)
+    assert (caught.value.code, caught.value.field) == ("bad_request", "product_id")
+    sale = await shop.sale(phase=Phase.DRAFT)
+    with pytest.raises(Problem):
+        await shop.catalogue.update_sale(sale, draft(999))
+
+
+@pytest.mark.parametrize("phase", [Phase.DRAFT, Phase.SCHEDULED])
+async def test_terms_change_until_the_sale_is_armed(shop: Shop, phase: Phase) -> None:
+    sale = await shop.sale(phase=phase, armed=False)
+    product = await shop.product()
+    terms = msgspec.structs.replace(draft(product.id, stock=3), title="New", pay_within_s=5)
+    changed = await shop.catalogue.update_sale(sale, terms)
+    assert changed is not None
+    assert (changed.stock, changed.title, changed.pay_within_s) == (3, "New", 5)
+    assert (changed.phase, changed.product.id) == (phase, product.id)
+
+
+async def test_an_armed_paused_or_unknown_sale_keeps_its_terms(shop: Shop) -> None:
+    armed, paused = await shop.sale(), await shop.sale(armed=False)
+    await shop.ledger.set_phase(paused, Phase.SCHEDULED, Phase.PAUSED)
+    product = await shop.product()
+    for sale in (armed, paused, 999):
+        assert await shop.catalogue.update_sale(sale, draft(product.id, stock=3)) is None
+    assert (await shop.terms(paused)).stock == 10
+
+
+async def test_only_a_draft_is_deleted(shop: Shop) -> None:
+    drafted, scheduled = await shop.sale(phase=Phase.DRAFT), await shop.sale(armed=False)
+    assert await shop.catalogue.delete_sale(drafted)
+    assert await shop.ledger.terms(drafted) is None
+    assert not await shop.catalogue.delete_sale(drafted)
+    assert not await shop.catalogue.delete_sale(scheduled)
+    assert await shop.catalogue.sale(scheduled) is not None
+
+
+async def test_sales_are_listed_newest_opening_first_drafts_on_request(shop: Shop) -> None:
+    drafted, one, two = await shop.sale(phase=Phase.DRAFT), await shop.sale(), await shop.sale()
+    product = await shop.product()
+    later = msgspec.structs.replace(draft(product.id), opens_at_ms=NOW + 1)
+    last = (await shop.catalogue.create_sale(later, Phase.SCHEDULED)).id
+    await shop.ledger.freeze(one, 1, "a test")
+    listed = await shop.catalogue.sales()
+    assert [sale.id for sale in listed] == [last, two, one]
+    assert [sale.frozen for sale in listed] == [None, None, "a test"]
+    assert drafted in [sale.id for sale in await shop.catalogue.sales(with_drafts=True)]
