@@ -80,17 +80,21 @@ class Platform:
 
 
 async def _migrate(settings: Settings) -> None:
-    from miaosha.adapters.sql.migrations import upgrade
+    from miaosha.adapters.sql.migrate import upgrade
 
     await asyncio.to_thread(upgrade, settings.database_url)
 
 
 @contextlib.asynccontextmanager
 async def _beats(settings: Settings) -> AsyncIterator[Beats]:
-    from miaosha import bootstrap
+    from miaosha.adapters.redis.connect import connect
+    from miaosha.adapters.redis.heartbeats import RedisHeartbeats
 
-    async with bootstrap.heartbeats(settings) as heartbeats:
-        yield Beats(heartbeats)
+    client = connect(settings.redis_url)
+    try:
+        yield Beats(RedisHeartbeats(client))
+    finally:
+        await client.aclose()
 
 
 @contextlib.asynccontextmanager

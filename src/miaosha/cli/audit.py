@@ -1,0 +1,29 @@
+"""`miaosha audit SALE`: are the invariants I1 to I10 true now?"""
+
+from typing import Annotated
+
+import typer
+
+from miaosha.cli.session import FAILED, DataDir, as_json, finish, opened, screen
+
+
+def audit(
+    sale: Annotated[int, typer.Argument(help="Id of the sale.", min=1)],
+    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Check a sale's invariants across the stores; exit code 1 names what is broken."""
+
+    async def work() -> int:
+        async with opened(data_dir) as parts:
+            verdict = await parts.auditor.audit(sale)
+        if json:
+            as_json(verdict)
+        else:
+            for finding in verdict.findings:
+                screen.print(f"{finding.invariant}: {finding.detail}", markup=False, soft_wrap=True)
+            broken = sorted({finding.invariant for finding in verdict.findings})
+            screen.print("audit: clean" if verdict.clean else f"audit: broken {', '.join(broken)}")
+        return 0 if verdict.clean else FAILED
+
+    finish(work)

@@ -1,0 +1,112 @@
+"""`miaosha doctor`: is this machine fit, and do the configured parts answer?"""
+
+import asyncio
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from miaosha.cli.session import FAILED, DataDir, finish, here, opened, screen
+from miaosha.domain.errors import MiaoshaError
+from miaosha.settings import Settings
+from miaosha.supervisor import datadir
+from miaosha.supervisor.edge import nginx_binary
+from miaosha.supervisor.servers import valkey_binary
+from miaosha.supervisor.up import check_ports
+
+FILES_WANTED = 4_096
+DISK_WANTED = 1_000_000_000
+CHECK_S = 5.0
+
+
+def doctor(data_dir: DataDir = None) -> None:
+    """Check this machine, and the parts of a running platform; exit code 1 if something fails."""
+
+    async def work() -> int:
+        settings = here(data_dir)
+        good = True
+        for name, check in _machine(settings):
+            good &= _line(name, check)
+        if datadir.running(Path(settings.data_dir)) or _elsewhere(settings):
+            good &= await _parts(data_dir)
+        else:
+            _line("free port", lambda: _free(settings))
+            screen.print("  [dim]–    nothing runs on this data directory[/]")
+        return 0 if good else FAILED
+
+    finish(work)
+
+
+def _line(name: str, check: Callable[[], str]) -> bool:
+    try:
+        screen.print(f"  [green]ok[/]   {name}: {check()}", soft_wrap=True)
+    except (MiaoshaError, OSError, subprocess.SubprocessError) as error:
+        screen.print(f"  [red]FAIL[/] {name}: ", end="")
+        screen.print(str(error), markup=False, soft_wrap=True)
+        return False
+    return True
+
+
+def _machine(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "python", lambda: ".".join(map(str, sys.version_info[:3]))
+    yield "valkey", lambda: _version(valkey_binary(), "--version")
+    yield "nginx", lambda: _version(nginx_binary(), "-v")
+    yield "open files", _files
+    yield "disk", lambda: _disk(Path(settings.data_dir).absolute())
+
+
+def _version(binary: str, option: str) -> str:
+    done = subprocess.run([binary, option], capture_output=True, text=True, timeout=10, check=True)
+    return (done.stdout + done.stderr).strip().splitlines()[0]
+
+
+def _files() -> str:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < FILES_WANTED:
+        raise OSError(f"at most {hard} per process: raise the limit (ulimit -Hn) to {FILES_WANTED}")
+    return "no limit" if hard == resource.RLIM_INFINITY else f"{hard:,} per process"
+
+
+def _disk(path: Path) -> str:
+    while not path.exists():
+        path = path.parent
+    if not os.access(path, os.W_OK):
+        raise OSError(f"{path} cannot be written")
+    free = shutil.disk_usage(path).free
+    if free < DISK_WANTED:
+        raise OSError(f"{free / 1e9:.1f} GB free in {path}, wanted {DISK_WANTED / 1e9:.0f}")
+    return f"{free / 1e9:.0f} GB free"
+
+
+def _free(settings: Settings) -> str:
+    check_ports(settings)
+    return str(settings.port)
+
+
+def _elsewhere(settings: Settings) -> bool:
+    return settings.redis_url != datadir.DEFAULTS.redis_url
+
+
+async def _parts(data_dir: Path | None) -> bool:
+    async with opened(data_dir) as parts:
+        checks = {
+            "database": parts.ledger.ping,
+            "store": parts.store.now_ms,
+            "broker": parts.broker.ping,
+        }
+        good = True
+        for name, check in checks.items():
+            try:
+                async with asyncio.timeout(CHECK_S):
+                    await check()
+                screen.print(f"  [green]ok[/]   {name}: answers")
+            except (MiaoshaError, TimeoutError) as error:
+                screen.print(f"  [red]FAIL[/] {name}: {str(error) or 'no answer'}", markup=True)
+                good = False
+        beats = await parts.heartbeats.alive() if good else []
+    names = " ".join(f"{beat.role}-{beat.instance}" for beat in beats) or "none"
+    screen.print(f"  [green]ok[/]   roles alive: {names}", soft_wrap=True)
+    return good

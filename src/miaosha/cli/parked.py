@@ -1,0 +1,57 @@
+"""`miaosha parked`: messages nobody could handle, kept for a person to look at."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from miaosha.cli.session import FAILED, DataDir, errors, finish, opened, screen
+
+PREVIEW = 60
+
+app = typer.Typer(help="Messages that were set aside.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100, data_dir: DataDir = None
+) -> None:
+    """List parked messages, oldest first."""
+
+    async def work() -> None:
+        async with opened(data_dir) as parts:
+            items = await parts.broker.parked(limit)
+        if not items:
+            screen.print("nothing is parked")
+            return
+        table = Table("id", "queue", "reason", "bytes", "begins with", box=None)
+        for item in items:
+            preview = repr(item.raw[:PREVIEW])[2:-1]
+            table.add_row(item.id, item.queue, item.reason, str(len(item.raw)), preview)
+        screen.print(table)
+
+    finish(work)
+
+
+@app.command()
+def redrive(
+    ids: Annotated[list[str], typer.Argument(help="Ids from `parked list`.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Put parked messages back at the end of their queues, each once."""
+
+    async def work() -> int:
+        missing = 0
+        async with opened(data_dir) as parts:
+            for parked_id in ids:
+                done = await parts.broker.redrive(parked_id)
+                missing += not done
+                to = screen if done else errors
+                to.print(f"{parked_id}: {'back in its queue' if done else 'is not parked'}")
+                if done:
+                    await parts.trail.append(
+                        parts.clock.now_ms(), "cli", "parked.redrive", f"parked:{parked_id}", {}
+                    )
+        return FAILED if missing else 0
+
+    finish(work)

@@ -1,0 +1,35 @@
+"""`miaosha run ROLE`: becomes one role, so that a role's process never holds the CLI."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from miaosha.cli.session import BAD_USAGE, errors
+
+LISTENING = ("publisher", "gateway", "api")
+WORKERS = ("consumer", "scheduler", "mailer")
+
+
+def run(
+    role: Annotated[str, typer.Argument(help=", ".join(LISTENING + WORKERS))],
+    listen: Annotated[
+        str, typer.Option(help="unix:/path or host:port (publisher, gateway, api).")
+    ] = "",
+    instance: Annotated[str, typer.Option(help="A name, unique within the role.")] = "0",
+    metrics: Annotated[str, typer.Option(help="host:port of /metrics, not public.")] = "",
+) -> None:
+    """Run one process of a role; it reads MIAOSHA_… settings from the environment."""
+    if role not in LISTENING + WORKERS:
+        errors.print(f"miaosha: no role {role!r}: expected {', '.join(LISTENING + WORKERS)}")
+        raise typer.Exit(BAD_USAGE)
+    if (role in LISTENING) != bool(listen):
+        wanted = "needs --listen" if role in LISTENING else "listens nowhere: leave out --listen"
+        errors.print(f"miaosha: {role} {wanted}")
+        raise typer.Exit(BAD_USAGE)
+    module = [f"miaosha.{role}", "--listen", listen] if listen else ["miaosha.workers", role]
+    argv = [sys.executable, "-m", *module, "--instance", instance]
+    if metrics:
+        argv += ["--metrics", metrics]
+    os.execv(sys.executable, argv)  # noqa: S606 - becoming the role is the point

@@ -1,0 +1,203 @@
+"""`miaosha sale`: what an operator does with sales, in the same use cases as the admin API."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from miaosha.cli.session import DataDir, as_json, finish, opened, screen
+from miaosha.cli.terms import moment_ms, money, question, shown_ms
+from miaosha.domain.sale import Sale
+
+ACTOR = "cli"
+SaleId = Annotated[int, typer.Argument(help="Id of the sale.", min=1, show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
+
+app = typer.Typer(help="Sales: create, watch and steer them.", no_args_is_help=True)
+
+
+def _manage(parts: Any) -> Any:
+    from miaosha.usecases.manage import Manage
+
+    return Manage(parts.catalogue, parts.trail, parts.control, parts.clock)
+
+
+@app.command()
+def create(
+    title: Annotated[str, typer.Option(help="What the page says.")],
+    price: Annotated[str, typer.Option(help='Price of one unit, such as "19.90 USD".')],
+    stock: Annotated[int, typer.Option(help="Units on sale.", min=1)],
+    opens: Annotated[str, typer.Option(help='ISO time, or seconds from now such as "+60".')],
+    closes: Annotated[str, typer.Option(help="ISO time, or seconds after opening.")] = "+3600",
+    product: Annotated[
+        str, typer.Option(help="Id of a product, or the name of a new one.", show_default="title")
+    ] = "",
+    ask: Annotated[
+        list[str] | None,
+        typer.Option(help='"Question? | wrong | *right | wrong"; may be given several times.'),
+    ] = None,
+    pay_within: Annotated[int, typer.Option(help="Seconds to pay.", min=1)] = 600,
+    draft: Annotated[bool, typer.Option("--draft", help="Do not publish it yet.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Create a sale, and publish it unless --draft is given."""
+
+    async def work() -> None:
+        from miaosha.usecases.manage import draft_of
+
+        async with opened(data_dir) as parts:
+            amount = money(price)
+            opens_at_ms = moment_ms(opens, parts.clock.now_ms(), "opens")
+            terms = draft_of(
+                product_id=await _product(parts, product or title, price),
+                title=title,
+                price=amount,
+                stock=stock,
+                opens_at_ms=opens_at_ms,
+                closes_at_ms=moment_ms(closes, opens_at_ms, "closes"),
+                questions=[question(text, i) for i, text in enumerate(ask or [_DEFAULT_ASK], 1)],
+                pay_within_s=pay_within,
+            )
+            made = await _manage(parts).create(ACTOR, terms, publish=not draft)
+            screen.print(f"sale {made.id} created, {made.phase}")
+
+    finish(work)
+
+
+_DEFAULT_ASK = "Which button buys? | *Buy | Cancel"
+
+
+async def _product(parts: Any, wanted: str, price: str) -> int:
+    from miaosha.usecases.products import Products
+
+    if wanted.isdigit():
+        return int(wanted)
+    products = Products(parts.catalogue, parts.trail, parts.files, parts.control, parts.clock)
+    made = await products.create(ACTOR, wanted, "", money(price))
+    return int(made.id)
+
+
+@app.command("list")
+def list_(json: AsJson = False, data_dir: DataDir = None) -> None:
+    """List every sale, drafts too, the latest first."""
+
+    async def work() -> None:
+        async with opened(data_dir) as parts:
+            sales = await _manage(parts).list()
+            now = parts.clock.now_ms()
+        if json:
+            as_json(list(sales))
+            return
+        table = Table("id", "phase", "title", "stock", "price", "opens", "closes", box=None)
+        for sale in sales:
+            table.add_row(
+                str(sale.id),
+                sale.phase_at(now),
+                sale.title,
+                f"{sale.stock:,}",
+                str(sale.price),
+                shown_ms(sale.opens_at_ms),
+                shown_ms(sale.closes_at_ms),
+            )
+        screen.print(table if sales else "no sales yet")
+
+    finish(work)
+
+
+@app.command()
+def show(sale: SaleId, json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Show one sale: its terms, its ledger row, and its live counters."""
+
+    async def work() -> None:
+        async with opened(data_dir) as parts:
+            found = await _manage(parts).get(sale)
+            terms = await parts.ledger.terms(sale)
+            reading = await parts.store.reading(sale)
+            now = parts.clock.now_ms()
+        if json:
+            as_json({"sale": found, "ledger": terms and terms._asdict(), "reading": reading})
+            return
+        _show(found, terms, reading, now)
+
+    finish(work)
+
+
+def _show(sale: Sale, terms: Any, reading: Any, now_ms: int) -> None:
+    table = Table(box=None, show_header=False)
+    table.add_column(style="bold")
+    rows: list[tuple[str, object]] = [
+        ("sale", f"{sale.id}  {sale.title}"),
+        ("phase", sale.phase_at(now_ms)),
+        ("product", f"{sale.product.id}  {sale.product.name}"),
+        ("price", sale.price),
+        ("opens", shown_ms(sale.opens_at_ms)),
+        ("closes", shown_ms(sale.closes_at_ms)),
+        ("pay within", f"{sale.pay_within_s} s, promoted {sale.standby_pay_within_s} s"),
+        ("questions", len(sale.questions)),
+    ]
+    if sale.frozen:
+        rows.append(("frozen", sale.frozen))
+    if terms is not None:
+        rows.append(("ledger", f"stock {terms.stock}, granted {terms.granted}, sold {terms.sold}"))
+    if reading is not None:
+        rows.append(
+            (
+                "live",
+                f"free {reading.free}, held {reading.held}, paid {reading.paid}, "
+                f"standby {reading.standby} of {reading.standby_limit}",
+            )
+        )
+    for key, value in rows:
+        table.add_row(key, str(value))
+    screen.print(table)
+
+
+def _steer(act: Callable[[Any], Awaitable[Sale]], data_dir: Any) -> None:
+    async def work() -> None:
+        async with opened(data_dir) as parts:
+            sale = await act(_manage(parts))
+            phase = sale.phase_at(parts.clock.now_ms())
+        screen.print(f"sale {sale.id} is {phase}, stock {sale.stock}")
+
+    finish(work)
+
+
+@app.command()
+def pause(sale: SaleId, data_dir: DataDir = None) -> None:
+    """Refuse new purchases; payments, expiry and promotions go on."""
+    _steer(lambda manage: manage.pause(ACTOR, sale), data_dir)
+
+
+@app.command()
+def resume(sale: SaleId, data_dir: DataDir = None) -> None:
+    """End a pause."""
+    _steer(lambda manage: manage.resume(ACTOR, sale), data_dir)
+
+
+@app.command()
+def close(sale: SaleId, data_dir: DataDir = None) -> None:
+    """End the sale now: no new requests; holds and standby run out."""
+    _steer(lambda manage: manage.close(ACTOR, sale), data_dir)
+
+
+@app.command()
+def stock(
+    sale: SaleId,
+    units: Annotated[int, typer.Argument(help="The new total, sold units included.", min=1)],
+    data_dir: DataDir = None,
+) -> None:
+    """Set the total stock."""
+    _steer(lambda manage: manage.stock(ACTOR, sale, units), data_dir)
+
+
+@app.command()
+def rebuild(sale: SaleId, data_dir: DataDir = None) -> None:
+    """Write the live state anew from the ledger and the log; ends a freeze."""
+    _steer(lambda manage: manage.rebuild(ACTOR, sale), data_dir)
+
+
+@app.command()
+def publish(sale: SaleId, data_dir: DataDir = None) -> None:
+    """Publish a draft."""
+    _steer(lambda manage: manage.publish(ACTOR, sale), data_dir)

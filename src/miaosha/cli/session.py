@@ -1,0 +1,109 @@
+"""How a command reaches the platform: settings, opened parts, and errors as one line.
+
+A command finds the stores by MIAOSHA_… settings, or by the run.json of a running `miaosha up`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+
+from miaosha.domain.errors import MiaoshaError, Problem, SettingsError
+from miaosha.settings import Settings, load
+from miaosha.supervisor import datadir
+from miaosha.supervisor.children import StartFailed
+
+BAD_USAGE = 2
+FAILED = 1
+
+screen = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", help="Data directory of a running `miaosha up`.", show_default=False
+    ),
+]
+
+
+def here(data_dir: Path | None) -> Settings:
+    """Settings of this command: the environment, and what runs on the data directory."""
+    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
+    settings = load(**overrides)
+    data = Path(settings.data_dir).absolute()
+    found = datadir.running(data)
+    stores = {} if found is None else {"redis_url": found.redis_url, "broker_url": found.broker_url}
+    if found is not None:
+        for name in ("database_url", "files_url", "mail_url", "public_url"):
+            if getattr(settings, name) == getattr(datadir.DEFAULTS, name):
+                stores[name] = getattr(found, name)
+    if not data.is_dir():
+        return settings
+    return datadir.embedded(settings, data, stores)
+
+
+def complete(settings: Settings) -> Settings:
+    """`settings`, or an error when they lead to no store at all."""
+    if settings.redis_url == datadir.DEFAULTS.redis_url and not Path(settings.data_dir).is_dir():
+        raise SettingsError(
+            f"MIAOSHA_DATA_DIR={settings.data_dir}: no data here; start `miaosha up`, give "
+            "--data-dir, or set MIAOSHA_REDIS_URL, MIAOSHA_BROKER_URL and MIAOSHA_DATABASE_URL"
+        )
+    return settings
+
+
+@contextlib.asynccontextmanager
+async def opened(data_dir: Path | None) -> AsyncIterator[Any]:
+    """The ports and use cases an API process has, for the length of one command."""
+    from miaosha import bootstrap
+    from miaosha.adapters import logs
+
+    logs.configure("cli", "0", "error")
+    async with bootstrap.api(complete(here(data_dir))) as parts:
+        yield parts
+
+
+def finish(work: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
+    """Run a command to its end and exit with its status; an error is one line."""
+    raise typer.Exit(guarded(lambda: asyncio.run(work())) or 0)
+
+
+def guarded(work: Callable[[], int | None]) -> int | None:
+    """Run `work`; a MiaoshaError becomes one line on stderr and an exit status."""
+    try:
+        return work()
+    except MiaoshaError as error:
+        errors.print(f"[red]miaosha:[/] {_line(error)}", soft_wrap=True)
+        return _status(error)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _line(error: MiaoshaError) -> str:
+    from rich.markup import escape
+
+    if isinstance(error, Problem):
+        where = f" ({error.field})" if error.field else ""
+        return escape(f"{error.code}{where}: {error}")
+    return escape(str(error))
+
+
+def _status(error: MiaoshaError) -> int:
+    if isinstance(error, StartFailed):
+        return error.status
+    if isinstance(error, SettingsError | datadir.InUse):
+        return BAD_USAGE
+    if isinstance(error, Problem) and error.code == "bad_request":
+        return BAD_USAGE
+    return FAILED
+
+
+def as_json(value: object) -> None:
+    """Print a value as indented JSON, for scripts."""
+    screen.print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode(), soft_wrap=True)

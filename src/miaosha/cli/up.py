@@ -1,0 +1,48 @@
+"""`miaosha up`: everything on this machine until it is told to stop."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from miaosha.cli.session import errors, finish, screen
+from miaosha.settings import Settings, load
+from miaosha.supervisor.up import platform, stop_on_signals
+
+
+def up(
+    port: Annotated[
+        int | None, typer.Option(help="Port of the edge (MIAOSHA_PORT).", show_default="8000")
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where everything is kept (MIAOSHA_DATA_DIR).", show_default="miaosha-data"
+        ),
+    ] = None,
+) -> None:
+    """Run the whole platform on this machine: two Valkeys, SQLite, nginx and every role."""
+    overrides: dict[str, Any] = {}
+    if port is not None:
+        overrides["port"] = port
+    if data_dir is not None:
+        overrides["data_dir"] = str(data_dir)
+    finish(lambda: _up(load(**overrides)))
+
+
+async def _up(settings: Settings) -> int:
+    stop = stop_on_signals()
+    screen.print(f"starting on {settings.data_dir} …", soft_wrap=True)
+    async with platform(settings, _tell, stop) as running:
+        if running is not None:
+            parts = ", ".join(child.spec.name for child in running.children)
+            screen.print(f"[bold green]ready[/] {running.settings.public_url}", soft_wrap=True)
+            screen.print(f"[dim]{parts}[/]\nCtrl-C stops it.", soft_wrap=True)
+            await stop.wait()
+        screen.print("draining …")
+    screen.print("stopped")
+    return 0
+
+
+def _tell(text: str) -> None:
+    errors.print(text, style="bold red" if text.startswith("!!") else "yellow", markup=False)

@@ -1,0 +1,9 @@
+"""`miaosha version`."""
+
+from miaosha import __version__
+from miaosha.cli.session import screen
+
+
+def version() -> None:
+    """Print the version."""
+    screen.print(__version__)

@@ -1,0 +1,233 @@
+"""`miaosha demo`: the platform on a fresh data directory, a sample sale, a crowd, a report."""
+
+import asyncio
+import sqlite3
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from miaosha.domain.errors import MiaoshaError
+from miaosha.settings import Settings, load
+from miaosha.supervisor import checker, datadir, report, sample
+from miaosha.supervisor.crowd import mob
+from miaosha.supervisor.crowd.mob import Mob
+from miaosha.supervisor.crowd.plan import Plan
+from miaosha.supervisor.live import Terminal
+from miaosha.supervisor.sample import Login, SampleSale
+from miaosha.supervisor.snapshot import Snapshot, Watcher
+from miaosha.supervisor.up import Platform, platform, stop_on_signals
+
+SIGN_UPS = 50  # buyers who come through the real sign-up
+LOOK_S = 0.25
+OPEN_FOR_MIN_S = 30.0
+WEEK_S = 7 * 86_400.0
+SETTLED_WITHIN_S = 240.0  # after closing, before the demo says that it hangs
+MAILS_WITHIN_S = 20.0
+INTERRUPTED = 130
+HOLD = "hold: "  # a freeze that waits for a person
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What was asked for; see the options of the command."""
+
+    crowd: int
+    stock: int
+    opens_in_s: float
+    pay_within_s: int
+    exit_when_settled: bool
+    port: int | None = None
+    seed: int = 1
+
+    @property
+    def open_for_s(self) -> float:
+        """Long enough for four rounds of buyers who do not pay; for people alone, a week."""
+        if self.crowd == 0 and not self.exit_when_settled:
+            return WEEK_S
+        return max(OPEN_FOR_MIN_S, 4.0 * (self.pay_within_s + 3))
+
+
+async def run_demo(demo: Demo) -> int:
+    """Run it; the exit status. Raises StartFailed, SettingsError, InUse."""
+    console = Console(highlight=False)
+    stop = stop_on_signals()
+    with tempfile.TemporaryDirectory(prefix="miaosha-demo-") as directory:
+        settings = _settings(demo, Path(directory))
+        console.print("starting two Valkeys, SQLite, nginx and six roles …", style="dim")
+
+        def tell(text: str) -> None:
+            terminal.note(text) if terminal else console.print(text, markup=False, soft_wrap=True)
+
+        terminal: Terminal | None = None
+        async with platform(settings, tell, stop, logs=True) as running:
+            if running is None:
+                return INTERRUPTED
+            from miaosha import bootstrap
+
+            async with bootstrap.api(running.settings) as parts:
+                show = Show(demo, console, running, parts, stop)
+                await show.prepare()
+                terminal = show.terminal
+                status = await show.run()
+            console.print("draining …", style="dim")
+        return status
+
+
+def _settings(demo: Demo, data: Path) -> Settings:
+    """Embedded parts only, whatever the environment points at; limits may come from there."""
+    plain = datadir.DEFAULTS
+    overrides: dict[str, Any] = {
+        "data_dir": str(data),
+        "mail_url": f"file:{data / 'mails'}",
+        "payments_url": "sandbox:",
+        "secret_keys": "",
+    }
+    for name in ("database_url", "database_replica_url", "redis_url", "broker_url", "files_url"):
+        overrides[name] = getattr(plain, name)
+    if demo.port is not None:
+        overrides["port"] = demo.port
+    return load(**overrides)
+
+
+class Show:
+    """The running demo: sample, crowd, terminal, and the report at its end."""
+
+    def __init__(
+        self, demo: Demo, console: Console, running: Platform, parts: Any, stop: asyncio.Event
+    ) -> None:
+        self._demo = demo
+        self._console = console
+        self._running = running
+        self._parts = parts
+        self._stop = stop
+        self._mob: Mob | None = None
+        self.terminal: Terminal | None = None
+
+    async def prepare(self) -> None:
+        """Accounts, product, sale, crowd. Raises MiaoshaError."""
+        demo, settings = self._demo, self._running.settings
+        admin, buyer = await sample.logins(self._parts)
+        sign_ups = min(SIGN_UPS, demo.crowd)
+        ids, tokens = await sample.accounts(self._parts, demo.crowd - sign_ups)
+        self._sale = await sample.create_sale(
+            "127.0.0.1",
+            settings.port,
+            admin,
+            stock=demo.stock,
+            opens_in_s=demo.opens_in_s,
+            open_for_s=demo.open_for_s,
+            pay_within_s=demo.pay_within_s,
+        )
+        self.terminal = Terminal(self._console, _head(settings.public_url, admin, buyer))
+        self._watcher = Watcher(
+            self._parts, settings.database_url, self._sale.sale_id, self._running.children
+        )
+        if demo.crowd:
+            people = mob.people(ids, tokens, sign_ups, demo.seed)
+            self._mob = Mob(_plan(demo, settings, self._sale, people), self._running.places.data)
+            await self._mob.start(self._running.places.data / "logs" / "crowd.log")
+
+    async def run(self) -> int:
+        """Show the sale until it is settled or interrupted; the exit status."""
+        assert self.terminal is not None
+        self.terminal.open()
+        try:
+            over = await self._watch()
+        finally:
+            self.terminal.close()
+            if self._mob is not None and self._stop.is_set():
+                await self._mob.stop()
+        if self._stop.is_set():
+            return INTERRUPTED if self._demo.exit_when_settled else 0
+        return await self._report(over)
+
+    async def _watch(self) -> str:
+        """Until interrupted, or (with exit_when_settled) over; what went wrong, or ""."""
+        assert self.terminal is not None
+        wrong = ""
+        while not self._stop.is_set():
+            seen = await self._watcher.look(self._mob.progress if self._mob else None)
+            self.terminal.show(seen)
+            if self._mob is not None and not self._mob.alive and not self._mob.progress.ended:
+                wrong = wrong or "the crowd died; see its log"
+            if self._demo.exit_when_settled and (wrong or self._over(seen)):
+                return wrong or self._why(seen)
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._stop.wait()
+            except TimeoutError:
+                continue
+        return wrong
+
+    def _over(self, seen: Snapshot) -> bool:
+        if seen.phase == "settled":
+            waiting = seen.books.mails.get("new", 0) + seen.books.mails.get("queued", 0)
+            settled_ms = seen.now_ms - seen.books.closes_at_ms
+            return not waiting or settled_ms > (SETTLED_WITHIN_S + MAILS_WITHIN_S) * 1000
+        return bool(self._why(seen))
+
+    def _why(self, seen: Snapshot) -> str:
+        if seen.phase == "settled":
+            return ""
+        if (seen.books.frozen or "").startswith(HOLD):
+            return f"the sale is frozen: {seen.books.frozen}"
+        late_ms = seen.now_ms - seen.books.closes_at_ms
+        if seen.books.closes_at_ms and late_ms > SETTLED_WITHIN_S * 1000:
+            return f"not settled {SETTLED_WITHIN_S:.0f} s after closing"
+        return ""
+
+    async def _report(self, wrong: str) -> int:
+        """The numbers, every contradiction, and the last line."""
+        self._console.print("asking every buyer once more …", style="dim")
+        views = await self._mob.finish() if self._mob else []
+        settings = self._running.settings
+        database = Path(settings.database_url.removeprefix("sqlite:///"))
+        broken = [wrong] if wrong else []
+        try:
+            ledger = checker.read_ledger(database, self._sale.sale_id)
+        except sqlite3.Error as error:
+            return report.verdict(self._console, [*broken, f"the ledger cannot be read: {error}"])
+        broken += checker.findings(ledger, views, self._demo.crowd)
+        broken += await self._invariants(ledger.verdict)
+        mails = len(list((self._running.places.data / "mails").rglob("*.eml")))
+        report.show(self._console, ledger, views, mails, "USD")
+        return report.verdict(self._console, broken)
+
+    async def _invariants(self, kept: str | None) -> list[str]:
+        """I1 to I10 now, and what the audit said when the sale was settled."""
+        found = []
+        try:
+            now = await self._parts.auditor.audit(self._sale.sale_id)
+            found = [f"{finding.invariant}: {finding.detail}" for finding in now.findings]
+        except MiaoshaError as error:
+            found.append(f"the audit could not run: {error}")
+        then = msgspec.json.decode(kept) if kept else {"clean": False}
+        if not then["clean"]:
+            found.append("the sale was not settled by a clean audit")
+        return found
+
+
+def _plan(demo: Demo, settings: Settings, sale: SampleSale, people: list[Any]) -> Plan:
+    return Plan(
+        host="127.0.0.1",
+        port=settings.port,
+        sale_id=sale.sale_id,
+        seed=demo.seed,
+        right=sale.right,
+        people=people,
+        out="",
+        rush_s=mob.rush_s(demo.crowd),
+    )
+
+
+def _head(url: str, admin: Login, buyer: Login) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_row("[bold]Miaosha 秒殺[/]", f"[bold cyan]{url}[/]", f"[dim]{url}/api/docs[/]")
+    table.add_row("[dim]admin[/]", admin.email, f"[dim]password[/] {admin.password}")
+    table.add_row("[dim]buyer[/]", buyer.email, f"[dim]password[/] {buyer.password}")
+    return table

@@ -1,0 +1,89 @@
+"""What a demo ends with: the numbers of the sale, and whether everything that was said is true."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.rule import Rule
+from rich.table import Table
+
+from miaosha.domain.money import Money
+from miaosha.supervisor.checker import Ledger
+from miaosha.supervisor.crowd.plan import View
+
+SHOWN_MAX = 20
+OUTCOMES = ("paid", "expired", "declined", "left", "standby", "closed", "sold_out")
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of them lie; 0 of none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+def outcomes(views: Iterable[View]) -> Counter[str]:
+    """Buyers with an accepted request by how it ended for them: the last thing they were told,
+    except that whoever waited to the end reads `closed`."""
+    ends: Counter[str] = Counter()
+    for view in views:
+        if not view.accepted:
+            continue
+        last = [told[-1] for told in view.told.values() if told]
+        best = next((end for end in OUTCOMES if end in last), view.state)
+        ends["closed" if best == "standby" else best] += 1
+    return ends
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counter.most_common()) or "none"
+
+
+def show(
+    console: Console, ledger: Ledger, views: Sequence[View], mails_written: int, currency: str
+) -> None:
+    """Print the numbers."""
+    answers: Counter[str] = Counter()
+    for view in views:
+        answers.update(view.answers)
+    waits = [view.result_ms for view in views if view.result_ms >= 0]
+    presses = sum(view.presses for view in views)
+    sent: Counter[str] = Counter(event for event, _, state in ledger.mails if state == "sent")
+    ended: Counter[str] = Counter(hold.reason or "paid" for hold in ledger.holds)
+    taken = Money(sum(amount for _, _, _, amount in ledger.orders), currency)
+    accepted = sum(len(view.accepted) for view in views)
+    with_one = sum(bool(view.accepted) for view in views)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    table.add_row("buyers", f"{len(views):,} pressed {presses:,} times")
+    table.add_row("accepted", f"{accepted:,} requests of {with_one:,} buyers")
+    table.add_row("answers", _counts(answers))
+    table.add_row("outcomes", _counts(outcomes(views)))
+    table.add_row(
+        "holds",
+        f"{len(ledger.holds):,}: paid {ended['paid']:,}, expired {ended['expired']:,}, "
+        f"declined {ended['declined']:,}; promoted from standby "
+        f"{sum(hold.promoted for hold in ledger.holds):,}",
+    )
+    table.add_row("orders", f"{len(ledger.orders):,} of {ledger.stock:,} units, {taken}")
+    table.add_row("mails", f"{mails_written:,} ({_counts(sent)})")
+    table.add_row(
+        "press → result",
+        f"p50 {percentile(waits, 0.5):,.0f} ms, p99 {percentile(waits, 0.99):,.0f} ms "
+        f"({len(waits):,} buyers; crowd and platform share this machine)",
+    )
+    console.print(Rule("report", style="dim"))
+    console.print(table)
+
+
+def verdict(console: Console, broken: Sequence[str]) -> int:
+    """Print what is broken, and the last line; the exit status."""
+    for line in broken[:SHOWN_MAX]:
+        console.print(f"  ✗ {line}", markup=False, soft_wrap=True, style="red")
+    if len(broken) > SHOWN_MAX:
+        console.print(f"  … and {len(broken) - SHOWN_MAX:,} more", style="red")
+    if broken:
+        console.print(f"audit: broken, {len(broken):,} findings", style="bold red")
+        return 1
+    console.print("audit: clean", style="bold green")
+    return 0

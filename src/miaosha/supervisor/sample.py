@@ -1,0 +1,129 @@
+"""The demo's sample: an admin and a buyer who can sign in, a crowd's accounts, a product, a sale.
+
+Product and sale go in through the edge and the admin API, as an admin would do it.
+"""
+
+import secrets
+from typing import Any, NamedTuple
+
+from miaosha.domain.errors import MiaoshaError
+from miaosha.supervisor.crowd.http import Answer, Http
+
+ADMIN = "admin@demo.example"
+BUYER = "buyer@demo.example"
+QUESTIONS = [
+    {
+        "text": "What lights up on the lamp when it is touched?",
+        "choices": [
+            {"key": "a", "text": "The moon"},
+            {"key": "b", "text": "The cable"},
+            {"key": "c", "text": "Nothing"},
+        ],
+        "answer": "a",
+    },
+    {
+        "text": "How long does its battery last?",
+        "choices": [
+            {"key": "a", "text": "An hour"},
+            {"key": "b", "text": "A month of evenings"},
+            {"key": "c", "text": "It has none"},
+        ],
+        "answer": "b",
+    },
+    {
+        "text": "What is it made of?",
+        "choices": [
+            {"key": "a", "text": "Paper"},
+            {"key": "b", "text": "Glass"},
+            {"key": "c", "text": "Porcelain"},
+        ],
+        "answer": "c",
+    },
+]
+
+
+class Login(NamedTuple):
+    email: str
+    password: str
+
+
+class SampleSale(NamedTuple):
+    sale_id: int
+    opens_at_ms: int
+    right: dict[int, str]  # question id → key of the right choice
+
+
+async def logins(parts: Any) -> tuple[Login, Login]:
+    """An admin and a buyer with passwords made for this demo."""
+    from miaosha.usecases.accounts import Membership
+
+    members = Membership(parts.accounts, parts.passwords, parts.tokens, parts.clock)
+    admin = Login(ADMIN, secrets.token_urlsafe(9))
+    buyer = Login(BUYER, secrets.token_urlsafe(9))
+    await members.register(*admin, "Demo Admin", "admin")
+    await members.register(*buyer, "Demo Buyer", "buyer")
+    return admin, buyer
+
+
+async def accounts(parts: Any, count: int) -> tuple[list[int], dict[int, str]]:
+    """`count` buyers without a password, and an access token for each."""
+    now = parts.clock.now_ms()
+    people = [(f"buyer-{i}@crowd.example", f"Buyer {i}") for i in range(count)]
+    ids = await parts.accounts.create_many(people, now) if people else []
+    return ids, {user_id: parts.tokens.access(user_id, "buyer", now) for user_id in ids}
+
+
+async def create_sale(
+    host: str,
+    port: int,
+    admin: Login,
+    *,
+    stock: int,
+    opens_in_s: float,
+    open_for_s: float,
+    pay_within_s: int,
+) -> SampleSale:
+    """Product and sale, published. Raises MiaoshaError with what the API answered instead."""
+    http = Http(host, port, "127.0.0.1")
+    try:
+        http.token = _expect(200, await http.request("POST", "/api/v1/sessions", admin._asdict()))[
+            "access_token"
+        ]
+        money = {"amount": 4_900, "currency": "USD"}
+        product = _expect(
+            201,
+            await http.request(
+                "POST",
+                "/api/v1/admin/products",
+                {
+                    "name": "Moon lamp",
+                    "description": "A porcelain moon, 15 cm, that glows for a month of evenings.",
+                    "list_price": money,
+                },
+            ),
+        )
+        clock = _expect(200, await http.request("GET", "/api/v1/time"))
+        opens_at_ms = clock["server_time_ms"] + round(opens_in_s * 1000)
+        body = {
+            "product_id": product["id"],
+            "title": f"{stock:,} moon lamps at a tenth of the price",
+            "price": {"amount": 490, "currency": "USD"},
+            "stock": stock,
+            "opens_at_ms": opens_at_ms,
+            "closes_at_ms": opens_at_ms + round(open_for_s * 1000),
+            "questions": QUESTIONS,
+            "pay_within_s": pay_within_s,
+            "publish": True,
+        }
+        sale = _expect(201, await http.request("POST", "/api/v1/admin/sales", body))
+    finally:
+        http.close()
+    right = {i: str(question["answer"]) for i, question in enumerate(QUESTIONS, 1)}
+    return SampleSale(sale["id"], opens_at_ms, right)
+
+
+def _expect(status: int, answer: Answer) -> dict[str, Any]:
+    if answer.status != status:
+        raise MiaoshaError(f"the sample sale was refused: {answer.status} {answer.body}")
+    body: dict[str, Any] = answer.body
+    return body

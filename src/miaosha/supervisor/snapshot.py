@@ -1,0 +1,167 @@
+"""Everything the terminal shows, read in one go: Redis, SQL, heartbeats, children, crowd.
+
+Reading never fails: what is away is shown as away.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from miaosha.domain.errors import MiaoshaError
+from miaosha.domain.sale import Phase, Sale
+from miaosha.ports.store import Heartbeat, Reading
+from miaosha.supervisor.children import Child
+from miaosha.supervisor.crowd.plan import Progress
+
+
+class Books(msgspec.Struct, frozen=True):
+    """A sale as SQL has it. `holds` counts rows by state, RELEASED ones by their reason."""
+
+    phase: str = ""
+    frozen: str | None = None
+    stock: int = 0
+    sold: int = 0
+    holds: dict[str, int] = {}
+    promoted: int = 0
+    orders: int = 0
+    mails: dict[str, int] = {}
+    closes_at_ms: int = 0
+
+
+class Part(msgspec.Struct, frozen=True):
+    name: str
+    health: str
+    restarts: int
+    beating: bool
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """`phase` is the phase now; `counters` are summed over the processes of each role."""
+
+    phase: str
+    now_ms: int
+    opens_at_ms: int
+    title: str
+    reading: Reading | None
+    books: Books
+    parts: list[Part]
+    counters: dict[str, dict[str, float]]
+    watching: int
+    crowd: Progress | None
+
+    def count(self, role: str, name: str) -> int:
+        return int(self.counters.get(role, {}).get(name, 0))
+
+    @property
+    def queued(self) -> int:
+        """Requests that were accepted and are not decided yet."""
+        return max(0, self.count("publisher", "accepted") - self.count("consumer", "decided"))
+
+
+class Watcher:
+    """Reads snapshots of one sale of an embedded platform."""
+
+    def __init__(self, parts: Any, database: str, sale_id: int, children: list[Child]) -> None:
+        self._parts = parts
+        self._database = database.removeprefix("sqlite:///")
+        self._sale_id = sale_id
+        self._children = children
+        self._sale: Sale | None = None
+
+    async def look(self, crowd: Progress | None) -> Snapshot:
+        books = await asyncio.to_thread(self.books)
+        reading: Reading | None = None
+        beats: list[Heartbeat] = []
+        with contextlib.suppress(MiaoshaError):
+            reading = await self._parts.store.reading(self._sale_id)
+            beats = await self._parts.heartbeats.alive()
+        if self._sale is None:
+            with contextlib.suppress(MiaoshaError):
+                self._sale = await self._parts.catalogue.sale(self._sale_id)
+        counters: dict[str, Counter[str]] = {}
+        for beat in beats:
+            counters.setdefault(beat.role, Counter()).update(beat.counters)
+        now_ms = self._parts.clock.now_ms()
+        return Snapshot(
+            phase=self._phase(books, now_ms),
+            now_ms=now_ms,
+            opens_at_ms=self._sale.opens_at_ms if self._sale else 0,
+            title=self._sale.title if self._sale else "",
+            reading=reading,
+            books=books,
+            parts=self._health({beat.pid for beat in beats}),
+            counters={role: dict(count) for role, count in counters.items()},
+            watching=sum(beat.watching.get(self._sale_id, 0) for beat in beats),
+            crowd=crowd,
+        )
+
+    def _health(self, beating: set[int]) -> list[Part]:
+        return [
+            Part(
+                child.spec.name,
+                str(child.health),
+                child.restarts,
+                child.pid in beating or child.spec.role in ("store", "broker", "edge"),
+            )
+            for child in self._children
+        ]
+
+    def _phase(self, books: Books, now_ms: int) -> str:
+        if self._sale is None or not books.phase:
+            return "unknown"
+        sale = msgspec.structs.replace(
+            self._sale,
+            phase=Phase(books.phase),
+            frozen=books.frozen,
+            closes_at_ms=books.closes_at_ms,
+        )
+        return str(sale.phase_at(now_ms))
+
+    def books(self) -> Books:
+        """The sale in SQL, read by a connection of its own."""
+        try:
+            with contextlib.closing(
+                sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=5)
+            ) as base:
+                return _books(base, self._sale_id)
+        except sqlite3.Error:
+            return Books()
+
+
+def _books(base: sqlite3.Connection, sale_id: int) -> Books:
+    base.execute("BEGIN")
+    row = base.execute(
+        "SELECT s.phase, l.frozen, l.stock, l.sold, s.closes_at_ms FROM sales s "
+        "JOIN ledger l ON l.sale_id = s.id WHERE s.id = ?",
+        (sale_id,),
+    ).fetchone()
+    if row is None:
+        return Books()
+    holds: Counter[str] = Counter()
+    promoted = 0
+    for state, reason, from_standby, count in base.execute(
+        "SELECT state, reason, promoted, count(*) FROM holds WHERE sale_id = ? GROUP BY 1, 2, 3",
+        (sale_id,),
+    ):
+        holds[reason or state.lower()] += count
+        promoted += count if from_standby else 0
+    orders = base.execute("SELECT count(*) FROM orders WHERE sale_id = ?", (sale_id,)).fetchone()
+    mails = base.execute(
+        "SELECT state, count(*) FROM outbox WHERE sale_id = ? GROUP BY 1", (sale_id,)
+    ).fetchall()
+    phase, frozen, stock, sold, closes_at_ms = row
+    return Books(
+        phase=phase,
+        frozen=frozen,
+        stock=stock,
+        sold=sold,
+        holds=dict(holds),
+        promoted=promoted,
+        orders=orders[0],
+        mails=dict(mails),
+        closes_at_ms=closes_at_ms,
+    )
