@@ -41,7 +41,7 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
     answer=AdminOrderList,
     query=AdminOrdersQuery,
 )
-async def list_orders(request: Req) -> AdminOrderList:
+async def list_all_orders(request: Req) -> AdminOrderList:
     """Newest first, of one sale with `sale_id`."""
     asked = read_query(request, AdminOrdersQuery)
     page = await desk_of(request).parts.ledger.orders(
@@ -93,7 +93,7 @@ async def orders_csv(request: Req) -> Stream:
     await parts.trail.append(parts.clock.now_ms(), actor(request), "orders.csv", subject, {})
     return Stream(
         _rows(parts.ledger, first, asked.sale_id),
-        media_type="text/csv; charset=utf-8",
+        media_type="text/csv",
         headers={"content-disposition": 'attachment; filename="orders.csv"'},
     )
 
@@ -154,4 +154,4 @@ def _view(order: Order) -> AdminOrder:
     )
 
 
-ROUTES = [list_orders, get_delivery, orders_csv]
+ROUTES = [list_all_orders, get_delivery, orders_csv]

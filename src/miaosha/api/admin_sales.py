@@ -26,7 +26,7 @@ SALE_BODY_MAX = 65_536  # fifty questions fit
 
 
 @operation("GET", "/admin/sales", who=Who.ADMIN, tag=TAG, summary="Sales", answer=AdminSaleList)
-async def list_sales(request: Req) -> AdminSaleList:
+async def list_all_sales(request: Req) -> AdminSaleList:
     """Drafts too, newest opening first, at most 500."""
     desk = desk_of(request)
     return AdminSaleList([_view(desk, sale) for sale in await desk.manage.list()])
@@ -60,7 +60,7 @@ async def create_sale(request: Req) -> AdminSale:
     summary="One sale",
     answer=AdminSale,
 )
-async def get_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
+async def show_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """With its questions and their answers, and the reason of a freeze."""
     desk = desk_of(request)
     return _view(desk, await desk.manage.get(sale_id))
@@ -183,9 +183,9 @@ def _view(desk: Desk, sale: Sale) -> AdminSale:
 
 
 ROUTES = [
-    list_sales,
+    list_all_sales,
     create_sale,
-    get_sale,
+    show_sale,
     update_sale,
     delete_sale,
     publish_sale,

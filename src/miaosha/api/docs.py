@@ -67,7 +67,7 @@ def documentation(routes: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
     async def docs_page(request: Req) -> Response[bytes]:
         return Response(
             page,
-            media_type="text/html; charset=utf-8",
+            media_type="text/html",
             headers={"content-security-policy": CSP},
         )
 

@@ -85,7 +85,7 @@ async def show(request: Req, secret: FromPath[str]) -> Response[bytes]:
         '<p class="small">A sandbox: no money moves.</p></body></html>'
     )
     headers = {"content-security-policy": CSP}
-    return Response(page.encode(), media_type=f"{HTML}; charset=utf-8", headers=headers)
+    return Response(page.encode(), media_type=HTML, headers=headers)
 
 
 @operation(
