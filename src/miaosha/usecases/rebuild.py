@@ -1,9 +1,9 @@
 """Write a sale's Redis state anew from SQL, what Redis still has, and the broker's log.
 
 Arming a scheduled sale is the same with no rows. Order (each step may be the last one before a
-crash; the frozen row makes the next scheduler begin again): bump the epoch → marker into the log →
-read SQL → take Redis's epoch away → merge places by rid → counters and the new epoch → replay the
-log up to the marker → promote → phase → unfreeze. The lease keeps two rebuilders from bumping each
+crash; the frozen row makes the next scheduler begin again): bump the epoch → read SQL → take Redis's
+epoch away → marker into the log → merge places by rid → counters and the new epoch → replay the log
+up to the marker → promote → phase → unfreeze. The lease keeps two rebuilders from bumping each
 other without end; safety does not depend on it.
 """
 
@@ -70,10 +70,11 @@ class Rebuilder:
         if terms is None:
             raise Superseded("settled")
         rebuilder = f"{self._owner}:{terms.epoch}"
-        marker = await self._mark(sale_id)
+        await self._broker.open(sale_id)
         holds = await self._ledger.sale_holds(sale_id)
         if not await self._store.begin_rebuild(sale_id, terms.epoch, rebuilder):
             raise Superseded("begin")
+        marker = await self._mark(sale_id)
         merged = await self._merge(terms, rebuilder, holds)
         await self._finish(terms, rebuilder, holds)
         replayed = await self._replay(terms, rebuilder, holds, marker)
@@ -97,8 +98,8 @@ class Rebuilder:
         )
 
     async def _mark(self, sale_id: int) -> str:
-        """Publish the marker: what was accepted before it is in the log before it."""
-        await self._broker.open(sale_id)
+        """Publish the marker. Nothing is decided any more but by this rebuild, so whatever was ever
+        acknowledged stands in the log before it (decision 5)."""
         marker = str(uuid_utils.uuid7())
         await self._broker.publish(Batch(BATCH_VERSION, sale_id, marker, self._clock.now_ms(), []))
         return marker
