@@ -1,0 +1,19 @@
+"""Adapters for public files, chosen by URL: `file:DIR`."""
+
+from miaosha.domain.errors import SettingsError
+from miaosha.ports.outside import Files
+from miaosha.settings import Settings
+
+
+def open_files(settings: Settings) -> Files:
+    """The files of `settings.files_url`; a relative DIR starts at the working directory.
+
+    Raises:
+        SettingsError: the URL is of no known kind.
+    """
+    scheme, colon, rest = settings.files_url.partition(":")
+    if scheme == "file" and colon and rest:
+        from miaosha.adapters.files.local import LocalFiles
+
+        return LocalFiles(rest)
+    raise SettingsError(f"MIAOSHA_FILES_URL={settings.files_url!r}: expected file:DIR")

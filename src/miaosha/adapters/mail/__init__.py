@@ -1,0 +1,43 @@
+"""Mail adapters, chosen by URL: `console:`, `file:DIR`, `smtp://` and `smtps://`."""
+
+from urllib.parse import urlsplit
+
+from miaosha.domain.errors import SettingsError
+from miaosha.ports.outside import Clock, Mailer
+from miaosha.settings import Settings
+
+SETTING = "MIAOSHA_MAIL_URL"
+
+
+def open_mailer(settings: Settings, clock: Clock | None = None) -> Mailer:
+    """The mailer for `settings.mail_url`; nothing is connected before the first letter.
+
+    Args:
+        clock: for the Date header; default: this machine's.
+
+    Raises:
+        SettingsError: the URL or `settings.mail_from` is not valid; never shows a password.
+    """
+    from miaosha.adapters.mail.message import MessageFormat
+
+    scheme = urlsplit(settings.mail_url).scheme
+    if scheme == "console":
+        from miaosha.adapters.mail.console import ConsoleMailer
+
+        return ConsoleMailer()
+    if clock is None:
+        from miaosha.adapters.clock import StoreClock
+
+        clock = StoreClock()
+    form = MessageFormat(settings.mail_from, clock)
+    if scheme == "file":
+        from miaosha.adapters.mail.file import FileMailer
+
+        return FileMailer(settings.mail_url.removeprefix("file:"), form)
+    if scheme in ("smtp", "smtps"):
+        from miaosha.adapters.mail.smtp import SmtpMailer
+
+        return SmtpMailer(settings.mail_url, form)
+    raise SettingsError(
+        f"{SETTING}={scheme}:…: expected console:, file:DIR, smtp://host:port or smtps://host:port"
+    )

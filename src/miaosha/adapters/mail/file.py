@@ -1,0 +1,56 @@
+"""Mail into a directory: one .eml per Message-ID, written whole or not at all. Sending the same
+letter again changes nothing.
+"""
+
+import asyncio
+import hashlib
+import os
+import re
+from email.message import EmailMessage
+from pathlib import Path
+from uuid import uuid4
+
+from miaosha.adapters.mail.message import MessageFormat
+from miaosha.domain.errors import DependencyDown, SettingsError
+from miaosha.ports.outside import Letter
+
+
+class FileMailer:
+    """Args: directory: made when missing. Raises SettingsError if it is empty."""
+
+    def __init__(self, directory: str, form: MessageFormat) -> None:
+        if not directory:
+            raise SettingsError("MIAOSHA_MAIL_URL=file:: expected file:DIR")
+        self._directory = Path(directory)
+        self._form = form
+
+    async def send(self, letter: Letter) -> None:
+        message = self._form.message(letter)
+        try:
+            await asyncio.to_thread(self._write, message, file_name(letter.message_id))
+        except OSError as error:
+            raise DependencyDown(f"mail directory: {error.strerror}") from error
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _write(self, message: EmailMessage, name: str) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target = self._directory / name
+        if target.exists():
+            return
+        partial = self._directory / f".{uuid4().hex}.part"
+        try:
+            with os.fdopen(
+                os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
+            ) as out:
+                out.write(message.as_bytes())
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def file_name(message_id: str) -> str:
+    """A name that stays inside the directory and differs for different ids."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", message_id.strip("<>"))[:120].lstrip(".")
+    return f"{plain}-{hashlib.sha256(message_id.encode()).hexdigest()[:8]}.eml"

@@ -1,0 +1,163 @@
+"""The bus between roles: pub/sub on one channel of the store. At most once, no memory.
+
+A subscription can die without a sign (a proxy that forgot it, an output buffer that was cut), so
+every listener sends itself a ping through the bus each period and subscribes anew when it has not
+heard one for three. A listener that is too slow loses the oldest messages, never memory.
+"""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import structlog
+
+from miaosha.adapters.redis.connect import connect, reaching
+from miaosha.domain.errors import DependencyDown
+from miaosha.domain.messages import (
+    BusMessage,
+    BusPing,
+    MalformedMessage,
+    decode_bus,
+    encode_bus,
+)
+
+CHANNEL: Final = "bus"
+PING_PERIOD_S: Final = 1.0
+PERIODS_DEAF: Final = 3
+QUEUE_MAX: Final = 10_000  # messages a listener may be behind
+MESSAGE_BYTES_MAX: Final = 4_000_000
+PAUSE_FIRST_S: Final = 0.05
+PAUSE_MAX_S: Final = 1.0
+
+log = structlog.get_logger()
+
+
+class RedisBus:
+    """Implements ports/outside.Bus.
+
+    Args:
+        url: see `connect`.
+        ping_period_s: seconds between two pings of a listener to itself.
+
+    Attributes:
+        dropped: messages a slow listener of this process lost.
+        resubscribed: times a listener of this process had to subscribe anew.
+    """
+
+    def __init__(self, url: str, *, ping_period_s: float = PING_PERIOD_S) -> None:
+        self._client = connect(url)
+        self._period_s = ping_period_s
+        self._listeners: set[_Listener] = set()
+        self._closed = False
+        self.dropped = 0
+        self.resubscribed = 0
+
+    async def publish(self, message: BusMessage) -> None:
+        """Raises DependencyDown: nobody was told, or somebody was and we do not know."""
+        with reaching("bus"):
+            await self._client.publish(CHANNEL, encode_bus(message))
+
+    async def listen(self) -> AsyncIterator[BusMessage]:
+        """Messages (pings aside) until the bus is closed or the iteration is given up."""
+        listener = _Listener(self)
+        self._listeners.add(listener)
+        hearing = asyncio.create_task(self._hear(listener), name="bus-listener")
+        try:
+            while not self._closed and (message := await listener.queue.get()) is not None:
+                yield message
+        finally:
+            self._listeners.discard(listener)
+            hearing.cancel()
+            await asyncio.wait({hearing})
+
+    async def ping(self) -> None:
+        """For readiness. Raises DependencyDown while a listener of this process is deaf."""
+        with reaching("bus"):
+            await self._client.ping()
+        if any(listener.deaf(self._period_s) for listener in self._listeners):
+            raise DependencyDown("bus: not heard")
+
+    async def close(self) -> None:
+        self._closed = True
+        for listener in list(self._listeners):
+            listener.put(None)
+        await self._client.aclose()
+
+    async def _hear(self, listener: "_Listener") -> None:
+        pause_s = PAUSE_FIRST_S
+        while True:
+            try:
+                with reaching("bus"):
+                    await self._subscribed(listener)
+            except DependencyDown as error:
+                log.warning("bus_away", error=str(error))
+            if listener.heard_once:
+                pause_s = PAUSE_FIRST_S
+            self.resubscribed += 1
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, PAUSE_MAX_S)
+
+    async def _subscribed(self, listener: "_Listener") -> None:
+        """One subscription, until it is lost or deaf."""
+        loop = asyncio.get_running_loop()
+        channel: Any = self._client.pubsub()
+        pinging = asyncio.create_task(self._ping_self(listener))
+        listener.heard_once = False
+        listener.heard_at = loop.time()
+        try:
+            await channel.subscribe(CHANNEL)
+            while not listener.deaf(self._period_s):
+                message = await channel.get_message(
+                    ignore_subscribe_messages=True, timeout=self._period_s
+                )
+                if message is not None:
+                    self._take(listener, message["data"])
+            log.warning("bus_deaf", after_s=PERIODS_DEAF * self._period_s)
+        finally:
+            pinging.cancel()
+            await asyncio.wait({pinging})
+            with contextlib.suppress(Exception):  # it is lost anyway
+                await channel.aclose()
+
+    def _take(self, listener: "_Listener", raw: bytes) -> None:
+        if len(raw) > MESSAGE_BYTES_MAX:
+            return
+        try:
+            message = decode_bus(raw)
+        except MalformedMessage as error:
+            log.warning("bus_malformed", error=str(error)[:200])
+            return
+        if not isinstance(message, BusPing):
+            listener.put(message)
+        elif message.origin == listener.origin:
+            listener.heard_at = asyncio.get_running_loop().time()
+            listener.heard_once = True
+
+    async def _ping_self(self, listener: "_Listener") -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            with contextlib.suppress(DependencyDown):
+                await self.publish(BusPing(listener.origin, int(loop.time() * 1000)))
+            await asyncio.sleep(self._period_s)
+
+
+class _Listener:
+    """A bounded queue and when its subscription was last known to work."""
+
+    def __init__(self, bus: RedisBus) -> None:
+        self.origin = uuid.uuid4().hex
+        self.queue: asyncio.Queue[BusMessage | None] = asyncio.Queue(QUEUE_MAX)
+        self.heard_at = asyncio.get_running_loop().time()
+        self.heard_once = False
+        self._bus = bus
+
+    def deaf(self, period_s: float) -> bool:
+        return asyncio.get_running_loop().time() - self.heard_at > PERIODS_DEAF * period_s
+
+    def put(self, message: BusMessage | None) -> None:
+        if self.queue.full():
+            self.queue.get_nowait()
+            self._bus.dropped += 1
+        self.queue.put_nowait(message)
