@@ -1,0 +1,191 @@
+"""Starts `miaosha …` as a user would, in a directory of its own, and looks at it from outside."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+MIAOSHA = str(Path(sys.executable).with_name("miaosha"))
+START_S = 60.0
+STOP_S = 20.0
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environ(**settings: str) -> dict[str, str]:
+    """Ours without any MIAOSHA_ setting but `settings`."""
+    plain = {k: v for k, v in os.environ.items() if not k.startswith("MIAOSHA_")}
+    return plain | {f"MIAOSHA_{k.upper()}": v for k, v in settings.items()}
+
+
+def miaosha(
+    *arguments: str,
+    settings: Mapping[str, str] | None = None,
+    stdin: str = "",
+    within_s: float = 60,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [MIAOSHA, *arguments],
+        env=environ(**(settings or {})),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+        check=False,
+    )
+
+
+def eventually(what: str, check: Callable[[], object], within_s: float = START_S) -> None:
+    """Wait until `check` is true; fails naming `what`."""
+    deadline = time.monotonic() + within_s
+    while not check():
+        assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
+        time.sleep(0.05)
+
+
+def descendants(pid: int) -> set[int]:
+    """Every process below `pid`."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found: set[int] = set()
+    todo = [pid]
+    while todo:
+        above = todo.pop()
+        below = {child for child, parent in parents.items() if parent == above}
+        found |= below
+        todo += below
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Those that run (a zombie does not)."""
+    found = set()
+    for pid in pids:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state != "Z":
+            found.add(pid)
+    return found
+
+
+class Up:
+    """A running `miaosha up` (or demo)."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int, data: Path) -> None:
+        self.process = process
+        self.port = port
+        self.data = data
+
+    def get(self, path: str, method: str = "GET", body: bytes | None = None) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
+        finally:
+            connection.close()
+
+    def ready(self) -> bool:
+        assert self.process.poll() is None, "it ended: " + (self.data.parent / "out").read_text()
+        try:
+            return self.get("/readyz").status == 200
+        except OSError:
+            return False
+
+    def state(self) -> dict[str, Any]:
+        """Its run.json."""
+        found: dict[str, Any] = msgspec.json.decode((self.data / "run.json").read_bytes())
+        return found
+
+    def children(self) -> dict[str, int]:
+        """Pid by role ("publisher", "store", …), from the command lines of its children."""
+        roles = {}
+        for pid in descendants(self.process.pid):
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            except OSError:
+                continue
+            line = " ".join(words)
+            for role in ("publisher", "gateway", "api"):
+                if f"-m miaosha.{role} " in line:
+                    roles[role] = pid
+            for role in ("consumer", "scheduler", "mailer"):
+                if f"-m miaosha.workers {role} " in line:
+                    roles[role] = pid
+            for role in ("store", "broker"):
+                if f"/{role}.sock" in line and "valkey-server" in line:
+                    roles[role] = pid
+        return roles
+
+    def stop(self, sig: int = signal.SIGTERM) -> int:
+        """Its exit status."""
+        self.process.send_signal(sig)
+        return self.process.wait(STOP_S)
+
+
+@contextmanager
+def running(
+    home: Path,
+    *arguments: str,
+    settings: Mapping[str, str] | None = None,
+    ignore_int: bool = False,
+) -> Iterator[Up]:
+    """`miaosha up` with its data in `home`/data, ready; killed at the end if it still runs."""
+    port, data = free_port(), home / "data"
+    before = (lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignore_int else None
+    with (home / "out").open("w") as out:
+        process = subprocess.Popen(
+            [MIAOSHA, "up", "--port", str(port), "--data-dir", str(data), *arguments],
+            env=environ(**(settings or {})),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            text=True,
+            preexec_fn=before,
+        )
+    up = Up(process, port, data)
+    try:
+        eventually("ready", up.ready)
+        yield up
+    finally:
+        left = descendants(process.pid)
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for pid in alive(left):
+            os.kill(pid, signal.SIGKILL)

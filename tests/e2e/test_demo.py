@@ -1,0 +1,61 @@
+"""A whole sale by the demo, as the README shows it, in a short form."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.running import (
+    MIAOSHA,
+    STOP_S,
+    alive,
+    descendants,
+    environ,
+    eventually,
+    free_port,
+    miaosha,
+)
+
+
+@pytest.mark.timeout(170)
+def test_a_whole_sale_ends_clean() -> None:
+    done = miaosha(
+        *("demo", "--crowd", "300", "--stock", "30", "--opens-in", "2", "--pay-within", "3"),
+        *("--exit-when-settled", "--port", str(free_port())),
+        within_s=150,
+    )
+    lines = done.stdout.strip().splitlines()
+    assert "audit: clean" in lines, done.stdout + done.stderr
+    assert lines[-1] == "audit: clean"
+    assert done.returncode == 0
+    assert any(line.startswith("orders") and "30 of 30 units" in line for line in lines)
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path, sig: int) -> None:
+    tmp_path.chmod(0o700)
+    with (tmp_path / "out").open("w") as out:
+        process = subprocess.Popen(
+            [MIAOSHA, "demo", "--crowd", "20", "--port", str(free_port())],
+            env=environ() | {"TMPDIR": str(tmp_path)},
+            stdout=out,
+            stderr=out,
+        )
+    try:
+        eventually("the sale is shown", lambda: "scheduled" in (tmp_path / "out").read_text())
+        pids = descendants(process.pid)
+        process.send_signal(sig)
+        assert process.wait(STOP_S) == 0
+        assert alive(pids) == set()
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def test_only_the_embedded_stack_is_there_yet() -> None:
+    done = miaosha("demo", "--stack", "full")
+    assert done.returncode == 2
+    assert "embedded" in done.stderr

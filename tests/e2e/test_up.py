@@ -1,0 +1,153 @@
+"""`miaosha up` from outside: it starts, outlives its children, and stops without a trace."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.running import (
+    Up,
+    alive,
+    descendants,
+    eventually,
+    free_port,
+    miaosha,
+    running,
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory only its owner may enter."""
+    path = tmp_path_factory.mktemp("up")
+    path.chmod(0o700)
+    return path
+
+
+@pytest.fixture(scope="module")
+def up(home: Path) -> Iterator[Up]:
+    with running(home) as platform:
+        yield platform
+
+
+def test_the_page_lists_the_sales_and_the_documentation(up: Up) -> None:
+    page = up.get("/")
+    assert page.status == 200
+    assert b"/api/docs" in page.body
+    assert page.headers["Cache-Control"] == "no-cache"
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    for path in ("/page.js", "/page.css", "/api/docs"):
+        assert up.get(path).status == 200, path
+    assert up.get("/api/v1/sales").json()["items"] == []
+
+
+def test_secrets_and_addresses_are_private(up: Up) -> None:
+    assert up.data.stat().st_mode & 0o777 == 0o700
+    for name in ("secret.keys", "run.json"):
+        assert (up.data / name).stat().st_mode & 0o777 == 0o600
+    key = (up.data / "secret.keys").read_text().partition(":")[2].strip()
+    assert key not in (up.data / "run.json").read_text()
+    assert key not in (up.data.parent / "out").read_text()
+
+
+@pytest.mark.parametrize("role", ["publisher", "gateway", "api", "consumer", "scheduler", "mailer"])
+def test_a_killed_role_comes_back(up: Up, role: str) -> None:
+    old = up.children()[role]
+    os.kill(old, signal.SIGKILL)
+    eventually(f"a new {role}", lambda: up.children().get(role, old) != old)
+    eventually("ready again", up.ready)
+
+
+@pytest.mark.parametrize("server", ["store", "broker"])
+def test_a_killed_valkey_comes_back_on_its_data(up: Up, server: str) -> None:
+    old = up.children()[server]
+    os.kill(old, signal.SIGKILL)
+    eventually(f"a new {server}", lambda: up.children().get(server, old) != old)
+    eventually("ready again", up.ready)
+
+
+def test_the_edge_comes_back(up: Up) -> None:
+    master = next(
+        pid
+        for pid in descendants(up.process.pid)
+        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"nginx: master")
+    )
+    os.kill(master, signal.SIGKILL)
+    eventually("another edge", lambda: master not in alive({master}) and up.ready())
+
+
+def test_a_second_one_on_the_same_data_is_refused(up: Up) -> None:
+    done = miaosha("up", "--port", str(free_port()), "--data-dir", str(up.data))
+    assert done.returncode == 2
+    assert "MIAOSHA_DATA_DIR" in done.stderr and "in use" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("sig", "ignore_int"),
+    [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGINT, True)],
+    ids=["INT", "TERM", "INT-as-a-background-job"],
+)
+def test_a_signal_stops_everything(tmp_path: Path, sig: int, ignore_int: bool) -> None:
+    with running(tmp_path, ignore_int=ignore_int) as up:
+        pids = descendants(up.process.pid)
+        run_dir = Path(up.state()["run_dir"])
+        assert len(pids) >= 9 and run_dir.is_dir()
+        assert up.stop(sig) == 0
+        assert alive(pids) == set()
+        assert not run_dir.exists()
+        assert not (up.data / "run.json").exists()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", up.port))
+
+
+def test_nothing_survives_a_killed_supervisor(tmp_path: Path) -> None:
+    with running(tmp_path) as up:
+        pids = descendants(up.process.pid)
+        run_dir = Path(up.state()["run_dir"])
+        up.process.kill()
+        up.process.wait()
+        eventually("every child is gone", lambda: not alive(pids), within_s=20)
+        assert run_dir.is_dir()  # nobody was left to remove it
+        with running(tmp_path) as again:
+            assert not run_dir.exists()
+            assert again.get("/").status == 200
+
+
+def test_a_taken_port_names_the_setting(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = miaosha("up", "--port", str(port), "--data-dir", str(tmp_path / "data"))
+    assert done.returncode == 2
+    assert f"MIAOSHA_PORT={port}" in done.stderr and "--port" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"prot": "8000"}, ["MIAOSHA_PROT", "MIAOSHA_PORT"]),
+        ({"publishers": "many"}, ["MIAOSHA_PUBLISHERS", "'many'", "whole number"]),
+        ({"port": "70000"}, ["MIAOSHA_PORT=70000", "65535"]),
+        ({"trusted_proxies": "proxy.example"}, ["MIAOSHA_TRUSTED_PROXIES", "10.0.0.0/8"]),
+        ({"redis_url": "http://localhost"}, ["MIAOSHA_REDIS_URL"]),
+        ({"broker_url": "kafka://localhost"}, ["MIAOSHA_BROKER_URL"]),
+        ({"mail_url": "pigeon:"}, ["MIAOSHA_MAIL_URL", "pigeon"]),
+        ({"secret_keys": "k1:short"}, ["MIAOSHA_SECRET_KEYS"]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_bad_settings_stop_the_start(
+    tmp_path: Path, settings: dict[str, str], said: list[str]
+) -> None:
+    arguments = [] if "port" in settings else ["--port", str(free_port())]
+    done = miaosha("up", "--data-dir", str(tmp_path / "d"), *arguments, settings=settings)
+    assert done.returncode == 2, done.stderr
+    for words in said:
+        assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    if "secret_keys" in settings:
+        assert "short" not in done.stderr
