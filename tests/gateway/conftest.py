@@ -21,7 +21,12 @@ from tests.gateway.fakes import Bus, Clock, Heartbeats, Store, Tokens, make_read
 DEADLINE_S = 10.0
 
 
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """uvloop as in production; servers in processes of their own are started without it."""
+    if item.path.name == "test_process.py":
+        return {"asyncio": asyncio.new_event_loop}
     return {"uvloop": uvloop.new_event_loop}
 
 

@@ -98,13 +98,13 @@ class Gateway:
     async def run(self) -> None:
         """Serve until `stop`, then drain. A task that fails ends the process: it is restarted."""
         await self._fanout.refresh()
-        async with asyncio.TaskGroup() as group:
+        listening_on = listening(self.core, self._process.listen)
+        async with listening_on as server, asyncio.TaskGroup() as group:
+            self._process.listen = _bound(server) or self._process.listen
             tasks = [group.create_task(work) for work in self._work()]
-            async with listening(self.core, self._process.listen) as server:
-                self._process.listen = _bound(server) or self._process.listen
-                await self._process.stop.wait()
-                server.close()
-                await drain(self.core, self._drain_s)
+            await self._process.stop.wait()
+            server.close()
+            await drain(self.core, self._drain_s)
             for task in tasks:
                 task.cancel()
 
