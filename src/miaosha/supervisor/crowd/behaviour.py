@@ -120,13 +120,14 @@ async def _confirm(buyer: Buyer, url: str) -> None:
     where = urlsplit(url)
     page = await buyer.http.request("GET", where.path + (f"?{where.query}" if where.query else ""))
     text = page.body if isinstance(page.body, str) else ""
-    form = re.search(r"<form[^>]*action=\"([^\"]*)\"[^>]*>(.*?)</form>", text, re.DOTALL)
+    form = re.search(r"<form([^>]*)>(.*?)</form>", text, re.DOTALL)
     if page.status != 200 or not form:
         buyer.complain(f"the provider's page was answered {page.status}")
         return
     fields = dict(re.findall(r"name=\"([^\"]+)\"[^>]*?value=\"([^\"]*)\"", form[2])[:1])
-    target = urlsplit(form[1].replace("&amp;", "&"))
-    path = target.path + (f"?{target.query}" if target.query else "") or where.path
+    action = re.search(r"action=\"([^\"]*)\"", form[1])
+    target = urlsplit(action[1].replace("&amp;", "&")) if action else where
+    path = target.path + (f"?{target.query}" if target.query else "")
     await buyer.http.request("POST", path, urlencode(fields).encode())
 
 
