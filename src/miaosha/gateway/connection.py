@@ -159,9 +159,12 @@ class Connection(Session, asyncio.Protocol):
         if self._transport is not None and self._transport.can_write_eof():
             self._transport.write_eof()
 
-    def _write(self, outbound: Outbound) -> None:
+    def _write(self, parts: tuple[Outbound, ...]) -> None:
         assert self._transport is not None
-        self._transport.write(outbound.frame)
+        if len(parts) == 1:
+            self._transport.write(parts[0].frame)
+        else:
+            self._transport.write(b"".join([part.frame for part in parts]))
 
     def _say(self, close: bytes) -> None:
         """Send a close frame; the session ends here, the transport in `close_s` at the latest."""

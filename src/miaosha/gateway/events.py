@@ -114,12 +114,14 @@ class SaleEvents:
         self._hub.watch(session, sale_id)
         shown = self._sales.view(sale)
         self._sales.note(shown)
-        if ack_id is not None:
-            question = None
-            if session.user_id and sale.questions:
-                question = ask(sale.question_for(self._question_key, session.user_id))
-            session.send(socketio.ack(ack_id, _encode(Watched(True, shown, question))))
-        session.send(socketio.event("sale", _encode(shown)))
+        told = socketio.event("sale", _encode(shown))
+        if ack_id is None:
+            session.send(told)
+            return
+        question = None
+        if session.user_id and sale.questions:
+            question = ask(sale.question_for(self._question_key, session.user_id))
+        session.send(socketio.ack(ack_id, _encode(Watched(True, shown, question))), told)
 
     def _lookup(self, session: Session, sale_id: int, ack_id: int | None) -> None:
         if not session.user_id:

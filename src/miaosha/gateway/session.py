@@ -74,7 +74,7 @@ class Session:
 
     # what a carrier gives
 
-    def _write(self, outbound: Outbound) -> None:
+    def _write(self, parts: tuple[Outbound, ...]) -> None:
         raise NotImplementedError
 
     def close(self, close: Close) -> None:
@@ -87,19 +87,17 @@ class Session:
 
     # sending
 
-    def send(self, outbound: Outbound) -> None:
-        """Send a packet; a session that is not open loses it silently."""
+    def send(self, *parts: Outbound) -> None:
+        """Send packets, in one go; a session that is not open loses them silently."""
         if self.stage is Stage.OPEN:
-            self._write(outbound)
+            self._write(parts)
 
     def emit(self, namespace: str, *args: Any) -> None:
         """Send an event: its name, then its arguments (JSON values and bytes)."""
-        for part in socketio.encode(Packet(PacketType.EVENT, namespace, list(args))):
-            self.send(part)
+        self.send(*socketio.encode(Packet(PacketType.EVENT, namespace, list(args))))
 
     def acknowledge(self, namespace: str, ack_id: int, *args: Any) -> None:
-        for part in socketio.encode(Packet(PacketType.ACK, namespace, list(args), ack_id)):
-            self.send(part)
+        self.send(*socketio.encode(Packet(PacketType.ACK, namespace, list(args), ack_id)))
 
     def disconnect(self, namespace: str) -> None:
         """Put the client out of a namespace; the stock client does not come back by itself."""
@@ -218,8 +216,7 @@ class Session:
         core.application.connected(self, namespace, auth)
 
     def _send_packet(self, kind: PacketType, namespace: str, data: Any = None) -> None:
-        for part in socketio.encode(Packet(kind, namespace, data)):
-            self.send(part)
+        self.send(*socketio.encode(Packet(kind, namespace, data)))
 
     def _left(self, namespace: str) -> None:
         self.namespaces = tuple(name for name in self.namespaces if name != namespace)
@@ -246,7 +243,7 @@ class Session:
         core = self.core
         self._awaiting_pong = True
         core.wheel.schedule(Session.check_pong, self, core.limits.ping_timeout_s)
-        self._write(engineio.PING)
+        self.send(engineio.PING)
         if self._allowed_at <= core.monotonic():
             self._allowed_at = 0.0  # give the number's memory back
         self.watch_expiry()
