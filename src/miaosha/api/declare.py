@@ -134,8 +134,14 @@ def read_query(request: Req, kind: type[T]) -> T:
     Raises:
         Problem: bad_request, naming the parameter.
     """
+    known: set[str] = set(getattr(kind, "__struct_fields__", ()))
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in known and (name in given or value.lower() == "null"):
+            raise Problem("bad_request", "Expected one value.", field=name)
+        given[name] = value
     try:
-        return msgspec.convert(dict(request.query_params), kind, strict=False)
+        return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
 

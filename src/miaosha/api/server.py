@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from socket import socket
 from typing import Final
 
 import uvicorn
@@ -11,6 +12,7 @@ from litestar import Litestar
 from miaosha import bootstrap
 from miaosha.adapters.process import Process
 from miaosha.api.app import create_app
+from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 
 DRAIN_S: Final = 20  # requests under way may take this long once we stop
@@ -20,6 +22,14 @@ BACKLOG: Final = 2_048
 
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: the process owns INT and TERM."""
+
+    bound: Callable[[int], None] | None = None
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.bound and self.started:
+            address = self.servers[0].sockets[0].getsockname()
+            self.bound(address[1] if isinstance(address, tuple) else 0)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -40,12 +50,35 @@ async def serve(process: Process, settings: Settings) -> None:
                 await beating
 
 
-async def listen(app: Litestar, process: Process, settings: Settings) -> None:
-    """Serve `app` on `process.listen` until `process.stop`."""
-    kind, _, path = process.listen.partition(":")
-    host, _, port = process.listen.rpartition(":")
+async def listen(
+    app: Litestar,
+    process: Process,
+    settings: Settings,
+    bound: Callable[[int], None] | None = None,
+) -> None:
+    """Serve `app` on `process.listen` until `process.stop`.
+
+    Args:
+        bound: told the port once it is listening (0 for a unix socket).
+    """
+    server = _Server(_config(app, process.listen, settings))
+    server.bound = bound
+    running = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(process.stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    stopping.cancel()
+    await running
+
+
+def _config(app: Litestar, address: str, settings: Settings) -> uvicorn.Config:
+    """Raises SettingsError for an address that is neither unix:/path nor host:port."""
+    kind, _, path = address.partition(":")
+    host, _, port = address.rpartition(":")
     unix = path if kind == "unix" else None
-    config = uvicorn.Config(
+    if not unix and not port.isdigit():
+        raise SettingsError(f"--listen {address!r}: expected unix:/path or host:port")
+    return uvicorn.Config(
         app,
         uds=unix,
         host="" if unix else host or settings.bind,
@@ -62,10 +95,3 @@ async def listen(app: Litestar, process: Process, settings: Settings) -> None:
         timeout_graceful_shutdown=DRAIN_S,
         h11_max_incomplete_event_size=settings.header_max_bytes,
     )
-    server = _Server(config)
-    running = asyncio.create_task(server.serve())
-    stopping = asyncio.create_task(process.stop.wait())
-    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
-    stopping.cancel()
-    await running

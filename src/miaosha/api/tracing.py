@@ -5,6 +5,7 @@ import uuid
 from typing import Any, Final
 
 from litestar.datastructures import MutableScopeHeaders
+from litestar.routes import HTTPRoute
 from litestar.types import Message, Scope
 
 from miaosha.api.declare import Operation
@@ -36,9 +37,23 @@ async def finish(message: Message, scope: Scope) -> None:
     headers["referrer-policy"] = "no-referrer"
     headers.setdefault("content-security-policy", PAGE_POLICY)
     headers.setdefault("cache-control", _cache(scope) if status < 400 else "no-store")
+    if scope.get("method") == "OPTIONS" and "allow" in headers:
+        headers["allow"] = _methods(scope)
     counters = scope["litestar_app"].state.desk.counters
     name = f"responses_{status // 100}xx"
     counters[name] = counters.get(name, 0) + 1
+
+
+def _methods(scope: Scope) -> str:
+    """All methods of this address; Litestar's own answer to OPTIONS knows only one handler's."""
+    template = scope.get("path_template")
+    found = {
+        str(method)
+        for route in scope["litestar_app"].routes
+        if isinstance(route, HTTPRoute) and route.path_format == template
+        for method in route.methods
+    }
+    return ", ".join(sorted(found))
 
 
 def _cache(scope: Scope) -> str:
