@@ -144,7 +144,7 @@ async def mailer(
     async with AsyncExitStack() as stack:
         opened = Opening(settings, stack)
         core = await open_core(opened)
-        letters = open_mailer(settings)
+        letters = open_mailer(settings, core.clock)
         stack.push_async_callback(letters.close)
         yield MailerParts(
             core.broker,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from miaosha.bootstrap.parts import Checks
-from miaosha.ports.broker import Broker
 from miaosha.ports.ledger import Ledger
 from miaosha.ports.outside import Bus, Clock, Tokens
 from miaosha.ports.store import Heartbeats, StockStore
