@@ -77,7 +77,11 @@ class ServerDatabase:
                 await connection.rollback()
                 return refusal.value
             committing.set()
-            await connection.commit()
+            try:
+                await connection.commit()
+            except SQLAlchemyError:
+                await connection.invalidate()  # it may still be inside the transaction
+                raise
             committing.clear()  # what fails from here on does not concern the data
             return value
 

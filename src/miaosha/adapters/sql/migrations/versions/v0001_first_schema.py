@@ -22,7 +22,7 @@ RECORDS = ("outbox", "audit", "leases", "sandbox_charges")
 
 def _one_of(table: str, column: str, *values: str) -> sa.CheckConstraint:
     listed = ", ".join(repr(value) for value in values)
-    return sa.CheckConstraint(f"{column} IN ({listed})", name=f"ck_{table}_{column}")
+    return sa.CheckConstraint(f"{column} IN ({listed})", name=op.f(f"ck_{table}_{column}"))
 
 
 def upgrade() -> None:
@@ -67,7 +67,7 @@ def _catalogue() -> None:
         sa.Column("currency", sa.String(length=3), nullable=False),
         sa.CheckConstraint(
             "amount >= 0",
-            name="ck_products_amount",
+            name=op.f("ck_products_amount"),
         ),
         sa.PrimaryKeyConstraint("id", name="pk_products"),
         sqlite_autoincrement=True,
@@ -94,7 +94,7 @@ def _catalogue() -> None:
         _one_of("sales", "phase", "draft", "scheduled", "paused", "settled"),
         sa.CheckConstraint(
             "amount >= 0",
-            name="ck_sales_amount",
+            name=op.f("ck_sales_amount"),
         ),
         sa.ForeignKeyConstraint(["product_id"], ["products.id"], name="fk_sales_product_id"),
         sa.PrimaryKeyConstraint("id", name="pk_sales"),
@@ -116,11 +116,11 @@ def _ledger() -> None:
         sa.Column("sold", BIG, nullable=False),
         sa.CheckConstraint(
             "granted >= 0 AND granted <= stock",
-            name="ck_ledger_granted",
+            name=op.f("ck_ledger_granted"),
         ),
         sa.CheckConstraint(
             "sold >= 0 AND sold <= granted",
-            name="ck_ledger_sold",
+            name=op.f("ck_ledger_sold"),
         ),
         sa.ForeignKeyConstraint(["sale_id"], ["sales.id"], name="fk_ledger_sale_id"),
         sa.PrimaryKeyConstraint("sale_id", name="pk_ledger"),
@@ -146,15 +146,15 @@ def _ledger() -> None:
         sa.Column("created_at_ms", BIG, nullable=False),
         sa.CheckConstraint(
             "(state = 'PAYING') = (paying_since_ms IS NOT NULL)",
-            name="ck_holds_paying",
+            name=op.f("ck_holds_paying"),
         ),
         sa.CheckConstraint(
             "(state = 'RELEASED') = (live_user IS NULL)",
-            name="ck_holds_live",
+            name=op.f("ck_holds_live"),
         ),
         sa.CheckConstraint(
             "reason IN ('expired', 'declined') OR reason IS NULL",
-            name="ck_holds_reason",
+            name=op.f("ck_holds_reason"),
         ),
         _one_of("holds", "state", "HELD", "PAYING", "PAID", "RELEASED"),
         sa.ForeignKeyConstraint(["sale_id"], ["sales.id"], name="fk_holds_sale_id"),
@@ -186,7 +186,7 @@ def _payments() -> None:
         sa.Column("changed_at_ms", BIG, nullable=False),
         sa.CheckConstraint(
             "(state = 'captured') = (captured_rid IS NOT NULL)",
-            name="ck_payments_captured",
+            name=op.f("ck_payments_captured"),
         ),
         _one_of("payments", "state", "started", "captured", "refused", "voided", "refunded"),
         sa.ForeignKeyConstraint(["rid"], ["holds.rid"], name="fk_payments_rid"),
