@@ -86,17 +86,17 @@ class Clock:
 
     def __init__(self) -> None:
         self.ms = NOW_MS
-        self.seconds = 100.0
+        self.passed_ms = 100_000
 
     def now_ms(self) -> int:
         return self.ms
 
     def monotonic(self) -> float:
-        return self.seconds
+        return self.passed_ms / 1000
 
     def pass_(self, ms: int) -> None:
         self.ms += ms
-        self.seconds += ms / 1000
+        self.passed_ms += ms
 
 
 class Tokens:
@@ -362,7 +362,7 @@ async def listening(made: World, run_dir: Path) -> AsyncIterator[Path]:
     """The world's publisher on a unix socket."""
     path = run_dir / "publisher.sock"
     loop = asyncio.get_running_loop()
-    server = await loop.create_unix_server(lambda: Connection(made.service), str(path))
+    server = await loop.create_unix_server(lambda: Connection(made.service), str(path), backlog=1024)
     try:
         yield path
     finally:

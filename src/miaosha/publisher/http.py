@@ -33,6 +33,7 @@ class Connection(Reader, asyncio.Protocol):
         "_counters",
         "_done",
         "_faulty",
+        "_feeding",
         "_first",
         "_held",
         "_last",
@@ -58,6 +59,7 @@ class Connection(Reader, asyncio.Protocol):
         self._last = -1
         self._done: dict[int, bytes] = {}  # answers that came before their turn
         self._taking = True  # input is parsed; otherwise thrown away
+        self._feeding = False  # the parser is at work
         self._held = False  # reading is paused
         self._rest = b""  # read, but not parsed while held
         self._unparsed = 0  # bytes fed since a head began
@@ -102,6 +104,8 @@ class Connection(Reader, asyncio.Protocol):
         self._feed(data)
         if self._next - self._first >= PIPELINE_MAX:
             self._hold()
+        elif self._held:
+            self._go_on()
 
     def eof_received(self) -> bool:
         """A half-closed client still gets the answers to what it has asked."""
@@ -211,6 +215,7 @@ class Connection(Reader, asyncio.Protocol):
     # inside
 
     def _feed(self, data: bytes) -> None:
+        self._feeding = True
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
@@ -224,6 +229,8 @@ class Connection(Reader, asyncio.Protocol):
         except HttpParserError:
             if self._taking:  # else it is about what came after the last request
                 self.fail("bad_request")
+        finally:
+            self._feeding = False
         if self.in_head:
             self._unparsed += len(data)
             if self._unparsed > self._service.header_max + SLICE_BYTES:
@@ -248,8 +255,11 @@ class Connection(Reader, asyncio.Protocol):
             self._transport.pause_reading()
 
     def _go_on(self) -> None:
-        """Parse what was read before the hold; read again once nothing is left of it."""
-        if self._blocked or self._transport is None:
+        """Parse what was read before the hold; read again once nothing is left of it.
+
+        A write may pause and resume us from inside the parser, which must not be entered twice:
+        whoever feeds it looks here again afterwards."""
+        if self._blocked or self._feeding or self._transport is None:
             return
         if self._since:
             self._since = self._service.wheel.now  # the wait was ours
