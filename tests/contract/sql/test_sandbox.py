@@ -199,5 +199,8 @@ async def test_every_process_sees_the_same_charges(database: Database, clock: Ha
     other = open_payments("sandbox:", database, clock, "a ring of keys")
     await one.void("a:1")
     assert (await other.charge("a:1", PRICE, ACCEPTED, BACK)).state is ChargeState.VOIDED
+    at_home = open_payments("sandbox:", database, clock, "", "https://shop.example/")
+    asked = await at_home.charge("a:2", PRICE, REDIRECT, BACK)
+    assert asked.redirect_url.rpartition("/")[0] == "https://shop.example/sandbox"
     with pytest.raises(SettingsError, match="sandbox:"):
         open_payments("stripe:sk_secret", database, clock, "")

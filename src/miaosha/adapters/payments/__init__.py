@@ -10,7 +10,7 @@ from miaosha.ports.outside import Clock, Payments
 if TYPE_CHECKING:
     from miaosha.adapters.sql.database import Database
 
-SANDBOX_PAGE = "/api/v1/payments/sandbox"  # the redirect page: this, a slash, a charge's secret
+SANDBOX_PAGE = "/sandbox"  # the redirect page: this, a slash, a charge's secret
 
 
 def open_payments(

@@ -26,13 +26,9 @@ def _one_of(table: str, column: str, *values: str) -> sa.CheckConstraint:
 
 
 def upgrade() -> None:
-    _people()
-    _catalogue()
-    _ledger()
-    _payments()
-    _outbox()
-    _records()
-    _sandbox()
+    parts = (_people, _catalogue, _ledger, _holds, _payments, _orders, _outbox, _records, _sandbox)
+    for make in parts:
+        make()
 
 
 def downgrade() -> None:
@@ -126,6 +122,9 @@ def _ledger() -> None:
         sa.PrimaryKeyConstraint("sale_id", name="pk_ledger"),
         **OPTIONS,
     )
+
+
+def _holds() -> None:
     op.create_table(
         "holds",
         sa.Column("rid", sa.String(length=48), nullable=False),
@@ -195,6 +194,9 @@ def _payments() -> None:
         sa.UniqueConstraint("rid", "attempt", name="uq_payments_rid_attempt"),
         **OPTIONS,
     )
+
+
+def _orders() -> None:
     op.create_table(
         "orders",
         sa.Column("id", sa.String(length=36), nullable=False),
