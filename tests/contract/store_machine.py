@@ -7,7 +7,7 @@ not the one the sale was written to (`genuine`), and the store's clock.
 
 import asyncio
 import itertools
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from copy import deepcopy
 from typing import Any, ClassVar, TypeVar
 
@@ -28,9 +28,12 @@ from tests.contract.sales import Kept, kept
 T = TypeVar("T")
 
 USERS = st.integers(1, 12)
-LEASES = st.sampled_from(["lease-a", "lease-b"])
-LEASE_OR_NONE = st.sampled_from(["", "", "lease-a", "lease-b"])
-STALE = st.integers(0, 9).map(lambda roll: {8: -1, 9: 1}.get(roll, 0))  # mostly the right epoch
+LISTS = st.lists(USERS, min_size=1, max_size=6)
+OWN, NOBODY, INTRUDER = "own", "", "intruder"
+LEASES = st.sampled_from([OWN, OWN, OWN, INTRUDER])
+CALLERS = st.sampled_from([NOBODY, NOBODY, NOBODY, OWN, INTRUDER])
+STALE = st.sampled_from([0] * 14 + [-1, 1])  # mostly the right epoch
+OURS = st.sampled_from([True, True, True, True, False])  # mostly the place's own rid
 VERSIONS = st.integers(1, 6)
 CLOSES_MS = 1_000
 ROWS = {State.HELD: HoldState.HELD, State.PAID: HoldState.PAID}
@@ -59,6 +62,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.history: list[Batch] = []
         self.letters: dict[str, str] = {}
         self.latest_ms = 0
+        self.rebuilds = 0
 
     def do(self, call: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(call)
@@ -81,43 +85,51 @@ class StoreMachine(RuleBasedStateMachine):
     def epoch(self, off: int) -> int:
         return self.sale.epoch + off
 
+    def lease(self, who: str) -> str:
+        return self.sale.rebuilder if who == OWN else who
+
     # decide
 
-    @initialize(stock=st.integers(0, 5), limit=st.integers(0, 6), thaw=st.booleans())
-    def arm(self, stock: int, limit: int, thaw: bool) -> None:
-        self._begin(1, "lease-a")
-        self._finish(1, "lease-a", stock, limit, 0)
-        if thaw:
-            self.set_phase("open", CLOSES_MS, 0, "lease-a")
+    @initialize(stock=st.integers(0, 6), limit=st.integers(0, 9))
+    def arm(self, stock: int, limit: int) -> None:
+        self._begin(1, "lease-0")
+        self._finish(1, "lease-0", stock, limit, 0)
+        self.set_phase("open", CLOSES_MS, 0, OWN)
+
+    @rule(users=LISTS)
+    def press(self, users: list[int]) -> None:
+        self._decide(self._new_batch(users, -1), 0, NOBODY, frozenset())
 
     @rule(
         users=st.lists(USERS, max_size=6),
-        late=st.integers(-5, 1),
+        late=st.integers(-2, 1),
         off=STALE,
-        lease=LEASE_OR_NONE,
+        who=CALLERS,
         answered=st.frozensets(st.integers(0, 5), max_size=2),
     )
     def decide(
-        self, users: list[int], late: int, off: int, lease: str, answered: frozenset[int]
+        self, users: list[int], late: int, off: int, who: str, answered: frozenset[int]
     ) -> None:
+        self._decide(self._new_batch(users, late), off, self.lease(who), answered)
+
+    def _new_batch(self, users: list[int], late: int) -> Batch:
         name = f"batch-{len(self.history)}"
         batch = Batch(BATCH_VERSION, self.sale_id, name, CLOSES_MS + late, users)
         self.history.append(batch)
-        self._decide(batch, off, lease, answered if lease else frozenset())
+        return batch
 
     @precondition(lambda self: self.history)
-    @rule(data=st.data(), off=STALE, lease=LEASE_OR_NONE)
-    def repeat(self, data: st.DataObject, off: int, lease: str) -> None:
+    @rule(data=st.data(), off=STALE, who=CALLERS)
+    def repeat(self, data: st.DataObject, off: int, who: str) -> None:
         """The same batch again: a retry after a lost answer, or a redelivery."""
-        self._decide(data.draw(st.sampled_from(self.history)), off, lease, frozenset())
+        batch = data.draw(st.sampled_from(self.history))
+        self._decide(batch, off, self.lease(who), frozenset())
 
     @rule(batches=st.lists(st.lists(USERS, max_size=3), min_size=2, max_size=4), off=STALE)
     def decide_many(self, batches: list[list[int]], off: int) -> None:
         start, epoch = len(self.history), self.epoch(off)
-        self.history += [
-            Batch(BATCH_VERSION, self.sale_id, f"batch-{start + i}", CLOSES_MS - 1, users)
-            for i, users in enumerate(batches)
-        ]
+        for users in batches:
+            self._new_batch(users, -1)
         theirs = self.do(self.store.decide_many(self.sale_id, epoch, self.history[start:]))
         for batch, answer in zip(self.history[start:], theirs, strict=True):
             self._compare(batch, answer, epoch, "", frozenset())
@@ -140,13 +152,17 @@ class StoreMachine(RuleBasedStateMachine):
 
     # what SQL tells
 
-    def _rid(self, user: int, own: bool) -> str:
+    def _target(self, user: int, own: bool, state: State) -> tuple[int, str]:
+        """Mostly somebody in that state, with the rid of the place."""
+        there = [u for u, place in self.sale.users.items() if place.state is state]
+        if own and there:
+            user = there[user % len(there)]
         place = self.sale.users.get(user)
-        return place.rid if place and own else "foreign.0"
+        return user, place.rid if place and own else "foreign.0"
 
-    @rule(user=USERS, own=st.integers(0, 4), pay_by=st.integers(1, 9), version=VERSIONS, off=STALE)
-    def granted(self, user: int, own: int, pay_by: int, version: int, off: int) -> None:
-        epoch, rid = self.epoch(off), self._rid(user, own > 0)
+    @rule(user=USERS, own=OURS, pay_by=st.integers(1, 9), version=VERSIONS, off=STALE)
+    def granted(self, user: int, own: bool, pay_by: int, version: int, off: int) -> None:
+        epoch, (user, rid) = self.epoch(off), self._target(user, own, State.HELD)
         ours = self.told(lambda s: spec.granted(s, epoch, user, rid, pay_by, version), epoch)
         told = [Told(user, rid, pay_by, version)]
         theirs = self.do(self.store.granted(self.sale_id, epoch, told))
@@ -154,24 +170,24 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(
         user=USERS,
-        own=st.integers(0, 4),
+        own=OURS,
         reason=st.sampled_from([State.EXPIRED, State.DECLINED]),
         version=VERSIONS,
         off=STALE,
         twice=st.booleans(),
     )
     def release(
-        self, user: int, own: int, reason: State, version: int, off: int, twice: bool
+        self, user: int, own: bool, reason: State, version: int, off: int, twice: bool
     ) -> None:
-        epoch, rid = self.epoch(off), self._rid(user, own > 0)
+        epoch, (user, rid) = self.epoch(off), self._target(user, own, State.HELD)
         for _ in range(1 + twice):
             ours = self.told(lambda s: spec.release(s, epoch, user, rid, reason, version), epoch)
             endings = [Ending(user, rid, reason, version)]
             self._promoted(ours, self.do(self.store.release(self.sale_id, epoch, endings)), epoch)
 
-    @rule(user=USERS, own=st.integers(0, 4), version=VERSIONS, off=STALE)
-    def settle(self, user: int, own: int, version: int, off: int) -> None:
-        epoch, rid = self.epoch(off), self._rid(user, own > 0)
+    @rule(user=USERS, own=OURS, version=VERSIONS, off=STALE)
+    def settle(self, user: int, own: bool, version: int, off: int) -> None:
+        epoch, (user, rid) = self.epoch(off), self._target(user, own, State.HELD)
         ours = self.told(lambda s: spec.settle(s, epoch, user, rid, version), epoch)
         endings = [Ending(user, rid, State.PAID, version)]
         theirs = self.do(self.store.settle(self.sale_id, epoch, endings))
@@ -179,16 +195,16 @@ class StoreMachine(RuleBasedStateMachine):
 
     # what has no SQL change behind it
 
-    @rule(user=USERS, off=STALE)
-    def leave(self, user: int, off: int) -> None:
-        epoch = self.epoch(off)
+    @rule(user=USERS, own=OURS, off=STALE)
+    def leave(self, user: int, own: bool, off: int) -> None:
+        epoch, (user, _) = self.epoch(off), self._target(user, own, State.STANDBY)
         ours = self.told(lambda s: spec.leave(s, epoch, user), epoch)
         self.agree(ours, self.do(self.store.leave(self.sale_id, epoch, user)), epoch)
 
-    @rule(user=USERS, own=st.booleans())
+    @rule(user=USERS, own=OURS)
     def leave_late(self, user: int, own: bool) -> None:
         """A repeat that names the place it was meant for."""
-        epoch, rid = self.sale.epoch, self._rid(user, own)
+        epoch, (user, rid) = self.sale.epoch, self._target(user, own, State.STANDBY)
         ours = self.told(lambda s: spec.leave(s, epoch, user, rid), epoch)
         keys = sale_keys(self.sale_id)
         answer = self.do(run(self.client, load("leave"), keys, [epoch, user, rid]))
@@ -198,9 +214,9 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             self.agree(ours, Refusal(answer.decode()), epoch)
 
-    @rule(off=STALE, lease=LEASE_OR_NONE)
-    def promote(self, off: int, lease: str) -> None:
-        epoch = self.epoch(off)
+    @rule(off=STALE, who=CALLERS)
+    def promote(self, off: int, who: str) -> None:
+        epoch, lease = self.epoch(off), self.lease(who)
         ours = self.told(lambda s: spec.promote(s, epoch, rebuilder=lease), epoch)
         call = self.store.promote(self.sale_id, epoch, rebuilder=lease)
         self.drained |= self._promoted(ours, self.do(call), epoch)
@@ -222,13 +238,13 @@ class StoreMachine(RuleBasedStateMachine):
         return accepted
 
     @rule(
-        phase=st.sampled_from(["open", "open", "paused"]),
+        phase=st.sampled_from(["open", "open", "open", "paused"]),
         closes_ms=st.sampled_from([CLOSES_MS, CLOSES_MS + 1]),
         off=STALE,
-        lease=LEASE_OR_NONE,
+        who=CALLERS,
     )
-    def set_phase(self, phase: str, closes_ms: int, off: int, lease: str) -> None:
-        epoch = self.epoch(off)
+    def set_phase(self, phase: str, closes_ms: int, off: int, who: str) -> None:
+        epoch, lease = self.epoch(off), self.lease(who)
         ours = self.told(
             lambda s: spec.set_phase(s, epoch, phase, closes_ms, rebuilder=lease), epoch
         )
@@ -237,9 +253,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     # a rebuild, and why there is one
 
-    @rule(more=st.integers(-1, 3), lease=LEASES)
-    def begin_rebuild(self, more: int, lease: str) -> None:
-        self._begin(max(1, max(self.sale.epoch, self.sale.next_epoch) + more), lease)
+    @precondition(lambda self: self.sale.next_epoch or len(self.history) > 4 * self.rebuilds)
+    @rule(more=st.integers(-1, 3), who=LEASES)
+    def begin_rebuild(self, more: int, who: str) -> None:
+        self.rebuilds += 1
+        epoch = max(1, max(self.sale.epoch, self.sale.next_epoch) + more)
+        self._begin(epoch, f"lease-{self.rebuilds}" if more > 0 else self.lease(who) or INTRUDER)
 
     def _begin(self, epoch: int, lease: str) -> None:
         own = self.genuine or self.sale.next_epoch != epoch
@@ -248,32 +267,47 @@ class StoreMachine(RuleBasedStateMachine):
         if ours:
             self.genuine, self.drained = True, False
 
-    @rule(data=st.data(), lease=LEASES)
-    def merge_places(self, data: st.DataObject, lease: str) -> None:
+    @precondition(lambda self: self.sale.next_epoch or self.sale.phase == "frozen")
+    @rule(data=st.data(), who=LEASES)
+    def merge_places(self, data: st.DataObject, who: str) -> None:
         """As a rebuild: granted holds have a row in SQL, those on `ungranted` have none."""
-        epoch = self.sale.next_epoch or self.sale.epoch
-        users = (
-            data.draw(st.sets(st.sampled_from(sorted(self.sale.users))))
-            if self.sale.users
-            else set()
-        )
+        epoch, lease = self.sale.next_epoch or self.sale.epoch, self.lease(who) or INTRUDER
+        known = sorted(self.sale.users)
+        self._merge(epoch, lease, data.draw(st.sets(st.sampled_from(known))) if known else set())
+
+    def _merge(self, epoch: int, lease: str, users: Iterable[int]) -> None:
         changed = {}
         for user in users:
             place = self.sale.users[user]
-            granted = place.state in ROWS and place.rid not in self.sale.ungranted
-            row = Row(
-                place.rid, user, ROWS.get(place.state, HoldState.HELD), None, place.rank, 2, 7
-            )
-            if merged := spec.merge(place, [row] if granted else []):
+            state, known = ROWS.get(place.state), place.rid not in self.sale.ungranted
+            row = Row(place.rid, user, state or HoldState.HELD, None, place.rank, 2, 7)
+            if merged := spec.merge(place, [row] if state and known else []):
                 changed[user] = merged
         ours = self.genuine and rebuild.merge_places(self.sale, epoch, lease, changed)
         assert self.do(self.store.merge_places(self.sale_id, epoch, lease, changed)) is ours
 
-    @rule(lease=LEASES, more=st.integers(0, 2), limit=st.integers(0, 6), seq=st.integers(0, 3))
-    def finish_rebuild(self, lease: str, more: int, limit: int, seq: int) -> None:
+    @precondition(lambda self: not self.sale.epoch or not self.genuine)
+    @rule(more=st.integers(0, 2), limit=st.integers(0, 9))
+    def recover(self, more: int, limit: int) -> None:
+        """A rebuild from end to end, with the log replayed."""
+        epoch = max(self.sale.epoch, self.sale.next_epoch) + 1
+        self._begin(epoch, "lease-r")
+        self._merge(epoch, "lease-r", list(self.sale.users))
+        live = [p.state for p in self.sale.users.values()]
+        self._finish(
+            epoch, "lease-r", live.count(State.HELD) + live.count(State.PAID) + more, limit, 0
+        )
+        for batch in self.history:
+            self._decide(batch, 0, OWN, frozenset())
+        self.thaw()
+
+    @precondition(lambda self: self.sale.next_epoch or self.sale.phase == "frozen")
+    @rule(who=LEASES, more=st.integers(0, 2), limit=st.integers(0, 9), seq=st.integers(0, 3))
+    def finish_rebuild(self, who: str, more: int, limit: int, seq: int) -> None:
         live = [p.state for p in self.sale.users.values()]
         stock = live.count(State.HELD) + live.count(State.PAID) + more
-        self._finish(self.sale.next_epoch or self.sale.epoch, lease, stock, limit, seq)
+        epoch, lease = self.sale.next_epoch or self.sale.epoch, self.lease(who) or INTRUDER
+        self._finish(epoch, lease, stock, limit, seq)
 
     def _finish(self, epoch: int, lease: str, stock: int, limit: int, seq: int) -> None:
         live = [p.state for p in self.sale.users.values()]
@@ -286,26 +320,28 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def thaw(self) -> None:
         """What ends every rebuild: promote until nobody is left, then the phase."""
-        self.promote(0, self.sale.rebuilder)
-        self.set_phase("open", CLOSES_MS, 0, self.sale.rebuilder)
+        self.promote(0, OWN)
+        self.set_phase("open", CLOSES_MS, 0, OWN)
 
-    @rule(roll=st.integers(0, 5))
-    def another_server(self, roll: int) -> None:
-        if roll == 0 and (self.sale.epoch or self.sale.next_epoch):
-            meta = sale_keys(self.sale_id)[0]
-            self.do(_sent(self.client.hset(meta, "run_id", "0" * 40)))
-            self.genuine = False
+    @precondition(lambda self: len(self.history) > 8 * self.rebuilds and self.sale.phase)
+    @rule()
+    def another_server(self) -> None:
+        self.rebuilds += 1
+        self.do(_sent(self.client.hset(sale_keys(self.sale_id)[0], "run_id", "0" * 40)))
+        self.genuine = False
 
-    @rule(roll=st.integers(0, 9))
-    def lose(self, roll: int) -> None:
+    @precondition(lambda self: len(self.history) > 8 * self.rebuilds)
+    @rule(everything=st.booleans())
+    def lose(self, everything: bool) -> None:
         """Everything, or the epoch alone."""
-        if roll == 0:
+        self.rebuilds += 1
+        if everything:
             for key in sale_keys(self.sale_id):
                 self.do(_sent(self.client.delete(key)))
             self.sale, self.genuine, self.drained = rebuild.empty(), True, False
             self.letters.clear()
             self.latest_ms = 0
-        elif roll == 1:
+        else:
             self.do(_sent(self.client.hdel(sale_keys(self.sale_id)[0], "epoch")))
             self.sale.epoch = 0
 

@@ -31,11 +31,11 @@ def compare(url: str, how: settings) -> None:
 
 
 def test_on_one_node(node_url: str) -> None:
-    compare(node_url, histories(60, 40))
+    compare(node_url, histories(250, 40))
 
 
 def test_on_a_cluster(cluster_url: str) -> None:
-    compare(cluster_url, histories(10, 30))
+    compare(cluster_url, histories(25, 30))
 
 
 @pytest.mark.drill
