@@ -89,7 +89,9 @@ def list_(json: AsJson = False, data_dir: DataDir = None) -> None:
         if json:
             as_json(list(sales))
             return
-        table = Table("id", "phase", "title", "stock", "price", "opens", "closes", box=None)
+        table = Table(box=None)
+        for column in ("id", "phase", "title", "stock", "price", "opens", "closes"):
+            table.add_column(column, no_wrap=column != "title")
         for sale in sales:
             table.add_row(
                 str(sale.id),

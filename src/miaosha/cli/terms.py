@@ -38,7 +38,7 @@ def moment_ms(text: str, from_ms: int, option: str) -> int:
 
 
 def shown_ms(ms: int) -> str:
-    """Unix ms as local time."""
+    """Unix ms as local time, to the second."""
     return (EPOCH + timedelta(milliseconds=ms)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 

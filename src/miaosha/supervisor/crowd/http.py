@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import httptools
 import msgspec
@@ -47,8 +47,7 @@ class _Exchange(asyncio.Protocol):
         self._close = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         try:

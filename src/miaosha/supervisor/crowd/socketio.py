@@ -9,7 +9,7 @@ import base64
 import contextlib
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -53,10 +53,9 @@ class Socket(asyncio.Protocol):
         self.closed = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         key = base64.b64encode(b"a key of 16 byte").decode()
-        transport.write(UPGRADE.format(port=self._port, key=key).encode())
+        self._transport.write(UPGRADE.format(port=self._port, key=key).encode())
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
