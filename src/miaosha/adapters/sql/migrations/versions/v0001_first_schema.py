@@ -15,9 +15,8 @@ OPTIONS: dict[str, Any] = {
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_bin",
 }
-PEOPLE = ("users",)
 SALES = ("products", "sales", "ledger", "holds", "payments", "orders")
-RECORDS = ("outbox", "audit", "leases", "sandbox_charges")
+RECORDS = ("users", "outbox", "audit", "leases", "sandbox_charges")
 
 
 def _one_of(table: str, column: str, *values: str) -> sa.CheckConstraint:
@@ -26,13 +25,13 @@ def _one_of(table: str, column: str, *values: str) -> sa.CheckConstraint:
 
 
 def upgrade() -> None:
-    parts = (_people, _catalogue, _ledger, _holds, _payments, _orders, _outbox, _records, _sandbox)
-    for make in parts:
-        make()
+    for part in (_people, _catalogue, _ledger, _holds, _payments, _orders, _outbox, _records):
+        part()
+    _sandbox()
 
 
 def downgrade() -> None:
-    for table in reversed(PEOPLE + SALES + RECORDS):
+    for table in reversed(SALES + RECORDS):
         op.drop_table(table)
 
 
