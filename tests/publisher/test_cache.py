@@ -133,9 +133,7 @@ def test_a_reading_tells_of_a_pause_and_a_freeze() -> None:
 
 @pytest.mark.parametrize("board_ms, reading_ms", [(50, 90), (90, 50)])
 def test_the_earlier_close_counts(board_ms: int, reading_ms: int) -> None:
-    known = live(
-        sale(closes_at_ms=NOW_MS + board_ms), reading(closes_at_ms=NOW_MS + reading_ms)
-    )
+    known = live(sale(closes_at_ms=NOW_MS + board_ms), reading(closes_at_ms=NOW_MS + reading_ms))
     assert known.open_until_ms == NOW_MS + 50
     assert known.refusal(NOW_MS + 50) == "closed"
 
@@ -143,7 +141,9 @@ def test_the_earlier_close_counts(board_ms: int, reading_ms: int) -> None:
 @pytest.mark.parametrize("phase", [Phase.SCHEDULED, Phase.PAUSED, Phase.SETTLED])
 @pytest.mark.parametrize("frozen", [None, "audit"])
 @pytest.mark.parametrize("at", [-1, 0, 9, 10])
-def test_without_a_reading_it_is_the_domains_phase(phase: Phase, frozen: str | None, at: int) -> None:
+def test_without_a_reading_it_is_the_domains_phase(
+    phase: Phase, frozen: str | None, at: int
+) -> None:
     terms = sale(phase=phase, frozen=frozen, opens_at_ms=NOW_MS, closes_at_ms=NOW_MS + 10)
     now = NOW_MS + at
     known = live(terms)

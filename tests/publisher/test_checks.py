@@ -284,5 +284,3 @@ async def test_counters() -> None:
     wanted = {"requests": 4, "accepted": 1, "repeated": 1, "batches": 1}
     wanted |= {"refused_unauthorized": 1, "refused_sold_out": 1}
     assert {name: made.counters[name] for name in wanted} == wanted
-
-

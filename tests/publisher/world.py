@@ -1,4 +1,4 @@
-"""A publisher in this process on in-memory ports, a client on its unix socket, and a bare transport.
+"""A publisher in this process on in-memory ports, a client of its socket, and a bare transport.
 
 Time stands still unless a test moves it; the wheel turns only when a test turns it.
 """
@@ -362,7 +362,9 @@ async def listening(made: World, run_dir: Path) -> AsyncIterator[Path]:
     """The world's publisher on a unix socket."""
     path = run_dir / "publisher.sock"
     loop = asyncio.get_running_loop()
-    server = await loop.create_unix_server(lambda: Connection(made.service), str(path), backlog=1024)
+    server = await loop.create_unix_server(
+        lambda: Connection(made.service), str(path), backlog=1024
+    )
     try:
         yield path
     finally:
@@ -403,5 +405,3 @@ async def client(path: Path) -> AsyncIterator[Client]:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
-
-

@@ -96,15 +96,16 @@ class Connection(Reader, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if not self._taking:
             return
-        if self._held or len(data) > SLICE_BYTES:
+        held = self._held
+        if held or len(data) > SLICE_BYTES:
             self._rest += data
-            if not self._held:
+            if not held:
                 self._go_on()
             return
         self._feed(data)
         if self._next - self._first >= PIPELINE_MAX:
             self._hold()
-        elif self._held:
+        elif self._held:  # by a write in between
             self._go_on()
 
     def eof_received(self) -> bool:

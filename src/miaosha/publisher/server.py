@@ -72,7 +72,7 @@ async def run(process: Process, settings: Settings, parts: Parts) -> None:
     await board.refresh()
     await board.read()
     _tune_collector()
-    async with asyncio.TaskGroup() as group:
+    async with _listening(process.listen, service) as server, asyncio.TaskGroup() as group:
         jobs = [
             group.create_task(job)
             for job in (
@@ -81,9 +81,8 @@ async def run(process: Process, settings: Settings, parts: Parts) -> None:
                 process.heartbeat(parts.heartbeats, parts.clock),
             )
         ]
-        async with _listening(process.listen, service) as server:
-            await process.stop.wait()
-            await drain(server, service, batcher)
+        await process.stop.wait()
+        await drain(server, service, batcher)
         for job in jobs:
             job.cancel()
 
