@@ -11,9 +11,9 @@ from array import array
 from collections import deque
 from typing import NamedTuple
 
-from tests.model import faults, processes, rebuilding
+from tests.model import consuming, faults, processes, rebuilding
 from tests.model.invariants import broken, trusted, unfinished
-from tests.model.processes import REBUILD, Step
+from tests.model.jobs import REBUILD, Step
 from tests.model.state import MUST, TIME, Scope, State, initial
 
 LIVELOCK = "no quiet state can be reached any more"
@@ -58,7 +58,7 @@ def successors(c: Scope, state: State) -> list[Step]:
             rebuilding.run(c, state, at, job, out)
         else:
             processes.RUN[job[0]](c, state, at, job, out)
-    processes.consumer(c, state, out)
+    consuming.consumer(c, state, out)
     processes.scheduler(c, state, out)
     rebuilding.start(c, state, out)
     processes.buyer(c, state, out)
@@ -152,7 +152,7 @@ class _Search:
 
 def outlived(c: Scope, before: State, after: State) -> str | None:
     """Checks of a step rather than of a state: versions rise, a rank stays with its rid."""
-    if before[0] is after[0] or not (trusted(c, before) and trusted(c, after)):
+    if before[0] is after[0] or not (trusted(before) and trusted(after)):
         return None
     for old, new in zip(before[0][10], after[0][10], strict=True):
         if old is new or not old or old == new:

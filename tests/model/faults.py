@@ -1,6 +1,6 @@
 """What may go wrong between any two steps, each as often as the budget of the scope allows."""
 
-from tests.model.processes import CONSUME, REBUILD, Step
+from tests.model.jobs import CONSUME, REBUILD, Step
 from tests.model.state import (
     CRASH,
     DUP,
@@ -50,4 +50,6 @@ def faults(c: Scope, state: State, out: list[Step]) -> None:
             left = spend(budget, FAILOVER)
             old = (backup[0], 0, *backup[2:])
             step = (old, rows, ledger, money, queue, jobs, left, 0, world)
-            out.append((FAULT, ("FAILOVER: Redis is as it was when the replica stopped",), None, step))
+            out.append(
+                (FAULT, ("FAILOVER: Redis is as it was when the replica stopped",), None, step)
+            )

@@ -1,8 +1,6 @@
 """What must hold in every state, and what must hold once nothing is left to do (a quiet state)."""
 
-from typing import Any
-
-from tests.model.processes import CHECKOUT
+from tests.model.jobs import CHECKOUT
 from tests.model.state import (
     CHARGED,
     FROZEN,
@@ -68,16 +66,16 @@ def _redis(c: Scope, state: State) -> str | None:
     return None
 
 
-def trusted(c: Scope, state: State) -> bool:
+def trusted(state: State) -> bool:
     """Whether Redis is in use: no rebuild, no freeze, no unnoticed loss."""
     redis, _, ledger = state[:3]
     if redis[0] != ledger[0] or ledger[1] or redis[2] == FROZEN:
         return False
-    return bool(redis[1]) or not c.rules.run_id
+    return bool(redis[1])
 
 
 def _both(c: Scope, state: State) -> str | None:
-    return disagreement(c, state) if trusted(c, state) else None
+    return disagreement(c, state) if trusted(state) else None
 
 
 def disagreement(c: Scope, state: State) -> str | None:
@@ -98,10 +96,10 @@ def disagreement(c: Scope, state: State) -> str | None:
     for place in users:
         if not place:
             continue
-        row: Any = rows[place[1]]
-        if place[0] == HELD and not row and place[1] not in ungranted:
+        own = rows[place[1]]
+        if place[0] == HELD and not own and place[1] not in ungranted:
             return "I7 held in Redis, unknown to SQL and not on ungranted"
-        if place[0] == PAID and not (row and row[0] == PAID):
+        if place[0] == PAID and not (own and own[0] == PAID):
             return "I8 paid in Redis, not in SQL"
     return None
 

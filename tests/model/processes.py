@@ -1,24 +1,42 @@
-"""Every process but the rebuild as a machine of steps: consumer, scheduler, checkout, buyer, admin.
+"""Scheduler, checkout, buyer and admin as machines of steps; the consumer is in consuming.py.
 
 A job is what one process has in hand between two steps: (kind, pc, …). Between any two steps
 everything else may happen, and faults.py may end the job. Time outs ("older than a few seconds",
 "stale") have no clock here: the scheduler may act at any moment, because a slow process is not a
-dead one. A consumer's cached epoch may be any the ledger ever had, hence also the one Redis has.
+dead one.
 """
 
 from typing import Any
 
 from tests.model import redis_steps as redis_
 from tests.model import sql_steps as sql
+from tests.model.consuming import consuming
+from tests.model.jobs import (
+    CHARGING,
+    CHECKOUT,
+    CONCLUDING,
+    CONSUME,
+    GRANT,
+    GRANTING,
+    REBUILD,
+    SETTLE,
+    SYNCING,
+    TELL,
+    TELLING,
+    TOLD_PHASE,
+    TOLD_STOCK,
+    Job,
+    Step,
+)
 from tests.model.state import (
     CHARGED,
     CHOICE,
     DECLINE,
     DECLINED,
-    EPOCH,
     EXPIRED,
     HELD,
     LEAVE,
+    MONEY,
     MUST,
     OPEN,
     OPEN_END,
@@ -33,10 +51,8 @@ from tests.model.state import (
     RESIZE,
     SETTLED,
     STANDBY,
-    STOCK,
     TIME,
     UNSEEN,
-    USER,
     VOIDED,
     Scope,
     State,
@@ -45,111 +61,6 @@ from tests.model.state import (
     spend,
     swap,
 )
-
-Step = tuple[int, Any, str | None, State]  # who, label, violation, the state after
-Job = tuple[Any, ...]
-
-# kinds of jobs, and their program counters
-CONSUME, GRANT, TELL, CHECKOUT, TOLD_STOCK, TOLD_PHASE, REBUILD, SETTLE = 1, 2, 3, 4, 5, 6, 7, 8
-GRANTING, GRANTED, RELEASING, ACKING = 1, 2, 3, 4
-TELLING, SYNCING = 1, 2
-CHARGING, CONCLUDING = 1, 2
-
-
-def consumer(c: Scope, state: State, out: list[Step]) -> None:
-    """Takes a waiting batch and decides it, all in one step of Redis."""
-    redis, rows, ledger, money, queue, jobs, budget, backup, world = state
-    if sum(1 for job in jobs if job[0] == CONSUME) >= c.consumers:
-        return
-    for batch, copies in enumerate(queue):
-        if not copies:
-            continue
-        taken = put(queue, batch, copies - 1)
-        if ledger[5] == SETTLED:
-            over = (redis, rows, ledger, money, taken, jobs, budget, backup, world)
-            out.append((MUST, ("consumer", batch, "sale is over: closed, ack"), None, over))
-            continue
-        late = batch >= world[1]
-        refusal, after, letters = redis_.decide(c, redis, redis[0], batch, late)
-        if refusal:
-            continue
-        wrong = None
-        if not late and redis_.C in letters:
-            wrong = "told closed though accepted in time"
-        winners = _winners(c, batch, letters, after[10])
-        job: Job = (CONSUME, GRANTING, batch, redis[0], winners)
-        if not winners:
-            job = (CONSUME, ACKING, batch)
-        label = ("consumer", batch, "decide", letters)
-        more = add(jobs, job)
-        step = (after, rows, ledger, money, taken, more, budget, backup, world)
-        out.append((MUST, label, wrong, step))
-
-
-def _winners(
-    c: Scope, batch: int, letters: tuple[int, ...], users: tuple[Any, ...]
-) -> tuple[tuple[int, int, int], ...]:
-    """Held places that these very requests won; everything else is told, never granted."""
-    won = []
-    for index, user in enumerate(c.batches[batch]):
-        place, rid = users[user], c.first[batch] + index
-        if letters[index] in (redis_.H, redis_.S) and place[0] == HELD and place[1] == rid:
-            won.append((rid, place[2], place[3]))
-    return tuple(won)
-
-
-def consuming(c: Scope, state: State, at: int, job: Job, out: list[Step]) -> None:
-    """grant → granted → release again → ack; the scheduler's left-over grants do the same."""
-    redis, rows, ledger, money, queue, jobs, budget, backup, world = state
-    kind, pc, batch = job[:3]
-    who = ("consumer", batch) if kind == CONSUME else ("scheduler", "left over")
-    if pc == GRANTING:
-        out.append(_grant(c, state, at, job, who))
-    elif pc == GRANTED:
-        for rid in job[4]:
-            version = rows[rid][5]
-            _, redis, _ = redis_.granted(c, redis, job[3], rid, version)
-        after: Job | None = (kind, ACKING, batch) if kind == CONSUME else None
-        if job[5]:
-            after = (kind, RELEASING, batch, job[3], job[5])
-        told = swap(jobs, at, after)
-        step = (redis, rows, ledger, money, queue, told, budget, backup, world)
-        out.append((MUST, (*who, "granted", job[4]), None, step))
-    elif pc == RELEASING:
-        refusal = 0
-        for rid in job[4]:
-            row = rows[rid]
-            refusal, redis, _ = redis_.release(c, redis, job[3], rid, row[0], row[5])
-            if c.rules.sync_in_release_again and not refusal:
-                rows = sql.mark_synced(rows, rid, row[0])
-        told = swap(jobs, at, (kind, ACKING, batch) if kind == CONSUME else None)
-        step = (redis, rows, ledger, money, queue, told, budget, backup, world)
-        out.append((MUST, (*who, "release again", job[4], REFUSALS[refusal]), None, step))
-    else:
-        step = (redis, rows, ledger, money, queue, swap(jobs, at), budget, backup, world)
-        out.append((MUST, (*who, "ack"), None, step))
-
-
-def _grant(c: Scope, state: State, at: int, job: Job, who: tuple[Any, ...]) -> Step:
-    redis, rows, ledger, money, queue, jobs, budget, backup, world = state
-    kind, _, batch, epoch, winners = job
-    refusal, after, counted = sql.grant(c, rows, ledger, epoch, winners)
-    wrong = None
-    if refusal:
-        if refusal in (STOCK, USER):
-            counted = sql.freeze(ledger, epoch)
-            wrong = None if c.lossy else f"grant refused ({REFUSALS[refusal]}) without a loss"
-        if kind == CONSUME:  # decides again
-            queue = put(queue, batch, queue[batch] + 1)
-        step = (redis, rows, counted, money, queue, swap(jobs, at), budget, backup, world)
-        return MUST, (*who, "grant refused", REFUSALS[refusal]), wrong, step
-    live = tuple(w[0] for w in winners if after[w[0]] and after[w[0]][0] <= PAID)
-    gone = tuple(w[0] for w in winners if after[w[0]] and after[w[0]][0] > PAID)
-    if not c.rules.read_back and len(live) < len(winners):
-        wrong = "told held without a live hold"
-    more = swap(jobs, at, (kind, GRANTED, batch, epoch, live, gone))
-    step = (redis, after, counted, money, queue, more, budget, backup, world)
-    return MUST, (*who, "grant and tell", tuple(w[0] for w in winners)), wrong, step
 
 
 def telling(c: Scope, state: State, at: int, job: Job, out: list[Step]) -> None:
@@ -184,7 +95,7 @@ def checkout(c: Scope, state: State, at: int, job: Job, out: list[Step]) -> None
             known = put(money, rid, put(money[rid], key, answer))
             more = swap(jobs, at, (CHECKOUT, CONCLUDING, rid, attempt, answer))
             step = (redis, rows, ledger, known, queue, more, budget, backup, world)
-            out.append((MUST, ("checkout", rid, attempt, "charge", answer), wrong, step))
+            out.append((MUST, ("checkout", rid, attempt, "charge", MONEY[answer]), wrong, step))
         return
     row = rows[rid]
     mine = sql.owns(c, row, attempt)
@@ -228,7 +139,7 @@ def settling(c: Scope, state: State, at: int, job: Job, out: list[Step]) -> None
         ledger, more = sql.set_phase(ledger, SETTLED), swap(jobs, at, (SETTLE, 2, epoch))
         label = ("scheduler", "settle the sale")
     elif pc == 2:
-        redis = c.empty if redis[0] == epoch else redis
+        redis = c.empty if max(redis[0], redis[4]) <= epoch else redis
         label = ("scheduler", "drop")
     step = (redis, rows, ledger, money, queue, more, budget, backup, world)
     out.append((MUST, label, None, step))
@@ -298,6 +209,8 @@ def scheduler(c: Scope, state: State, out: list[Step]) -> None:
         out.append((MUST, ("scheduler", *label), None, (*step, *more)))
 
     frozen = ledger[1] or ledger[5] == SETTLED
+    if ledger[5] == SETTLED and (redis[0] or redis[4]):
+        take(("forgets a settled sale",), (SETTLE, 2, max(redis[0], redis[4])))
     for rid, row in enumerate(rows):
         if not row:
             continue
@@ -316,19 +229,21 @@ def scheduler(c: Scope, state: State, out: list[Step]) -> None:
                 answer = VOIDED
                 known = put(money, rid, put(money[rid], key, VOIDED))
             job = (CHECKOUT, CONCLUDING, rid, row[4], answer)
-            take(("void", rid, row[4], answer), job, money=known)
-    if frozen or redis_.guard(c, redis, ledger[0]) == EPOCH:
+            take(("void", rid, row[4], MONEY[answer]), job, money=known)
+    if frozen or redis_.guard(c, redis, redis[0]):
         return
-    for rid in redis[11]:
+    for rid in redis[11]:  # under the epoch it is read with, which may be older than the ledger's
         place = redis[10][c.user_of[rid]]
         winner = (rid, place[2], place[3])
         take(("sees ungranted", rid), (GRANT, GRANTING, 0, redis[0], (winner,)))
-    if c.rules.catch_up and redis[0] == ledger[0] and redis_.guard(c, redis, redis[0]) == 0:
+    if redis[0] != ledger[0]:
+        return
+    if c.rules.catch_up:
         if redis[2] != ledger[5] and redis[2] <= PAUSED:
             take(("phase differs",), (TOLD_PHASE, 1, ledger[0], ledger[5]))
         if redis[5] < ledger[2] and redis[2] <= PAUSED:
             take(("stock differs",), (TOLD_STOCK, 1, ledger[0], ledger[2]))
-    if c.settle and world[1] != OPEN_END and redis[0] == ledger[0] and not redis[7]:
+    if c.settle and world[1] != OPEN_END and not redis[7]:
         waiting = any(queue) or any(job[0] == CONSUME for job in jobs)
         if not waiting and not redis[11] and not any(job[0] == SETTLE for job in jobs):
             take(("finds it drained",), (SETTLE, 1, ledger[0]))

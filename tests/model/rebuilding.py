@@ -11,9 +11,11 @@ from typing import Any
 
 from tests.model import redis_steps as redis_
 from tests.model import sql_steps as sql
-from tests.model.processes import REBUILD, Job, Step
+from tests.model.consuming import named
+from tests.model.jobs import REBUILD, Job, Step
 from tests.model.state import (
     EPOCH,
+    FAULT,
     MUST,
     OK,
     RUN_ID,
@@ -43,10 +45,10 @@ def start(c: Scope, state: State, out: list[Step]) -> None:
             out.append((MUST, ("rebuild", "begin_rebuild (SQL)"), None, _bump(c, state, budget)))
         elif budget[SECOND]:
             left = spend(budget, SECOND)
-            out.append((3, ("SECOND rebuild", "begins"), None, _bump(c, state, left)))
+            out.append((FAULT, ("SECOND rebuild", "begins"), None, _bump(c, state, left)))
     elif budget[SPURIOUS] and not busy:
         left = spend(budget, SPURIOUS)
-        out.append((3, ("FALSE ALARM", "begin_rebuild (SQL)"), None, _bump(c, state, left)))
+        out.append((FAULT, ("FALSE ALARM", "begin_rebuild (SQL)"), None, _bump(c, state, left)))
 
 
 def _bump(c: Scope, state: State, budget: tuple[int, ...]) -> State:
@@ -86,7 +88,7 @@ def run(c: Scope, state: State, at: int, job: Job, out: list[Step]) -> None:
 def _write(c: Scope, state: State, job: Job) -> tuple[Any, Job | None, Any]:
     """One step on Redis: (redis, the job after or None if it was refused, label)."""
     redis = state[0]
-    _, pc, epoch, marker, stock, phase, snapshot = job
+    _, pc, epoch, _, stock, phase, snapshot = job
     after: Job = (REBUILD, pc + 1, *job[2:])
     half = (c.users + 1) // 2
     written: Any
@@ -127,7 +129,7 @@ def _replay(c: Scope, state: State, job: Job) -> tuple[Any, Job | None, Any]:
     answered = _answered(c, batch, snapshot) if c.rules.answered else ()
     late = batch >= world[1]
     refusal, redis, letters = redis_.decide(c, redis, epoch, batch, late, epoch, answered)
-    label = ("replay decide", batch, letters)
+    label = ("replay decide", batch, named(letters))
     return redis, None if refusal else job, label
 
 

@@ -17,6 +17,7 @@ from tests.model.state import (
     LEFT,
     OK,
     PAID,
+    PAUSED,
     PAYING,
     RUN_ID,
     STANDBY,
@@ -59,7 +60,7 @@ def decide(
     if letters and c.rules.records:
         return OK, redis, letters
     closed = late
-    if redis[2] != OPEN_PHASE and not rebuilder:
+    if redis[2] == PAUSED:
         if c.rules.wait_when_paused:
             return WAIT, redis, ()
         closed = True
@@ -87,9 +88,6 @@ def decide(
     batches = put(redis[12], batch, letters)
     decided = (*redis[:6], free, held, redis[8], seq, users, ungranted, batches)
     return OK, decided, letters
-
-
-OPEN_PHASE = 0
 
 
 def _promote_head(c: Scope, redis: Redis) -> Redis:
@@ -222,7 +220,8 @@ def begin_rebuild(c: Scope, redis: Redis, epoch: int) -> Redis | None:
         return None
     kept = 0 if c.rules.epoch_away else redis[0]
     genuine = 1 if c.rules.begin_run_id else redis[1]
-    return (kept, genuine, redis[2], epoch, epoch, *redis[5:])
+    phase = FROZEN if c.rules.epoch_away else redis[2]
+    return (kept, genuine, phase, epoch, epoch, *redis[5:])
 
 
 def _turn(c: Scope, redis: Redis, epoch: int) -> bool:
@@ -246,8 +245,9 @@ def finish_rebuild(
 ) -> Redis | None:
     if not _turn(c, redis, epoch):
         return None
-    held = sum(1 for row in rows if row and row[0] in (HELD, PAYING))
+    held = sum(1 for row in rows if row and row[0] <= PAYING)
     paid = sum(1 for row in rows if row and row[0] == PAID)
-    seq = max([redis[9], *(row[1] for row in rows if row)])
+    waiting = (place[2] for place in redis[10] if place and place[0] == STANDBY)
+    seq = max([redis[9], *waiting, *(row[1] for row in rows if row)])
     counters = (stock, stock - held - paid, held, paid, seq)
     return (epoch, 1, FROZEN, epoch, 0, *counters, redis[10], (), redis[12])

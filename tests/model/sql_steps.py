@@ -14,6 +14,7 @@ from tests.model.state import (
     OK,
     PAID,
     PAYING,
+    SETTLED,
     STOCK,
     USER,
     Rows,
@@ -28,27 +29,30 @@ Winner = tuple[int, int, int]  # rid, rank, version
 def grant(
     c: Scope, rows: Rows, ledger: Ledger, epoch: int, winners: tuple[Winner, ...]
 ) -> tuple[int, Rows, Ledger]:
-    """(refusal, rows, ledger). Rows that exist are passed over; with nothing new the ledger row
-    is not touched, hence the epoch not compared."""
-    new = 0
+    """(refusal, rows, ledger). Rows that exist are passed over; a mere repeat is answered by its
+    rows, whatever the epoch. Under an old epoch a second live hold proves nothing."""
+    new = missing = 0
     after = rows
     for rid, rank, version in winners:
         if after[rid]:
             continue
         mine = c.rids_of[c.user_of[rid]]
         if any(after[other] and after[other][0] <= PAID for other in mine):
-            if c.rules.user_conflict:
-                return USER, rows, ledger
+            missing += 1
             continue
         after = put(after, rid, (HELD, rank, 1, 0, 0, version))
         new += 1
-    if not new:
+    if not new and not missing:
         return OK, rows, ledger
     if c.rules.epoch_in_grant and ledger[0] != epoch:
         return EPOCH, rows, ledger
     if c.rules.epoch_in_grant and ledger[1]:
         return FREEZE, rows, ledger
-    if ledger[3] + new > ledger[2]:
+    if ledger[5] == SETTLED:
+        return EPOCH, rows, ledger
+    if missing and c.rules.user_conflict:
+        return USER, rows, ledger
+    if new and ledger[3] + new > ledger[2]:
         return STOCK, rows, ledger
     return OK, after, (*ledger[:3], ledger[3] + new, *ledger[4:])
 
@@ -60,7 +64,8 @@ def freeze(ledger: Ledger, epoch: int) -> Ledger:
 def begin_rebuild(c: Scope, rows: Rows, ledger: Ledger) -> tuple[Rows, Ledger]:
     """epoch + 1, frozen; HELD rows get more time."""
     extended = tuple(
-        (*row[:3], 0, *row[4:]) if row and row[0] == HELD and row[3] else row for row in rows
+        (*row[:3], 0, row[4], row[5] + c.v) if row and row[0] == HELD and row[3] else row
+        for row in rows
     )
     return extended, (ledger[0] + 1, 1, *ledger[2:])
 
@@ -100,11 +105,13 @@ def capture(c: Scope, rows: Rows, ledger: Ledger, rid: int) -> tuple[Rows, Ledge
 
 
 def refuse(c: Scope, rows: Rows, ledger: Ledger, rid: int) -> tuple[Rows, Ledger, bool]:
-    """PAYING → HELD, or → RELEASED (third answer True) past pay_by or at the last attempt."""
+    """PAYING → HELD, or → RELEASED (third answer True) past pay_by or at the last attempt. A frozen
+    sale releases nothing: there the hold goes back to HELD, ripe for the sweep."""
     row = rows[rid]
-    if row[3] or row[4] >= c.attempts:
+    over = int(row[3] or row[4] >= c.attempts)
+    if over and not ledger[1]:
         return (*release(c, rows, ledger, rid, EXPIRED), True)
-    return put(rows, rid, (HELD, *row[1:5], row[5] + c.v)), ledger, False
+    return put(rows, rid, (HELD, *row[1:3], over, row[4], row[5] + c.v)), ledger, False
 
 
 def raise_stock(ledger: Ledger, stock: int) -> Ledger:

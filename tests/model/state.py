@@ -1,19 +1,19 @@
 """The state of the model as nested tuples of small ints, and the scope of one run.
 
-    state = (redis, rows, ledger, money, queue, jobs, budget, backup, world)
+state = (redis, rows, ledger, money, queue, jobs, budget, backup, world)
 
-    redis   (epoch, genuine, phase, rebuilder, begun, stock, free, held, paid, seq, users,
-             ungranted, batches); epoch 0: none, `begun`: epoch of an unfinished rebuild
-    users   per user 0 or (state, rid, rank, version); standby is the users in state STANDBY
-    batches per batch 0 (not recorded) or its letters
-    rows    per rid 0 or (state, rank, synced, due, attempt, version): `holds`
-    ledger  (epoch, frozen, stock, granted, sold, phase)
-    money   per rid, per attempt: what the provider knows of the key `rid:attempt`
-    queue   per batch: deliveries waiting (an unacknowledged one that is in hand is in `jobs`)
-    jobs    sorted tuple of running step machines (kind, pc, …)
-    budget  how often each choice and each fault may still happen
-    backup  redis as a replica knows it, or 0
-    world   (batches published, batches accepted before closes_at or OPEN_END)
+redis   (epoch, genuine, phase, rebuilder, begun, stock, free, held, paid, seq, users,
+         ungranted, batches); epoch 0: none, `begun`: epoch of an unfinished rebuild
+users   per user 0 or (state, rid, rank, version); standby is the users in state STANDBY
+batches per batch 0 (not recorded) or its letters
+rows    per rid 0 or (state, rank, synced, due, attempt, version): `holds`
+ledger  (epoch, frozen, stock, granted, sold, phase)
+money   per rid, per attempt: what the provider knows of the key `rid:attempt`
+queue   per batch: deliveries waiting (an unacknowledged one that is in hand is in `jobs`)
+jobs    sorted tuple of running step machines (kind, pc, …)
+budget  how often each choice and each fault may still happen
+backup  redis as a replica knows it, or 0
+world   (batches published, batches accepted before closes_at or OPEN_END)
 """
 
 from typing import Any, NamedTuple
@@ -40,6 +40,10 @@ OPEN_END = 99
 # budgets
 CRASH, DUP, LOSS, FAILOVER, RESTART, SPURIOUS, SECOND = 0, 1, 2, 3, 4, 5, 6
 PAY, DECLINE, LEAVE, RESIZE, PAUSE = 7, 8, 9, 10, 11
+BUDGETS = (
+    *("crash", "dup", "loss", "failover", "restart", "spurious", "second"),
+    *("pay", "decline", "leave"),
+)
 
 
 class Rules(NamedTuple):
@@ -66,7 +70,6 @@ class Rules(NamedTuple):
     catch_up: bool = True  # the scheduler repeats a raised stock and a phase towards Redis
     finish_unsynced: bool = True
     rebuild_promotes: bool = True
-    sync_in_release_again: bool = False  # (wrong) a repeated Lua release marks the row synced
 
 
 class Scope:
@@ -97,11 +100,8 @@ class Scope:
         self.consumers, self.workers, self.attempts = consumers, workers, attempts
         self.late, self.expire, self.close, self.settle = late, expire, close, settle
         self.v, self.resize, self.limit = int(versions), resize, limit
-        names = ("crash dup loss failover restart spurious second pay decline leave").split()
-        self.budget = tuple(budget.pop(name, 0) for name in names) + (
-            len(resize),
-            budget.pop("pause", 0),
-        )
+        counted = [budget.pop(name, 0) for name in BUDGETS]
+        self.budget = (*counted, len(resize), budget.pop("pause", 0))
         if budget:
             raise TypeError(f"no such budget: {budget}")
         self.user_of = tuple(user for batch in batches for user in batch)
@@ -113,9 +113,7 @@ class Scope:
         )
         self.users, self.rids = len(self.rids_of), len(self.user_of)
         self.lossy = any(self.budget[k] for k in (LOSS, FAILOVER, RESTART, SPURIOUS))
-        self.empty: Redis = (
-            (0, 0, OPEN, 0, 0, 0, 0, 0, 0, 0) + ((0,) * self.users, ()) + ((0,) * len(batches),)
-        )
+        self.empty: Redis = (0,) * 10 + ((0,) * self.users, (), (0,) * len(batches))
 
     def without(self, rule: str) -> "Scope":
         """The same scope with one rule turned round."""
@@ -127,11 +125,8 @@ class Scope:
 
 def initial(c: Scope) -> State:
     """An armed sale, its first batches published and undelivered."""
-    redis = (
-        (1, 1, OPEN, 0, 0, c.stock, c.stock, 0, 0, 0)
-        + ((0,) * c.users, ())
-        + ((0,) * len(c.batches),)
-    )
+    counters = (1, 1, OPEN, 0, 0, c.stock, c.stock, 0, 0, 0)
+    redis = (*counters, (0,) * c.users, (), (0,) * len(c.batches))
     published = len(c.batches) - c.late
     queue = (1,) * published + (0,) * c.late
     money = ((UNSEEN,) * c.attempts,) * c.rids
