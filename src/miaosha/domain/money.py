@@ -19,7 +19,8 @@ class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.amount < 0:
             raise ValueError("amount must be 0 or more")
-        if len(self.currency) != 3 or not (self.currency.isascii() and self.currency.isupper()):
+        code = self.currency
+        if len(code) != 3 or not (code.isascii() and code.isalpha() and code.isupper()):
             raise ValueError("currency must be an ISO 4217 code such as USD")
 
     def __str__(self) -> str:
