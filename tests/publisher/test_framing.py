@@ -301,3 +301,12 @@ async def test_nothing_is_kept_of_a_closed_connection() -> None:
         wire.lose()
     assert made.service.connections == 0
     assert list(made.service.wheel.members()) == []
+
+
+async def test_every_refusal_is_counted() -> None:
+    made = await small_world()
+    for name in ("GET", "no type", "no length", "an unknown path", "Expect", "garbage"):
+        made.wire().send(CASES[name][0])
+    codes = ["method_not_allowed", "unsupported_media_type", "length_required", "not_found"]
+    codes += ["expectation_failed", "bad_request"]
+    assert [made.counters[f"refused_{code}"] for code in codes] == [1] * 6

@@ -209,7 +209,9 @@ class World:
             self.settings,
             self.counters,
         )
-        self.service = Service(Router(self.board, intake), self.settings, self.counters)
+        self.service = Service(
+            Router(self.board, intake, self.counters), self.settings, self.counters
+        )
 
     async def look(self) -> None:
         """What the background does: read the board, the pressure and the readings."""

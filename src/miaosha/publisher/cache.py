@@ -170,7 +170,6 @@ class Board:
             self.by_path = {PATH % id_: live for id_, live in self._by_id.items()}
         for live in self._by_id.values():
             live.missing = self.missing
-            live.line.forget(self._clock.now_ms(), self._keep_ms)
         self.checks["board"] = "ok" if self.known else "missing"
         self._see()
 
@@ -225,9 +224,10 @@ class Board:
         return live
 
     def _see(self) -> None:
-        monotonic = self._clock.monotonic()
+        monotonic, now_ms = self._clock.monotonic(), self._clock.now_ms()
         for live in self._by_id.values():
             live.see(monotonic)
+            live.line.forget(now_ms, self._keep_ms)
 
     def _board_interval(self) -> float:
         return self._interval_s if self.missing or not self.known else BOARD_INTERVAL_S

@@ -4,6 +4,7 @@ The ordinary purchase takes one dict lookup; everything else may be slow.
 """
 
 import re
+from collections.abc import MutableMapping
 from typing import Final
 
 from miaosha.publisher.cache import Board
@@ -21,9 +22,10 @@ ONLY_GET: Final = problem("method_not_allowed", "Only GET is taken here.", allow
 class Router:
     """Answers a request that a connection has read, or hands it to the intake."""
 
-    def __init__(self, board: Board, intake: Intake) -> None:
+    def __init__(self, board: Board, intake: Intake, counters: MutableMapping[str, float]) -> None:
         self._board = board
         self._press = intake.press
+        self._counters = counters
 
     def __call__(self, connection: Connection, turn: int) -> bytes | None:
         """The answer, or None if it comes later. Raises Refused for what is no HTTP to us."""
@@ -35,9 +37,9 @@ class Router:
             if method != b"POST" or not (live or PURCHASES.fullmatch(path)):
                 return self._elsewhere(method, path)
         if connection.content_type != JSON and not _is_json(connection.content_type):
-            return PROBLEMS["unsupported_media_type"]
+            return self._refuse("unsupported_media_type")
         if connection.length < 0:
-            return PROBLEMS["length_required"]
+            return self._refuse("length_required")
         token = connection.authorization
         if token is not None:
             token = token[7:] if token[:7] == b"Bearer " else _bearer(token)
@@ -51,12 +53,18 @@ class Router:
 
     def _answer(self, method: bytes, path: bytes) -> bytes:
         if PURCHASES.fullmatch(path):
+            self._counters["refused_method_not_allowed"] += 1
             return ONLY_POST
         if path not in (b"/healthz", b"/readyz"):
-            return PROBLEMS["not_found"]
+            return self._refuse("not_found")
         if method not in (b"GET", b"HEAD"):
+            self._counters["refused_method_not_allowed"] += 1
             return ONLY_GET
         return HEALTHY if path == b"/healthz" else readiness(self._board.report())
+
+    def _refuse(self, code: str) -> bytes:
+        self._counters["refused_" + code] += 1
+        return PROBLEMS[code]
 
 
 def _is_json(content_type: bytes | None) -> bool:

@@ -5,6 +5,7 @@ What it needs from outside comes as `Parts`; `serve` gets them from bootstrap.
 
 import asyncio
 import contextlib
+import ctypes
 import errno
 import functools
 import gc
@@ -67,11 +68,11 @@ async def run(process: Process, settings: Settings, parts: Parts) -> None:
     intake = Intake(
         board, batcher, parts.access_tokens, parts.clock, parts.question_key, settings, counters
     )
-    service = Service(Router(board, intake), settings, counters)
+    service = Service(Router(board, intake, counters), settings, counters)
     process.checks["publisher"] = board.ready
     await board.refresh()
     await board.read()
-    _tune_collector()
+    _settle_memory()
     async with _listening(process.listen, service) as server, asyncio.TaskGroup() as group:
         jobs = [
             group.create_task(job)
@@ -142,8 +143,11 @@ async def _listening(listen: str, service: Service) -> AsyncIterator[asyncio.Ser
             path.unlink(missing_ok=True)
 
 
-def _tune_collector() -> None:
-    """Requests leave no cycles behind: let the collector look rarely, and not at what stays."""
+def _settle_memory() -> None:
+    """Give back what importing took, and let the collector look rarely, and not at what stays:
+    requests leave no cycles behind."""
     gc.collect()
+    with contextlib.suppress(AttributeError):  # not every libc has it
+        ctypes.CDLL(None).malloc_trim(0)
     gc.freeze()
     gc.set_threshold(GC_YOUNG, 20, 50)
