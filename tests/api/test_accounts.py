@@ -99,6 +99,7 @@ async def test_a_body_that_is_none(
     headers = {"content-type": media} if media else {}
     refused = await world.http.post("/api/v1/accounts", content=content, headers=headers)
     assert (refused.status_code, refused.json()["code"]) == (status, code)
+    assert refused.json()["detail"]
 
 
 async def test_sign_in(world: World) -> None:

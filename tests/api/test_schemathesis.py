@@ -2,6 +2,7 @@
 role's own server in a thread. No 5xx, and every answer is one that the document describes."""
 
 import asyncio
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from miaosha.api.app import routes
 from miaosha.api.openapi import document
 from miaosha.api.server import listen
 from miaosha.settings import Settings
+from miaosha.supervisor.servers import start_valkey
 from tests.api.world import World, open_world
 
 EXAMPLES = 8
@@ -46,8 +48,9 @@ class AdminToken:
 class Served:
     """The API served in a thread with an event loop of its own."""
 
-    def __init__(self, store_url: str, folder: Path) -> None:
-        self._urls = store_url, f"sqlite:///{folder / 'fuzz.sqlite'}"
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._database_url = f"sqlite:///{folder / 'fuzz.sqlite'}"
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._process = Process("api", "0", "127.0.0.1:0")
@@ -56,7 +59,7 @@ class Served:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
-        upgrade(self._urls[1])
+        upgrade(self._database_url)
         self._thread.start()
         assert self._ready.wait(DEADLINE_S)
 
@@ -70,7 +73,14 @@ class Served:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        async with open_world(*self._urls) as world:
+        store = await start_valkey(self._folder, "store")
+        try:
+            await self._serve_on(store.url)
+        finally:
+            await store.stop()
+
+    async def _serve_on(self, store_url: str) -> None:
+        async with open_world(store_url, self._database_url) as world:
             await self._furnish(world)
             bound: asyncio.Future[int] = self._loop.create_future()
             serving = asyncio.create_task(
@@ -98,11 +108,12 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(api_store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    server = Served(api_store_url, tmp_path_factory.mktemp("fuzz"))
-    server.start()
-    yield server
-    server.stop()
+def served() -> Iterator[Served]:
+    with tempfile.TemporaryDirectory(prefix="ms-", dir="/tmp") as name:
+        server = Served(Path(name))
+        server.start()
+        yield server
+        server.stop()
     assert server.counters["responses_2xx"] > 50  # it was let in
     assert server.counters["responses_4xx"] > 50
     assert server.counters.get("responses_5xx", 0) == 0, server.counters

@@ -15,6 +15,7 @@ import httpx2
 import msgspec
 from litestar import Litestar
 
+from miaosha.adapters.payments import SANDBOX_PAGE
 from miaosha.adapters.payments.sandbox import SandboxPayments
 from miaosha.adapters.redis.broker import RedisBroker
 from miaosha.adapters.redis.connect import connect
@@ -298,7 +299,7 @@ async def open_world(
         announcer = Announcer(bus, tokens)
         granter = Granter(ledger, store, broker, announcer, clock)
         release = Release(ledger, store, granter, announcer, clock)
-        payments = SandboxPayments(database, clock, b"w" * 32, f"{SHOP}/sandbox")
+        payments = SandboxPayments(database, clock, b"w" * 32, SHOP + SANDBOX_PAGE)
         rebuilder = Rebuilder(ledger, store, broker, clock, f"test-{next(_numbers)}")
         passwords, files, auditor = PlainPasswords(), DictFiles(), SetAuditor()
         parts = ApiParts(

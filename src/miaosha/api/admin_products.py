@@ -10,6 +10,7 @@ from miaosha.ports.people import Product
 from miaosha.usecases.products import PICTURE_MAX_BYTES
 
 TAG = "Admin: products"
+PRODUCT_BODY_MAX = 65_536  # a description of 4,000 characters of any script fits
 PICTURES = ("image/jpeg", "image/png", "image/webp")
 
 
@@ -28,6 +29,7 @@ async def list_products(request: Req) -> ProductList:
     status=201,
     answer=Product,
     body=ProductBody,
+    body_max=PRODUCT_BODY_MAX,
 )
 async def create_product(request: Req) -> Product:
     """Without a picture; put that afterwards."""
@@ -58,6 +60,7 @@ async def get_product(request: Req, product_id: FromPath[int]) -> Product:
     summary="Change a product",
     answer=Product,
     body=ProductBody,
+    body_max=PRODUCT_BODY_MAX,
 )
 async def update_product(request: Req, product_id: FromPath[int]) -> Product:
     """Everything but the picture. Sales show the change within a second."""

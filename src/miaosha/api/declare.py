@@ -61,7 +61,7 @@ class Operation:
 
 def operation(
     method: Method,
-    path: str | list[str],
+    path: str,
     *,
     who: Who,
     tag: str,

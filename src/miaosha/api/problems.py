@@ -48,7 +48,7 @@ def render(problem: Problem, headers: dict[str, str] | None = None) -> Response[
         title=title,
         status=status,
         code=problem.code,
-        detail=problem.detail,
+        detail=problem.detail or title,
         kind="about:blank",
         field=problem.field,
     )

@@ -21,7 +21,7 @@ from miaosha.domain.money import Money
 from miaosha.ports.outside import ChargeState
 
 TAG = "Sandbox"
-PATHS: Final = ("/sandbox/{secret:str}", "/sandbox/pay/{secret:str}")
+PATH: Final = "/sandbox/{secret:str}"
 HTML: Final = "text/html"
 STYLE: Final = (
     ":root{color-scheme:light dark}body{font:18px/1.5 system-ui,sans-serif;max-width:28rem;"
@@ -58,7 +58,7 @@ class ConfirmingProvider(Protocol):
 
 @operation(
     "GET",
-    list(PATHS),
+    PATH,
     who=Who.ANYONE,
     tag=TAG,
     summary="The sandbox's confirmation page",
@@ -90,7 +90,7 @@ async def show(request: Req, secret: FromPath[str]) -> Response[bytes]:
 
 @operation(
     "POST",
-    list(PATHS),
+    PATH,
     who=Who.ANYONE,
     tag=TAG,
     summary="Approve or refuse",

@@ -89,7 +89,7 @@ class PaymentCard(Body, frozen=True, kw_only=True):
 
 
 class CheckoutBody(Body, frozen=True, kw_only=True):
-    checkout_token: Annotated[str, Meta(min_length=1, max_length=2_000)]
+    checkout_token: Annotated[str, Meta(max_length=2_000, pattern=r"^[A-Za-z0-9._-]+$")]
     payment: PaymentCard
     name: Annotated[str, Meta(min_length=1, max_length=120)]
     phone: Annotated[str, Meta(pattern=r"^[0-9+(). /-]{4,30}$", examples=["+49 30 123456"])]
