@@ -156,6 +156,7 @@ class Show:
             if self._mob is not None and not self._mob.alive and not self._mob.progress.ended:
                 wrong = wrong or "the crowd died; see its log"
             if self._demo.exit_when_settled and (wrong or self._over(seen)):
+                self.terminal.show(seen, last=True)
                 return wrong or self._why(seen)
             try:
                 async with asyncio.timeout(LOOK_S):

@@ -20,6 +20,7 @@ PHASE_STYLE = {
 }
 BAR = 48
 NOTES = 4
+PLAIN_EVERY_MS = 950  # a plain line at most this often
 QUIET_S = 5.0  # a plain line at least this often
 
 
@@ -49,13 +50,15 @@ class Terminal:
             return
         self._notes = [*self._notes, line][-NOTES:]
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: Snapshot, *, last: bool = False) -> None:
+        """`last`: a plain line even if one was just printed."""
         if self._live is not None:
             self._live.update(picture(snapshot, self._head, self._notes), refresh=True)
             return
         line = plain(snapshot)
         quiet_ms = snapshot.now_ms - self._last_at_ms
-        if quiet_ms >= QUIET_S * 1000 or (line != self._last_plain and quiet_ms >= 1000):
+        news = line != self._last_plain and (last or quiet_ms >= PLAIN_EVERY_MS)
+        if news or quiet_ms >= QUIET_S * 1000:
             self._last_plain, self._last_at_ms = line, snapshot.now_ms
             self._console.print(line, markup=False, soft_wrap=True)
 
@@ -82,7 +85,7 @@ def numbers(snapshot: Snapshot) -> dict[str, int]:
     settled = books.phase == "settled"
     held = reading.held if reading else books.holds.get("held", 0) + paying
     return {
-        "requests": snapshot.count("publisher", "requests"),
+        "requests": snapshot.presses,
         "accepted": snapshot.count("publisher", "accepted")
         + snapshot.count("publisher", "repeated"),
         "queued": 0 if settled else snapshot.queued,

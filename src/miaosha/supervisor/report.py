@@ -9,10 +9,10 @@ from rich.table import Table
 
 from miaosha.domain.money import Money
 from miaosha.supervisor.checker import Ledger
-from miaosha.supervisor.crowd.plan import View
+from miaosha.supervisor.crowd.plan import Kind, View
 
 SHOWN_MAX = 20
-OUTCOMES = ("paid", "expired", "declined", "left", "standby", "closed", "sold_out")
+OUTCOMES = ("paid", "expired", "declined", "left", "closed", "sold_out")
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -22,16 +22,19 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def outcomes(views: Iterable[View]) -> Counter[str]:
-    """Buyers with an accepted request by how it ended for them: the last thing they were told,
-    except that whoever waited to the end reads `closed`."""
+    """Buyers with an accepted request by how it ended for them; `closed`: stood by to the end."""
     ends: Counter[str] = Counter()
     for view in views:
-        if not view.accepted:
-            continue
-        last = [told[-1] for told in view.told.values() if told]
-        best = next((end for end in OUTCOMES if end in last), view.state)
-        ends["closed" if best == "standby" else best] += 1
+        if view.accepted:
+            fates = [_fate(told) for told in view.told.values()]
+            ends[next((end for end in OUTCOMES if end in fates), view.state)] += 1
     return ends
+
+
+def _fate(told: Sequence[str]) -> str:
+    """A settled sale says `closed` of everything but its rows; what was said before tells more."""
+    said = [state for state in told if state != "closed"]
+    return "closed" if not said or said[-1] == "standby" else said[-1]
 
 
 def _counts(counter: Counter[str]) -> str:
@@ -45,7 +48,9 @@ def show(
     answers: Counter[str] = Counter()
     for view in views:
         answers.update(view.answers)
-    waits = [view.result_ms for view in views if view.result_ms >= 0]
+    waits = [  # the deaf cut their own line before the result
+        view.result_ms for view in views if view.result_ms >= 0 and view.kind is not Kind.DEAF
+    ]
     presses = sum(view.presses for view in views)
     sent: Counter[str] = Counter(event for event, _, state in ledger.mails if state == "sent")
     ended: Counter[str] = Counter(hold.reason or "paid" for hold in ledger.holds)
@@ -70,7 +75,7 @@ def show(
     table.add_row(
         "press → result",
         f"p50 {percentile(waits, 0.5):,.0f} ms, p99 {percentile(waits, 0.99):,.0f} ms "
-        f"({len(waits):,} buyers; crowd and platform share this machine)",
+        f"of {len(waits):,} buyers",
     )
     console.print(Rule("report", style="dim"))
     console.print(table)

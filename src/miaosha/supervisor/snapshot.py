@@ -57,6 +57,13 @@ class Snapshot(msgspec.Struct, frozen=True):
         return int(self.counters.get(role, {}).get(name, 0))
 
     @property
+    def presses(self) -> int:
+        """Purchase requests the publishers have answered, whatever the answer."""
+        answers = self.counters.get("publisher", {}).items()
+        names = ("accepted", "repeated")
+        return int(sum(n for name, n in answers if name in names or name.startswith("refused_")))
+
+    @property
     def queued(self) -> int:
         """Requests that were accepted and are not decided yet."""
         return max(0, self.count("publisher", "accepted") - self.count("consumer", "decided"))

@@ -65,10 +65,10 @@ async def _hold(buyer: Buyer) -> bool:
 
 async def _held(buyer: Buyer) -> bool:
     state = await buyer.until("held", *ENDED)
-    while state == "held" and "checkout_token" not in buyer.place:
+    while state == "held" and not buyer.checkout_token:
         if await buyer.ask() != "held":
             return False
-        if "checkout_token" not in buyer.place:
+        if not buyer.checkout_token:
             await buyer.pause(0.5)
             if buyer.crowd.over.is_set():
                 return False
@@ -77,7 +77,7 @@ async def _held(buyer: Buyer) -> bool:
 
 async def _checkout(buyer: Buyer, card: str) -> Answer:
     body = {
-        "checkout_token": buyer.place["checkout_token"],
+        "checkout_token": buyer.checkout_token,
         "payment": {"card": card, **CARD},
         "name": f"Visitor {buyer.person.number}",
         "phone": "+49 30 5550100",
@@ -154,11 +154,9 @@ async def _never(buyer: Buyer) -> None:
 async def _again(buyer: Buyer) -> None:
     await _never(buyer)
     if buyer.view.state == "expired":
-        old, buyer.place = buyer.place["rid"], {**buyer.place}
-        if await _get_in(buyer):
-            buyer.view.state = "queued"
-            if await _held(buyer) and buyer.place["rid"] != old:
-                await _pay(buyer)
+        buyer.view.state = "queued"
+        if await _get_in(buyer) and await _held(buyer):
+            await _pay(buyer)
 
 
 async def _hasty(buyer: Buyer) -> None:
@@ -216,7 +214,8 @@ async def _twice(buyer: Buyer) -> None:
     if not await _hold(buyer):
         return
     twin = Buyer(buyer.person, buyer.crowd)
-    twin.http.token, twin.place, twin.view = buyer.http.token, buyer.place, buyer.view
+    twin.http.token, twin.view = buyer.http.token, buyer.view
+    twin.checkout_token = buyer.checkout_token
     try:
         await asyncio.gather(_checkout(buyer, GOOD), _checkout(twin, GOOD))
     finally:

@@ -16,6 +16,7 @@ from miaosha.supervisor.crowd.socketio import Socket, connect
 
 FIRST_ASK_S = 5.0  # without a push a buyer asks for itself, first after this, then ever more rarely
 ASK_MAX_S = 20.0
+STANDBY_ASK_S = 60.0  # whoever stands by has had a result; the next one may be far away
 GONE = frozenset({"none", "queued", "sold_out", "closed", "ended"})
 LOST_FATE = frozenset({"sold_out", "closed"})
 WON_FATE = frozenset({"held", "standby", "paying", "paid"})
@@ -68,6 +69,7 @@ class Buyer:
         self.sale: dict[str, Any] = {}
         self.question: dict[str, Any] = {}
         self.place: dict[str, Any] = {}
+        self.checkout_token = ""  # of the hold in `place`
         self.changed = asyncio.Event()
         self._pressed_at = 0.0
         self._clock_offset_ms = 0.0
@@ -128,12 +130,15 @@ class Buyer:
                     return
             await self.pause(self.dice.uniform(0.3, 1.5))
 
-    async def _listen_again(self) -> None:
-        if self.socket and self.socket.closed.is_set():
-            self.view.reconnects += 1
-            self.crowd.tally.connected -= 1
-            await self.pause(self.dice.uniform(0, 1))
-            await self.listen()
+    async def _listen_again(self) -> bool:
+        """True: the socket was lost and is back; what was pushed meanwhile has to be asked for."""
+        if self.socket is None or not self.socket.closed.is_set():
+            return False
+        self.view.reconnects += 1
+        self.crowd.tally.connected -= 1
+        await self.pause(self.dice.uniform(0, 1))
+        await self.listen()
+        return True
 
     def leave(self) -> None:
         """Close every connection."""
@@ -176,7 +181,10 @@ class Buyer:
         if version < self.place.get("version", 0):
             self.view.stale_pushes += 1
             return
+        if rid != self.place.get("rid"):
+            self.checkout_token = ""
         self.place = {**news, "rid": rid}
+        self.checkout_token = news.get("checkout_token") or self.checkout_token
         self.view.state, self.view.version, self.view.rid = state, version, rid
 
     def _one_fate(self, rid: str, told: list[str]) -> None:
@@ -212,9 +220,10 @@ class Buyer:
 
     async def press(self, answer: str) -> Answer:
         """One press of the button."""
-        if not self._pressed_at:
-            self._pressed_at = self._now()
+        if not self.view.presses:
             self.crowd.tally.pressed += 1
+        if not self.view.accepted:
+            self._pressed_at = self._now()
         self.view.presses += 1
         self.crowd.tally.presses += 1
         got = await self.http.request("POST", self.crowd.path("/purchases"), {"answer": answer})
@@ -250,9 +259,9 @@ class Buyer:
             if self.view.state in states:
                 return self.view.state
             self.changed.clear()
-            heard = await self._wait(min(patience, end - self._now()))
-            await self._listen_again()
-            if not heard:
+            wait = STANDBY_ASK_S if self.view.state == "standby" else patience
+            heard = await self._wait(min(wait, end - self._now()))
+            if await self._listen_again() or not heard:
                 await self.ask()
                 patience = min(ASK_MAX_S, patience * 2)
         return self.view.state if self.view.state in states else ""

@@ -78,7 +78,7 @@ class View(msgspec.Struct):
         presses: requests sent; `answers` counts what came back by status or code.
         accepted: request ids of its 202s, in order.
         told: request id → every state it was told for it, in order.
-        result_ms: ms from the first press to the first result of an accepted request; -1: none.
+        result_ms: ms from the first accepted press to its first result; -1: none.
         state, rid, version: the place as last known (`mine` at the end).
         orders: ids of orders it was given.
         complaints: what contradicted the contract.
