@@ -16,6 +16,7 @@ from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.reservation import State
 from miaosha.ports.store import Ending, RebuildMeta
 from miaosha.supervisor.servers import Valkey, start_valkey
+from tests.contract.cluster import start_cluster
 from tests.contract.sales import BY, FAR_MS, arm, batch, kept, press
 
 META = RebuildMeta(2, 0, 0, 0, FAR_MS, 10)
@@ -121,6 +122,30 @@ async def test_away_is_dependency_down_within_bounds(store_server: Valkey) -> No
         assert await store.decide(7, 1, batch(7, "b", 11)) is Refusal.RUN_ID, "same client"
     finally:
         await client.aclose()
+
+
+async def test_a_dead_master_takes_only_its_own_sales_along(run_dir: Path) -> None:
+    cluster = await start_cluster(run_dir)
+    client = connect(cluster.url, timeout_s=0.5)
+    store = RedisStore(client)
+    try:
+        for sale_id in range(1, 13):
+            await arm(store, sale_id, 1)
+        await cluster.nodes[1].stop(signal.SIGKILL)
+        answers = [await _try(store, sale_id) for sale_id in range(1, 13)]
+        assert set(answers) == {"decided", "down"}
+        assert [await _try(store, sale_id) for sale_id in range(1, 13)] == answers
+    finally:
+        await client.aclose()
+        await cluster.stop()
+
+
+async def _try(store: RedisStore, sale_id: int) -> str:
+    try:
+        await store.decide(sale_id, 1, batch(sale_id, "b", 11))
+    except DependencyDown:
+        return "down"
+    return "decided"
 
 
 async def test_busy_full_and_read_only_are_away(run_dir: Path) -> None:

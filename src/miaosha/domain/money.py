@@ -1,4 +1,4 @@
-"""Money as integer minor units with an ISO 4217 code. No floats, no arithmetic across currencies."""
+"""Money as integer minor units with an ISO 4217 code; no floats, nothing across currencies."""
 
 import msgspec
 

@@ -81,8 +81,10 @@ def connect(
         pool = BlockingConnectionPool.from_url(
             url, max_connections=connections_max, timeout=COMMAND_TIMEOUT_S, **options
         )
-    except ValueError as error:
-        raise SettingsError(f"Redis URL ({scheme}): {error}") from None
+    except ValueError:  # its text may quote a part of the password
+        raise SettingsError(
+            f"Redis URL: expected {scheme}://[user:password@]host:port[/db] or unix:///path"
+        ) from None
     return Redis.from_pool(pool)
 
 
