@@ -20,7 +20,8 @@ log = structlog.get_logger()
 
 
 class StoreClock:
-    """Implements ports/outside.Clock. Without `start` it is the machine's own clock.
+    """Implements ports/outside.Clock. Until the store has answered once it is the machine's own
+    clock; the first answer may set it back, later ones only make it stand still.
 
     Args:
         read_ms: asks the store for its clock (Unix ms), e.g. `StockStore.now_ms`.
@@ -60,7 +61,9 @@ class StoreClock:
             return False
         # The store cut its answer to whole ms: half a one is the best guess for the rest.
         self._offset_ms = store_ms + 0.5 - (sent + received) / 2 * 1000
-        self._synced = True
+        if not self._synced:  # what was said before was a guess
+            self._synced = True
+            self._last_ms = 0
         return True
 
     async def start(self) -> None:

@@ -68,7 +68,11 @@ class SmtpMailer:
     async def _connected(self) -> aiosmtplib.SMTP:
         if self._smtp is None:
             smtp = aiosmtplib.SMTP(**self._parameters)
-            await smtp.connect()
+            try:
+                await smtp.connect()
+            except BaseException:
+                smtp.close()
+                raise
             self._smtp = smtp
         return self._smtp
 

@@ -1,0 +1,123 @@
+"""The store's clock as a role sees it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from miaosha.adapters.clock import StoreClock
+from miaosha.adapters.redis.connect import connect, reaching
+from miaosha.adapters.redis.reminders import server_ms
+from miaosha.domain.errors import DependencyDown
+from miaosha.supervisor.servers import Valkey
+
+
+class Store:
+    """A store whose clock is `ahead_ms` ahead of this machine's steady clock."""
+
+    def __init__(self, ahead_ms: float) -> None:
+        self.ahead_ms = ahead_ms
+        self.away = False
+        self.asked = 0
+
+    async def now_ms(self) -> int:
+        self.asked += 1
+        if self.away:
+            raise DependencyDown("store")
+        return int(time.monotonic() * 1000 + self.ahead_ms)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+
+
+def error_ms(clock: StoreClock, store: Store) -> float:
+    return abs(clock.now_ms() - (time.monotonic() * 1000 + store.ahead_ms))
+
+
+async def test_follows_the_store() -> None:
+    store = Store(5_000_000)
+    clock = StoreClock(store.now_ms, refresh_s=0.01)
+    await clock.start()
+    assert error_ms(clock, store) < 20
+    store.ahead_ms += 60_000
+    await until(lambda: error_ms(clock, store) < 20)
+    await clock.stop()
+
+
+async def test_never_goes_back() -> None:
+    store = Store(5_000_000)
+    clock = StoreClock(store.now_ms)
+    assert await clock.refresh()
+    before = clock.now_ms()
+    store.ahead_ms -= 500
+    await clock.refresh()
+    assert clock.now_ms() == before  # stands still until the store has caught up
+    store.ahead_ms += 600
+    await clock.refresh()
+    assert clock.now_ms() > before
+
+
+async def test_keeps_time_while_the_store_is_away() -> None:
+    store = Store(5_000_000)
+    store.away = True
+    clock = StoreClock(store.now_ms, refresh_s=0.01)
+    await clock.start()
+    assert abs(clock.now_ms() - time.time() * 1000) < 50  # its own clock for now
+    store.away = False
+    await until(lambda: error_ms(clock, store) < 20)
+    store.away = True
+    asked = store.asked
+    await until(lambda: store.asked > asked + 2)
+    assert error_ms(clock, store) < 20
+    store.away = False
+    asked = store.asked
+    await until(lambda: store.asked > asked)
+    await clock.stop()
+    await clock.stop()
+
+
+async def test_half_the_round_trip_is_taken_off() -> None:
+    async def slow() -> int:
+        await asyncio.sleep(0.05)
+        answer = int(time.monotonic() * 1000)
+        await asyncio.sleep(0.05)
+        return answer
+
+    clock = StoreClock(slow)
+    await clock.refresh()
+    assert abs(clock.now_ms() - time.monotonic() * 1000) < 40
+
+
+async def test_an_answer_that_took_too_long_is_not_used() -> None:
+    store = Store(0)
+    clock = StoreClock(store.now_ms)
+    await clock.refresh()
+
+    async def stuck() -> int:
+        await asyncio.sleep(0.6)
+        return 10**15
+
+    clock._read_ms = stuck
+    assert not await clock.refresh()
+    assert error_ms(clock, store) < 20
+
+
+async def test_with_a_real_server(store_server: Valkey) -> None:
+    client = connect(store_server.url)
+
+    async def read() -> int:
+        with reaching("store"):
+            return await server_ms(client)
+
+    clock = StoreClock(read)
+    await clock.start()
+    assert abs(clock.now_ms() - time.time() * 1000) < 100  # the same machine
+    await clock.stop()
+    await store_server.stop()
+    with pytest.raises(DependencyDown):
+        await clock.refresh()
+    await client.aclose()
