@@ -11,7 +11,6 @@ from typing import NamedTuple
 import pytest
 import uuid_utils
 
-from miaosha.adapters.auditing import open_auditor
 from miaosha.adapters.keyring import Keyring, generate
 from miaosha.adapters.payments.sandbox import SandboxPayments
 from miaosha.adapters.redis.broker import RedisBroker
@@ -24,6 +23,7 @@ from miaosha.adapters.sql.engine import open_database
 from miaosha.adapters.sql.ledger import SqlLedger
 from miaosha.adapters.sql.migrate import upgrade
 from miaosha.adapters.tokens import JwtTokens
+from miaosha.bootstrap.auditing import open_auditor
 from miaosha.supervisor.servers import start_valkey
 from tests.usecases.world import ManualClock, MemoryBus, Servers, World
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from miaosha.bootstrap.auditing import open_auditor
 from miaosha.bootstrap.opening import Core, Opening, open_core
 from miaosha.bootstrap.parts import (
     ApiParts,
@@ -86,10 +87,9 @@ def _control(core: Core, catalogue: Catalogue, owner: str) -> tuple["Control", "
     return control, rebuilder
 
 
-def _auditor(settings: Settings, stack: AsyncExitStack) -> "Auditor":
-    from miaosha.adapters.auditing import open_auditor
-
-    return open_auditor(settings, stack)
+async def _auditor(settings: Settings, stack: AsyncExitStack) -> "Auditor":
+    opened = open_auditor(settings.redis_url, settings.broker_url, settings.database_url)
+    return await stack.enter_async_context(opened)
 
 
 @asynccontextmanager
@@ -184,7 +184,7 @@ async def scheduler(settings: Settings, instance: str) -> AsyncIterator[Schedule
             core.ledger,
             core.store,
             core.broker,
-            _auditor(settings, stack),
+            await _auditor(settings, stack),
             control,
             rebuilder,
             core.clock,
@@ -240,7 +240,7 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
             query=Query(core.ledger, core.store, core.broker, core.tokens, core.clock),
             checkout=_checkout(core, payments),
             release=core.release,
-            auditor=_auditor(settings, stack),
+            auditor=await _auditor(settings, stack),
             control=_control(core, catalogue, _owner("api", instance))[0],
             checks=opened.checks,
         )
