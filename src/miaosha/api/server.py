@@ -12,11 +12,11 @@ from litestar import Litestar
 from miaosha import bootstrap
 from miaosha.adapters.process import Process
 from miaosha.api.app import create_app
+from miaosha.api.bounds import Bounded
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 
 DRAIN_S: Final = 20  # requests under way may take this long once we stop
-CONNECTIONS_MAX: Final = 2_000  # at once; above it 503
 BACKLOG: Final = 2_048
 
 
@@ -79,7 +79,7 @@ def _config(app: Litestar, address: str, settings: Settings) -> uvicorn.Config:
     if not unix and not port.isdigit():
         raise SettingsError(f"--listen {address!r}: expected unix:/path or host:port")
     return uvicorn.Config(
-        app,
+        Bounded(app),
         uds=unix,
         host="" if unix else host or settings.bind,
         port=0 if unix else int(port),
@@ -89,7 +89,6 @@ def _config(app: Litestar, address: str, settings: Settings) -> uvicorn.Config:
         proxy_headers=False,
         lifespan="off",
         ws="none",
-        limit_concurrency=CONNECTIONS_MAX,
         backlog=BACKLOG,
         timeout_keep_alive=settings.idle_timeout_ms // 1000,
         timeout_graceful_shutdown=DRAIN_S,

@@ -1,0 +1,142 @@
+"""The role's own server: a unix socket, a clean stop, and what bounds a process."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from miaosha.adapters.process import Process
+from miaosha.api.app import origins
+from miaosha.api.bounds import Bounded
+from miaosha.api.limits import BUCKETS_MAX, Buckets, client_key, trusted_networks
+from miaosha.api.server import listen
+from miaosha.domain.errors import Problem, SettingsError
+from miaosha.settings import Settings
+from tests.api.world import MovableClock, World
+
+
+async def test_it_serves_a_unix_socket_and_finishes_what_is_under_way(
+    world: World, run_dir: Path
+) -> None:
+    entered, leave = asyncio.Event(), asyncio.Event()
+    catalogue: Any = world.parts.catalogue
+    original = catalogue.sales
+
+    async def slow(**options: Any) -> Any:
+        entered.set()
+        await leave.wait()
+        return await original(**options)
+
+    catalogue.sales = slow
+    socket = run_dir / "api.sock"
+    process = Process("api", "0", f"unix:{socket}")
+    bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(listen(world.app, process, Settings(), bound.set_result))
+    assert await asyncio.wait_for(bound, 10) == 0
+    transport = httpx2.AsyncHTTPTransport(uds=str(socket))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://api") as http:
+        assert (await http.get("/healthz")).status_code == 200
+        asking = asyncio.create_task(http.get("/api/v1/sales"))
+        await entered.wait()
+        process.stop.set()
+        leave.set()
+        assert (await asking).status_code == 200
+    await asyncio.wait_for(serving, 10)
+
+
+@pytest.mark.parametrize("address", ["", "nowhere", "localhost:http"])
+async def test_a_bad_address_stops_the_start(world: World, address: str) -> None:
+    with pytest.raises(SettingsError):
+        await listen(world.app, Process("api", "0", address), Settings())
+
+
+async def _call(app: Any) -> tuple[int, dict[str, str], bytes]:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app({"type": "http"}, None, send)
+    headers = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
+    return sent[0]["status"], headers, sent[1]["body"]
+
+
+async def test_too_many_at_once_and_too_slow() -> None:
+    gate = asyncio.Event()
+
+    async def stuck(scope: Any, receive: Any, send: Any) -> None:
+        await gate.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"done"})
+
+    bounded = Bounded(stuck, requests_max=1)
+    first = asyncio.create_task(_call(bounded))
+    await asyncio.sleep(0)
+    status, headers, body = await _call(bounded)
+    assert (status, headers["content-type"]) == (503, "application/problem+json")
+    assert b'"overloaded"' in body and int(headers["retry-after"]) >= 1
+    gate.set()
+    assert (await first)[0] == 200
+    assert (await _call(bounded))[0] == 200
+    gate.clear()
+    status, _, body = await _call(Bounded(stuck, answer_within_s=0.01))
+    assert status == 503 and b'"unavailable"' in body
+
+
+async def test_an_answer_that_has_begun_may_take_its_time() -> None:
+    async def long(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(50):
+            await asyncio.sleep(0.001)
+        await send({"type": "http.response.body", "body": b"done"})
+
+    assert await _call(Bounded(long, answer_within_s=0.02)) == (200, {}, b"done")
+
+
+def test_buckets_are_bounded_and_refill() -> None:
+    clock = MovableClock(0)
+    buckets = Buckets("things", 60, clock)
+    for _ in range(60):
+        buckets.take("a")
+    with pytest.raises(Problem) as limited:
+        buckets.take("a")
+    assert limited.value.retry_after_s == 1
+    clock.advance(1.01)
+    buckets.take("a")
+    for n in range(BUCKETS_MAX + 10):
+        buckets.take(str(n))
+    assert len(buckets._left) == BUCKETS_MAX
+
+
+@pytest.mark.parametrize(
+    ("peer", "real_ip", "key"),
+    [
+        (None, b"203.0.113.7", "203.0.113.7"),  # the edge, over a unix socket
+        (("", 0), b"203.0.113.7", "203.0.113.7"),
+        (("10.1.2.3", 9), b"203.0.113.7", "203.0.113.7"),
+        (("198.51.100.1", 9), b"203.0.113.7", "198.51.100.1"),
+        (("198.51.100.1", 9), b"", "198.51.100.1"),
+        (None, b"", "unknown"),
+        (None, b"evil\xff", "unknown"),
+        (None, b"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        (None, b"::ffff:203.0.113.7", "203.0.113.7"),
+    ],
+)
+def test_whose_address_counts(peer: Any, real_ip: bytes, key: str) -> None:
+    trusted = trusted_networks(Settings(trusted_proxies="10.0.0.0/8, 192.0.2.1"))
+    scope = {"client": peer, "headers": [(b"x-real-ip", real_ip)] if real_ip else []}
+    assert client_key(scope, trusted) == key
+
+
+def test_settings_that_stop_the_start() -> None:
+    with pytest.raises(SettingsError, match="TRUSTED_PROXIES"):
+        trusted_networks(Settings(trusted_proxies="the edge"))
+    for bad in ("*", "shop.example", "https://a.example/path", "ftp://x.example"):
+        with pytest.raises(SettingsError, match="ALLOWED_ORIGINS"):
+            origins(Settings(allowed_origins=bad))
+    listed = origins(
+        Settings(allowed_origins="https://a.example", public_url="https://b.example/x")
+    )
+    assert listed == ["http://localhost:8000", "https://a.example", "https://b.example"]
