@@ -1,0 +1,119 @@
+"""A whole sale by `miaosha demo` that a test may shoot at: its processes by role, what its terminal
+says, and its verdict at the end.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.e2e.running import MIAOSHA, Up, alive, descendants, environ, eventually, free_port
+
+PROGRESS = re.compile(
+    r"^(?P<phase>[a-z]+).*\| requests (?P<requests>\d+) accepted (?P<accepted>\d+)"
+)
+PAID = re.compile(r" paid (\d+) ")
+
+
+class Sale(Up):
+    """The running demo. `data` is its data directory."""
+
+    def __init__(self, process: subprocess.Popen[str], out: Path) -> None:
+        super().__init__(process, 0, Path("/"))
+        self.out = out
+
+    def lines(self) -> list[str]:
+        return self.out.read_text().splitlines()
+
+    def seen(self, pattern: re.Pattern[str], group: str | int) -> int:
+        """The newest number of the terminal's lines; 0 before the first."""
+        for line in reversed(self.lines()):
+            if found := pattern.search(line):
+                return int(found[group])
+        return 0
+
+    def accepted(self) -> int:
+        return self.seen(PROGRESS, "accepted")
+
+    def paid(self) -> int:
+        return self.seen(PAID, 1)
+
+    def wait_accepted(self, count: int) -> None:
+        eventually(f"{count} accepted", lambda: self._running() and self.accepted() >= count, 90)
+
+    def wait_paid(self, count: int) -> None:
+        eventually(f"{count} paid", lambda: self._running() and self.paid() >= count, 90)
+
+    def _running(self) -> bool:
+        assert self.process.poll() is None, "the demo ended: " + self.out.read_text()[-3_000:]
+        return True
+
+    def kill(self, role: str) -> None:
+        """SIGKILL the role's process, and wait until the supervisor has started another."""
+        old = self.children()[role]
+        os.kill(old, signal.SIGKILL)
+        eventually(f"{role} again", lambda: self.children().get(role, old) != old)
+
+    def empty(self, role: str) -> None:
+        """Kill a Valkey and delete its files before it is started again."""
+        pid = self.children()[role]
+        home = Path(f"/proc/{pid}/cwd").resolve()
+        os.kill(self.process.pid, signal.SIGSTOP)  # so that it is not started on the old files
+        try:
+            os.kill(pid, signal.SIGKILL)
+            shutil.rmtree(home / "appendonlydir")
+        finally:
+            os.kill(self.process.pid, signal.SIGCONT)
+        eventually(f"{role} again", lambda: self.children().get(role, pid) != pid)
+
+    def verdict(self, within_s: float = 200) -> None:
+        """Wait for the end; I1 to I10 hold and every buyer's own view agrees with the ledger."""
+        status = self.process.wait(within_s)
+        text = self.out.read_text()
+        assert "audit: clean" in text, text[-6_000:]
+        assert status == 0, text[-6_000:]
+
+
+@contextmanager
+def sale_under_fire(
+    home: Path,
+    *,
+    crowd: int,
+    stock: int,
+    pay_within_s: int = 4,
+    extra_env: dict[str, str] | None = None,
+    **settings: str,
+) -> Iterator[Sale]:
+    """`miaosha demo --exit-when-settled` in `home`; nothing is left of it afterwards."""
+    out = home / "out"
+    with out.open("w") as stream:
+        process = subprocess.Popen(
+            [
+                *(MIAOSHA, "demo", "--crowd", str(crowd), "--stock", str(stock)),
+                *("--opens-in", "2", "--pay-within", str(pay_within_s)),
+                *("--exit-when-settled", "--port", str(free_port())),
+            ],
+            env=environ(payment_max_s="15", **settings) | (extra_env or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            text=True,
+        )
+    sale = Sale(process, out)
+    try:
+        yield sale
+    finally:
+        left = descendants(process.pid)
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for pid in alive(left):
+            os.kill(pid, signal.SIGKILL)
