@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 MIAOSHA = str(Path(sys.executable).with_name("miaosha"))
-START_S = 60.0
+START_S = 120.0
 STOP_S = 20.0
 
 

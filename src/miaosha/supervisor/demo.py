@@ -20,7 +20,7 @@ from miaosha.supervisor.crowd.plan import Plan
 from miaosha.supervisor.live import Terminal
 from miaosha.supervisor.sample import Login, SampleSale
 from miaosha.supervisor.snapshot import Snapshot, Watcher
-from miaosha.supervisor.up import Platform, platform, stop_on_signals
+from miaosha.supervisor.up import Platform, platform, stop_on_signals, unless
 
 SIGN_UPS = 50  # buyers who come through the real sign-up
 LOOK_S = 0.25
@@ -58,12 +58,15 @@ async def run_demo(demo: Demo) -> int:
     stop = stop_on_signals()
     with tempfile.TemporaryDirectory(prefix="miaosha-demo-") as directory:
         settings = _settings(demo, Path(directory))
-        console.print("starting two Valkeys, SQLite, nginx and six roles …", style="dim")
+        terminal: Terminal | None = None
 
         def tell(text: str) -> None:
-            terminal.note(text) if terminal else console.print(text, markup=False, soft_wrap=True)
+            if terminal is not None:
+                terminal.note(text)
+            else:
+                console.print(text, markup=False, soft_wrap=True)
 
-        terminal: Terminal | None = None
+        console.print("starting two Valkeys, SQLite, nginx and six roles …", style="dim")
         async with platform(settings, tell, stop, logs=True) as running:
             if running is None:
                 return INTERRUPTED
@@ -137,17 +140,23 @@ class Show:
         assert self.terminal is not None
         self.terminal.open()
         try:
-            over = await self._watch()
+            wrong = await self._watch()
         finally:
             self.terminal.close()
-            if self._mob is not None and self._stop.is_set():
-                await self._mob.stop()
-        if self._stop.is_set():
-            return INTERRUPTED if self._demo.exit_when_settled else 0
-        return await self._report(over)
+        status: int | None = None
+        if not self._stop.is_set():
+            status = await unless(self._stop, self._report(wrong))
+        if not self._demo.exit_when_settled:
+            if not self._stop.is_set():
+                self._console.print("the platform stays up; Ctrl-C stops it", style="dim")
+            await self._stop.wait()
+            status = 0
+        if self._mob is not None:
+            await self._mob.stop()
+        return INTERRUPTED if status is None else status
 
     async def _watch(self) -> str:
-        """Until interrupted, or (with exit_when_settled) over; what went wrong, or ""."""
+        """Until interrupted, or over; what went wrong, or ""."""
         assert self.terminal is not None
         wrong = ""
         while not self._stop.is_set():
@@ -155,7 +164,7 @@ class Show:
             self.terminal.show(seen)
             if self._mob is not None and not self._mob.alive and not self._mob.progress.ended:
                 wrong = wrong or "the crowd died; see its log"
-            if self._demo.exit_when_settled and (wrong or self._over(seen)):
+            if self._ends and (wrong or self._over(seen)):
                 self.terminal.show(seen, last=True)
                 return wrong or self._why(seen)
             try:
@@ -164,6 +173,11 @@ class Show:
             except TimeoutError:
                 continue
         return wrong
+
+    @property
+    def _ends(self) -> bool:
+        """A sale for people alone goes on until it is interrupted."""
+        return self._demo.crowd > 0 or self._demo.exit_when_settled
 
     def _over(self, seen: Snapshot) -> bool:
         if seen.phase == "settled":

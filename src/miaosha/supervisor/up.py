@@ -11,7 +11,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
@@ -21,8 +21,9 @@ from miaosha.supervisor.parts import DRAIN, Places
 from miaosha.supervisor.probes import Beats
 
 STORES_WITHIN_S = 30.0
-ROLES_WITHIN_S = 60.0
+ROLES_WITHIN_S = 90.0
 EDGE_WITHIN_S = 10.0
+Result = TypeVar("Result")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -36,8 +37,8 @@ class Platform:
         self._tell = tell
         self._open = contextlib.AsyncExitStack()
 
-    async def start(self) -> None:
-        """Raises StartFailed or SettingsError; then call `drain` all the same."""
+    async def start(self) -> "Platform":
+        """Itself. Raises StartFailed or SettingsError; then call `drain` all the same."""
         specs, urls = parts.store_specs(self.settings, self.places)
         self.settings = datadir.embedded(self.settings, self.places.data, urls)
         datadir.write_running(self.places.data, self.places.run, self.settings)
@@ -46,6 +47,7 @@ class Platform:
         beats = await self._open.enter_async_context(_beats(self.settings))
         await self._start(parts.role_specs(self.settings, self.places, beats), ROLES_WITHIN_S)
         await self._start([parts.edge_spec(self.settings, self.places)], EDGE_WITHIN_S)
+        return self
 
     async def _start(self, specs: list[Spec], within_s: float) -> None:
         started = [Child(spec, self._tell) for spec in specs]
@@ -119,22 +121,19 @@ async def platform(
             log_dir.mkdir(exist_ok=True)
         running = Platform(settings, Places(data, run, log_dir), tell)
         try:
-            yield running if await _unless(stop, running.start()) else None
+            yield await unless(stop, running.start())
         finally:
             _kill_on_second_signal(running)
             await running.drain()
 
 
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
-    """Run `work` to its end; False, with it cancelled, if `stop` came first."""
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Result | None:
+    """What `work` comes to; None, with it cancelled, if `stop` came first."""
     task = asyncio.create_task(work)
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            return False
-        await task
-        return True
+        return await task if task.done() else None
     finally:
         for each in (task, stopping):
             each.cancel()

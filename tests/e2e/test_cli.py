@@ -1,0 +1,181 @@
+"""The commands of an operator against a running platform, by its data directory alone."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.running import Up, free_port, miaosha, running
+
+PASSWORD = "a long walk before noon 7"
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    with running(tmp_path_factory.mktemp("cli")) as platform:
+        yield platform
+
+
+def run(up: Up, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return miaosha(*arguments, "--data-dir", str(up.data), stdin=stdin)
+
+
+def good(up: Up, *arguments: str, stdin: str = "") -> str:
+    done = run(up, *arguments, stdin=stdin)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def sale(up: Up) -> int:
+    said = good(
+        up,
+        *("sale", "create", "--title", "Ten lamps", "--price", "4.90 USD", "--stock", "10"),
+        *("--opens", "+0", "--closes", "+900", "--ask", "How many? | *ten | none"),
+    )
+    assert said.startswith("sale ")
+    return int(said.split()[1])
+
+
+def shown(up: Up, sale: int) -> Any:
+    return json.loads(good(up, "sale", "show", str(sale), "--json"))
+
+
+def test_an_admin_is_created_and_may_sign_in(up: Up) -> None:
+    said = good(
+        up,
+        *("user", "create", "--admin", "--email", "Ada@Example.org", "--name", "Ada"),
+        "--password-stdin",
+        stdin=PASSWORD + "\n",
+    )
+    assert said.startswith("admin ")
+    body = json.dumps({"email": "ada@example.org", "password": PASSWORD}).encode()
+    answer = up.get("/api/v1/sessions", "POST", body)
+    assert answer.status == 200 and answer.json()["user"]["role"] == "admin"
+    again = run(
+        up,
+        *("user", "create", "--email", "ada@example.org", "--name", "Ada", "--password-stdin"),
+        stdin=PASSWORD + "\n",
+    )
+    assert again.returncode == 1 and "email_taken" in again.stderr
+
+
+def test_a_sale_is_listed_shown_and_public(up: Up, sale: int) -> None:
+    assert "Ten lamps" in good(up, "sale", "list")
+    listed = json.loads(good(up, "sale", "list", "--json"))
+    assert [row["id"] for row in listed] == [sale]
+    assert "4.90" in good(up, "sale", "show", str(sale))
+    assert shown(up, sale)["reading"]["free"] == 10
+    assert up.get(f"/api/v1/sales/{sale}").json()["stock"] == 10
+
+
+def test_a_sale_is_steered(up: Up, sale: int) -> None:
+    assert "paused" in good(up, "sale", "pause", str(sale))
+    twice = run(up, "sale", "pause", str(sale))
+    assert twice.returncode == 1 and "conflict" in twice.stderr
+    assert "open" in good(up, "sale", "resume", str(sale))
+    assert "stock 12" in good(up, "sale", "stock", str(sale), "12")
+    assert shown(up, sale)["reading"]["free"] == 12
+    good(up, "sale", "rebuild", str(sale))
+    assert shown(up, sale)["ledger"]["frozen"] is None
+    assert good(up, "audit", str(sale)).strip().endswith("audit: clean")
+    assert json.loads(good(up, "audit", str(sale), "--json"))["clean"] is True
+    assert "closed" in good(up, "sale", "close", str(sale))
+
+
+def test_nothing_is_parked(up: Up) -> None:
+    assert good(up, "parked", "list").strip() == "nothing is parked"
+    missing = run(up, "parked", "redrive", "1-1")
+    assert missing.returncode == 1 and "not parked" in missing.stderr
+
+
+def test_the_doctor_finds_everything_well(up: Up) -> None:
+    said = good(up, "doctor")
+    assert "FAIL" not in said
+    for words in ("valkey", "nginx", "database: answers", "publisher-0", "scheduler-0"):
+        assert words in said
+
+
+def test_unknown_sales_are_one_line(up: Up) -> None:
+    done = run(up, "sale", "show", "4711")
+    assert done.returncode == 1
+    assert done.stderr.startswith("miaosha: not_found") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sale", "create", "--title", "x", "--stock", "1", "--opens", "+5"], "--price"),
+        (["run", "conductor"], "expected publisher"),
+        (["run", "publisher"], "needs --listen"),
+        (["run", "mailer", "--listen", "unix:/tmp/x"], "leave out --listen"),
+        (["frobnicate"], "frobnicate"),
+        (["audit", "0"], "0"),
+    ],
+)
+def test_bad_usage(arguments: list[str], said: str) -> None:
+    done = miaosha(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_bad_terms_name_the_option(up: Up) -> None:
+    done = run(
+        up,
+        *("sale", "create", "--title", "x", "--stock", "1", "--price", "cheap", "--opens", "+5"),
+    )
+    assert done.returncode == 2
+    assert "--price" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_directory_without_a_platform_is_said(tmp_path: Path) -> None:
+    done = miaosha("sale", "list", "--data-dir", str(tmp_path / "nothing"))
+    assert done.returncode == 2
+    assert "MIAOSHA_DATA_DIR" in done.stderr and "miaosha up" in done.stderr
+
+
+def test_the_schema_is_made_by_a_step_of_its_own(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'shop.sqlite'}"
+    for _ in range(2):
+        done = miaosha("db", "upgrade", settings={"database_url": url})
+        assert (done.returncode, done.stdout.strip()) == (0, "schema is up to date"), done.stderr
+    assert (tmp_path / "shop.sqlite").exists()
+
+
+def test_the_document_of_the_api() -> None:
+    document = json.loads(miaosha("openapi").stdout)
+    assert document["openapi"].startswith("3.1")
+    assert "/api/v1/sales/{sale_id}/purchases" in document["paths"]
+
+
+def test_version_and_help() -> None:
+    assert miaosha("version").stdout.strip()[0].isdigit()
+    said = miaosha("--help").stdout
+    for command in ["demo", "up", "run", "db", "user", "sale", "audit", "parked", "doctor", "openapi", "version"]:
+        assert command in said
+
+
+def test_a_role_runs_by_itself(up: Up, tmp_path: Path) -> None:
+    """`run` becomes the role: same process, no command line left in it."""
+    state = up.state()
+    names = ("database_url", "redis_url", "broker_url")
+    settings = {name: str(state[name]) for name in names}
+    settings["secret_keys"] = (up.data / "secret.keys").read_text().strip()
+    port = free_port()
+    from tests.e2e.running import MIAOSHA, environ, eventually
+
+    process = subprocess.Popen(
+        [MIAOSHA, "run", "publisher", "--listen", f"127.0.0.1:{port}", "--instance", "9"],
+        env=environ(**settings),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        eventually("ready", lambda: Up(process, port, tmp_path / "d").ready())
+        loaded = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        assert b"miaosha.publisher" in loaded
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0

@@ -1,0 +1,39 @@
+"""The README's commands in a fresh clone under a directory that only its owner may enter."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.running import environ, free_port
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / ".git").exists() or shutil.which("git") is None or shutil.which("make") is None,
+    reason="needs a git checkout, git and make",
+)
+
+
+@pytest.mark.timeout(600)
+def test_make_demo_in_a_fresh_clone(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    outside = {k: v for k, v in environ().items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    options = "--crowd 40 --stock 4 --opens-in 1 --pay-within 2 --exit-when-settled"
+    # as a script starts it: in the background, so with INT ignored
+    done = subprocess.run(
+        ["bash", "-c", f'make demo ARGS="{options} --port {free_port()}" & wait $!'],
+        cwd=clone,
+        env=outside | {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=580,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip().splitlines()[-1] == "audit: clean"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clone"]
