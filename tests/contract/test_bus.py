@@ -212,3 +212,16 @@ async def test_ping_says_that_a_listener_is_deaf(store_server: Valkey, run_dir: 
             await bus.ping()
         await ear.stop()
         await bus.close()
+
+
+async def test_on_a_cluster(cluster_url: str) -> None:
+    bus = RedisBus(cluster_url, ping_period_s=PERIOD_S)
+    ears = [Ear(bus) for _ in range(4)]
+    for ear in ears:
+        await ear.until_hears(bus)
+    await bus.publish(results(5))
+    for ear in ears:
+        await until(lambda ear=ear: results(5) in ear.heard)  # type: ignore[misc]
+        await ear.stop()
+    await bus.ping()
+    await bus.close()

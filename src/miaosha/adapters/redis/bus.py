@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import structlog
+from redis.asyncio import RedisCluster
 
 from miaosha.adapters.redis.connect import connect, reaching
 from miaosha.domain.errors import DependencyDown
@@ -93,6 +94,8 @@ class RedisBus:
                     await self._subscribed(listener)
             except DependencyDown as error:
                 log.warning("bus_away", error=str(error))
+            except Exception:  # whatever it is, a listener must not die silently
+                log.exception("bus_failed")
             if listener.heard_once:
                 pause_s = PAUSE_FIRST_S
             self.resubscribed += 1
@@ -102,6 +105,8 @@ class RedisBus:
     async def _subscribed(self, listener: "_Listener") -> None:
         """One subscription, until it is lost or deaf."""
         loop = asyncio.get_running_loop()
+        if isinstance(self._client, RedisCluster):
+            await self._client.initialize()  # its nodes, of which one takes the subscription
         channel: Any = self._client.pubsub()
         pinging = asyncio.create_task(self._ping_self(listener))
         listener.heard_once = False
