@@ -8,7 +8,7 @@ Not for blocking commands, subscriptions or clusters (redis-py does those).
 import asyncio
 import ssl
 from collections import deque
-from typing import Any, cast, Final
+from typing import Any, Final, cast
 
 import hiredis
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, parse_url
