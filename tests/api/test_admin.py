@@ -10,8 +10,9 @@ from miaosha.api.admin_orders import safe_cell
 from miaosha.api.app import routes
 from miaosha.api.declare import Operation, Who
 from miaosha.domain.errors import DependencyDown
+from miaosha.usecases.audit import Finding, Verdict
 from miaosha.usecases.products import PICTURE_MAX_BYTES
-from tests.api.world import Finding, Person, Verdict, World
+from tests.api.world import Person, World
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
 
@@ -242,12 +243,13 @@ async def test_the_audit_names_what_is_broken(world: World, admin: Person) -> No
     sale_id = await world.sale(admin)
     path = f"/api/v1/admin/sales/{sale_id}/audit"
     assert (await world.http.get(path, headers=admin.auth)).json()["clean"] is True
-    world.auditor.verdict = Verdict(False, [Finding("I1", "free + held + paid = 3, stock 2")], 7)
-    assert (await world.http.get(path, headers=admin.auth)).json() == {
-        "clean": False,
-        "findings": [{"invariant": "I1", "detail": "free + held + paid = 3, stock 2"}],
-        "checked_at_ms": 7,
-    }
+    finding = Finding("I1", "free + held + paid = 3, stock 2")
+    world.auditor.verdict = Verdict(sale_id, False, [finding], 7, {"holds": 3})
+    answer = (await world.http.get(path, headers=admin.auth)).json()
+    assert (answer["clean"], answer["checked_at_ms"]) == (False, 7)
+    assert answer["findings"] == [{"invariant": "I1", "detail": "free + held + paid = 3, stock 2"}]
+    missing = await world.http.get("/api/v1/admin/sales/99999/audit", headers=admin.auth)
+    assert missing.status_code == 404
 
 
 async def bought(world: World, admin: Person, person: Person, name: str = "Pat") -> Any:

@@ -7,7 +7,7 @@ files (a dict), the clock (can be moved on).
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -31,11 +31,11 @@ from miaosha.bootstrap import ApiParts
 from miaosha.domain.allocation import Decision, Letter
 from miaosha.domain.errors import Problem
 from miaosha.domain.messages import Batch, BusMessage
-from miaosha.domain.sale import Choice, Question, Sale
 from miaosha.ports.ledger import Hold, Winner
 from miaosha.ports.outside import CheckoutClaim, Identity
 from miaosha.settings import Settings
 from miaosha.usecases.announce import Announcer
+from miaosha.usecases.audit import Verdict
 from miaosha.usecases.checkout import Checkout
 from miaosha.usecases.control import Control
 from miaosha.usecases.grant import Granter
@@ -144,22 +144,11 @@ class DictFiles:
         self.stored.pop(name, None)
 
 
-class Finding(msgspec.Struct, frozen=True):
-    invariant: str
-    detail: str
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    clean: bool
-    findings: list[Finding]
-    checked_at_ms: int
-
-
 class SetAuditor:
     """Answers the verdict it was given."""
 
     def __init__(self) -> None:
-        self.verdict = Verdict(True, [], 1)
+        self.verdict = Verdict(1, True, [], 1, {})
 
     async def audit(self, sale_id: int) -> Verdict:
         return self.verdict
@@ -265,79 +254,102 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def open_world(
-    store_url: str,
-    database_url: str,
-    changed: Callable[[ApiParts], None] | None = None,
-    **settings: Any,
-) -> AsyncIterator[World]:
-    """A world on these stores; `changed` may replace parts before the application is made."""
-    values = Settings(public_url=SHOP, payments_url="sandbox:", **settings)
+async def open_world(store_url: str, database_url: str, **settings: Any) -> AsyncIterator[World]:
+    """A world on these stores; `settings` are those that differ from the defaults."""
     async with contextlib.AsyncExitStack() as stack:
         client = connect(store_url)
         stack.push_async_callback(client.aclose)
-        store = RedisStore(client)
-        clock = MovableClock(await store.now_ms())
-        broker = RedisBroker(
-            store_url,
-            backlog_max=100,
-            log_max_bytes=1_000_000,
-            prefetch=16,
-            reclaim_after_ms=5_000,
-            confirm_timeout_ms=5_000,
-        )
+        clock = MovableClock(await RedisStore(client).now_ms())
+        broker = _broker(store_url)
         stack.push_async_callback(broker.close)
         database = open_database(database_url, "")
         stack.push_async_callback(database.close)
-        ledger, catalogue, bus, tokens = (
-            SqlLedger(database),
-            SqlCatalogue(database),
-            RecordedBus(),
-            PlainTokens(),
-        )
-        heartbeats = RedisHeartbeats(client)
-        announcer = Announcer(bus, tokens)
-        granter = Granter(ledger, store, broker, announcer, clock)
-        release = Release(ledger, store, granter, announcer, clock)
-        payments = SandboxPayments(database, clock, b"w" * 32, SHOP + SANDBOX_PAGE)
-        rebuilder = Rebuilder(ledger, store, broker, clock, f"test-{next(_numbers)}")
-        passwords, files, auditor = PlainPasswords(), DictFiles(), SetAuditor()
-        parts = ApiParts(
-            ledger=ledger,
-            store=store,
-            broker=broker,
-            bus=bus,
-            clock=clock,
-            tokens=tokens,
-            passwords=passwords,
-            accounts=SqlAccounts(database),
-            catalogue=catalogue,
-            trail=SqlTrail(database),
-            files=files,
-            payments=payments,
-            heartbeats=heartbeats,
-            query=Query(ledger, store, broker, tokens, clock),
-            checkout=Checkout(ledger, payments, tokens, release, announcer, clock),
-            release=release,
-            auditor=cast("Any", auditor),
-            control=Control(
-                ledger, store, catalogue, granter, announcer, rebuilder, heartbeats, clock
-            ),
-            checks={"database": ledger.ping, "broker": broker.ping},
-        )
-        if changed:
-            changed(parts)
+        bus, passwords, files, auditor = RecordedBus(), PlainPasswords(), DictFiles(), SetAuditor()
+        core = Core(clock, RedisStore(client), broker, SqlLedger(database), bus)
+        parts = _parts(core, database, RedisHeartbeats(client), passwords, files, auditor)
         counters: dict[str, float] = {}
+        values = Settings(public_url=SHOP, payments_url="sandbox:", **settings)
         app = create_app(parts, values, counters)
         transport = httpx2.ASGITransport(app=cast("Any", app), raise_app_exceptions=False)
         http = await stack.enter_async_context(
             httpx2.AsyncClient(transport=transport, base_url=SHOP)
         )
-        yield World(parts, app, http, clock, granter, bus, passwords, files, auditor, counters)
+        yield World(parts, app, http, clock, core.granter, bus, passwords, files, auditor, counters)
 
 
-def question(text: str = "What colour is it?") -> Question:
-    return Question(1, text, [Choice("a", "Red"), Choice("b", "Blue")], "b")
+def _broker(url: str) -> RedisBroker:
+    return RedisBroker(
+        url,
+        backlog_max=100,
+        log_max_bytes=1_000_000,
+        prefetch=16,
+        reclaim_after_ms=5_000,
+        confirm_timeout_ms=5_000,
+    )
 
 
-__all__ = ["Sale", "World", "open_world"]
+class Core:
+    """The use cases every part is made of."""
+
+    def __init__(
+        self,
+        clock: MovableClock,
+        store: RedisStore,
+        broker: RedisBroker,
+        ledger: SqlLedger,
+        bus: RecordedBus,
+    ) -> None:
+        self.clock, self.store, self.broker, self.ledger, self.bus = (
+            clock,
+            store,
+            broker,
+            ledger,
+            bus,
+        )
+        self.tokens = PlainTokens()
+        self.announcer = Announcer(bus, self.tokens)
+        self.granter = Granter(ledger, store, broker, self.announcer, clock)
+        self.release = Release(ledger, store, self.granter, self.announcer, clock)
+
+
+def _parts(
+    core: Core,
+    database: Any,
+    heartbeats: RedisHeartbeats,
+    passwords: PlainPasswords,
+    files: DictFiles,
+    auditor: SetAuditor,
+) -> ApiParts:
+    ledger, store, broker, tokens, clock = (
+        core.ledger,
+        core.store,
+        core.broker,
+        core.tokens,
+        core.clock,
+    )
+    payments = SandboxPayments(database, clock, b"w" * 32, SHOP + SANDBOX_PAGE)
+    catalogue = SqlCatalogue(database)
+    rebuilder = Rebuilder(ledger, store, broker, clock, f"test-{next(_numbers)}")
+    return ApiParts(
+        ledger=ledger,
+        store=store,
+        broker=broker,
+        bus=core.bus,
+        clock=clock,
+        tokens=tokens,
+        passwords=passwords,
+        accounts=SqlAccounts(database),
+        catalogue=catalogue,
+        trail=SqlTrail(database),
+        files=files,
+        payments=payments,
+        heartbeats=heartbeats,
+        query=Query(ledger, store, broker, tokens, clock),
+        checkout=Checkout(ledger, payments, tokens, core.release, core.announcer, clock),
+        release=core.release,
+        auditor=cast("Any", auditor),
+        control=Control(
+            ledger, store, catalogue, core.granter, core.announcer, rebuilder, heartbeats, clock
+        ),
+        checks={"database": ledger.ping, "broker": broker.ping},
+    )

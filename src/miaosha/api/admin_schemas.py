@@ -100,17 +100,6 @@ class Stats(msgspec.Struct, frozen=True):
     roles: list[Heartbeat]
 
 
-class FindingView(msgspec.Struct, frozen=True):
-    invariant: str
-    detail: str
-
-
-class VerdictView(msgspec.Struct, frozen=True):
-    clean: bool
-    findings: list[FindingView]
-    checked_at_ms: int
-
-
 class AdminOrder(msgspec.Struct, frozen=True):
     id: str
     order_no: str

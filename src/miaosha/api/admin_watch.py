@@ -3,16 +3,15 @@
 from litestar.params import FromPath
 
 from miaosha.api.admin_schemas import (
-    FindingView,
     LedgerStats,
     PressureView,
     Stats,
-    VerdictView,
 )
 from miaosha.api.declare import Req, Who, operation
 from miaosha.api.desk import Desk, desk_of
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.ports.store import Heartbeat, Reading
+from miaosha.usecases.audit import Verdict
 
 TAG = "Admin: sales"
 
@@ -66,17 +65,15 @@ async def _pressure(desk: Desk, sale_id: int) -> PressureView | None:
     who=Who.ADMIN,
     tag=TAG,
     summary="Check every promise of a sale now",
-    answer=VerdictView,
+    answer=Verdict,
 )
-async def audit(request: Req, sale_id: FromPath[int]) -> VerdictView:
+async def audit(request: Req, sale_id: FromPath[int]) -> Verdict:
     """A difference between two stores counts only if it is still there three seconds later, so this
     may take a few seconds."""
     desk = desk_of(request)
     if await desk.parts.catalogue.sale(sale_id) is None:
         raise Problem("not_found")
-    verdict = await desk.parts.auditor.audit(sale_id)
-    findings = [FindingView(f.invariant, f.detail) for f in verdict.findings]
-    return VerdictView(verdict.clean, findings, verdict.checked_at_ms)
+    return await desk.parts.auditor.audit(sale_id)
 
 
 ROUTES = [stats, audit]

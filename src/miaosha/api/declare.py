@@ -100,17 +100,20 @@ def operation(
             cache=cache,
             description=" ".join((handler.__doc__ or "").split()),
         )
-        made = HTTPRouteHandler(
-            path,
-            http_method=method,
-            status_code=status,
-            media_type=gives,
-            opt={"operation": declared},
-            request_max_body_size=body_max,
-        )
-        return made(handler)
+        return _routed(method, path, declared, body_max)(handler)
 
     return wrap
+
+
+def _routed(method: Method, path: str, declared: Operation, body_max: int) -> HTTPRouteHandler:
+    return HTTPRouteHandler(
+        path,
+        http_method=method,
+        status_code=declared.status,
+        media_type=declared.gives,
+        opt={"operation": declared},
+        request_max_body_size=body_max,
+    )
 
 
 async def read_body(request: Req, kind: type[T]) -> T:
