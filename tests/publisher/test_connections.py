@@ -150,16 +150,41 @@ async def test_the_wait_for_a_confirm_is_no_slowness() -> None:
 async def test_what_we_did_not_read_is_no_slowness() -> None:
     """A request that lies half parsed behind a full pipeline has the whole time again."""
     made = await holding(batch_users_max=512)
+    raw = b"".join(request(user=n) for n in range(1, 101))
     wire = made.wire()
-    wire.send(b"".join(request(user=n) for n in range(1, 101)) + request(user=200)[:-3])
+    wire.send(raw[: 2 * http.SLICE_BYTES])
+    assert wire.connection._since and [wire.reading] == [False]
+    taken = made.batcher.waiting
     made.ticks(request_ticks(made))
     made.broker.hold = False
-    await until(lambda: len(wire.answers) == 100)
+    await until(lambda: len(made.broker.batches) == 1)
+    made.broker.confirm()
+    await until(lambda: len(wire.answers) == taken)
     made.ticks(WHEEL_SLOTS)
-    assert not wire.ended
-    wire.send(request(user=200)[-3:])
+    assert [wire.ended, wire.reading] == [False, True]
+    wire.send(raw[2 * http.SLICE_BYTES :])
+    await until(lambda: len(wire.answers) == 100)
+    assert wire.statuses == [202] * 100
+
+
+async def test_deep_pipelines_in_small_pieces() -> None:
+    made = await holding()
+    wire = made.wire()
+    for user in range(1, 101):
+        if wire.reading:
+            wire.send(request(user=user))
+    assert made.batcher.waiting == http.PIPELINE_MAX
+
+
+async def test_nothing_is_taken_after_the_last_request() -> None:
+    made = await world()
+    wire = made.wire()
+    last = request(user=1, version="1.0", headers=("Connection: keep-alive",))
+    wire.send(last + request(user=2))
+    wire.send(request(user=3))
     await made.batcher.drain()
-    assert wire.statuses == [202] * 101
+    assert wire.statuses == [202] and wire.closed
+    assert made.broker.users == [1]
 
 
 async def test_idle_connections_end_without_a_word() -> None:

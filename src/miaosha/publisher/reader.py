@@ -80,8 +80,9 @@ class Reader:
         return method
 
     def is_last(self) -> bool:
-        """True if the connection ends with this request: it says so, or is HTTP/1.0, or asks
-        for another protocol (which it does not get). Raises Refused for an unknown version."""
+        """True if the connection ends with this request: it says so, or is HTTP/1.0, or asks for
+        another protocol (which it does not get, and its body is not read). Raises Refused for an
+        unknown version."""
         parser = self._parser
         if not self._seen & CONNECTION and parser.should_keep_alive():
             return False
@@ -135,5 +136,3 @@ class Reader:
             raise Refused("expectation_failed")
         if self.length > self._body_max:
             raise Refused("too_large")
-        if self.length > 0 and self._parser.should_upgrade():
-            raise Refused("bad_request")  # llhttp would take the body for another protocol
