@@ -1,4 +1,4 @@
-"""One pair of Valkeys for the whole folder, emptied before each use, and a new database for each."""
+"""One pair of Valkeys for the folder, emptied before each use, and a new database for each."""
 
 import asyncio
 import shutil
@@ -54,7 +54,6 @@ async def fresh_servers(urls: Urls) -> AsyncIterator[Servers]:
     queue = connect(urls.broker)
     await client.flushall()
     await queue.flushall()
-    await queue.aclose()
     path = urls.directory / f"{uuid_utils.uuid7()}.sqlite"
     shutil.copy(urls.directory / "template.sqlite", path)
     store = RedisStore(client)
@@ -84,6 +83,7 @@ async def fresh_servers(urls: Urls) -> AsyncIterator[Servers]:
         )
     await broker.close()
     await database.close()
+    await queue.aclose()
     await client.aclose()
 
 

@@ -58,6 +58,9 @@ class Post:
         if found is None or found[0].state in ("sent", "parked"):
             return
         item, recipient = found
+        if not recipient.email:  # a token outlived its account: nobody to write to
+            await self._later(job, None, Problem("not_found"))
+            return
         try:
             await self._mailer.send(compose(item, recipient, self._public_url))
         except Problem as error:

@@ -4,6 +4,8 @@ A difference that lasts counts as a loss: the sale is frozen and rebuilt. The sa
 after a rebuild is left frozen for a person (the reason then starts with HOLD).
 """
 
+from collections.abc import Collection
+
 import msgspec
 import structlog
 
@@ -16,6 +18,8 @@ from miaosha.usecases.audit import Auditor, Verdict
 from miaosha.usecases.control import Control
 from miaosha.usecases.rebuild import Rebuilder
 
+FREEZING = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8")  # mails and answers stop no sale
+LOGGED_MAX = 5  # findings of one audit in the log
 HOLD = "hold: "  # only an admin's rebuild lifts a freeze whose reason starts with this
 
 log = structlog.get_logger()
@@ -89,6 +93,7 @@ class Settlement:
     async def _settle(self, terms: Terms) -> None:
         verdict = await self._auditor.audit(terms.sale_id)
         if not verdict.clean:
+            log.error("audit_broken", sale=terms.sale_id, findings=_details(verdict))
             await self._freeze(terms, HOLD + _why(verdict))
             return
         kept = msgspec.json.encode(verdict).decode()
@@ -113,10 +118,11 @@ class Settlement:
     async def reconcile(self, terms: Terms) -> None:
         """Audit a running sale; a lasting difference freezes it, and the next `heal` rebuilds."""
         verdict = await self._auditor.audit(terms.sale_id)
-        if verdict.clean:
+        if not verdict.clean:
+            log.error("audit_broken", sale=terms.sale_id, findings=_details(verdict))
+        if not (why := _why(verdict, FREEZING)):
             self._seen.pop(terms.sale_id, None)
             return
-        why = _why(verdict)
         again = self._seen.get(terms.sale_id) == why
         self._seen[terms.sale_id] = why
         await self._freeze(terms, HOLD + why if again else f"audit: {why}")
@@ -127,5 +133,10 @@ class Settlement:
         await self._control.refresh_board()
 
 
-def _why(verdict: Verdict) -> str:
-    return ", ".join(sorted({finding.invariant for finding in verdict.findings}))
+def _why(verdict: Verdict, only: Collection[str] | None = None) -> str:
+    broken = {finding.invariant for finding in verdict.findings}
+    return ", ".join(sorted(broken if only is None else broken & set(only)))
+
+
+def _details(verdict: Verdict) -> list[str]:
+    return [f"{f.invariant}: {f.detail}" for f in verdict.findings[:LOGGED_MAX]]
