@@ -124,7 +124,7 @@ def picture(snapshot: Snapshot, head: RenderableType, notes: list[Text]) -> Rend
     if snapshot.crowd is not None:
         inside.append(Padding(_crowd(snapshot), (1, 0, 0, 0)))
     panel = Panel(
-        Group(*inside), title=title, title_align="left", border_style="dim", padding=(1, 2)
+        Group(*inside), title=title, title_align="left", border_style="bright_black", padding=(1, 2)
     )
     return Group(head, panel, _parts(snapshot.parts), *notes)
 
@@ -139,7 +139,7 @@ def _bar(snapshot: Snapshot) -> Text:
         width = min(left, -(-now[name] * BAR // stock)) if now[name] else 0
         bar.append("█" * width, style=style)
         left -= width
-    bar.append("░" * left, style="dim")
+    bar.append("░" * left, style="bright_black")
     bar.append(f"  {snapshot.books.sold:,} of {snapshot.books.stock:,} sold", style="bold")
     return bar
 
@@ -155,19 +155,19 @@ def _numbers(snapshot: Snapshot) -> Table:
         ("mails",),
     ]
     for _ in range(4):
-        table.add_column(min_width=18)
+        table.add_column(min_width=17)
     for row in rows:
         cells = []
         for name in row:
-            cell = Text(f"{now[name]:>8,} ", style=f"bold {colours.get(name, '')}".strip())
-            cell.append(name, style="dim")
-            cells.append(cell)
+            cells.append(_number(now[name], name, colours.get(name, "")))
         if row == ("mails",):
-            cell = Text(f"{snapshot.watching:>8,} ", style="bold")
-            cell.append("watching", style="dim")
-            cells.append(cell)
+            cells.append(_number(snapshot.watching, "watching", ""))
         table.add_row(*cells)
     return table
+
+
+def _number(value: int, name: str, colour: str) -> Text:
+    return Text.assemble((f"{value:>6,} ", f"bold {colour}".strip()), (name, "dim"))
 
 
 def _crowd(snapshot: Snapshot) -> Text:

@@ -69,6 +69,27 @@ class Snapshot(msgspec.Struct, frozen=True):
         return max(0, self.count("publisher", "accepted") - self.count("consumer", "decided"))
 
 
+class Tallies:
+    """Counters of all processes by role; what a process had counted before it died stays in."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], Heartbeat] = {}
+        self._ended: dict[str, Counter[str]] = {}
+
+    def take(self, beats: list[Heartbeat]) -> None:
+        for beat in beats:
+            old = self._last.get((beat.role, beat.instance))
+            if old is not None and old.pid != beat.pid:
+                self._ended.setdefault(beat.role, Counter()).update(old.counters)
+            self._last[beat.role, beat.instance] = beat
+
+    def by_role(self) -> dict[str, dict[str, float]]:
+        sums = {role: Counter(count) for role, count in self._ended.items()}
+        for beat in self._last.values():
+            sums.setdefault(beat.role, Counter()).update(beat.counters)
+        return {role: dict(count) for role, count in sums.items()}
+
+
 class Watcher:
     """Reads snapshots of one sale of an embedded platform."""
 
@@ -78,6 +99,7 @@ class Watcher:
         self._sale_id = sale_id
         self._children = children
         self._sale: Sale | None = None
+        self._tallies = Tallies()
 
     async def look(self, crowd: Progress | None) -> Snapshot:
         books = await asyncio.to_thread(self.books)
@@ -89,9 +111,7 @@ class Watcher:
         if self._sale is None:
             with contextlib.suppress(MiaoshaError):
                 self._sale = await self._parts.catalogue.sale(self._sale_id)
-        counters: dict[str, Counter[str]] = {}
-        for beat in beats:
-            counters.setdefault(beat.role, Counter()).update(beat.counters)
+        self._tallies.take(beats)
         now_ms = self._parts.clock.now_ms()
         return Snapshot(
             phase=self._phase(books, now_ms),
@@ -101,7 +121,7 @@ class Watcher:
             reading=reading,
             books=books,
             parts=self._health({beat.pid for beat in beats}),
-            counters={role: dict(count) for role, count in counters.items()},
+            counters=self._tallies.by_role(),
             watching=sum(beat.watching.get(self._sale_id, 0) for beat in beats),
             crowd=crowd,
         )
