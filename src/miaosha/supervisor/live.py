@@ -86,8 +86,8 @@ def numbers(snapshot: Snapshot) -> dict[str, int]:
     held = reading.held if reading else books.holds.get("held", 0) + paying
     return {
         "requests": snapshot.presses,
-        "accepted": snapshot.count("publisher", "accepted")
-        + snapshot.count("publisher", "repeated"),
+        "accepted": snapshot.count("publisher", "accepted"),
+        "repeated": snapshot.count("publisher", "repeated"),
         "queued": 0 if settled else snapshot.queued,
         "free": reading.free if reading else max(0, books.stock - books.sold - held),
         "held": max(0, held - paying),
@@ -149,7 +149,7 @@ def _numbers(snapshot: Snapshot) -> Table:
     colours = {"paid": "green", "paying": "yellow", "held": "blue", "expired": "red"}
     table = Table.grid(padding=(0, 3))
     rows = [
-        ("requests", "accepted", "queued"),
+        ("requests", "accepted", "repeated", "queued"),
         ("free", "held", "paying", "paid"),
         ("standby", "promoted", "expired", "declined"),
         ("mails",),
