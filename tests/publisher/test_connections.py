@@ -155,9 +155,9 @@ async def test_what_we_did_not_read_is_no_slowness() -> None:
     wire.send(raw[: 2 * http.SLICE_BYTES])
     assert wire.connection._since and [wire.reading] == [False]
     taken = made.batcher.waiting
+    await until(lambda: len(made.broker.batches) == 1)
     made.ticks(request_ticks(made))
     made.broker.hold = False
-    await until(lambda: len(made.broker.batches) == 1)
     made.broker.confirm()
     await until(lambda: len(wire.answers) == taken)
     made.ticks(WHEEL_SLOTS)

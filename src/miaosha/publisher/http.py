@@ -264,12 +264,14 @@ class Connection(Reader, asyncio.Protocol):
             return
         if self._since:
             self._since = self._service.wheel.now  # the wait was ours
-        while self._taking and self._rest:
-            if self._blocked or self._next - self._first >= PIPELINE_MAX:
-                self._hold()
-                return
+        while self._taking and self._rest and not self._blocked and not self._is_deep():
             data, self._rest = self._rest[:SLICE_BYTES], self._rest[SLICE_BYTES:]
             self._feed(data)
-        if self._held and self._next - self._first < PIPELINE_MAX:
+        if self._blocked or self._is_deep():
+            self._hold()
+        elif self._held:
             self._held = False
             self._transport.resume_reading()
+
+    def _is_deep(self) -> bool:
+        return self._next - self._first >= PIPELINE_MAX
