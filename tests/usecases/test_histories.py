@@ -7,7 +7,7 @@ import pytest
 from miaosha.domain.errors import Problem
 from miaosha.domain.reservation import GRACE_MS, MAX_ATTEMPTS
 from miaosha.usecases.checkout import NeedsAction, Paid
-from tests.usecases.world import LOST, REDIRECT, REFUSED, World
+from tests.usecases.world import GOOD, HOME, LOST, REDIRECT, REFUSED, RETURN_URL, World
 
 
 async def clean(world: World, sale_id: int) -> None:
@@ -100,10 +100,9 @@ async def test_paying_twice_makes_one_order(world: World) -> None:
     token = await world.token(sale_id, users[0])
     first = await world.pay(sale_id, users[0])
 
-    from tests.usecases.world import GOOD, HOME, RETURN_URL
-
     second = await world.checkout.pay(sale_id, users[0], token, GOOD, HOME, RETURN_URL)
 
+    assert isinstance(second, Paid)
     assert (first.order.id, first.repeated) == (second.order.id, False)
     assert second.repeated
     await clean(world, sale_id)
@@ -194,7 +193,7 @@ async def test_a_paused_sale_waits_and_decides_after(world: World) -> None:
     batch = await world.press(sale.id, users)
     deciding = asyncio.create_task(world.allocator.handle([batch]))
     async with asyncio.timeout(10):
-        while world.counters["waits"] < 2:
+        while world.counters["waits"] < 2:  # noqa: ASYNC110 (a condition with a deadline)
             await asyncio.sleep(0.01)
     assert await world.state(sale.id, users[0], batch.rid(0)) == "queued"
 
@@ -254,7 +253,7 @@ async def acknowledge_all(world: World, sale_id: int) -> None:
         world.servers.broker.consume(sale_id, "tests", world.allocator.handle)
     )
     async with asyncio.timeout(20):
-        while (await world.servers.broker.pressure(sale_id)).backlog:
+        while (await world.servers.broker.pressure(sale_id)).backlog:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     consuming.cancel()
     await asyncio.wait([consuming])

@@ -61,7 +61,7 @@ class _Quiet(WSGIRequestHandler):
 def start_ops(
     address: str, role: str, counters: Mapping[str, float], checks: Checks
 ) -> Callable[[], None]:
-    """Listen on `address` (host:port) for scrapes and probes; returns the function that stops it."""
+    """Listen on `address` (host:port) for scrapes and probes; answers what stops it."""
     host, _, port = address.rpartition(":")
     registry = CollectorRegistry()
     registry.register(_Counters(role, counters))

@@ -12,8 +12,8 @@ from miaosha.domain.messages import Batch, MailJob
 
 class Pressure(NamedTuple):
     """How full a sale's queue is. `backlog`: batches not yet acknowledged; `log_bytes`: the size
-    of its log; `full`: over one of the limits `backlog_max`, `log_max_bytes`; `oldest_ms`: age of the oldest
-    batch not acknowledged, 0 if none."""
+    of its log; `full`: over one of the limits `backlog_max`, `log_max_bytes`; `oldest_ms`: age of
+    the oldest batch not acknowledged, 0 if none."""
 
     backlog: int
     log_bytes: int
@@ -52,7 +52,7 @@ class Broker(Protocol):
         """Returns after the broker has the batch durably.
 
         Raises:
-            OutcomeUnknown: no confirm within `confirm_timeout_ms`; the batch may or may not be there.
+            OutcomeUnknown: no confirm within `confirm_timeout_ms`; it may or may not be there.
             DependencyDown: it is not there.
             Overloaded: the broker refused it; it is not there.
         """
@@ -60,10 +60,10 @@ class Broker(Protocol):
     async def consume(self, sale_id: int, consumer: str, handler: BatchHandler) -> None:
         """Deliver batches until cancelled: what this consumer (by name) left unacknowledged
         first, then new ones, and what a dead consumer held once it has been idle for
-        `reclaim_after_ms`. A group (≤ `prefetch` batches, in order) is acknowledged after the handler
-        returned. If it raises, nothing is acknowledged and the group comes again after a pause.
-        An undecodable message is parked and acknowledged. A broker that is away is waited for.
-        Returns when the sale's queue was dropped."""
+        `reclaim_after_ms`. A group (≤ `prefetch` batches, in order) is acknowledged after the
+        handler returned. If it raises, nothing is acknowledged and the group comes again after a
+        pause. An undecodable message is parked and acknowledged. A broker that is away is waited
+        for. Returns when the sale's queue was dropped."""
 
     async def replay(self, sale_id: int, until_batch_id: str) -> AsyncIterator[Batch]:
         """The sale's log in order, up to and without the marker batch `until_batch_id`."""

@@ -66,7 +66,7 @@ class GrantRefusal(StrEnum):
 
 
 class Released(NamedTuple):
-    """`holds` are those this call moved to RELEASED; `epoch` is the ledger's in that transaction."""
+    """`holds` are those this call moved to RELEASED; `epoch`: the ledger's in that transaction."""
 
     epoch: int
     frozen: bool
@@ -116,7 +116,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Captured(NamedTuple):
-    """`order` None: this attempt does not own the hold any more (the charge must be given back)."""
+    """`order` None: this attempt does not own the hold any more (the charge goes back)."""
 
     order: Order | None
     epoch: int
@@ -166,7 +166,8 @@ class Ledger(Protocol):
 
     async def begin_rebuild(self, sale_id: int, why: str, now_ms: int) -> Terms | None:
         """epoch + 1, frozen = existing reason or `why`; HELD rows get at least
-        `rebuild_extra_s` (60) more seconds. Answers the new terms; None for a draft or settled sale."""
+        `rebuild_extra_s` (60) more seconds. Answers the new terms; None for a draft or settled
+        sale."""
 
     async def unfreeze(self, sale_id: int, epoch: int) -> bool: ...
 
@@ -174,7 +175,8 @@ class Ledger(Protocol):
         """None if it would not rise, or the sale is past closes_at or settled."""
 
     async def lower_stock(self, sale_id: int, stock: int) -> Terms | None:
-        """`stock = :new, epoch + 1 WHERE granted <= :new`; the rebuild follows. None if not possible."""
+        """`stock = :new, epoch + 1 WHERE granted <= :new`; the rebuild follows. None if more is
+        granted already."""
 
     async def set_phase(self, sale_id: int, old: Phase, new: Phase) -> Terms | None:
         """Stored phase by compare-and-set (scheduled ↔ paused, draft → scheduled)."""
@@ -192,7 +194,8 @@ class Ledger(Protocol):
     ) -> list[Hold] | GrantRefusal:
         """Holds for all winners, or none. Answers each winner's row as it is now (repeats
         included: a row may be RELEASED by now), in the order of `winners`. Writes the `won` or
-        `your_turn` mail into the outbox. pay_by = now + pay_within_s (standby_pay_within_s if promoted)."""
+        `your_turn` mail into the outbox. pay_by = now + pay_within_s (standby_pay_within_s if
+        promoted)."""
 
     async def holds(self, rids: Sequence[str]) -> dict[str, Hold]: ...
 
@@ -245,7 +248,8 @@ class Ledger(Protocol):
     async def attempt_of(self, key: str) -> Attempt | None: ...
 
     async def mark_refunded(self, key: str, now_ms: int) -> None:
-        """A charge whose hold is not PAID by that attempt was given back; queues the `refunded` mail."""
+        """A charge whose hold is not PAID by that attempt was given back; queues the `refunded`
+        mail."""
 
     # orders
 

@@ -112,7 +112,7 @@ class Identity(NamedTuple):
 
 
 class CheckoutClaim(NamedTuple):
-    """The subject of a checkout token; `expired` ones are still returned, the caller answers 410."""
+    """The subject of a checkout token; an `expired` one is still returned: the caller says 410."""
 
     rid: str
     sale_id: int
@@ -130,7 +130,7 @@ class Tokens(Protocol):
         """Expires at pay_by + grace."""
 
     def verify_checkout(self, token: str, now_ms: int) -> CheckoutClaim:
-        """Raises Problem("unauthorized") for garbage; an expired token is a claim with `expired`."""
+        """Raises Problem("unauthorized") for garbage; an expired one is a claim with `expired`."""
 
     def question_key(self) -> bytes:
         """The key `Sale.question_for` uses."""

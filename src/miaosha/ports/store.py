@@ -18,7 +18,7 @@ from miaosha.domain.sale import Sale
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """The counters of a live sale, read in one step. `epoch` 0: Redis has none (lost or mid-rebuild).
+    """The counters of a live sale, read in one step. `epoch` 0: none (lost, or mid-rebuild).
 
     `now_ms` is the store's clock at the reading; `standby` and `ungranted` are lengths;
     `genuine` is False when the server's run id is not the one the sale was written to.
@@ -85,7 +85,7 @@ class Told(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """One hold that ended in SQL, for `release` (reason expired or declined) and `settle` (paid)."""
+    """One hold that ended in SQL, for `release` (expired or declined) and `settle` (paid)."""
 
     user_id: int
     rid: str

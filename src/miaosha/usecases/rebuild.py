@@ -1,10 +1,10 @@
 """Write a sale's Redis state anew from SQL, what Redis still has, and the broker's log.
 
 Arming a scheduled sale is the same with no rows. Order (each step may be the last one before a
-crash; the frozen row makes the next scheduler begin again): bump the epoch → read SQL → take Redis's
-epoch away → marker into the log → merge places by rid → counters and the new epoch → replay the log
-up to the marker → promote → phase → unfreeze. The lease keeps two rebuilders from bumping each
-other without end; safety does not depend on it.
+crash; the frozen row makes the next scheduler begin again): bump the epoch → read SQL → take
+Redis's epoch away → marker into the log → merge places by rid → counters and the new epoch → replay
+the log up to the marker → promote → phase → unfreeze. The lease keeps two rebuilders from bumping
+each other without end; safety does not depend on it.
 """
 
 from collections import defaultdict
