@@ -31,7 +31,7 @@ def compare(url: str, how: settings) -> None:
 
 
 def test_on_one_node(node_url: str) -> None:
-    compare(node_url, histories(140, 40))
+    compare(node_url, histories(100, 40))
 
 
 def test_on_a_cluster(cluster_url: str) -> None:

@@ -26,9 +26,13 @@ def begin(sale: Allocation, epoch: int, rebuilder: str) -> bool:
     return True
 
 
+def _under_way(sale: Allocation, epoch: int, rebuilder: str) -> bool:
+    return epoch > 0 and (sale.next_epoch, sale.rebuilder) == (epoch, rebuilder)
+
+
 def merge_places(sale: Allocation, epoch: int, rebuilder: str, places: Mapping[int, Place]) -> bool:
     """Write places with their standby membership. False if it is not this rebuild's turn."""
-    if sale.next_epoch != epoch or sale.rebuilder != rebuilder:
+    if not _under_way(sale, epoch, rebuilder):
         return False
     for user, place in places.items():
         sale.users[user] = place
@@ -52,11 +56,9 @@ def finish(
 ) -> bool:
     """Counters as SQL has them, `ungranted` empty, still frozen; the epoch is back. `seq` never
     falls. False if it is not this rebuild's turn (a repeat while the sale is frozen is True)."""
-    if sale.rebuilder != rebuilder:
-        return False
-    if sale.epoch == epoch and sale.phase == "frozen":
+    if epoch and (sale.epoch, sale.rebuilder, sale.phase) == (epoch, rebuilder, "frozen"):
         return True
-    if sale.next_epoch != epoch:
+    if not _under_way(sale, epoch, rebuilder):
         return False
     sale.stock, sale.held, sale.paid = stock, held, paid
     sale.free = stock - held - paid
