@@ -1,6 +1,7 @@
 """`miaosha sale`: what an operator does with sales, in the same use cases as the admin API."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -90,7 +91,7 @@ def list_(json: AsJson = False, data_dir: DataDir = None) -> None:
             as_json(list(sales))
             return
         table = Table(box=None)
-        for column in ("id", "phase", "title", "stock", "price", "opens", "closes"):
+        for column in ("id", "phase", "title", "stock", "price", "opens", "lasts"):
             table.add_column(column, no_wrap=column != "title")
         for sale in sales:
             table.add_row(
@@ -100,7 +101,7 @@ def list_(json: AsJson = False, data_dir: DataDir = None) -> None:
                 f"{sale.stock:,}",
                 str(sale.price),
                 shown_ms(sale.opens_at_ms),
-                shown_ms(sale.closes_at_ms),
+                str(timedelta(seconds=(sale.closes_at_ms - sale.opens_at_ms) // 1000)),
             )
         screen.print(table if sales else "no sales yet")
 

@@ -77,7 +77,8 @@ async def run_demo(demo: Demo) -> int:
                 await show.prepare()
                 terminal = show.terminal
                 status = await show.run()
-            console.print("draining …", style="dim")
+            if stop.is_set():
+                console.print("draining …", style="dim")
         return status
 
 
