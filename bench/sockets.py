@@ -1,0 +1,41 @@
+"""Connections of the generator, and a load split over processes."""
+
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from bench.load import Load
+
+CONNECT_S: Final = 5.0
+
+
+def connected(target: str, source: str = "") -> socket.socket:
+    """A non-blocking socket connected to `unix:/path` or `host:port`. Raises OSError."""
+    if target.startswith("unix:"):
+        unix = socket.socket(socket.AF_UNIX)
+        unix.settimeout(CONNECT_S)
+        unix.connect(target.removeprefix("unix:"))
+        unix.setblocking(False)
+        return unix
+    host, _, port = target.rpartition(":")
+    tcp = socket.create_connection((host, int(port)), CONNECT_S, (source, 0) if source else None)
+    tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    tcp.setblocking(False)
+    return tcp
+
+
+def spread(load: "Load", processes: int) -> Sequence["Load"]:
+    """The same load, split evenly over so many processes."""
+    each = load.rate_per_s / processes
+    return [
+        msgspec.structs.replace(
+            load,
+            connections=max(1, load.connections // processes),
+            rate_per_s=each,
+            phase_s=i / load.rate_per_s if load.rate_per_s else 0.0,
+        )
+        for i in range(processes)
+    ]
