@@ -13,9 +13,9 @@ from miaosha.cli.session import FAILED, DataDir, finish, here, opened, screen
 from miaosha.domain.errors import MiaoshaError
 from miaosha.settings import Settings
 from miaosha.supervisor import datadir
+from miaosha.supervisor.checks import check_ports
 from miaosha.supervisor.edge import nginx_binary
 from miaosha.supervisor.servers import valkey_binary
-from miaosha.supervisor.up import check_ports
 
 FILES_WANTED = 4_096
 DISK_WANTED = 1_000_000_000

@@ -108,7 +108,7 @@ def write_config(
         "gateways": _servers(sockets["gateway"]),
         "apis": _servers(sockets["api"]),
         "problems": "\n".join(_problem(code, after) for code, after in EDGE_PROBLEMS.items()),
-        **_proxies(settings.trusted_proxies),
+        **proxies(settings.trusted_proxies),
     }
     template = importlib.resources.files("miaosha.supervisor").joinpath("nginx.conf").read_text()
     config = run / "nginx.conf"
@@ -142,7 +142,8 @@ def _servers(sockets: Sequence[Path]) -> str:
     return "\n".join(f"        server unix:{socket} max_fails=0;" for socket in sockets)
 
 
-def _proxies(trusted: str) -> dict[str, str]:
+def proxies(trusted: str) -> dict[str, str]:
+    """The lines about trusted proxies. Raises SettingsError for what is no address or network."""
     networks = []
     for text in filter(None, (part.strip() for part in trusted.split(","))):
         try:

@@ -8,14 +8,13 @@ import asyncio
 import contextlib
 import resource
 import signal
-import socket
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 from miaosha.supervisor import datadir, parts
+from miaosha.supervisor.checks import check_settings
 from miaosha.supervisor.children import Child, Health, Spec, StartFailed, Tell
 from miaosha.supervisor.parts import DRAIN, Places
 from miaosha.supervisor.probes import Beats
@@ -113,7 +112,7 @@ async def platform(
         StartFailed, SettingsError, InUse.
     """
     _raise_file_limit()
-    check_ports(settings)
+    await check_settings(settings)
     data = datadir.prepare(Path(settings.data_dir))
     with datadir.locked(data), datadir.run_directory(data) as run:
         log_dir = data / "logs" if logs else None
@@ -154,30 +153,6 @@ def _kill_on_second_signal(running: Platform) -> None:
     loop = asyncio.get_running_loop()
     for sig in STOP_SIGNALS:
         loop.add_signal_handler(sig, running.kill)
-
-
-def check_ports(settings: Settings) -> None:
-    """Raises SettingsError naming the setting to change when a port is taken or not allowed."""
-    _check_port("MIAOSHA_PORT", settings.bind, settings.port, "--port")
-    for port in parts.metrics_ports(settings).values():
-        _check_port("MIAOSHA_METRICS_PORT", "127.0.0.1", port, "")
-
-
-def _check_port(key: str, host: str, port: int, option: str) -> None:
-    if not 1 <= port <= 65535:
-        raise SettingsError(f"{key}={port}: expected a port between 1 and 65535")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-            probe.listen(1)
-        except OSError as error:
-            other = f" or {option}" if option else ""
-            raise SettingsError(
-                f"{key}={port}: cannot listen on {host}:{port} ({error.strerror}); "
-                f"set {key}{other} to a free port"
-            ) from None
 
 
 def _raise_file_limit() -> None:

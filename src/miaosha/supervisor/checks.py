@@ -1,0 +1,70 @@
+"""Everything a start can refuse before it starts anything: addresses, keys, ports.
+
+The adapters say what they accept; here they are only asked early, so that a typing error is one
+line after a second instead of a crash in some process.
+"""
+
+import asyncio
+import socket
+
+from miaosha.domain.errors import SettingsError
+from miaosha.settings import Settings
+from miaosha.supervisor import edge, parts
+
+
+async def check_settings(settings: Settings) -> None:
+    """Raises SettingsError naming the setting, its value and what was expected."""
+    edge.proxies(settings.trusted_proxies)
+    check_ports(settings)
+    if settings.secret_keys:
+        from miaosha.adapters.keyring import Keyring
+
+        Keyring.parse(settings.secret_keys)
+    await _redis("MIAOSHA_REDIS_URL", settings.redis_url)
+    await _redis("MIAOSHA_BROKER_URL", settings.broker_url)
+    await asyncio.to_thread(_adapters, settings)
+
+
+async def _redis(key: str, url: str) -> None:
+    from miaosha.adapters.redis.connect import connect
+
+    try:
+        await connect(url).aclose()
+    except SettingsError as error:
+        raise SettingsError(f"{key}: {error}") from None
+
+
+def _adapters(settings: Settings) -> None:
+    from miaosha.adapters.files import open_files
+    from miaosha.adapters.mail import open_mailer
+    from miaosha.adapters.sql.engine import driver_url
+
+    open_mailer(settings)
+    open_files(settings)
+    driver_url(settings.database_url)
+    if settings.database_replica_url:
+        driver_url(settings.database_replica_url)
+
+
+def check_ports(settings: Settings) -> None:
+    """Raises SettingsError naming the setting to change when a port is taken or not allowed."""
+    _check_port("MIAOSHA_PORT", settings.bind, settings.port, "--port")
+    for port in parts.metrics_ports(settings).values():
+        _check_port("MIAOSHA_METRICS_PORT", "127.0.0.1", port, "")
+
+
+def _check_port(key: str, host: str, port: int, option: str) -> None:
+    if not 1 <= port <= 65535:
+        raise SettingsError(f"{key}={port}: expected a port between 1 and 65535")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError as error:
+            other = f" or {option}" if option else ""
+            raise SettingsError(
+                f"{key}={port}: cannot listen on {host}:{port} ({error.strerror}); "
+                f"set {key}{other} to a free port"
+            ) from None
