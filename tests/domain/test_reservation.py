@@ -63,9 +63,9 @@ def test_who_may_press_again() -> None:
     assert not PRESSABLE & LIVE
 
 
-def test_only_three_moves_give_a_unit_back() -> None:
+def test_which_moves_give_a_unit_back() -> None:
     back = {event for old, event, new in diagrams.moves() if old in LIVE and new not in LIVE}
-    assert back == {Event.EXPIRE, Event.DECLINE, Event.REFUSE_LAST}
+    assert back == {Event.EXPIRE, Event.DECLINE, Event.REFUSE_LAST, Event.RETURN}
 
 
 @pytest.mark.parametrize(

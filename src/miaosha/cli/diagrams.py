@@ -25,6 +25,7 @@ MEANING: Final[dict[Event, str]] = {
     Event.REFUSE_LAST: f"the refusal came after pay_by, or was number {MAX_ATTEMPTS}",
     Event.EXPIRE: f"pay_by and {GRACE_MS / 1000:g} s of grace have passed",
     Event.DECLINE: "the buyer gives up the hold",
+    Event.RETURN: "a rebuild found a hold that SQL never granted; it keeps its rank",
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from miaosha.domain.reservation import HoldState, State, place_of
+from miaosha.domain.reservation import Event, HoldState, State, place_of, step
 
 
 class Letter(StrEnum):
@@ -101,7 +101,9 @@ def merge(place: Place | None, rows: Sequence[Row]) -> Place | None:
         version = max(version if unchanged else version + 1, row.version)
         return Place(state, row.rid, rank, version, row.pay_by_ms)
     if place and place.state is State.HELD:
-        return place._replace(state=State.STANDBY, version=version + 1, pay_by_ms=0)
+        return place._replace(
+            state=step(place.state, Event.RETURN), version=version + 1, pay_by_ms=0
+        )
     return place
 
 

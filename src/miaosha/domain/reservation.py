@@ -13,9 +13,13 @@ nothing and of two competing moves exactly one happens.
       │       └──▶ declined   the buyer gave it up
       └──▶ standby ──▶ held (promoted) │ left (gave up the place) │ closed (the sale drained)
 
+    held ──▶ standby: only in a rebuild, for a hold that SQL never granted and nobody was told of;
+                      it keeps its rank, hence heads the line
+
 A unit is *live* while a place is held, paying or paid: free + live = stock at every instant. The
 only moves that give a unit back are `expire`, `decline` and `refuse_last`, and each hands it on in
-the same step, to the head of standby or to free.
+the same step, to the head of standby or to free; and, in a rebuild, `return`, whose unit SQL never
+counted.
 
 Redis does not know `paying`: it is a pin on the hold that only SQL needs, so a paying place reads
 held there. `closed` is derived (past closes_at and nothing held), never stored.
@@ -62,6 +66,7 @@ class Event(StrEnum):
     REFUSE_LAST = "refuse_last"  # the fifth refusal, or a refusal after pay_by
     EXPIRE = "expire"
     DECLINE = "decline"
+    RETURN = "return"  # a rebuild found a hold that SQL never granted
 
 
 TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
@@ -70,6 +75,7 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
         Event.PAY: State.PAYING,
         Event.EXPIRE: State.EXPIRED,
         Event.DECLINE: State.DECLINED,
+        Event.RETURN: State.STANDBY,
     },
     State.PAYING: {
         Event.CAPTURE: State.PAID,
