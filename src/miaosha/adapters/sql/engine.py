@@ -5,7 +5,6 @@ from sqlalchemy.exc import ArgumentError
 
 from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.filedb import FileDatabase
-from miaosha.adapters.sql.serverdb import ServerDatabase, server_engine
 from miaosha.domain.errors import SettingsError
 
 DRIVERS = {
@@ -55,6 +54,8 @@ def open_database(url: str, replica_url: str = "") -> Database:
     primary = driver_url(url)
     if is_file(primary):
         return FileDatabase(primary)
+    from miaosha.adapters.sql.serverdb import ServerDatabase, server_engine  # 0.3 s a start
+
     try:
         replica = server_engine(driver_url(replica_url)) if replica_url else None
         return ServerDatabase(server_engine(primary), replica)

@@ -21,7 +21,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from miaosha.adapters.sql.database import before_commit
 from miaosha.adapters.sql.engine import driver_url, is_file
 from miaosha.adapters.sql.filedb import PRAGMAS, lock_path, sqlite_engine, write_lock
-from miaosha.adapters.sql.serverdb import server_engine
 
 T = TypeVar("T")
 
@@ -97,6 +96,8 @@ def _run_on_file(url: str, work: Callable[[Connection], T], write: bool) -> T:
 
 
 async def _run_on_server(url: str, work: Callable[[Connection], T]) -> T:
+    from miaosha.adapters.sql.serverdb import server_engine
+
     engine = server_engine(driver_url(url))
     try:
         async with engine.begin() as connection:
