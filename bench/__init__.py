@@ -1,1 +1,1 @@
-"""Measures the purchase path: a load generator, scenarios on the embedded platform, tables, charts."""
+"""Measures the purchase path: a generator, scenarios on the embedded platform, tables, charts."""

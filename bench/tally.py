@@ -82,7 +82,7 @@ def together(tallies: Iterable[Tally]) -> Tally:
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The smallest value that at least `percent` % of a sorted sequence do not exceed; 0 if empty."""
+    """The smallest value that at least `percent` % of a sorted sequence do not exceed (else 0)."""
     if not ordered:
         return 0.0
     rank = -(-len(ordered) * percent // 100)

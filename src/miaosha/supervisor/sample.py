@@ -84,8 +84,13 @@ async def create_sale(
     opens_in_s: float,
     open_for_s: float,
     pay_within_s: int,
+    standby_limit: int | None = None,
 ) -> SampleSale:
-    """Product and sale, published. Raises MiaoshaError with what the API answered instead."""
+    """Product and sale, published. Raises MiaoshaError with what the API answered instead.
+
+    Args:
+        standby_limit: None: what the API takes by itself.
+    """
     money = {"amount": 4_900, "currency": "USD"}
     http = Http(host, port, "127.0.0.1")
     try:
@@ -112,6 +117,7 @@ async def create_sale(
             "closes_at_ms": opens_at_ms + round(open_for_s * 1000),
             "questions": QUESTIONS,
             "pay_within_s": pay_within_s,
+            "standby_limit": standby_limit,
             "publish": True,
         }
         sale = await _send(http, "POST", "/api/v1/admin/sales", body)

@@ -1,0 +1,75 @@
+"""Purchase requests as bytes, with tokens of buyers: made before the clock runs.
+
+Tokens are minted here by hand, because a million are needed; a test holds them against the
+platform's own verifier.
+"""
+
+import hashlib
+import hmac
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from miaosha.adapters.access_tokens import ACCESS, header_segment
+from miaosha.adapters.keyring import Keyring
+from miaosha.domain.sale import Sale
+
+HEAD: Final = (
+    b"POST /api/v1/sales/%d/purchases HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\nAuthorization: Bearer "
+)
+CLAIMS: Final = (
+    b'{"sub":"%d","role":"buyer","aud":"access","iat":%d,"exp":%d,"jti":"bench-%d-of-this-run"}'
+)
+TOKEN_S: Final = 28_800
+
+
+class Presses(msgspec.Struct, frozen=True):
+    """Presses of `count` buyers, ids from `first_user`, each with the right answer.
+
+    Attributes:
+        secret_keys: the platform's setting of that name.
+        issued_s: Unix seconds.
+        repeats: how often the whole crowd presses.
+    """
+
+    sale: Sale
+    secret_keys: str
+    first_user: int
+    count: int
+    issued_s: int
+    repeats: int = 1
+
+    def build(self) -> Sequence[bytes]:
+        ring = Keyring.parse(self.secret_keys)
+        key, header = ring.derived(ACCESS)[ring.signing_kid], header_segment(ring.signing_kid)
+        question_key = ring.question_key()
+        bodies = {
+            question.id: msgspec.json.encode({"answer": question.answer})
+            for question in self.sale.questions
+        }
+        built = []
+        for user_id in range(self.first_user, self.first_user + self.count):
+            body = bodies[self.sale.question_for(question_key, user_id).id]
+            token = mint(key, header, user_id, self.issued_s)
+            built.append(HEAD % (self.sale.id, len(body)) + token + b"\r\n\r\n" + body)
+        return built * self.repeats
+
+
+def mint(key: bytes, header: bytes, user_id: int, issued_s: int) -> bytes:
+    """A buyer's access token, valid for TOKEN_S from `issued_s` (Unix seconds)."""
+    claims = CLAIMS % (user_id, issued_s, issued_s + TOKEN_S, user_id)
+    signed = header + b"." + urlsafe_b64encode(claims).rstrip(b"=")
+    mac = hmac.digest(key, signed, hashlib.sha256)
+    return signed + b"." + urlsafe_b64encode(mac).rstrip(b"=")
+
+
+def shares(presses: Presses, processes: int) -> list[Presses]:
+    """The crowd split over so many processes; nobody is in two of them."""
+    each = presses.count // processes
+    return [
+        msgspec.structs.replace(presses, first_user=presses.first_user + i * each, count=each)
+        for i in range(processes)
+    ]

@@ -1,0 +1,152 @@
+"""The embedded platform, started privately in a temporary directory, as `miaosha up` starts it."""
+
+import asyncio
+import socket
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+from bench.usage import Used, used
+from miaosha import bootstrap
+from miaosha.bootstrap.auditing import open_auditor
+from miaosha.domain.sale import Sale
+from miaosha.settings import Settings, load
+from miaosha.supervisor import sample
+from miaosha.supervisor.crowd.http import Http
+from miaosha.supervisor.up import Platform, platform
+from miaosha.usecases.audit import Verdict
+
+POLL_S = 0.02
+DRAINED_WITHIN_S = 120.0
+BEATS_S = 1.3  # after this every role has told what it counted until now
+OPEN_FOR_S = 3_600
+
+
+class Stack:
+    """A running platform, and what a scenario asks of it."""
+
+    def __init__(self, running: Platform, parts: Any) -> None:
+        self.running = running
+        self.parts = parts
+        self.first_user = 0
+        self._admin: sample.Login | None = None
+
+    @property
+    def settings(self) -> Settings:
+        return self.running.settings
+
+    def targets(self, role: str = "publisher") -> tuple[str, ...]:
+        """The unix sockets of this role's processes."""
+        names = [c.spec.name for c in self.running.children if c.spec.role == role]
+        return tuple(f"unix:{self.running.places.socket(name)}" for name in names)
+
+    @property
+    def edge(self) -> str:
+        return f"127.0.0.1:{self.settings.port}"
+
+    def pids(self) -> dict[str, int]:
+        return {child.spec.name: child.pid for child in self.running.children}
+
+    def used(self) -> dict[str, Used]:
+        return used(self.pids())
+
+    def people(self, count: int) -> int:
+        """Insert buyers straight into the table; the first one's id, the others follow."""
+        now_ms = self.parts.clock.now_ms()
+        path = self.settings.database_url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path, timeout=30)) as base, base:
+            first = 1 + (base.execute("SELECT max(id) FROM users").fetchone()[0] or 0)
+            base.executemany(
+                "INSERT INTO users (id, email, name, role, password_hash, created_at_ms)"
+                " VALUES (?, ?, ?, 'buyer', '', ?)",
+                (
+                    (i, f"buyer-{i}@crowd.example", f"Buyer {i}", now_ms)
+                    for i in range(first, first + count)
+                ),
+            )
+        return int(first)
+
+    async def admin(self) -> sample.Login:
+        if self._admin is None:
+            self._admin, _ = await sample.logins(self.parts)
+        return self._admin
+
+    async def sale(
+        self, stock: int, standby_limit: int, opens_in_s: float, pay_within_s: int = 3_600
+    ) -> Sale:
+        """A published sale, made through the edge as an admin would."""
+        made = await sample.create_sale(
+            "127.0.0.1",
+            self.settings.port,
+            await self.admin(),
+            stock=stock,
+            opens_in_s=opens_in_s,
+            open_for_s=OPEN_FOR_S,
+            pay_within_s=pay_within_s,
+            standby_limit=standby_limit,
+        )
+        sale: Sale = await self.parts.catalogue.sale(made.sale_id)
+        return sale
+
+    def opening(self, sale: Sale) -> float:
+        """When it opens, as time.monotonic seconds."""
+        ahead_ms = sale.opens_at_ms - self.parts.clock.now_ms()
+        return time.monotonic() + float(ahead_ms) / 1000
+
+    async def drained(self, sale_id: int) -> float:
+        """Waits until every accepted batch is decided; when it was, time.monotonic seconds."""
+        async with asyncio.timeout(DRAINED_WITHIN_S):
+            while (await self.parts.broker.pressure(sale_id)).backlog:
+                await asyncio.sleep(POLL_S)
+        return time.monotonic()
+
+    async def counters(self) -> dict[str, Counter[str]]:
+        """What each role counted since its start, summed over its processes."""
+        await asyncio.sleep(BEATS_S)
+        found: dict[str, Counter[str]] = {}
+        for beat in await self.parts.heartbeats.alive():
+            found.setdefault(beat.role, Counter()).update(beat.counters)
+        return found
+
+    async def audit(self, sale_id: int) -> Verdict:
+        settings = self.settings
+        opened = open_auditor(settings.redis_url, settings.broker_url, settings.database_url)
+        async with opened as auditor:
+            return await auditor.audit(sale_id)
+
+    def http(self) -> Http:
+        return Http("127.0.0.1", self.settings.port, "127.0.0.1")
+
+
+@asynccontextmanager
+async def stack(buyers: int, **overrides: Any) -> AsyncIterator[Stack]:
+    """Everything started, with so many buyers inserted. `overrides`: settings, knowingly raised
+    or turned off."""
+    with tempfile.TemporaryDirectory(prefix="miaosha-bench-") as directory:
+        data = Path(directory)
+        settings = load(
+            {}, data_dir=str(data), mail_url=f"file:{data / 'mails'}", port=free_port(), **overrides
+        )
+        async with platform(settings, _tell, asyncio.Event(), logs=True) as running:
+            assert running is not None
+            async with bootstrap.api(running.settings, "bench") as parts:
+                made = Stack(running, parts)
+                made.first_user = await asyncio.to_thread(made.people, buyers)
+                yield made
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"  {text}\n")
