@@ -22,7 +22,8 @@ def test_make_demo_in_a_fresh_clone(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-    outside = {k: v for k, v in environ().items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    ours = ("VIRTUAL_ENV", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # of our own make
+    outside = {k: v for k, v in environ().items() if k not in ours}
     options = "--crowd 40 --stock 4 --opens-in 1 --pay-within 2 --exit-when-settled"
     # as a script starts it: in the background, so with INT ignored
     done = subprocess.run(
