@@ -93,7 +93,11 @@ class Allocator:
         elsewhere: list[str] = []
         for batch, decision in decided:
             for index, user in enumerate(batch.user_ids):
-                letter = Letter(decision.letters[index])
+                sign = decision.letters[index]
+                if sign == Letter.SOLD_OUT:  # most of a rush: nothing to look up
+                    told.append(Result(sale_id, user, batch.rid(index), State.SOLD_OUT, 0))
+                    continue
+                letter = Letter(sign)
                 result = outcome(letter, batch.rid(index), decision.places[index])
                 if result.state is not State.HELD:
                     told.append(_result(sale_id, user, result))

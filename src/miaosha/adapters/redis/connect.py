@@ -15,6 +15,7 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
+from miaosha.adapters.redis.packing import PACKING
 from miaosha.domain.errors import DependencyDown, SettingsError
 
 Client: TypeAlias = Redis | RedisCluster
@@ -85,6 +86,7 @@ def connect(
         raise SettingsError(
             f"Redis URL: expected {scheme}://[user:password@]host:port[/db] or unix:///path"
         ) from None
+    pool.connection_class = PACKING[pool.connection_class]
     return Redis.from_pool(pool)
 
 
