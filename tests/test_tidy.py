@@ -50,7 +50,7 @@ def test_files_are_short() -> None:
         most = TEST_FILE_LINES_MAX if path.is_relative_to(ROOT / "tests") else FILE_LINES_MAX
         lines = len(path.read_text().splitlines())
         # the specification of the scripts is one page on purpose
-        if lines > most and path.name != "allocation.py":
+        if lines > most:
             long.append(f"{name(path)}: {lines} lines, at most {most}")
     assert not long, "\n".join(long)
 
