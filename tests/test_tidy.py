@@ -49,7 +49,6 @@ def test_files_are_short() -> None:
     for path in python_files("src", "tests"):
         most = TEST_FILE_LINES_MAX if path.is_relative_to(ROOT / "tests") else FILE_LINES_MAX
         lines = len(path.read_text().splitlines())
-        # the specification of the scripts is one page on purpose
         if lines > most:
             long.append(f"{name(path)}: {lines} lines, at most {most}")
     assert not long, "\n".join(long)
