@@ -15,6 +15,7 @@ from bench.usage import Used, load_average, megabytes, per_purchase
 from bench.worker import Crew
 from miaosha.domain.sale import Sale
 
+PATH = ("publisher", "consumer", "store", "broker")  # what every purchase goes through
 AFTER_OPENING_S = 0.3  # so that the clock of every publisher agrees that it is open
 
 
@@ -28,6 +29,7 @@ class Row(msgspec.Struct, kw_only=True):
         errors: whatever must not happen, by kind; empty is good.
         latency_ms: of the 202 (of a refusal where there is none): p50, p99, p99.9, max.
         cpu_us: processor time a purchase, by role and server, and of all together.
+        path_us: of publisher, consumer and the two Valkeys together.
         generator_us: the generator's own, not in `all`.
         batch_users: requests in a batch on average.
         audit: "clean", or what is broken; "" where no sale ran.
@@ -45,6 +47,7 @@ class Row(msgspec.Struct, kw_only=True):
     errors: dict[str, int] = {}
     latency_ms: dict[str, float] = {}
     cpu_us: dict[str, float] = {}
+    path_us: float = 0.0
     generator_us: float = 0.0
     memory_mb: dict[str, int] = {}
     batch_users: float = 0.0
@@ -72,15 +75,9 @@ async def pressed(
         processes: of the generator.
         beside: called with the start (time.monotonic); awaited together with the load.
     """
-    presses = Presses(
-        sale=sale,
-        secret_keys=stack.settings.secret_keys,
-        first_user=first_user or stack.first_user,
-        count=buyers,
-        issued_s=stack.parts.clock.now_ms() // 1000,
-        repeats=repeats,
-    )
+    presses = crowd(stack, sale, buyers, first_user=first_user, repeats=repeats)
     async with Crew(load, presses, processes) as crew:
+        await stack.quiet()
         counted = await stack.counters()
         row.load_average = load_average()
         start = max(stack.opening(sale), time.monotonic()) + AFTER_OPENING_S
@@ -103,6 +100,20 @@ async def pressed(
     return tally
 
 
+def crowd(
+    stack: Stack, sale: Sale, buyers: int, *, first_user: int = 0, repeats: int = 1
+) -> Presses:
+    """The presses of so many buyers."""
+    return Presses(
+        sale=sale,
+        secret_keys=stack.settings.secret_keys,
+        first_user=first_user or stack.first_user,
+        count=buyers,
+        issued_s=stack.parts.clock.now_ms() // 1000,
+        repeats=repeats,
+    )
+
+
 def _fill(
     row: Row,
     load: Load,
@@ -123,6 +134,7 @@ def _fill(
     latencies = tally.latencies_of(lambda status: status == wanted or not wanted)
     row.latency_ms = milliseconds(latencies)
     row.cpu_us = per_purchase(before, after, accepted or answers)
+    row.path_us = round(sum(row.cpu_us.get(role, 0.0) for role in PATH), 2)
     row.generator_us = round(tally.cpu_s * 1e6 / max(1, answers), 2)
     row.memory_mb = megabytes(after)
 

@@ -26,7 +26,7 @@ CLAIMS: Final = (
 TOKEN_S: Final = 28_800
 
 
-class Presses(msgspec.Struct, frozen=True):
+class Presses(msgspec.Struct, frozen=True, tag="presses"):
     """Presses of `count` buyers, ids from `first_user`, each with the right answer.
 
     Attributes:
@@ -66,10 +66,35 @@ def mint(key: bytes, header: bytes, user_id: int, issued_s: int) -> bytes:
     return signed + b"." + urlsafe_b64encode(mac).rstrip(b"=")
 
 
-def shares(presses: Presses, processes: int) -> list[Presses]:
-    """The crowd split over so many processes; nobody is in two of them."""
-    each = presses.count // processes
+class Raw(msgspec.Struct, frozen=True, tag="raw"):
+    """Requests as they are."""
+
+    requests: list[bytes]
+
+    def build(self) -> Sequence[bytes]:
+        return self.requests
+
+
+Source = Presses | Raw
+
+
+def post(path: str, body: object, token: str = "") -> bytes:
+    """A POST with a JSON body."""
+    content = msgspec.json.encode(body)
+    authorization = f"Authorization: Bearer {token}\r\n" if token else ""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(content)}\r\n{authorization}\r\n"
+    )
+    return head.encode() + content
+
+
+def shares(source: Source, processes: int) -> Sequence[Source]:
+    """The requests split over so many processes; nobody is in two of them."""
+    if isinstance(source, Raw):
+        return [Raw(source.requests[i::processes]) for i in range(processes)]
+    each = source.count // processes
     return [
-        msgspec.structs.replace(presses, first_user=presses.first_user + i * each, count=each)
+        msgspec.structs.replace(source, first_user=source.first_user + i * each, count=each)
         for i in range(processes)
     ]

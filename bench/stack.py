@@ -102,9 +102,19 @@ class Stack:
     async def drained(self, sale_id: int) -> float:
         """Waits until every accepted batch is decided; when it was, time.monotonic seconds."""
         async with asyncio.timeout(DRAINED_WITHIN_S):
-            while (await self.parts.broker.pressure(sale_id)).backlog:
+            while (await self.parts.broker.pressure(sale_id)).backlog:  # noqa: ASYNC110
                 await asyncio.sleep(POLL_S)
         return time.monotonic()
+
+    async def quiet(self) -> None:
+        """Waits until the mails of what was sold before are sent, so that nobody pays for them
+        twice."""
+        path = self.settings.database_url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as base:
+            waiting = "SELECT count(*) FROM outbox WHERE state IN ('new', 'queued')"
+            async with asyncio.timeout(DRAINED_WITHIN_S):
+                while base.execute(waiting).fetchone()[0]:
+                    await asyncio.sleep(1.0)
 
     async def counters(self) -> dict[str, Counter[str]]:
         """What each role counted since its start, summed over its processes."""

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bench.load import Generator, Load
-from bench.presses import Presses, shares
+from bench.presses import Presses, Raw, Source, shares
 from bench.sockets import spread
 from bench.tally import Tally, together
 
@@ -28,14 +28,14 @@ Message = TypeVar("Message")
 
 class Job(msgspec.Struct, frozen=True):
     load: Load
-    presses: Presses
+    source: Presses | Raw
 
 
 class Crew:
     """Generator processes that carry one load together."""
 
-    def __init__(self, load: Load, presses: Presses, processes: int) -> None:
-        loads, crowds = spread(load, processes), shares(presses, processes)
+    def __init__(self, load: Load, source: Source, processes: int) -> None:
+        loads, crowds = spread(load, processes), shares(source, processes)
         self._jobs = [Job(each, crowd) for each, crowd in zip(loads, crowds, strict=True)]
         self._within_s = load.seconds + load.grace_s + SLACK_S
         self._processes: list[Process] = []
@@ -107,7 +107,7 @@ def _write(message: object) -> None:
 
 def main() -> None:
     job = _read(Job)
-    requests: Sequence[bytes] = job.presses.build()
+    requests: Sequence[bytes] = job.source.build()
     generator = Generator(job.load, requests)
     generator.connect()
     gc.collect()

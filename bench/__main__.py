@@ -1,0 +1,69 @@
+"""`python -m bench run|scale|profile|page`: see docs/benchmarks.md and the Makefile."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from bench import commands, report
+from bench.commands import SCENARIOS, Options
+
+FLAME = report.ROOT / "bench" / "results"
+
+
+def main() -> int:
+    args = _arguments()
+    if args.command == "page":
+        return _page([Path(name) for name in args.results])
+    options = Options(
+        only=tuple(args.only.split(",")) if args.only else SCENARIOS,
+        seconds=args.seconds,
+        buyers=args.buyers or round(40_000 * args.seconds),
+        connections=args.connections,
+        processes=args.processes,
+        publishers=args.publishers,
+        consumers=args.consumers,
+    )
+    if args.command == "profile":
+        to = FLAME / f"flame-{args.role}.svg"
+        row = asyncio.run(commands.profile(options, args.role, to))
+        sys.stdout.write(f"{report.tables([row])}\n{to}\n")
+        return 0
+    if args.command == "scale":
+        result = asyncio.run(commands.scale(options, (1, 2, 4), (1, 2)))
+    else:
+        result = asyncio.run(commands.run(options))
+    path = report.save(result)
+    sys.stdout.write(f"{report.head(result)}\n\n{report.tables(result.rows)}\n{path}\n")
+    return int(any(row.errors or row.audit not in ("", "clean") for row in result.rows))
+
+
+def _page(results: list[Path]) -> int:
+    """Put results into docs/benchmarks.md, and draw the charts of a scaling."""
+    for path in results:
+        result = report.load(path)
+        text = f"{report.head(result)}\n\n{report.tables(result.rows)}"
+        report.put(report.PAGE, result.kind, f"\n{text}\n")
+        if result.kind == "scale":
+            for name, svg in commands.scale_charts(result).items():
+                (report.PAGE.parent / name).write_text(svg)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", allow_abbrev=False)
+    parser.add_argument("command", choices=("run", "scale", "profile", "page"))
+    parser.add_argument("results", nargs="*", help="page: results to put into docs/benchmarks.md")
+    parser.add_argument("--only", default="", help=f"some of {','.join(SCENARIOS)}")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of the rush")
+    parser.add_argument("--buyers", type=int, default=0, help="default: 40,000 a second")
+    parser.add_argument("--connections", type=int, default=1_024)
+    parser.add_argument("--processes", type=int, default=2, help="of the generator")
+    parser.add_argument("--publishers", type=int, default=2)
+    parser.add_argument("--consumers", type=int, default=1)
+    parser.add_argument("--role", default="publisher", help="profile: whose first process")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,241 @@
+"""`run`, `scale` and `profile`: which scenarios, on which stack, with what load."""
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench import report
+from bench.charts import line_chart
+from bench.limit import limit
+from bench.load import Load
+from bench.measure import Row, crowd
+from bench.report import Result
+from bench.scenarios import flood as flooding
+from bench.scenarios import orders
+from bench.scenarios import presses as buttons
+from bench.stack import Stack, stack
+
+# Raised or turned off knowingly, because the generator is one machine.
+RAISED: dict[str, Any] = {
+    "sign_ins_per_min": 1_000_000,  # all come from one address
+    "account_tries_per_min": 1_000_000,
+    "edge_connections_max": 30_000,
+}
+DECIDE_ALL: dict[str, Any] = {"reading_max_age_ms": 1}  # no publisher answers "sold out" by itself
+SCENARIOS = (
+    "rush",
+    "wait",
+    "over",
+    "cached",
+    "edge",
+    "steady",
+    "flood",
+    "checkout",
+    "sign",
+    "told",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much of everything. `only`: scenarios by name."""
+
+    only: tuple[str, ...] = SCENARIOS
+    seconds: float = 30.0
+    buyers: int = 1_200_000
+    connections: int = 1_024
+    processes: int = 2
+    publishers: int = 2
+    consumers: int = 1
+
+
+def load(options: Options, targets: tuple[str, ...], **more: Any) -> Load:
+    given = {"connections": options.connections, "seconds": options.seconds, **more}
+    return Load(targets=targets, **given)
+
+
+async def run(options: Options) -> Result:
+    """Every scenario of `options.only`, and the limit before them, on an idle platform."""
+    result = _begun("run", options)
+    rows = result.rows
+    decided_all: tuple[str, ...] = ("rush", "wait", "steady")
+    deciding = [name for name in decided_all if name in options.only]
+    with_cache: tuple[str, ...] = ("over", "cached", "edge", "flood", "checkout", "sign", "told")
+    answering = [name for name in with_cache if name in options.only]
+    if deciding:
+        async with _stack(options, **DECIDE_ALL) as running:
+            _say("limit")
+            rows.append(await _limit(running, await running.sale(1, 0, 1.0), options))
+            for name in deciding:
+                await _one(rows, name, running, options)
+    if answering:
+        async with _stack(options) as running:
+            for name in answering:
+                await _one(rows, name, running, options)
+    return result
+
+
+async def _limit(running: Stack, sale: Any, options: Options) -> Row:
+    presses = crowd(running, sale, options.buyers)
+    return await limit(presses, options.connections, options.seconds / 3, options.processes)
+
+
+def _begun(kind: str, options: Options) -> Result:
+    return Result(
+        kind=kind,
+        began=datetime.now(UTC).isoformat(),
+        machine=report.machine(),
+        commit=report.commit(),
+        settings=msgspec.to_builtins(options),
+        rows=[],
+    )
+
+
+@contextlib.asynccontextmanager
+async def _stack(options: Options, **overrides: Any) -> AsyncIterator[Stack]:
+    parts = {"publishers": options.publishers, "consumers": options.consumers}
+    _say(f"starting {options.publishers} publishers, {options.consumers} consumers")
+    async with stack(options.buyers + 30_000, **RAISED, **parts, **overrides) as running:
+        yield running
+
+
+async def _one(rows: list[Row], name: str, running: Stack, options: Options) -> None:
+    _say(name)
+    row = await _scenarios(running, options, rows)[name]()
+    rows.append(row)
+    sys.stderr.write(f"{msgspec.json.encode(msgspec.to_builtins(row, str_keys=True)).decode()}\n")
+
+
+def _scenarios(
+    running: Stack, options: Options, rows: list[Row]
+) -> dict[str, Callable[[], Awaitable[Row]]]:
+    o, direct = options, running.targets()
+    seconds, half = o.seconds, o.seconds / 2
+    steady_load = load(o, direct, rate_per_s=5_000.0, seconds=2 * seconds, connections=512)
+    capacity = next((r.accepted_per_s for r in rows if r.name == "rush"), 20_000.0)
+    flood_load = load(o, direct, rate_per_s=2 * capacity, connections=2_048)
+    edge_load = load(
+        o,
+        (running.edge,),
+        seconds=half,
+        ordered=False,
+        connections=512,
+        sources=tuple(f"127.0.{i}.1" for i in range(2, 66)),
+        expected=(202, 410, 429),
+    )
+    everybody, sold_out = o.buyers, (202, 410)
+    return {
+        "rush": lambda: buttons.rush(running, load(o, direct), everybody, o.processes),
+        "wait": lambda: buttons.wait(
+            running, load(o, direct, seconds=half), everybody, o.processes
+        ),
+        "over": lambda: buttons.over(
+            running, load(o, direct, seconds=half, expected=(410,)), everybody, o.processes
+        ),
+        "cached": lambda: buttons.rush(
+            running,
+            load(o, direct, seconds=half, expected=sold_out),
+            everybody,
+            o.processes,
+            "; publishers say so by themselves once they know (410)",
+        ),
+        "edge": lambda: buttons.rush(
+            running, edge_load, everybody, o.processes, "; through nginx, its limiter on"
+        ),
+        "steady": lambda: buttons.steady(
+            running, steady_load, round(steady_load.rate_per_s * steady_load.seconds) + 2, 1
+        ),
+        "flood": lambda: flooding.flood(running, flood_load, everybody, o.processes),
+        "checkout": lambda: orders.checkout(running, round(100 * seconds), 32),
+        "sign": lambda: orders.sign_in(running, round(20 * seconds), 16),
+        "told": lambda: orders.told(running, round(10_000 * min(1.0, seconds / 30))),
+    }
+
+
+async def scale(
+    options: Options, publishers: tuple[int, ...], consumers: tuple[int, ...]
+) -> Result:
+    """The rush with each number of publishers and consumers."""
+    result = _begun("scale", options)
+    for count in publishers:
+        for deciders in consumers:
+            chosen = replace(options, publishers=count, consumers=deciders)
+            async with _stack(chosen, **DECIDE_ALL) as running:
+                await _one(result.rows, "rush", running, chosen)
+            result.rows[-1].more |= {"publishers": count, "consumers": deciders}
+            result.rows[-1].name = f"{count} publishers, {deciders} consumers"
+    return result
+
+
+def scale_charts(result: Result) -> dict[str, str]:
+    """File name → SVG: throughput, and processor time of the path, over the publishers."""
+    points = sorted({row.more["publishers"] for row in result.rows})
+    deciders = sorted({row.more["consumers"] for row in result.rows})
+
+    def series(value: Callable[[Row], float]) -> dict[str, list[float]]:
+        return {
+            f"{n} consumer{'s' if n > 1 else ''}": [
+                value(row)
+                for point in points
+                for row in result.rows
+                if row.more["publishers"] == point and row.more["consumers"] == n
+            ]
+            for n in deciders
+        }
+
+    names = [f"{point} publisher{'s' if point > 1 else ''}" for point in points]
+    return {
+        "benchmarks-throughput.svg": line_chart(
+            "Decided purchases per second",
+            "by publishers and consumers, two cores, generator included",
+            names,
+            series(lambda row: row.decided_per_s),
+        ),
+        "benchmarks-cost.svg": line_chart(
+            "Processor time of a purchase, µs",
+            "publishers, consumers and both Valkeys together",
+            names,
+            series(lambda row: row.path_us),
+        ),
+    }
+
+
+async def profile(options: Options, role: str, to: Path) -> Row:
+    """The rush, with py-spy on the first process of `role`; a flame graph at `to`."""
+    row: list[Row] = []
+
+    async with _stack(options, **DECIDE_ALL) as running:
+        pid = running.pids()[f"{role}-0"]
+
+        async def spy(start: float) -> None:
+            await asyncio.sleep(max(0.0, start - time.monotonic()) + 0.5)
+            command = ["record", "--rate", "250", "--format", "flamegraph", "--output", str(to)]
+            span = ["--duration", str(max(1, int(options.seconds) - 1)), "--pid", str(pid)]
+            spying = await asyncio.create_subprocess_exec(
+                str(Path(sys.executable).with_name("py-spy")), *command, *span
+            )
+            if await spying.wait():
+                raise RuntimeError("py-spy failed; it needs the right to trace its siblings")
+
+        row.append(
+            await buttons.rush(
+                running,
+                load(options, running.targets()),
+                options.buyers,
+                options.processes,
+                beside=lambda start: asyncio.create_task(spy(start)),
+            )
+        )
+    return row[0]
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"== {text}\n")

@@ -1,0 +1,86 @@
+"""The limit of the machine: a bare nginx that answers 202 to everything, under the same load."""
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from bench.load import Load
+from bench.measure import Row
+from bench.presses import Presses
+from bench.tally import milliseconds
+from bench.usage import load_average, megabytes, per_purchase, used
+from bench.worker import Crew
+from miaosha.supervisor.edge import nginx_binary
+from miaosha.supervisor.probes import http_ready
+from miaosha.supervisor.tether import tethered
+
+STARTED_WITHIN_S = 10.0
+BODY = '{"request_id":"01981234-0000-7000-8000-000000000001.0","state":"queued"}'
+CONFIG = """
+user root;
+daemon off;
+pid {run}/nginx.pid;
+error_log {run}/error.log;
+worker_processes {workers};
+events {{ worker_connections 8192; }}
+http {{
+    access_log off;
+    keepalive_requests 100000000;
+    client_body_temp_path {run}/body;
+    proxy_temp_path {run}/proxy;
+    fastcgi_temp_path {run}/fastcgi;
+    uwsgi_temp_path {run}/uwsgi;
+    scgi_temp_path {run}/scgi;
+    server {{
+        listen unix:{run}/limit.sock;
+        default_type application/json;
+        location / {{ return 202 '{body}'; }}
+        location = /readyz {{ return 200; }}
+    }}
+}}
+"""
+
+
+@contextlib.asynccontextmanager
+async def bare_nginx(workers: int) -> AsyncIterator[tuple[str, int]]:
+    """Its target and pid. Raises TimeoutError, DependencyDown."""
+    with tempfile.TemporaryDirectory(prefix="miaosha-limit-") as name:
+        run = Path(name)
+        config = run / "nginx.conf"
+        config.write_text(CONFIG.format(run=run, workers=workers, body=BODY))
+        command = [nginx_binary(), "-p", name, "-e", str(run / "error.log"), "-c", str(config)]
+        process = await asyncio.create_subprocess_exec(*tethered(command))
+        try:
+            async with asyncio.timeout(STARTED_WITHIN_S):
+                while not await http_ready(run / "limit.sock"):  # noqa: ASYNC110 - it cannot tell us
+                    await asyncio.sleep(0.05)
+            yield f"unix:{run / 'limit.sock'}", process.pid
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+async def limit(presses: Presses, connections: int, seconds: float, processes: int) -> Row:
+    """What the same requests come to where nothing is done for them."""
+    row = Row(
+        name="limit", mix="bare nginx, two workers, `return 202`", load_average=load_average()
+    )
+    async with bare_nginx(workers=2) as (target, pid):
+        load = Load(targets=(target,), connections=connections, seconds=seconds, ordered=False)
+        async with Crew(load, presses, processes) as crew:
+            before = used({"nginx": pid})
+            tally = await crew.run(time.monotonic() + 0.2)
+            after = used({"nginx": pid})
+    answers = sum(tally.by_status().values())
+    row.statuses, row.codes = tally.by_status(), dict(tally.codes)
+    row.errors = {k: n for k, n in tally.errors.items() if k != "request_id_twice"}
+    row.seconds = round(max(tally.ended_array(), default=0.0), 2)
+    row.answers_per_s = round(answers / max(row.seconds, 0.001))
+    row.latency_ms = milliseconds(tally.latencies_of(lambda status: status == 202))
+    row.cpu_us = per_purchase(before, after, answers)
+    row.generator_us = round(tally.cpu_s * 1e6 / max(1, answers), 2)
+    row.memory_mb = megabytes(after)
+    return row

@@ -1,0 +1,1 @@
+"""The scenarios: each takes a running stack and gives a row."""
