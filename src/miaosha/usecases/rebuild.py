@@ -7,6 +7,7 @@ the log up to the marker → promote → phase → unfreeze. The lease keeps two
 each other without end; safety does not depend on it.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -32,8 +33,34 @@ class Superseded(Exception):
     """Another rebuild, or a freeze, has moved the epoch on: this one stops where it is."""
 
 
+class _Turn:
+    """The lease of one rebuild. Every rebuild has its own, so that two asked for in one process do
+    not both have their turn. `rebuilder` is what the store knows it by."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, sale_id: int, owner: str) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._name = f"rebuild:{sale_id}"
+        self._taken_ms = 0
+        self.rebuilder = owner
+
+    async def take(self) -> bool:
+        now = self._clock.now_ms()
+        taken = await self._ledger.take_lease(self._name, self.rebuilder, now, LEASE_MS)
+        if taken:
+            self._taken_ms = now
+        return taken
+
+    async def prolong(self) -> None:
+        if self._clock.now_ms() - self._taken_ms >= LEASE_MS // 3 and not await self.take():
+            raise Superseded("lease")
+
+    async def drop(self) -> None:
+        await self._ledger.drop_lease(self._name, self.rebuilder)
+
+
 class Rebuilder:
-    """Args: owner: unique per process and start; it names the lease."""
+    """Args: owner: unique per process and start; it begins the name of every lease."""
 
     def __init__(
         self, ledger: Ledger, store: StockStore, broker: Broker, clock: Clock, owner: str
@@ -43,6 +70,7 @@ class Rebuilder:
         self._broker = broker
         self._clock = clock
         self._owner = owner
+        self._turns = itertools.count(1)
 
     async def rebuild(self, sale_id: int, why: str) -> bool:
         """Rebuild one sale; False if somebody else is at it or it was superseded.
@@ -53,36 +81,36 @@ class Rebuilder:
         Raises:
             DependencyDown: a store is away; the sale stays frozen and is tried again.
         """
-        lease = f"rebuild:{sale_id}"
-        if not await self._ledger.take_lease(lease, self._owner, self._clock.now_ms(), LEASE_MS):
+        owner = f"{self._owner}:{next(self._turns)}"
+        turn = _Turn(self._ledger, self._clock, sale_id, owner)
+        if not await turn.take():
             return False
         try:
-            await self._rebuild(sale_id, why)
+            await self._rebuild(turn, sale_id, why)
         except Superseded as error:
             log.warning("rebuild_superseded", sale=sale_id, step=str(error))
             return False
         finally:
-            await self._ledger.drop_lease(lease, self._owner)
+            await turn.drop()
         return True
 
-    async def _rebuild(self, sale_id: int, why: str) -> None:
+    async def _rebuild(self, turn: _Turn, sale_id: int, why: str) -> None:
         terms = await self._ledger.begin_rebuild(sale_id, why, self._clock.now_ms())
         if terms is None:
             raise Superseded("settled")
-        rebuilder = f"{self._owner}:{terms.epoch}"
         await self._broker.open(sale_id)
         holds = await self._ledger.sale_holds(sale_id)
-        if not await self._store.begin_rebuild(sale_id, terms.epoch, rebuilder):
+        if not await self._store.begin_rebuild(sale_id, terms.epoch, turn.rebuilder):
             raise Superseded("begin")
         marker = await self._mark(sale_id)
-        merged = await self._merge(terms, rebuilder, holds)
-        await self._finish(terms, rebuilder, holds)
-        replayed = await self._replay(terms, rebuilder, holds, marker)
-        promoted = await self._promote(terms, rebuilder)
+        merged = await self._merge(terms, turn, holds)
+        await self._finish(terms, turn, holds)
+        replayed = await self._replay(terms, turn, holds, marker)
+        promoted = await self._promote(terms, turn)
         phase = "paused" if terms.phase is Phase.PAUSED else "open"
-        await self._prolong(sale_id)
+        await turn.prolong()
         refusal = await self._store.set_phase(
-            sale_id, terms.epoch, phase, terms.closes_at_ms, rebuilder=rebuilder
+            sale_id, terms.epoch, phase, terms.closes_at_ms, rebuilder=turn.rebuilder
         )
         if refusal is not None or not await self._ledger.unfreeze(sale_id, terms.epoch):
             raise Superseded("phase")
@@ -104,7 +132,7 @@ class Rebuilder:
         await self._broker.publish(Batch(BATCH_VERSION, sale_id, marker, self._clock.now_ms(), []))
         return marker
 
-    async def _merge(self, terms: Terms, rebuilder: str, holds: Iterable[Hold]) -> int:
+    async def _merge(self, terms: Terms, turn: _Turn, holds: Iterable[Hold]) -> int:
         """Merge what SQL knows into the places Redis still has; answers the places written."""
         rows: defaultdict[int, list[Row]] = defaultdict(list)
         for hold in holds:
@@ -119,25 +147,27 @@ class Rebuilder:
                 new = merge(place, rows.get(user, ()))
                 if new is not None and new != place:
                     changed[user] = new
-            written += await self._write(terms, rebuilder, changed)
+            written += await self._write(terms, turn, changed)
             if cursor == 0:
                 break
         for user in rows.keys() - seen:
             if (new := merge(None, rows[user])) is not None:
                 changed[user] = new
-        return written + await self._write(terms, rebuilder, changed)
+        return written + await self._write(terms, turn, changed)
 
-    async def _write(self, terms: Terms, rebuilder: str, changed: dict[int, Place]) -> int:
+    async def _write(self, terms: Terms, turn: _Turn, changed: dict[int, Place]) -> int:
         items = list(changed.items())
         changed.clear()
         for start in range(0, len(items), MERGE_CHUNK):
             chunk = dict(items[start : start + MERGE_CHUNK])
-            await self._prolong(terms.sale_id)
-            if not await self._store.merge_places(terms.sale_id, terms.epoch, rebuilder, chunk):
+            await turn.prolong()
+            if not await self._store.merge_places(
+                terms.sale_id, terms.epoch, turn.rebuilder, chunk
+            ):
                 raise Superseded("merge")
         return len(items)
 
-    async def _finish(self, terms: Terms, rebuilder: str, holds: Iterable[Hold]) -> None:
+    async def _finish(self, terms: Terms, turn: _Turn, holds: Iterable[Hold]) -> None:
         states = [hold.state for hold in holds]
         meta = RebuildMeta(
             stock=terms.stock,
@@ -147,12 +177,10 @@ class Rebuilder:
             closes_at_ms=terms.closes_at_ms,
             standby_limit=terms.standby_limit,
         )
-        if not await self._store.finish_rebuild(terms.sale_id, terms.epoch, rebuilder, meta):
+        if not await self._store.finish_rebuild(terms.sale_id, terms.epoch, turn.rebuilder, meta):
             raise Superseded("finish")
 
-    async def _replay(
-        self, terms: Terms, rebuilder: str, holds: Iterable[Hold], marker: str
-    ) -> int:
+    async def _replay(self, terms: Terms, turn: _Turn, holds: Iterable[Hold], marker: str) -> int:
         """Decide what the log holds and Redis has no record of, in log order.
 
         A request whose rid has a row, or that stands in the log before its buyer's newest row, is
@@ -171,35 +199,27 @@ class Rebuilder:
                 if batch.rid(i) in rids or (user in newest and newest[user] not in passed)
             ]
             decision = await self._store.decide(
-                terms.sale_id, terms.epoch, batch, rebuilder=rebuilder, answered=answered
+                terms.sale_id, terms.epoch, batch, rebuilder=turn.rebuilder, answered=answered
             )
             if isinstance(decision, Refusal):
                 raise Superseded(f"replay: {decision}")
             passed.add(batch.batch_id)
             count += decision.fresh
-            await self._prolong(terms.sale_id)
+            await turn.prolong()
         return count
 
-    async def _promote(self, terms: Terms, rebuilder: str) -> int:
+    async def _promote(self, terms: Terms, turn: _Turn) -> int:
         """Standby heads onto free units; they stay on `ungranted` until the sale is thawed."""
         total = 0
         while True:
-            promoted = await self._store.promote(terms.sale_id, terms.epoch, rebuilder=rebuilder)
+            promoted = await self._store.promote(
+                terms.sale_id, terms.epoch, rebuilder=turn.rebuilder
+            )
             if isinstance(promoted, Refusal):
                 raise Superseded(f"promote: {promoted}")
             total += len(promoted)
             if len(promoted) < PROMOTE_MAX:
                 return total
-
-    _prolonged_ms = 0
-
-    async def _prolong(self, sale_id: int) -> None:
-        now = self._clock.now_ms()
-        if now - self._prolonged_ms < LEASE_MS // 3:
-            return
-        self._prolonged_ms = now
-        if not await self._ledger.take_lease(f"rebuild:{sale_id}", self._owner, now, LEASE_MS):
-            raise Superseded("lease")
 
 
 def _row(hold: Hold) -> Row:
