@@ -126,7 +126,7 @@ def _fill(
     row.codes, row.errors = dict(tally.codes), dict(tally.errors)
     accepted, answers = row.statuses.get(202, 0), sum(row.statuses.values())
     ended = tally.ended_array()
-    row.seconds = round(max(max(ended, default=0.0), 0.001), 2)
+    row.seconds = round(max(max(ended, default=0.0), 0.01), 2)
     row.answers_per_s = round(answers / row.seconds)
     row.accepted_per_s = round(accepted / row.seconds)
     row.decided_per_s = round(accepted / max(until_decided_s, row.seconds))

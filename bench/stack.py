@@ -113,7 +113,7 @@ class Stack:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as base:
             waiting = "SELECT count(*) FROM outbox WHERE state IN ('new', 'queued')"
             async with asyncio.timeout(DRAINED_WITHIN_S):
-                while base.execute(waiting).fetchone()[0]:
+                while base.execute(waiting).fetchone()[0]:  # noqa: ASYNC110
                     await asyncio.sleep(1.0)
 
     async def counters(self) -> dict[str, Counter[str]]:
