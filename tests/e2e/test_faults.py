@@ -14,8 +14,8 @@ ROLES = ("publisher", "consumer", "gateway", "api", "scheduler", "mailer")
 @pytest.mark.timeout(300)
 def test_every_role_is_killed_in_the_middle_of_a_sale(tmp_path: Path) -> None:
     with sale_under_fire(tmp_path, crowd=2_000, stock=100) as sale:
-        for number, role in enumerate(ROLES):
-            sale.wait_accepted(200 + 250 * number)
+        sale.wait_accepted(200)
+        for role in ROLES:  # each is running again before the next one dies
             sale.kill(role)
         sale.verdict()
 
@@ -33,6 +33,6 @@ def test_both_valkeys_are_killed_in_the_middle_of_a_sale(tmp_path: Path) -> None
     with sale_under_fire(tmp_path, crowd=1_000, stock=60) as sale:
         sale.wait_accepted(300)
         sale.kill("broker")
-        sale.wait_accepted(500)
+        sale.wait_paid(5)
         sale.kill("store")
         sale.verdict()
