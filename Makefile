@@ -25,7 +25,7 @@ test: .venv/.installed ## the whole suite, folder by folder; ARGS="-k name" pass
 	@exec $(BIN)/python tests/suites.py $(ARGS)
 
 drills: .venv/.installed ## the long fault drills
-	@exec $(BIN)/pytest -m drill tests/drills $(ARGS)
+	@exec $(BIN)/pytest -m drill tests $(ARGS)
 
 check: .venv/.installed ## format, lint, types, layers, tidiness: what CI runs first
 	$(BIN)/ruff format --check src tests
