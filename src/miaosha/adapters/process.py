@@ -10,10 +10,12 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 import uvloop
@@ -64,6 +66,20 @@ class Process:
             with contextlib.suppress(DependencyDown):
                 await heartbeats.beat(beat)
             await asyncio.sleep(BEAT_S)
+
+    async def tend(self, *work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` until `stop`, then cancel it. If one of them fails, its error ends the
+        process, which is then started again: half a role would look alive for ever."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+            await self.stop.wait()
+            for task in reversed(tasks):
+                task.cancel()
+
+    @property
+    def consumer_name(self) -> str:
+        """A name within a consumer group: the same after a restart, another on every machine."""
+        return f"{self.role}-{socket.gethostname()}-{self.instance}"
 
 
 Serve = Callable[[Process, Settings], Awaitable[None]]

@@ -1,7 +1,6 @@
 """The consumer role: one consuming task per live sale, so that a paused sale holds up no other."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -79,13 +78,10 @@ async def serve(process: Process, settings: Settings) -> None:
     async with bootstrap.consumer(settings, process.counters) as parts:
         process.checks.update(parts.checks)
         consumer = Consumer(
-            parts.broker, parts.store, parts.allocator.handle, f"consumer-{process.instance}"
+            parts.broker, parts.store, parts.allocator.handle, process.consumer_name
         )
-        beat = asyncio.create_task(process.heartbeat(parts.heartbeats, parts.clock))
-        follow = asyncio.create_task(consumer.follow())
-        await process.stop.wait()
-        for task in (follow, beat):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        await consumer.drain()
+        beat = process.heartbeat(parts.heartbeats, parts.clock)
+        try:
+            await process.tend(beat, consumer.follow())
+        finally:
+            await consumer.drain()

@@ -1,12 +1,13 @@
 """The scheduler role: everything that must happen although nobody asks for it.
 
-Each duty is a loop of its own, so that a slow one (a rebuild, an audit) never delays expiry. A
-lease in SQL lets one scheduler lead; two acting at once would do no harm, only double work.
+Each duty is a loop of its own, so that a slow one (an audit) never delays expiry, and each sale has
+rounds of its own, so that neither a rebuild nor a defect of one sale stops another. A lease in SQL
+lets one scheduler lead; two acting at once would do no harm, only double work.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 
 import structlog
 
@@ -18,6 +19,7 @@ from miaosha.ports.ledger import Terms
 from miaosha.settings import Settings
 
 SALE_TICK_S = 0.5
+SALES_AT_ONCE = 16
 POSITIONS_S = 2.0  # a buyer hears of his position at most this often
 STALE_S = 5.0
 FORGET_S = 10.0
@@ -37,6 +39,8 @@ class Scheduler:
         self._settings = settings
         self._counters = counters
         self._leading = asyncio.Event()
+        self._room = asyncio.Semaphore(SALES_AT_ONCE)
+        self._rounds: dict[int, asyncio.Task[None]] = {}
 
     def duties(self) -> list[tuple[str, float, Duty]]:
         """(name, seconds between runs, what to do)."""
@@ -54,11 +58,22 @@ class Scheduler:
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._lead())
-            group.create_task(self._reminders())
-            for name, interval_s, duty in self.duties():
-                group.create_task(self._every(name, interval_s, duty))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._lead())
+                group.create_task(self._reminders())
+                for name, interval_s, duty in self.duties():
+                    group.create_task(self._every(name, interval_s, duty))
+        finally:
+            await self.end_rounds()
+
+    async def end_rounds(self) -> None:
+        """Cancel what is being done for single sales."""
+        rounds = list(self._rounds.values())
+        for task in rounds:
+            task.cancel()
+        if rounds:
+            await asyncio.wait(rounds)
 
     async def _lead(self) -> None:
         """Hold the lease, or wait for it; a database that is away ends the lead."""
@@ -108,11 +123,31 @@ class Scheduler:
         self._counters["finished"] += await release.finish_unsynced()
 
     async def _sales(self) -> None:
+        """Start a round of each live sale whose last one has ended: a long one (a rebuild, say)
+        keeps no other sale waiting."""
         for terms in await self._parts.ledger.live_terms():
-            try:
+            if terms.sale_id not in self._rounds:
+                task = asyncio.create_task(self._round(terms), name=f"sale:{terms.sale_id}")
+                self._rounds[terms.sale_id] = task
+
+    async def _round(self, terms: Terms) -> None:
+        try:
+            async with self._room, self._alone("sale", terms.sale_id):
                 await self._sale(terms)
-            except Fault as error:
-                log.warning("sale_later", sale=terms.sale_id, error=str(error))
+        finally:
+            del self._rounds[terms.sale_id]
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, duty: str, sale_id: int) -> AsyncIterator[None]:
+        """Whatever goes wrong with one sale is told, and goes no further."""
+        try:
+            yield
+        except Fault as error:
+            self._counters["duty_faults"] += 1
+            log.warning("sale_later", duty=duty, sale=sale_id, error=str(error))
+        except Exception:
+            self._counters["duty_errors"] += 1
+            log.exception("sale_failed", duty=duty, sale=sale_id)
 
     async def _sale(self, terms: Terms) -> None:
         parts = self._parts
@@ -128,7 +163,8 @@ class Scheduler:
     async def _positions(self) -> None:
         live = await self._parts.ledger.live_terms()
         for terms in live:
-            await self._parts.promoter.tell_positions(terms.sale_id)
+            async with self._alone("positions", terms.sale_id):
+                await self._parts.promoter.tell_positions(terms.sale_id)
         self._parts.promoter.forget({terms.sale_id for terms in live})
 
     async def _stale_payments(self) -> None:
@@ -141,22 +177,18 @@ class Scheduler:
     async def _audit(self) -> None:
         for terms in await self._parts.ledger.live_terms():
             if terms.epoch and terms.frozen is None:
-                await self._parts.settlement.reconcile(terms)
-                self._counters["audits"] += 1
+                async with self._alone("audit", terms.sale_id):
+                    await self._parts.settlement.reconcile(terms)
+                    self._counters["audits"] += 1
 
 
 async def serve(process: Process, settings: Settings) -> None:
     async with bootstrap.scheduler(settings, process.instance) as parts:
         process.checks.update(parts.checks)
         scheduler = Scheduler(parts, settings, process.counters)
-        tasks = [
-            asyncio.create_task(process.heartbeat(parts.heartbeats, parts.clock)),
-            asyncio.create_task(scheduler.run()),
-        ]
-        await process.stop.wait()
-        for task in tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        with contextlib.suppress(Fault):
-            await parts.ledger.drop_lease("scheduler", parts.owner)
+        beat = process.heartbeat(parts.heartbeats, parts.clock)
+        try:
+            await process.tend(beat, scheduler.run())
+        finally:
+            with contextlib.suppress(Fault):
+                await parts.ledger.drop_lease("scheduler", parts.owner)

@@ -1,0 +1,117 @@
+"""The worker roles on bad days: one sale's garbage stops no other sale, and a role that cannot work
+ends, so that it is started again, instead of looking alive.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from miaosha.adapters.keyring import generate
+from miaosha.adapters.process import Process
+from miaosha.adapters.redis.connect import Client, connect
+from miaosha.bootstrap import SchedulerParts
+from miaosha.settings import Settings
+from miaosha.usecases.post import Post
+from miaosha.workers import consumer, mailer
+from miaosha.workers.scheduler import Scheduler
+from tests.usecases.conftest import Urls
+from tests.usecases.world import Servers, World
+
+DEADLINE_S = 10.0
+
+
+@pytest.fixture
+async def scheduler(world: World) -> AsyncIterator[Scheduler]:
+    s = world.servers
+    post = Post(s.ledger, s.broker, None, s.clock, 3, "http://localhost", defaultdict(int))
+    parts = SchedulerParts(
+        ledger=s.ledger,
+        store=s.store,
+        broker=s.broker,
+        clock=s.clock,
+        heartbeats=s.heartbeats,
+        release=world.release,
+        checkout=world.checkout,
+        promoter=world.promoter,
+        control=world.control,
+        settlement=world.settlement,
+        post=post,
+        owner="scheduler-test",
+        checks={},
+    )
+    settings = Settings(ungranted_after_ms=1)
+    opened = Scheduler(parts, settings, world.counters)
+    yield opened
+    await opened.end_rounds()
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not await condition():  # noqa: ASYNC110 (a condition with a deadline)
+            await asyncio.sleep(0.02)
+
+
+def duty(scheduler: Scheduler, wanted: str) -> Callable[[], Awaitable[None]]:
+    return next(work for name, _, work in scheduler.duties() if name == wanted)
+
+
+async def spoil(servers: Servers, sale_id: int) -> None:
+    """A place nobody can read, and the head of the line without one."""
+    await servers.store._client.hset(f"{{sale:{sale_id}}}:users", "999999", "rubbish")
+    await servers.store._client.zadd(f"{{sale:{sale_id}}}:standby", {"888888": 1})
+
+
+async def test_a_sale_that_cannot_be_rebuilt_stops_no_other(
+    world: World, scheduler: Scheduler
+) -> None:
+    broken, sound = await world.sale(stock=1), await world.sale(stock=1)
+    await spoil(world.servers, broken.id)
+    assert await world.servers.ledger.freeze(broken.id, 1, "drill")
+    batch = await world.press(sound.id, await world.users(1))
+    await world.servers.store.decide(sound.id, 1, batch)  # its consumer dies here
+
+    async def won() -> bool:
+        await duty(scheduler, "sales")()
+        return await world.state(sound.id, batch.user_ids[0]) == "held"
+
+    await until(won)
+    terms = await world.servers.ledger.terms(broken.id)
+    assert terms.frozen == "drill"
+
+
+async def test_a_line_that_cannot_be_read_keeps_no_other_sales_positions_back(
+    world: World, scheduler: Scheduler
+) -> None:
+    broken, sound = await world.sale(stock=1), await world.sale(stock=1)
+    await spoil(world.servers, broken.id)
+    batch = await world.press(sound.id, users := await world.users(2))
+    await world.allocator.handle([batch])
+    world.servers.bus.messages.clear()
+
+    await duty(scheduler, "positions")()
+
+    told = [item.user_id for m in world.servers.bus.messages for item in getattr(m, "items", [])]
+    assert told == [users[1]]
+
+
+@pytest.mark.parametrize(
+    ("serve", "key", "on_broker"), [(consumer.serve, "sales", False), (mailer.serve, "mail", True)]
+)
+async def test_a_role_that_cannot_work_ends(
+    world: World, urls: Urls, serve: Any, key: str, on_broker: bool
+) -> None:
+    client: Client = connect(urls.broker if on_broker else urls.store)
+    await client.set(key, "not what it should be")
+    settings = Settings(
+        redis_url=urls.store,
+        broker_url=urls.broker,
+        database_url=f"sqlite:///{urls.directory}/template.sqlite",
+        secret_keys=generate(),
+    )
+    process = Process("worker", "0", "")
+    with pytest.raises(ExceptionGroup, match="unhandled errors"):
+        await asyncio.wait_for(serve(process, settings), DEADLINE_S)
+    await client.aclose()
