@@ -6,6 +6,7 @@ carry their unit in the name. `docs/settings.md` is generated from this class.
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ from miaosha.domain.errors import SettingsError
 
 PREFIX = "MIAOSHA_"
 SECRET = frozenset({"secret_keys"})
+LOG_LEVELS = ("debug", "info", "warning", "error")
+_HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+_ORIGIN = re.compile(rf"https?://{_HOST}")
+_PUBLIC_URL = re.compile(rf"https?://{_HOST}(/[A-Za-z0-9._~/-]*)?")
+_SENDER = re.compile(r"[^\r\n<>]*<[^@\s<>]+@[^@\s<>]+>|[^@\s<>]+@[^@\s<>]+")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +110,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(
                 f"{PREFIX}BATCH_USERS_MAX={self.batch_users_max}: expected at most 512"
             )
+        if self.log_level not in LOG_LEVELS:
+            raise _not(self, "log_level", f"one of {', '.join(LOG_LEVELS)}")
+        if not _PUBLIC_URL.fullmatch(self.public_url):
+            raise _not(self, "public_url", "a URL such as https://shop.example")
+        if not _SENDER.fullmatch(self.mail_from):
+            raise _not(self, "mail_from", "a sender such as Shop <shop@example.org>")
+
+
+def _not(settings: Settings, name: str, expected: str) -> SettingsError:
+    value = getattr(settings, name)
+    return SettingsError(f"{PREFIX}{name.upper()}={value!r}: expected {expected}")
 
 
 def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -148,6 +165,23 @@ def environ_of(settings: Settings) -> dict[str, str]:
         for name in settings.__struct_fields__
         if getattr(settings, name) != getattr(_DEFAULTS, name)
     }
+
+
+def origins(settings: Settings) -> list[str]:
+    """Origins whose pages may call the API: those listed, the public URL, localhost on our port.
+
+    Raises:
+        SettingsError: one of those listed is `*`, or no origin.
+    """
+    listed = [part.strip() for part in settings.allowed_origins.split(",") if part.strip()]
+    for origin in listed:
+        if not _ORIGIN.fullmatch(origin):
+            raise SettingsError(
+                f"{PREFIX}ALLOWED_ORIGINS={origin!r}: expected origins like https://shop.example, "
+                "separated by commas; * is never allowed"
+            )
+    own = settings.public_url.split("/")[:3]
+    return sorted({*listed, "/".join(own), f"http://localhost:{settings.port}"})
 
 
 def data_path(settings: Settings, *parts: str) -> Path:

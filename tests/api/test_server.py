@@ -8,12 +8,11 @@ import httpx2
 import pytest
 
 from miaosha.adapters.process import Process
-from miaosha.api.app import origins
 from miaosha.api.bounds import Bounded
 from miaosha.api.limits import BUCKETS_MAX, Buckets, client_key, trusted_networks
 from miaosha.api.server import listen
 from miaosha.domain.errors import Problem, SettingsError
-from miaosha.settings import Settings
+from miaosha.settings import Settings, origins
 from tests.api.world import MovableClock, World
 
 

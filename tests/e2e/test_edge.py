@@ -196,13 +196,55 @@ async def test_only_a_trusted_proxy_may_name_the_client(run_dir: Path) -> None:
         await trusting.ask("/api/v1/time", headers=said)
         head = trusting.roles["api"].heads[0]
         assert "X-Forwarded-For: 203.0.113.9" in head and "X-Forwarded-Proto: https" in head
+        assert "X-Real-IP: 203.0.113.9\r\n" in head
 
 
-async def test_nobody_else_may_name_the_client(at_edge: Edge) -> None:
-    said = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
-    await at_edge.ask("/api/v1/time", headers=said)
-    head = at_edge.roles["api"].heads[0]
+@pytest.mark.parametrize(
+    ("path", "role"),
+    [
+        ("/api/v1/accounts", "api"),
+        ("/api/v1/sales", "api"),
+        (PURCHASES, "publisher"),
+        ("/socket.io/?EIO=4", "gateway"),
+    ],
+)
+async def test_nobody_else_may_name_the_client(at_edge: Edge, path: str, role: str) -> None:
+    said = {
+        "X-Forwarded-For": "203.0.113.9",
+        "X-Forwarded-Proto": "https",
+        "X-Real-IP": "203.0.113.9",
+    }
+    await at_edge.ask(path, headers=said)
+    head = at_edge.roles[role].heads[0]
     assert "X-Forwarded-For: 127.0.0.1\r\n" in head and "X-Forwarded-Proto: http\r\n" in head
+    assert "X-Real-IP: 127.0.0.1\r\n" in head and "203.0.113.9" not in head
+    assert f"Host: 127.0.0.1:{at_edge.port}\r\n" in head
+
+
+async def test_pages_of_listed_origins_may_read_every_answer(run_dir: Path) -> None:
+    shop = "https://shop.example"
+    settings = Settings(port=free_port(), allowed_origins=shop)
+    async with started(run_dir, settings) as running:
+        for origin, allowed in (("https://evil.example", None), (shop, shop)):
+            for path in ("/api/v1/sales", PURCHASES, "/api/nothing", "/nothing"):
+                answer = await running.ask(path, headers={"Origin": origin})
+                assert answer.headers["Access-Control-Allow-Origin"] == allowed, (origin, path)
+                assert "Origin" in str(answer.headers.get_all("Vary"))
+        assert await running.by(PURCHASES, "OPTIONS") == "api"
+
+
+async def test_https_is_remembered_where_it_is_spoken(run_dir: Path) -> None:
+    settings = Settings(port=free_port(), public_url="https://shop.example")
+    async with started(run_dir, settings) as running:
+        for path in ("/", "/api/v1/time", "/nothing"):
+            answer = await running.ask(path)
+            assert answer.headers["Strict-Transport-Security"] == "max-age=31536000", path
+
+
+async def test_a_buyer_who_comes_back_from_paying_finds_a_page(at_edge: Edge) -> None:
+    answer = await at_edge.ask("/sales/7?payment=returned")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "text/html"
 
 
 async def test_pictures_are_served_as_nothing_but_pictures(at_edge: Edge) -> None:

@@ -32,8 +32,7 @@ from miaosha.api.docs import documentation
 from miaosha.api.problems import handle
 from miaosha.api.tracing import finish
 from miaosha.bootstrap import ApiParts
-from miaosha.domain.errors import SettingsError
-from miaosha.settings import Settings
+from miaosha.settings import Settings, origins
 
 PREFIX = "/api/v1"
 
@@ -84,23 +83,6 @@ def create_app(
         logging_config=None,
         debug=False,
     )
-
-
-def origins(settings: Settings) -> list[str]:
-    """Origins whose pages may call the API: those listed, the public URL, localhost on our port.
-
-    Raises:
-        SettingsError: one of those listed is `*`, or no origin.
-    """
-    listed = [part.strip() for part in settings.allowed_origins.split(",") if part.strip()]
-    for origin in listed:
-        if origin.count("/") != 2 or not origin.startswith(("https://", "http://")):
-            raise SettingsError(
-                f"MIAOSHA_ALLOWED_ORIGINS={origin!r}: expected origins like https://shop.example, "
-                "separated by commas; * is never allowed"
-            )
-    own = settings.public_url.split("/")[:3]
-    return sorted({*listed, "/".join(own), f"http://localhost:{settings.port}"})
 
 
 def _cors(settings: Settings) -> CORSConfig:

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from miaosha.domain.errors import CODES, DependencyDown, SettingsError
-from miaosha.settings import Settings
+from miaosha.settings import Settings, origins
 from miaosha.supervisor.tether import tethered
 
 CSP = (
@@ -36,10 +36,21 @@ EDGE_PROBLEMS = {  # code: seconds for Retry-After, 0 for none
     "internal": 0,
     "unavailable": 1,
 }
-SECURITY = (
-    "add_header X-Content-Type-Options nosniff always;\n"
-    "add_header Referrer-Policy same-origin always;\n"
-)
+SECURITY = """\
+add_header X-Content-Type-Options nosniff always;
+add_header Referrer-Policy same-origin always;
+add_header Access-Control-Allow-Origin $known_origin always;
+add_header Access-Control-Expose-Headers $readable_headers always;
+add_header Vary Origin always;
+"""
+HTTPS_ONLY = "add_header Strict-Transport-Security max-age=31536000 always;\n"
+PROXIED = """\
+proxy_set_header Host $http_host;
+proxy_set_header X-Real-IP $remote_addr;
+proxy_set_header X-Forwarded-For $remote_addr;
+proxy_set_header X-Forwarded-Proto $client_scheme;
+proxy_set_header X-Request-Id $request_id;
+"""
 FILES_SPARE = 200  # descriptors nginx needs besides its connections
 CONNECTIONS_MAX = 65_536
 WORKERS_MAX = 4
@@ -93,9 +104,12 @@ def write_config(
         files: directory of product pictures.
 
     Raises:
-        SettingsError: trusted_proxies has something that is no address or network.
+        SettingsError: trusted_proxies has something that is no address or network, or
+            allowed_origins something that is no origin.
     """
-    (run / "security.conf").write_text(SECURITY)
+    secure = settings.public_url.startswith("https://")
+    (run / "security.conf").write_text(SECURITY + (HTTPS_ONLY if secure else ""))
+    (run / "proxied.conf").write_text(PROXIED)
     values = _limits(settings) | {
         "user": "user root;" if os.geteuid() == 0 else "",
         "run": str(run),
@@ -108,6 +122,7 @@ def write_config(
         "gateways": _servers(sockets["gateway"]),
         "apis": _servers(sockets["api"]),
         "problems": "\n".join(_problem(code, after) for code, after in EDGE_PROBLEMS.items()),
+        "origins": "\n".join(f'        "{origin}" "{origin}";' for origin in origins(settings)),
         **proxies(settings.trusted_proxies),
     }
     template = importlib.resources.files("miaosha.supervisor").joinpath("nginx.conf").read_text()
