@@ -1,9 +1,38 @@
 """Bad days: a fault of one sale beside healthy ones, stores that hold garbage, a late admin."""
 
 import asyncio
+from typing import Any
 
-from tests.usecases.test_histories import clean
+from miaosha.usecases.manage import Manage
+from tests.usecases.test_histories import acknowledge_all, clean
 from tests.usecases.world import World
+
+
+class SilentTrail:
+    async def append(self, *said: Any) -> None: ...
+
+    async def entries(self, cursor: int | None, limit: int) -> Any: ...
+
+
+async def test_a_sale_paused_beyond_its_end_is_resumed_and_settles(world: World) -> None:
+    sale = await world.sale(stock=1)
+    servers = world.servers
+    batch = await world.press(sale.id, await world.users(1))
+    manage = Manage(servers.catalogue, SilentTrail(), world.control, servers.clock)
+    await manage.pause("cli", sale.id)
+    servers.clock.advance(1)
+    await manage.close("cli", sale.id)
+    await world.settlement.advance(await servers.ledger.terms(sale.id))
+    assert (await servers.ledger.terms(sale.id)).phase == "paused", "a batch waits for its outcome"
+
+    await manage.resume("cli", sale.id)
+    await acknowledge_all(world, sale.id)
+
+    assert await world.state(sale.id, batch.user_ids[0]) == "held"
+    await world.pay(sale.id, batch.user_ids[0])
+    await world.settlement.advance(await servers.ledger.terms(sale.id))
+    assert (await servers.ledger.terms(sale.id)).phase == "settled"
+    await clean(world, sale.id)
 
 
 async def test_two_rebuilds_asked_for_in_one_process_take_turns(world: World) -> None:

@@ -51,11 +51,20 @@ class Manage:
             Problem: bad_request naming the field.
         """
         checked = await self._check(draft)
-        if publish:
-            self._still_to_come(checked.closes_at_ms)
+        self.check_terms(checked, publish=publish)
         sale = await self._catalogue.create_sale(checked, Phase.DRAFT)
         await self._note(actor, "sale.create", sale.id, _summary(checked))
         return await self.publish(actor, sale.id) if publish else sale
+
+    def check_terms(self, draft: SaleDraft, *, publish: bool) -> None:
+        """Would `create` take these terms, the product aside? Changes nothing.
+
+        Raises:
+            Problem: bad_request naming the field.
+        """
+        checked = _checked(draft)
+        if publish:
+            self._still_to_come(checked.closes_at_ms)
 
     async def update(self, actor: str, sale_id: int, draft: SaleDraft) -> Sale:
         """Replace the terms of a draft, or of a scheduled sale that is not armed yet.
@@ -101,8 +110,14 @@ class Manage:
         return await self.get(sale_id)
 
     async def resume(self, actor: str, sale_id: int) -> Sale:
-        """Raises Problem: not_found, conflict (not paused)."""
-        await self._expect(sale_id, Phase.PAUSED)
+        """Also past closes_at or while frozen: batches accepted before the pause wait for it.
+
+        Raises:
+            Problem: not_found, conflict (not paused).
+        """
+        sale = await self.get(sale_id)
+        if sale.phase is not Phase.PAUSED:
+            raise Problem("conflict", f"This sale is {sale.phase_at(self._clock.now_ms())}.")
         await self._note(actor, "sale.resume", sale_id, {})
         await self._control.resume(sale_id)
         return await self.get(sale_id)
@@ -162,28 +177,32 @@ class Manage:
     async def _check(self, draft: SaleDraft) -> SaleDraft:
         if await self._catalogue.product(draft.product_id) is None:
             raise Problem("bad_request", "There is no such product.", field="product_id")
-        if draft.mode is not Mode.FIFO:
-            raise Problem("bad_request", "Only fifo is possible now.", field="mode")
-        _range(draft.stock, "stock", 1, STOCK_MAX)
-        _range(draft.pay_within_s, "pay_within_s", 1, PAY_WITHIN_MAX_S)
-        _range(draft.standby_pay_within_s, "standby_pay_within_s", 1, PAY_WITHIN_MAX_S)
-        _range(draft.standby_limit, "standby_limit", 0, STANDBY_MAX)
-        _range(draft.opens_at_ms, "opens_at_ms", 0, TIME_MAX_MS)
-        latest = min(draft.opens_at_ms + SALE_MAX_MS, TIME_MAX_MS)
-        _range(draft.closes_at_ms, "closes_at_ms", draft.opens_at_ms + 1, latest)
-        return SaleDraft(
-            product_id=draft.product_id,
-            title=plain_line(draft.title, "title", TITLE_MAX),
-            price=check_money(draft.price, "price"),
-            stock=draft.stock,
-            opens_at_ms=draft.opens_at_ms,
-            closes_at_ms=draft.closes_at_ms,
-            pay_within_s=draft.pay_within_s,
-            standby_pay_within_s=draft.standby_pay_within_s,
-            standby_limit=draft.standby_limit,
-            questions=_questions(draft.questions),
-            mode=draft.mode,
-        )
+        return _checked(draft)
+
+
+def _checked(draft: SaleDraft) -> SaleDraft:
+    if draft.mode is not Mode.FIFO:
+        raise Problem("bad_request", "Only fifo is possible now.", field="mode")
+    _range(draft.stock, "stock", 1, STOCK_MAX)
+    _range(draft.pay_within_s, "pay_within_s", 1, PAY_WITHIN_MAX_S)
+    _range(draft.standby_pay_within_s, "standby_pay_within_s", 1, PAY_WITHIN_MAX_S)
+    _range(draft.standby_limit, "standby_limit", 0, STANDBY_MAX)
+    _range(draft.opens_at_ms, "opens_at_ms", 0, TIME_MAX_MS)
+    latest = min(draft.opens_at_ms + SALE_MAX_MS, TIME_MAX_MS)
+    _range(draft.closes_at_ms, "closes_at_ms", draft.opens_at_ms + 1, latest)
+    return SaleDraft(
+        product_id=draft.product_id,
+        title=plain_line(draft.title, "title", TITLE_MAX),
+        price=check_money(draft.price, "price"),
+        stock=draft.stock,
+        opens_at_ms=draft.opens_at_ms,
+        closes_at_ms=draft.closes_at_ms,
+        pay_within_s=draft.pay_within_s,
+        standby_pay_within_s=draft.standby_pay_within_s,
+        standby_limit=draft.standby_limit,
+        questions=_questions(draft.questions),
+        mode=draft.mode,
+    )
 
 
 def draft_of(
