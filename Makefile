@@ -11,10 +11,10 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
 
-.PHONY: help install demo test drills check docs clean
+.PHONY: help install demo test drills check bench bench-scale profile docs clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.installed ## make the environment from the lock file
 
@@ -33,6 +33,16 @@ check: .venv/.installed ## format, lint, types, layers, tidiness: what CI runs f
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/test_tidy.py
+
+bench: .venv/.installed ## measure the purchase path (10 minutes); ARGS="--seconds 5 --only rush,over"
+	@exec $(BIN)/python -m bench run $(ARGS)
+
+bench-scale: .venv/.installed ## the rush with 1, 2, 4 publishers and 1, 2 consumers
+	@exec $(BIN)/python -m bench scale $(ARGS)
+
+ROLE ?= publisher
+profile: .venv/.installed ## a flame graph of ROLE=publisher in a rush, to bench/results
+	@exec $(BIN)/python -m bench profile --role $(ROLE) --seconds 10 $(ARGS)
 
 docs: .venv/.installed ## draw docs/settings.md from the code
 	$(BIN)/python -m miaosha.cli.settings_page > docs/settings.md

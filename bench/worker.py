@@ -41,7 +41,7 @@ class Crew:
         self._processes: list[Process] = []
 
     async def __aenter__(self) -> "Crew":
-        """Ready: everything is built and connected. Raises RuntimeError or TimeoutError."""
+        """Ready: everything is built. Raises RuntimeError or TimeoutError."""
         try:
             for job in self._jobs:
                 process = await asyncio.create_subprocess_exec(
@@ -109,12 +109,13 @@ def main() -> None:
     job = _read(Job)
     requests: Sequence[bytes] = job.source.build()
     generator = Generator(job.load, requests)
-    generator.connect()
     gc.collect()
     gc.freeze()
     gc.disable()  # nothing here is cyclic, and a pause would be taken for the server's
     _write("ready")
-    _write(generator.run(_read(float)))
+    start = _read(float)
+    generator.connect()  # only now: the edge ends connections that stay silent
+    _write(generator.run(start))
 
 
 if __name__ == "__main__":
