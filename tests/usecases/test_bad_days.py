@@ -3,9 +3,12 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from miaosha.usecases.manage import Manage
+from miaosha.usecases.settlement import HOLD
 from tests.usecases.test_histories import acknowledge_all, clean
-from tests.usecases.world import World
+from tests.usecases.world import Died, Fate, World
 
 
 class SilentTrail:
@@ -64,3 +67,46 @@ async def test_a_board_of_another_version_is_written_anew(world: World) -> None:
 
     assert set(await world.servers.store.read_sales()) == {sale.id, other.id}
     assert await world.servers.store._client.hget("sales", "rubbish") is None
+
+
+async def test_terms_from_before_a_rebuild_cause_no_second_one(world: World) -> None:
+    sale = await world.sale(stock=1)
+    old = await world.servers.ledger.terms(sale.id)
+    await world.control.rebuild(sale.id)
+    rebuilt = await world.servers.ledger.terms(sale.id)
+
+    assert not await world.settlement.heal(old), "its terms are of no use"
+
+    assert await world.servers.ledger.terms(sale.id) == rebuilt
+    assert await world.settlement.heal(rebuilt)
+
+
+async def test_a_hold_for_a_person_is_not_rebuilt_by_a_scheduler_with_old_terms(
+    world: World,
+) -> None:
+    sale = await world.sale(stock=1)
+    old = await world.servers.ledger.terms(sale.id)
+    await world.servers.ledger.freeze(sale.id, old.epoch, f"{HOLD}I1")
+
+    await world.servers.store._client.flushall()
+    assert not await world.settlement.heal(old)
+
+    assert (await world.servers.ledger.terms(sale.id)).frozen == f"{HOLD}I1"
+
+
+async def test_a_death_amid_forgetting_a_sale_leaves_no_log_behind(world: World) -> None:
+    for at in (1, 2):
+        sale = await world.sale(stock=1)
+        terms = await world.servers.ledger.terms(sale.id)
+        await world.control.close(sale.id)
+        world.servers.clock.advance(1)
+        assert await world.servers.ledger.settle_sale(sale.id, "{}", world.servers.clock.now_ms())
+        await world.control.refresh_board()
+        mortal = World(world.servers, Fate(at, after=True))
+        with pytest.raises(Died):
+            await mortal.settlement.forget(sale.id, terms.epoch)
+
+        await world.settlement.forget_settled()
+
+        assert await world.servers.store.reading(sale.id) is None
+        assert (await world.servers.broker.pressure(sale.id)).log_bytes == 0

@@ -13,7 +13,7 @@ from miaosha.domain.sale import Phase
 from miaosha.ports.broker import Broker
 from miaosha.ports.ledger import Ledger, Terms
 from miaosha.ports.outside import Clock
-from miaosha.ports.store import StockStore
+from miaosha.ports.store import Reading, StockStore
 from miaosha.usecases.audit import Auditor, Verdict
 from miaosha.usecases.control import Control
 from miaosha.usecases.rebuild import Rebuilder
@@ -52,20 +52,15 @@ class Settlement:
 
     async def heal(self, terms: Terms) -> bool:
         """Rebuild the sale if Redis is not what the ledger says it is. True: it may be used."""
-        if terms.frozen is not None and terms.frozen.startswith(HOLD):
-            return False
         reading = await self._store.reading(terms.sale_id)
-        if terms.frozen is not None:
-            why = terms.frozen
-        elif reading is None or reading.epoch == 0:
-            why = "arming" if terms.epoch == 0 else "the store lost its state"
-        elif reading.epoch != terms.epoch:
-            why = "the store is of another epoch"
-        elif not reading.genuine:
-            why = "the store was restarted or failed over"
-        else:
+        if not _why_rebuild(terms, reading):
             return True
-        if await self._rebuilder.rebuild(terms.sale_id, why):
+        # `terms` may be old: what was read of the ledger after Redis is not older than Redis
+        latest = await self._ledger.terms(terms.sale_id)
+        if latest is None or latest.phase is Phase.SETTLED:
+            return False
+        why = _why_rebuild(latest, reading)
+        if why and not why.startswith(HOLD) and await self._rebuilder.rebuild(terms.sale_id, why):
             await self._control.refresh_board()
         return False
 
@@ -103,9 +98,10 @@ class Settlement:
             await self.forget(terms.sale_id, terms.epoch)
 
     async def forget(self, sale_id: int, epoch: int) -> None:
-        """Drop what a settled sale left in Redis and the broker. Idempotent."""
-        await self._store.drop(sale_id, epoch)
+        """Drop what a settled sale left in the broker and Redis, in this order: `forget_settled`
+        knows by what is left in Redis that it did not end. Idempotent."""
         await self._broker.drop(sale_id)
+        await self._store.drop(sale_id, epoch)
 
     async def forget_settled(self) -> None:
         """Finish `forget` where a crash came between settling and dropping."""
@@ -131,6 +127,17 @@ class Settlement:
         frozen = await self._ledger.freeze(terms.sale_id, terms.epoch, why[:200])
         log.error("sale_frozen", sale=terms.sale_id, epoch=terms.epoch, why=why, frozen=frozen)
         await self._control.refresh_board()
+
+
+def _why_rebuild(terms: Terms, reading: Reading | None) -> str:
+    """Why Redis must be written anew, or ""."""
+    if terms.frozen is not None:
+        return terms.frozen
+    if reading is None or reading.epoch == 0:
+        return "arming" if terms.epoch == 0 else "the store lost its state"
+    if reading.epoch != terms.epoch:
+        return "the store is of another epoch"
+    return "" if reading.genuine else "the store was restarted or failed over"
 
 
 def _why(verdict: Verdict, only: Collection[str] | None = None) -> str:
