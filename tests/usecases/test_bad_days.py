@@ -110,3 +110,26 @@ async def test_a_death_amid_forgetting_a_sale_leaves_no_log_behind(world: World)
 
         assert await world.servers.store.reading(sale.id) is None
         assert (await world.servers.broker.pressure(sale.id)).log_bytes == 0
+
+
+async def test_a_sale_whose_stock_was_raised_just_now_is_not_closed_as_sold_out(
+    world: World,
+) -> None:
+    sale = await world.sale(stock=1)
+    await world.press(sale.id, users := await world.users(1))
+    await acknowledge_all(world, sale.id)
+    await world.pay(sale.id, users[0])
+    sold_out = await world.servers.ledger.terms(sale.id)
+    await world.control.stock(sale.id, 2)
+
+    await world.settlement.advance(sold_out)
+    assert (await world.servers.ledger.terms(sale.id)).closes_at_ms == sale.closes_at_ms
+
+    await world.press(sale.id, users := await world.users(1))
+    await acknowledge_all(world, sale.id)
+    await world.pay(sale.id, users[0])
+    await world.settlement.advance(await world.servers.ledger.terms(sale.id))
+    closes_at_ms = (await world.servers.ledger.terms(sale.id)).closes_at_ms
+    assert closes_at_ms == world.servers.clock.now_ms()
+    assert (await world.servers.store.reading(sale.id)).closes_at_ms == closes_at_ms
+    await clean(world, sale.id)

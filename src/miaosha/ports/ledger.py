@@ -181,8 +181,9 @@ class Ledger(Protocol):
     async def set_phase(self, sale_id: int, old: Phase, new: Phase) -> Terms | None:
         """Stored phase by compare-and-set (scheduled ↔ paused, draft → scheduled)."""
 
-    async def close(self, sale_id: int, now_ms: int) -> Terms | None:
-        """closes_at = now unless it is past already."""
+    async def close(self, sale_id: int, now_ms: int, *, if_sold_out: bool = False) -> Terms | None:
+        """closes_at = now unless it is past already (or, with `if_sold_out`, a unit is not paid).
+        Answers the terms as they are then."""
 
     async def settle_sale(self, sale_id: int, verdict: str, now_ms: int) -> bool:
         """Phase settled, the audit's verdict kept; only if nothing is HELD, PAYING or unsynced."""

@@ -67,6 +67,12 @@ class Control:
             raise Problem("conflict", "The sale is over, or not scheduled.")
         await self._tell(terms)
 
+    async def close_sold_out(self, sale_id: int) -> None:
+        """closes_at = now if every unit is paid now: the stock may have been raised just before."""
+        terms = await self._ledger.close(sale_id, self._clock.now_ms(), if_sold_out=True)
+        if terms is not None:
+            await self._tell(terms)
+
     async def stock(self, sale_id: int, stock: int) -> None:
         """A new total. Raised: Redis follows and promotes. Lowered: never below what is granted,
         and Redis is rebuilt. Raises Problem: not_found, conflict."""

@@ -69,7 +69,7 @@ class Settlement:
         now = self._clock.now_ms()
         if now < terms.closes_at_ms:
             if terms.sold == terms.stock:
-                await self._control.close(terms.sale_id)
+                await self._control.close_sold_out(terms.sale_id)
             return
         if now >= terms.closes_at_ms + self._settle_after_ms and await self._drained(terms):
             await self._settle(terms)

@@ -162,7 +162,7 @@ class TermsLedger:
         )
         return await self._change(sale_id, statement)
 
-    async def close(self, sale_id: int, now_ms: int) -> Terms | None:
+    async def close(self, sale_id: int, now_ms: int, *, if_sold_out: bool = False) -> Terms | None:
         """The terms, whether it was open or not; None for a draft or an unknown sale."""
         statement = (
             update(sales)
@@ -172,7 +172,9 @@ class TermsLedger:
         )
 
         def unit(connection: Connection) -> Terms | None:
-            connection.execute(statement)
+            now = lock_terms(connection, sale_id)  # a raise of the stock waits, or went before
+            if now and (now.sold == now.stock or not if_sold_out):
+                connection.execute(statement)
             terms = read_terms(connection, sale_id)
             return None if terms is None or terms.phase is Phase.DRAFT else terms
 
