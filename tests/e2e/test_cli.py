@@ -131,8 +131,19 @@ def test_bad_terms_name_the_option(up: Up) -> None:
     assert "--price" in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_a_directory_without_a_platform_is_said(tmp_path: Path) -> None:
-    done = miaosha("sale", "list", "--data-dir", str(tmp_path / "nothing"))
+def test_a_refused_sale_leaves_no_product(up: Up) -> None:
+    terms = ["sale", "create", "--title", "Never [bold]sold", "--stock", "1", "--price", "5 USD"]
+    for times in (["--opens", "2020-01-01"], ["--opens", "+60", "--closes", "+0"]):
+        assert run(up, *terms, *times).returncode == 2
+    made = good(up, *terms, "--opens", "+600", "--draft")
+    assert "Never [bold]sold" in good(up, "sale", "list")
+    shown = json.loads(good(up, "sale", "show", made.split()[1], "--json"))["sale"]
+    assert shown["product"]["id"] == 2  # the first is the one of the sale above
+
+
+@pytest.mark.parametrize("name", ["nothing", "."])
+def test_a_directory_without_a_platform_is_said(tmp_path: Path, name: str) -> None:
+    done = miaosha("sale", "list", "--data-dir", str(tmp_path / name))
     assert done.returncode == 2
     assert "MIAOSHA_DATA_DIR" in done.stderr and "miaosha up" in done.stderr
 

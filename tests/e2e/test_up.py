@@ -136,6 +136,13 @@ def test_a_taken_port_names_the_setting(tmp_path: Path) -> None:
         ({"redis_url": "http://localhost"}, ["MIAOSHA_REDIS_URL"]),
         ({"broker_url": "kafka://localhost"}, ["MIAOSHA_BROKER_URL"]),
         ({"mail_url": "pigeon:"}, ["MIAOSHA_MAIL_URL", "pigeon"]),
+        ({"payments_url": "gold:"}, ["MIAOSHA_PAYMENTS_URL", "gold"]),
+        ({"log_level": "loud"}, ["MIAOSHA_LOG_LEVEL='loud'", "debug"]),
+        ({"public_url": "shop.example"}, ["MIAOSHA_PUBLIC_URL='shop.example'", "https://"]),
+        ({"mail_from": "nobody"}, ["MIAOSHA_MAIL_FROM='nobody'"]),
+        ({"allowed_origins": "*"}, ["MIAOSHA_ALLOWED_ORIGINS='*'"]),
+        ({"bind": "elsewhere.invalid"}, ["MIAOSHA_BIND='elsewhere.invalid'"]),
+        ({"data_dir": "/dev/null/shop"}, ["MIAOSHA_DATA_DIR=/dev/null/shop"]),
         ({"secret_keys": "k1:short"}, ["MIAOSHA_SECRET_KEYS"]),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -144,7 +151,8 @@ def test_bad_settings_stop_the_start(
     tmp_path: Path, settings: dict[str, str], said: list[str]
 ) -> None:
     arguments = [] if "port" in settings else ["--port", str(free_port())]
-    done = miaosha("up", "--data-dir", str(tmp_path / "d"), *arguments, settings=settings)
+    arguments += [] if "data_dir" in settings else ["--data-dir", str(tmp_path / "d")]
+    done = miaosha("up", *arguments, settings=settings)
     assert done.returncode == 2, done.stderr
     for words in said:
         assert words in done.stderr

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from miaosha.cli.session import FAILED, DataDir, errors, finish, opened, screen
@@ -27,7 +28,9 @@ def list_(
         table = Table("id", "queue", "reason", "bytes", "begins with", box=None)
         for item in items:
             preview = repr(item.raw[:PREVIEW])[2:-1]
-            table.add_row(item.id, item.queue, item.reason, str(len(item.raw)), preview)
+            table.add_row(
+                item.id, item.queue, escape(item.reason), str(len(item.raw)), escape(preview)
+            )
         screen.print(table)
 
     finish(work)
@@ -47,7 +50,8 @@ def redrive(
                 done = await parts.broker.redrive(parked_id)
                 missing += not done
                 to = screen if done else errors
-                to.print(f"{parked_id}: {'back in its queue' if done else 'is not parked'}")
+                said = "back in its queue" if done else "is not parked"
+                to.print(f"{parked_id}: {said}", markup=False, soft_wrap=True)
                 if done:
                     await parts.trail.append(
                         parts.clock.now_ms(), "cli", "parked.redrive", f"parked:{parked_id}", {}

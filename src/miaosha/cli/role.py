@@ -22,7 +22,11 @@ def run(
 ) -> None:
     """Run one process of a role; it reads MIAOSHA_… settings from the environment."""
     if role not in LISTENING + WORKERS:
-        errors.print(f"miaosha: no role {role!r}: expected {', '.join(LISTENING + WORKERS)}")
+        errors.print(
+            f"miaosha: no role {role!r}: expected {', '.join(LISTENING + WORKERS)}",
+            soft_wrap=True,
+            markup=False,
+        )
         raise typer.Exit(BAD_USAGE)
     if (role in LISTENING) != bool(listen):
         wanted = "needs --listen" if role in LISTENING else "listens nowhere: leave out --listen"

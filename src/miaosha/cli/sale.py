@@ -4,11 +4,14 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Annotated, Any
 
+import msgspec
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from miaosha.cli.session import DataDir, as_json, finish, opened, screen
 from miaosha.cli.terms import moment_ms, money, question, shown_ms
+from miaosha.domain.money import Money
 from miaosha.domain.sale import Sale
 
 ACTOR = "cli"
@@ -51,7 +54,7 @@ def create(
             amount = money(price)
             opens_at_ms = moment_ms(opens, parts.clock.now_ms(), "opens")
             terms = draft_of(
-                product_id=await _product(parts, product or title, price),
+                product_id=0,
                 title=title,
                 price=amount,
                 stock=stock,
@@ -60,7 +63,11 @@ def create(
                 questions=[question(text, i) for i, text in enumerate(ask or [_DEFAULT_ASK], 1)],
                 pay_within_s=pay_within,
             )
-            made = await _manage(parts).create(ACTOR, terms, publish=not draft)
+            manage = _manage(parts)
+            manage.check_terms(terms, publish=not draft)  # before a product is made for them
+            product_id = await _product(parts, product or title, amount)
+            terms = msgspec.structs.replace(terms, product_id=product_id)
+            made = await manage.create(ACTOR, terms, publish=not draft)
             screen.print(f"sale {made.id} created, {made.phase}")
 
     finish(work)
@@ -69,13 +76,13 @@ def create(
 _DEFAULT_ASK = "Which button buys? | *Buy | Cancel"
 
 
-async def _product(parts: Any, wanted: str, price: str) -> int:
+async def _product(parts: Any, wanted: str, price: Money) -> int:
     from miaosha.usecases.products import Products
 
     if wanted.isdigit():
         return int(wanted)
     products = Products(parts.catalogue, parts.trail, parts.files, parts.control, parts.clock)
-    made = await products.create(ACTOR, wanted, "", money(price))
+    made = await products.create(ACTOR, wanted, "", price)
     return int(made.id)
 
 
@@ -97,7 +104,7 @@ def list_(json: AsJson = False, data_dir: DataDir = None) -> None:
             table.add_row(
                 str(sale.id),
                 sale.phase_at(now),
-                sale.title,
+                escape(sale.title),
                 f"{sale.stock:,}",
                 str(sale.price),
                 shown_ms(sale.opens_at_ms),
@@ -152,7 +159,7 @@ def _show(sale: Sale, terms: Any, reading: Any, now_ms: int) -> None:
             )
         )
     for key, value in rows:
-        table.add_row(key, str(value))
+        table.add_row(key, escape(str(value)))
     screen.print(table)
 
 

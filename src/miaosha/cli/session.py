@@ -5,6 +5,7 @@ A command finds the stores by MIAOSHA_… settings, or by the run.json of a runn
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,9 +51,9 @@ def here(data_dir: Path | None) -> Settings:
 
 def complete(settings: Settings) -> Settings:
     """`settings`, or an error when they lead to no store at all."""
-    if settings.redis_url == datadir.DEFAULTS.redis_url and not Path(settings.data_dir).is_dir():
+    if settings.redis_url == datadir.DEFAULTS.redis_url and "MIAOSHA_REDIS_URL" not in os.environ:
         raise SettingsError(
-            f"MIAOSHA_DATA_DIR={settings.data_dir}: no data here; start `miaosha up`, give "
+            f"MIAOSHA_DATA_DIR={settings.data_dir}: nothing runs here; start `miaosha up`, give "
             "--data-dir, or set MIAOSHA_REDIS_URL, MIAOSHA_BROKER_URL and MIAOSHA_DATABASE_URL"
         )
     return settings

@@ -8,13 +8,14 @@ import asyncio
 import socket
 
 from miaosha.domain.errors import SettingsError
-from miaosha.settings import Settings
+from miaosha.settings import Settings, origins
 from miaosha.supervisor import edge, parts
 
 
 async def check_settings(settings: Settings) -> None:
     """Raises SettingsError naming the setting, its value and what was expected."""
     edge.proxies(settings.trusted_proxies)
+    origins(settings)
     check_ports(settings)
     if settings.secret_keys:
         from miaosha.adapters.keyring import Keyring
@@ -37,20 +38,36 @@ async def _redis(key: str, url: str) -> None:
 def _adapters(settings: Settings) -> None:
     from miaosha.adapters.files import open_files
     from miaosha.adapters.mail import open_mailer
+    from miaosha.adapters.payments import check_url
     from miaosha.adapters.sql.engine import driver_url
 
     open_mailer(settings)
     open_files(settings)
+    check_url(settings.payments_url)
     driver_url(settings.database_url)
     if settings.database_replica_url:
         driver_url(settings.database_replica_url)
 
 
 def check_ports(settings: Settings) -> None:
-    """Raises SettingsError naming the setting to change when a port is taken or not allowed."""
+    """Raises SettingsError naming the setting to change when an address is none of this machine's,
+    or a port is taken or not allowed."""
+    _check_bind(settings.bind)
     _check_port("MIAOSHA_PORT", settings.bind, settings.port, "--port")
     for port in parts.metrics_ports(settings).values():
         _check_port("MIAOSHA_METRICS_PORT", "127.0.0.1", port, "")
+
+
+def _check_bind(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError as error:
+            raise SettingsError(
+                f"MIAOSHA_BIND={host!r}: expected an address of this machine, such as 127.0.0.1 "
+                f"or 0.0.0.0 ({error.strerror})"
+            ) from None
 
 
 def _check_port(key: str, host: str, port: int, option: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from miaosha.domain.errors import MiaoshaError
+from miaosha.domain.errors import MiaoshaError, SettingsError
 from miaosha.settings import Settings
 
 KEY_BYTES = 32
@@ -42,11 +42,16 @@ class Running(msgspec.Struct, frozen=True):
 
 
 def prepare(path: Path) -> Path:
-    """Make the directory (0700). Returns its absolute path."""
+    """Make the directory (0700). Returns its absolute path. Raises SettingsError if we cannot."""
     path = path.absolute()
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.chmod(0o700)
-    (path / "files").mkdir(exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.chmod(0o700)
+        (path / "files").mkdir(exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"MIAOSHA_DATA_DIR={path}: expected a directory we may write ({error.strerror})"
+        ) from None
     return path
 
 

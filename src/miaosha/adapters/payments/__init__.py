@@ -21,9 +21,14 @@ def open_payments(
     Raises:
         SettingsError: no such provider.
     """
-    if url != "sandbox:":
-        raise SettingsError(f"MIAOSHA_PAYMENTS_URL={url.partition(':')[0]}:…: expected sandbox:")
+    check_url(url)
     from miaosha.adapters.payments.sandbox import SandboxPayments
 
     secret = hmac.digest(secret_keys.encode(), b"miaosha:sandbox webhook", hashlib.sha256)
     return SandboxPayments(database, clock, secret, public_url.rstrip("/") + SANDBOX_PAGE)
+
+
+def check_url(url: str) -> None:
+    """Raises SettingsError: no such provider."""
+    if url != "sandbox:":
+        raise SettingsError(f"MIAOSHA_PAYMENTS_URL={url.partition(':')[0]}:…: expected sandbox:")
