@@ -4,11 +4,30 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import update
+from sqlalchemy.exc import IntegrityError
 
+from miaosha.adapters.sql.tables import ledger
+from miaosha.domain.reservation import GRACE_MS
+from miaosha.ports.broker import Reminder
 from miaosha.usecases.manage import Manage
 from miaosha.usecases.settlement import HOLD
 from tests.usecases.test_histories import acknowledge_all, clean
-from tests.usecases.world import Died, Fate, World
+from tests.usecases.world import REDIRECT, Died, Fate, World
+
+
+async def sold(world: World, *, pay_within_s: int) -> tuple[int, int]:
+    """A sale of one unit and the buyer who holds it."""
+    sale = await world.sale(stock=1, pay_within_s=pay_within_s)
+    await world.press(sale.id, users := await world.users(1))
+    await acknowledge_all(world, sale.id)
+    return sale.id, users[0]
+
+
+async def miscount(world: World, sale_id: int) -> None:
+    """Units given out that the ledger does not count: SQL refuses to take one back or sell it."""
+    statement = update(ledger).where(ledger.c.sale_id == sale_id).values(granted=0)
+    await world.servers.ledger._db.write(lambda connection: connection.execute(statement))
 
 
 class SilentTrail:
@@ -133,3 +152,46 @@ async def test_a_sale_whose_stock_was_raised_just_now_is_not_closed_as_sold_out(
     assert closes_at_ms == world.servers.clock.now_ms()
     assert (await world.servers.store.reading(sale.id)).closes_at_ms == closes_at_ms
     await clean(world, sale.id)
+
+
+async def test_a_miscounted_sale_keeps_no_other_sales_units(world: World) -> None:
+    broken, broken_user = await sold(world, pay_within_s=59)
+    sound, user = await sold(world, pay_within_s=60)
+    await miscount(world, broken)
+    world.servers.clock.advance(60_000 + GRACE_MS)
+
+    with pytest.raises(IntegrityError):
+        await world.release.sweep()
+
+    assert await world.state(broken, broken_user) == "held"
+    assert await world.state(sound, user) == "expired"
+
+
+async def test_a_reminder_of_a_miscounted_sale_does_not_come_again_for_ever(world: World) -> None:
+    broken, broken_user = await sold(world, pay_within_s=60)
+    sound, user = await sold(world, pay_within_s=60)
+    rids = [
+        (await world.servers.ledger.live_hold(sale_id, buyer)).rid
+        for sale_id, buyer in ((broken, broken_user), (sound, user))
+    ]
+    await miscount(world, broken)
+    world.servers.clock.advance(60_000 + GRACE_MS)
+
+    await world.release.remind([Reminder(broken, rids[0]), Reminder(sound, rids[1])])
+
+    assert await world.state(sound, user) == "expired"
+
+
+async def test_a_payment_that_cannot_be_settled_pins_nobody_elses_hold(world: World) -> None:
+    broken, broken_user = await sold(world, pay_within_s=60)
+    await world.pay(broken, broken_user, REDIRECT)
+    world.servers.clock.advance(1)
+    sound, user = await sold(world, pay_within_s=60)
+    await world.pay(sound, user, REDIRECT)
+    await miscount(world, broken)
+    world.servers.clock.advance(300_000)
+
+    assert await world.checkout.settle_stale(world.servers.clock.now_ms()) == 1
+
+    assert await world.state(broken, broken_user) == "paying"
+    assert await world.state(sound, user) == "expired"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import structlog
 
-from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Problem
+from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Problem
 from miaosha.domain.reservation import HoldState
 from miaosha.ports.ledger import Attempt, Delivery, Ledger, NotPayable, Order
 from miaosha.ports.outside import Card, Charge, ChargeState, CheckoutClaim, Clock, Payments, Tokens
@@ -158,11 +158,13 @@ class Checkout:
         """Settle payments that began before `before_ms` and never ended: void at the provider,
         which says charged, refused or voided once and for all; answers how many."""
         attempts = await self._ledger.stale_payments(before_ms, limit)
+        settled = 0
         for attempt in attempts:
             try:
-                charge = await self._payments.void(attempt.key)
-            except DependencyDown as error:
-                log.warning("provider_away", rid=attempt.rid, error=str(error))
-                continue
-            await self._give_back(attempt, charge)
-        return len(attempts)
+                await self._give_back(attempt, await self._payments.void(attempt.key))
+                settled += 1
+            except Fault as error:
+                log.warning("payment_later", rid=attempt.rid, error=str(error))
+            except Exception:  # a defect of one payment must not pin everybody else's hold
+                log.exception("payment_failed", rid=attempt.rid)
+        return settled

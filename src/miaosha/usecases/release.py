@@ -5,10 +5,13 @@ between leaves the row unsynced, and the next sweep finishes it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import structlog
 
 from miaosha.domain.allocation import Place, Refusal
-from miaosha.domain.errors import Problem
+from miaosha.domain.errors import Fault, Problem
 from miaosha.domain.messages import Result, split_rid
 from miaosha.domain.reservation import HoldState, State
 from miaosha.domain.sale import Phase
@@ -20,6 +23,11 @@ from miaosha.usecases.announce import Announcer
 from miaosha.usecases.grant import Granter, ending, winner
 
 SWEEP_MAX = 256  # holds one sweep releases
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+log = structlog.get_logger()
 
 
 class Release:
@@ -39,22 +47,21 @@ class Release:
 
     async def sweep(self) -> int:
         """Release what is due, at most SWEEP_MAX; answers how many."""
-        now = self._clock.now_ms()
-        by_sale: defaultdict[int, list[str]] = defaultdict(list)
-        for hold in await self._ledger.due(now, SWEEP_MAX):
-            by_sale[hold.sale_id].append(hold.rid)
-        total = 0
-        for sale_id, rids in by_sale.items():
-            total += await self._release(sale_id, rids, "expired")
-        return total
+        due = _by_sale(await self._ledger.due(self._clock.now_ms(), SWEEP_MAX))
+        rids = {sale_id: [hold.rid for hold in holds] for sale_id, holds in due.items()}
+        return sum(await _each(rids, self._expire))
 
     async def remind(self, reminders: Sequence[Reminder]) -> None:
         """Reminders came due. Early, late, twice or for a hold that is gone: nothing happens."""
         by_sale: defaultdict[int, list[str]] = defaultdict(list)
         for reminder in reminders:
             by_sale[reminder.sale_id].append(reminder.rid)
-        for sale_id, rids in by_sale.items():
-            await self._release(sale_id, rids, "expired")
+        try:
+            await _each(by_sale, self._expire)
+        except Fault:
+            raise
+        except Exception:  # it would come again for ever; the sweep finds the same holds
+            log.exception("reminder_failed")
 
     async def give_up(self, sale_id: int, user_id: int) -> None:
         """The buyer gives up a hold or a standby place. Repeating it changes nothing.
@@ -104,6 +111,9 @@ class Release:
         hold = rows[place.rid]
         return None if hold.state is HoldState.RELEASED else hold
 
+    async def _expire(self, sale_id: int, rids: Sequence[str]) -> int:
+        return await self._release(sale_id, rids, "expired")
+
     async def _release(self, sale_id: int, rids: Sequence[str], reason: str) -> int:
         released = await self._ledger.release(sale_id, rids, reason, self._clock.now_ms())
         if released.holds:
@@ -134,11 +144,30 @@ class Release:
     async def finish_unsynced(self) -> int:
         """Tell Redis of rows a crash left untold; answers how many were tried."""
         rows = await self._ledger.unsynced(SWEEP_MAX)
-        for sale_id, holds in _by_sale(rows).items():
-            terms = await self._ledger.terms(sale_id)
-            if terms is not None and terms.frozen is None:
-                await self.tell(sale_id, terms.epoch, holds)
+        await _each(_by_sale(rows), self._finish)
         return len(rows)
+
+    async def _finish(self, sale_id: int, holds: Sequence[Hold]) -> None:
+        terms = await self._ledger.terms(sale_id)
+        if terms is not None and terms.frozen is None:
+            await self.tell(sale_id, terms.epoch, holds)
+
+
+async def _each(
+    by_sale: Mapping[int, Sequence[T]], act: Callable[[int, Sequence[T]], Awaitable[R]]
+) -> list[R]:
+    """Act on every sale, whatever happens with the others; then raise the first error there was."""
+    done: list[R] = []
+    failed: Exception | None = None
+    for sale_id, items in by_sale.items():
+        try:
+            done.append(await act(sale_id, items))
+        except Exception as error:
+            log.warning("sale_later", sale=sale_id, error=type(error).__name__)
+            failed = failed or error
+    if failed is not None:
+        raise failed
+    return done
 
 
 def _by_sale(holds: Iterable[Hold]) -> dict[int, list[Hold]]:

@@ -47,6 +47,7 @@ class Scheduler:
         sweep_s = self._settings.sweep_interval_ms / 1000
         return [
             ("sweep", sweep_s, self._sweep),
+            ("finish", sweep_s, self._finish),
             ("sales", SALE_TICK_S, self._sales),
             ("positions", POSITIONS_S, self._positions),
             ("payments", STALE_S, self._stale_payments),
@@ -118,9 +119,10 @@ class Scheduler:
                 await asyncio.sleep(1.0)
 
     async def _sweep(self) -> None:
-        release = self._parts.release
-        self._counters["released"] += await release.sweep()
-        self._counters["finished"] += await release.finish_unsynced()
+        self._counters["released"] += await self._parts.release.sweep()
+
+    async def _finish(self) -> None:
+        self._counters["finished"] += await self._parts.release.finish_unsynced()
 
     async def _sales(self) -> None:
         """Start a round of each live sale whose last one has ended: a long one (a rebuild, say)
