@@ -30,6 +30,7 @@ RAISED: dict[str, Any] = {
     "edge_connections_max": 30_000,
 }
 DECIDE_ALL: dict[str, Any] = {"reading_max_age_ms": 1}  # no publisher answers "sold out" by itself
+FLOOD_CONNECTIONS = 16_000  # a crowd has one each; fewer would hold the offer back
 SCENARIOS = (
     "rush",
     "wait",
@@ -121,7 +122,7 @@ def _scenarios(
     seconds, half = o.seconds, o.seconds / 2
     steady_load = load(o, direct, rate_per_s=5_000.0, seconds=2 * seconds, connections=512)
     capacity = next((r.accepted_per_s for r in rows if r.name == "rush"), 20_000.0)
-    flood_load = load(o, direct, rate_per_s=2 * capacity, connections=2_048)
+    flood_load = load(o, direct, rate_per_s=2 * capacity, connections=FLOOD_CONNECTIONS)
     edge_load = load(
         o,
         (running.edge,),

@@ -16,7 +16,7 @@ from bench.worker import Crew
 from miaosha.domain.sale import Sale
 
 PATH = ("publisher", "consumer", "store", "broker")  # what every purchase goes through
-AFTER_OPENING_S = 0.3  # so that the clock of every publisher agrees that it is open
+LEAD_S = 0.3  # so that the clock of every publisher agrees that it is open
 
 
 class Row(msgspec.Struct, kw_only=True):
@@ -67,12 +67,14 @@ async def pressed(
     processes: int = 2,
     repeats: int = 1,
     beside: Any = None,
+    lead_s: float = LEAD_S,
 ) -> Tally:
     """Let `buyers` press on `sale` as `load` says, and fill in the row.
 
     Args:
         first_user: the first buyer's id; 0: the stack's first.
         processes: of the generator.
+        lead_s: from the opening (or now) to the start, for connecting.
         beside: called with the start (time.monotonic); awaited together with the load.
     """
     presses = crowd(stack, sale, buyers, first_user=first_user, repeats=repeats)
@@ -80,7 +82,7 @@ async def pressed(
         await stack.quiet()
         counted = await stack.counters()
         row.load_average = load_average()
-        start = max(stack.opening(sale), time.monotonic()) + AFTER_OPENING_S
+        start = max(stack.opening(sale), time.monotonic()) + lead_s
         before = stack.used()
         besides = beside(start) if beside else None
         tally = await crew.run(start)

@@ -6,6 +6,7 @@ its length in front.
 
 import asyncio
 import gc
+import os
 import struct
 import sys
 import time
@@ -20,6 +21,7 @@ from bench.presses import Presses, Raw, Source, shares
 from bench.sockets import spread
 from bench.tally import Tally, together
 
+NICE = 5  # as the publishers: a generator of a machine of its own would take nothing from the rest
 MESSAGE_MAX = 1 << 30
 BUILT_WITHIN_S = 120.0
 SLACK_S = 60.0
@@ -106,6 +108,7 @@ def _write(message: object) -> None:
 
 
 def main() -> None:
+    os.nice(NICE)
     job = _read(Job)
     requests: Sequence[bytes] = job.source.build()
     generator = Generator(job.load, requests)

@@ -19,6 +19,7 @@ OPENS_IN_S = 1.5
 RECOVERY_S = 10.0
 RECOVERY_RATE = 1_000.0
 NORMAL_S = 0.05
+CONNECTED_WITHIN_S = 4.0
 REFUSALS = (429, 503)
 
 
@@ -63,6 +64,7 @@ async def flood(stack: Stack, load: Load, buyers: int, processes: int) -> Row:
             buyers=buyers,
             processes=processes,
             beside=lambda start: asyncio.create_task(beside(start)),
+            lead_s=CONNECTED_WITHIN_S,
         )
     refused = tally.latencies_of(lambda status: status in REFUSALS)
     row.more["refused, ms"] = milliseconds(refused)

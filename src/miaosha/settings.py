@@ -60,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch_users_max: int = 256  # requests in one published batch (at most 512)
     publish_inflight_max: int = 4  # batches a publisher has on the way to the broker
     publish_waiting_max: int = 20_000  # requests that wait in a publisher for a batch
+    publish_late_ms: int = 250  # waiting longer in a crowd: further presses get 503 at once
     confirm_timeout_ms: int = 5_000
     request_timeout_ms: int = 10_000  # a client has this long for a whole request
     idle_timeout_ms: int = 75_000  # a kept-alive connection may be silent this long

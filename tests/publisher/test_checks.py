@@ -16,6 +16,7 @@ from tests.publisher.world import (
     reading,
     request,
     sale,
+    until,
     world,
 )
 
@@ -204,6 +205,43 @@ async def test_what_waits_here_is_limited() -> None:
     again = made.wire()
     again.send(request(user=1))  # would wait too
     assert again.statuses == [503]
+
+
+async def test_a_crowd_that_waits_too_long_is_not_added_to() -> None:
+    """Two batches of two may be on the way: a fifth press still waits, and once the first has
+    waited too long, nobody is even looked at. The confirms end it."""
+    made = await world(batch_users_max=2, publish_inflight_max=2, publish_late_ms=250)
+    made.broker.hold = True
+    wires = [made.wire() for _ in range(5)]
+    for user, wire in enumerate(wires):
+        wire.send(request(user=user + 1))
+    made.clock.pass_(250)
+    wires.append(made.wire())
+    wires[-1].send(request(user=6))
+    assert wires[-1].statuses == []  # not a moment longer than allowed
+    made.clock.pass_(1)
+    late = made.wire()
+    late.send(request(user=None))
+    assert late.statuses == [503]
+    assert made.counters["refused_overloaded"] == 1
+    for _ in range(3):
+        await until(lambda: bool(made.broker._waiting))
+        made.broker.confirm()
+    await made.batcher.drain()
+    assert [wire.statuses for wire in wires] == [[202]] * 6
+    made.broker.hold = False
+    assert (await press(made, user=8)).status == 202
+
+
+async def test_few_who_wait_long_are_no_crowd() -> None:
+    made = await world(batch_users_max=2, publish_inflight_max=2, publish_late_ms=250)
+    made.broker.hold = True
+    wires = [made.wire() for _ in range(4)]
+    for user, wire in enumerate(wires[:3]):
+        wire.send(request(user=user + 1))
+    made.clock.pass_(4_000)
+    wires[3].send(request(user=4))
+    assert wires[3].statuses == []
 
 
 # Everything that can be wrong with a press, in the order in which it must be noticed.

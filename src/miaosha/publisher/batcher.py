@@ -39,6 +39,7 @@ class Gathering:
 
     __slots__ = (
         "accepted",
+        "began",
         "confirmed_at_ms",
         "connections",
         "over",
@@ -53,6 +54,7 @@ class Gathering:
         self.turns: list[int] = []
         self.shared: list[tuple[int, Asker, int]] = []  # (index, connection, turn)
         self.accepted: Accepted | None = None
+        self.began = 0.0  # when its first press came (monotonic seconds)
         self.confirmed_at_ms = 0
         self.over = False
 
@@ -120,6 +122,8 @@ class Batcher:
         self._counters = counters
         self._users_max = settings.batch_users_max
         self._inflight_max = settings.publish_inflight_max
+        self._crowd = settings.batch_users_max * settings.publish_inflight_max
+        self._late_s = settings.publish_late_ms / 1000
         self._window_ms = settings.repeat_window_ms
         self._deadline_s = settings.confirm_timeout_ms / 1000 + PUBLISH_SLACK_S
         self._loop = asyncio.get_running_loop()
@@ -127,6 +131,7 @@ class Batcher:
         self._scheduled = False
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unanswered: dict[Gathering, None] = {}  # in the order in which they began
         self.waiting = 0  # presses without an answer yet
 
     def press(self, line: Line, user_id: int, connection: Asker, turn: int) -> None:
@@ -137,13 +142,25 @@ class Batcher:
         gathering.connections.append(connection)
         gathering.turns.append(turn)
         self.waiting += 1
-        if len(gathering.user_ids) >= self._users_max:
+        users = len(gathering.user_ids)
+        if users == 1:
+            gathering.began = self._clock.monotonic()
+            self._unanswered[gathering] = None
+        if users >= self._users_max:
             line.full.append(gathering)
             line.gathering = Gathering()
         elif line.inflight:
             return
         if not line.ready:
             self._enter(line)
+
+    def late(self) -> bool:
+        """More presses wait than may be on the way at once, and the oldest of them too long: one
+        more could only wait longer. A broker that stalls while few wait is waited for."""
+        if self.waiting <= self._crowd:
+            return False
+        oldest = next(iter(self._unanswered))
+        return self._clock.monotonic() - oldest.began > self._late_s
 
     def repeat(self, line: Line, user_id: int, now_ms: int) -> Gathering | None:
         """The batch whose answer a press of this user shares, or None if it must be queued."""
@@ -227,6 +244,7 @@ class Batcher:
     def _finish(self, gathering: Gathering, batch_id: str, code: str) -> None:
         """Answer everybody who waits for this batch: accepted under its id, or refused."""
         gathering.over = True
+        self._unanswered.pop(gathering, None)  # nobody may have come
         self.waiting -= len(gathering.user_ids) + len(gathering.shared)
         if code:
             self._refuse(gathering, code)

@@ -1,7 +1,8 @@
 """What happens to one purchase request whose framing is sound: the checks, in their order.
 
 401, 404, 503 frozen, 409, 429, 400 body, 403, then the same 202 again for a user accepted a
-moment ago, 410, 503 overloaded; whoever passes them all is queued. Knows nothing of sockets.
+moment ago, 410, 503 overloaded; whoever passes them all is queued. While the batcher is late, 503
+comes before everything: looking closer would make everybody wait. Knows nothing of sockets.
 """
 
 import re
@@ -73,6 +74,8 @@ class Intake:
             token: the access token, or None without one.
             turn: the request's number on its connection.
         """
+        if self._batcher.late():
+            return self._refuse("overloaded")
         now_ms = self._now_ms()
         if token is None:
             return self._refuse("unauthorized")

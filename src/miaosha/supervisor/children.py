@@ -50,6 +50,7 @@ class Spec:
     Attributes:
         ready: asked with the child's pid until it says True.
         stop_signal: the polite request to end; KILL follows after `stop_within_s` seconds.
+        nice: added to the process's niceness: how far it steps back for others when all are busy.
         log: file that gets its stdout and stderr; None: the supervisor's own stderr.
     """
 
@@ -59,6 +60,7 @@ class Spec:
     environ: Mapping[str, str] = field(default_factory=dict)
     stop_signal: int = signal.SIGTERM
     stop_within_s: float = 4.0
+    nice: int = 0
     log: Path | None = None
 
     @property
@@ -115,6 +117,7 @@ class Child:
         self.health = Health.STARTING
         try:
             self._process = await self._spawn()
+            self._step_back(self._process.pid)
         except OSError as error:
             self._tell(f"{self.spec.name} cannot be started: {error.strerror}")
             return -1
@@ -137,6 +140,12 @@ class Child:
                 env=environ,
                 process_group=0,
             )
+
+    def _step_back(self, pid: int) -> None:
+        """Threads it starts later inherit it."""
+        if self.spec.nice:
+            with contextlib.suppress(OSError):  # it is gone already
+                os.setpriority(os.PRIO_PROCESS, pid, os.nice(0) + self.spec.nice)
 
     async def _probe(self, pid: int) -> None:
         while not await self.spec.ready(pid):  # noqa: ASYNC110 - the child cannot tell us

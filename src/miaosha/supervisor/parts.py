@@ -19,6 +19,9 @@ from miaosha.supervisor.servers import answers, valkey_command
 
 LISTENING = ("publisher", "gateway", "api")
 VALKEY_STOP_S = 10.0
+# On one machine a flood of presses must leave room for those who sign in and pay, and for what
+# publishers hand on: they step back, and refuse what they cannot take.
+NICE = {"publisher": 5}
 DRAIN = (  # in this order, each group together
     ("edge",),
     ("publisher",),
@@ -104,7 +107,8 @@ def role_specs(settings: Settings, places: Places, beats: Beats) -> list[Spec]:
         if name in ports:
             argv += ["--metrics", f"127.0.0.1:{ports[name]}"]
         argv = [sys.executable, "-m", *argv]
-        specs.append(Spec(name, argv, ready, environ=environ, log=places.log(name)))
+        nice = NICE.get(role, 0)
+        specs.append(Spec(name, argv, ready, environ=environ, nice=nice, log=places.log(name)))
     return specs
 
 
