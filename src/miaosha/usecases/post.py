@@ -8,7 +8,7 @@ from collections.abc import MutableMapping
 
 import structlog
 
-from miaosha.domain.errors import DependencyDown, Problem
+from miaosha.domain.errors import Problem
 from miaosha.domain.messages import MailJob
 from miaosha.ports.broker import Broker
 from miaosha.ports.ledger import Ledger
@@ -17,6 +17,7 @@ from miaosha.usecases.notify import compose
 
 RELAY_MAX = 256
 RETRY_FIRST_MS = 1_000
+RETRY_GROWTH = 4  # with the usual eight attempts a mail server may be away for 25 minutes
 RETRY_MAX_MS = 600_000
 
 log = structlog.get_logger()
@@ -52,7 +53,12 @@ class Post:
         return len(items)
 
     async def deliver(self, job: MailJob) -> None:
-        """Send one mail unless it was sent or parked; a mail server that is away means later."""
+        """Send one mail unless it was sent or parked. Whatever keeps it from being sent means
+        later, and parked in the end: one letter never stands in the way of the others.
+
+        Raises:
+            Fault: the ledger is away; the job comes again.
+        """
         assert self._mailer is not None
         found = await self._ledger.outbox_item(job.outbox_id)
         if found is None or found[0].state in ("sent", "parked"):
@@ -65,16 +71,15 @@ class Post:
             await self._mailer.send(compose(item, recipient, self._public_url))
         except Problem as error:
             await self._later(job, None, error)
-        except DependencyDown as error:
+        except Exception as error:  # the mail server is away, or a letter nobody thought of
             last = item.attempts + 1 >= self._attempts_max
-            delay_ms = min(RETRY_MAX_MS, RETRY_FIRST_MS * 2**item.attempts)
+            delay_ms = min(RETRY_MAX_MS, RETRY_FIRST_MS * RETRY_GROWTH**item.attempts)
             await self._later(job, None if last else self._clock.now_ms() + delay_ms, error)
         else:
             self._counters["sent"] += await self._ledger.outbox_sent(item.id, self._clock.now_ms())
 
     async def _later(self, job: MailJob, retry_at_ms: int | None, error: Exception) -> None:
         self._counters["parked" if retry_at_ms is None else "retried"] += 1
-        log.warning("mail_failed", outbox=job.outbox_id, parked=retry_at_ms is None)
-        await self._ledger.outbox_failed(
-            job.outbox_id, self._clock.now_ms(), retry_at_ms, type(error).__name__
-        )
+        reason = type(error).__name__  # not its text, which may name the recipient
+        log.warning("mail_failed", outbox=job.outbox_id, parked=retry_at_ms is None, reason=reason)
+        await self._ledger.outbox_failed(job.outbox_id, self._clock.now_ms(), retry_at_ms, reason)
