@@ -1,6 +1,7 @@
 """Connections of the generator, and a load split over processes."""
 
 import socket
+import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,8 @@ def connected(target: str, source: str = "") -> socket.socket:
     """A non-blocking socket connected to `unix:/path` or `host:port`. Raises OSError."""
     if target.startswith("unix:"):
         unix = socket.socket(socket.AF_UNIX)
-        unix.settimeout(CONNECT_S)
+        # not settimeout: a non-blocking connect fails at once when the server's backlog is full
+        unix.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(CONNECT_S), 0))
         unix.connect(target.removeprefix("unix:"))
         unix.setblocking(False)
         return unix
