@@ -8,12 +8,14 @@ from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
 from miaosha.adapters.sql.tables import ledger
+from miaosha.domain.errors import Problem
 from miaosha.domain.reservation import GRACE_MS
 from miaosha.ports.broker import Reminder
+from miaosha.usecases.checkout import NeedsAction, Paid
 from miaosha.usecases.manage import Manage
 from miaosha.usecases.settlement import HOLD
 from tests.usecases.test_histories import acknowledge_all, clean
-from tests.usecases.world import REDIRECT, Died, Fate, World
+from tests.usecases.world import GOOD, HOME, REDIRECT, RETURN_URL, Died, Fate, World
 
 
 async def sold(world: World, *, pay_within_s: int) -> tuple[int, int]:
@@ -195,3 +197,34 @@ async def test_a_payment_that_cannot_be_settled_pins_nobody_elses_hold(world: Wo
 
     assert await world.state(broken, broken_user) == "paying"
     assert await world.state(sound, user) == "expired"
+
+
+async def test_who_paid_as_the_process_died_has_the_order_by_asking_again(world: World) -> None:
+    sale_id, user = await sold(world, pay_within_s=60)
+    token = await world.token(sale_id, user)
+    mortal = World(world.servers, Fate(at=4, after=True))
+    with pytest.raises(Died):
+        await mortal.checkout.pay(sale_id, user, token, GOOD, HOME, RETURN_URL)
+    assert mortal.fate is not None and mortal.fate.where == "after SandboxPayments.charge"
+    assert await world.state(sale_id, user) == "paying"
+
+    again = await world.checkout.pay(sale_id, user, token, GOOD, HOME, RETURN_URL)
+
+    assert isinstance(again, Paid) and again.repeated
+    assert await world.state(sale_id, user) == "paid"
+    await clean(world, sale_id)
+
+
+async def test_asking_again_during_a_payment_neither_ends_nor_repeats_it(world: World) -> None:
+    sale_id, user = await sold(world, pay_within_s=60)
+    token = await world.token(sale_id, user)
+    for card in (REDIRECT, GOOD):
+        paying = world.checkout.pay(sale_id, user, token, card, HOME, RETURN_URL)
+        if card is REDIRECT:
+            assert isinstance(await paying, NeedsAction)
+            continue
+        with pytest.raises(Problem) as busy:
+            await paying
+        assert busy.value.code == "payment_in_progress"
+    assert (await world.servers.ledger.live_hold(sale_id, user)).attempt == 1
+    assert await world.state(sale_id, user) == "paying"

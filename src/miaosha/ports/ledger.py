@@ -81,6 +81,10 @@ class Delivery(msgspec.Struct, frozen=True):
     address: str
 
 
+def attempt_key(rid: str, attempt: int) -> str:
+    return f"{rid}:{attempt}"
+
+
 class Attempt(NamedTuple):
     """A payment under way. `key` is the provider's idempotency key."""
 
@@ -93,7 +97,7 @@ class Attempt(NamedTuple):
 
     @property
     def key(self) -> str:
-        return f"{self.rid}:{self.attempt}"
+        return attempt_key(self.rid, self.attempt)
 
 
 class NotPayable(StrEnum):

@@ -11,7 +11,7 @@ import structlog
 
 from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Problem
 from miaosha.domain.reservation import HoldState
-from miaosha.ports.ledger import Attempt, Delivery, Ledger, NotPayable, Order
+from miaosha.ports.ledger import Attempt, Delivery, Ledger, NotPayable, Order, attempt_key
 from miaosha.ports.outside import Card, Charge, ChargeState, CheckoutClaim, Clock, Payments, Tokens
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.release import Release
@@ -72,6 +72,8 @@ class Checkout:
         if claim.expired:
             raise Problem("hold_expired")
         attempt = await self._pin(claim, delivery)
+        if attempt is None:
+            return Paid(await self._other_attempt(claim), repeated=True)
         try:
             charge = await self._payments.charge(attempt.key, attempt.amount, card, return_url)
         except OutcomeUnknown:
@@ -81,7 +83,8 @@ class Checkout:
             raise
         return await self._conclude(attempt, charge)
 
-    async def _pin(self, claim: CheckoutClaim, delivery: Delivery) -> Attempt:
+    async def _pin(self, claim: CheckoutClaim, delivery: Delivery) -> Attempt | None:
+        """None: another attempt has the hold."""
         pinned = await self._ledger.begin_payment(
             claim.rid, claim.user_id, delivery, self._clock.now_ms()
         )
@@ -90,12 +93,22 @@ class Checkout:
                 hold = (await self._ledger.holds([claim.rid]))[claim.rid]
                 await self._announcer.holds([hold])
                 return pinned
-            case NotPayable.PAYING | NotPayable.PAID:  # PAID: the next repeat finds the order
-                raise Problem("payment_in_progress", retry_after_s=1)
+            case NotPayable.PAYING | NotPayable.PAID:
+                return None
             case NotPayable.RELEASED:
                 raise Problem("hold_expired")
             case NotPayable.UNKNOWN:
                 raise Problem("hold_expired", "This reservation is not known.")
+
+    async def _other_attempt(self, claim: CheckoutClaim) -> Order:
+        """The order of an attempt that charged and whose process then died, or lost SQL's answer:
+        the buyer who asks again does not wait until the scheduler finds it."""
+        hold = (await self._ledger.holds([claim.rid])).get(claim.rid)
+        if hold is not None and hold.state is HoldState.PAYING:
+            await self.complete(attempt_key(hold.rid, hold.attempt))
+        if order := await self._ledger.order_of(claim.rid, claim.user_id):
+            return order
+        raise Problem("payment_in_progress", retry_after_s=1)
 
     async def _conclude(self, attempt: Attempt, charge: Charge) -> Paid | NeedsAction:
         match charge.state:
