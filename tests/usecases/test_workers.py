@@ -5,6 +5,7 @@ ends, so that it is started again, instead of looking alive.
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,11 +14,13 @@ from miaosha.adapters.keyring import generate
 from miaosha.adapters.process import Process
 from miaosha.adapters.redis.connect import Client, connect
 from miaosha.bootstrap import SchedulerParts
+from miaosha.domain.errors import DependencyDown
 from miaosha.settings import Settings
 from miaosha.usecases.post import Post
 from miaosha.workers import consumer, mailer
 from miaosha.workers.scheduler import Scheduler
 from tests.usecases.conftest import Urls
+from tests.usecases.test_histories import acknowledge_all, clean
 from tests.usecases.world import Servers, World
 
 DEADLINE_S = 10.0
@@ -115,3 +118,39 @@ async def test_a_role_that_cannot_work_ends(
     with pytest.raises(ExceptionGroup, match="unhandled errors"):
         await asyncio.wait_for(serve(process, settings), DEADLINE_S)
     await client.aclose()
+
+
+class Leaving:
+    """A port that can be away."""
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+        self.away = False
+
+    def __getattr__(self, name: str) -> Any:
+        return self._down if self.away else getattr(self._port, name)
+
+    async def _down(self, *args: Any, **kwargs: Any) -> None:
+        raise DependencyDown("away for a minute")
+
+
+async def test_while_sql_is_away_deciding_goes_on_and_winners_wait(servers: Servers) -> None:
+    ledger = Leaving(servers.ledger)
+    world = World(replace(servers, ledger=ledger))
+    sale = await world.sale(stock=1, standby=1)
+    await world.allocator.handle([world.batch(sale.id, [])])
+    users = await world.users(3)
+    batch = await world.press(sale.id, users)
+
+    ledger.away = True
+    await asyncio.wait_for(world.allocator.handle([batch]), DEADLINE_S)
+    told = [[r.state for r in servers.bus.results(user)] for user in users]
+    assert told == [[], ["standby"], ["sold_out"]], "nobody is told held before SQL knows it"
+
+    ledger.away = False
+    assert await world.state(sale.id, users[0]) == "queued"
+    assert await world.promoter.grant_left_over(sale.id, 0) == 1
+    assert [await world.state(sale.id, u) for u in users] == ["held", "standby", "none"]
+    assert [r.state for r in servers.bus.results(users[0])] == ["held"]
+    await acknowledge_all(world, sale.id)
+    await clean(world, sale.id)

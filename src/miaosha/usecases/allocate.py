@@ -11,6 +11,7 @@ from collections.abc import MutableMapping, Sequence
 import structlog
 
 from miaosha.domain.allocation import Decision, Letter, Outcome, Refusal, outcome
+from miaosha.domain.errors import Fault
 from miaosha.domain.messages import Batch, Result
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase
@@ -44,7 +45,8 @@ class Allocator:
         self._epochs: dict[int, int] = {}
 
     async def handle(self, batches: Sequence[Batch]) -> None:
-        """Returns once every request has its outcome and every winner is in SQL.
+        """Returns once every request has its outcome and every winner is in SQL, or waits for it
+        on `ungranted` while SQL is away.
 
         A sale that is paused, frozen or being rebuilt is waited for, its batches unacknowledged.
         """
@@ -87,7 +89,11 @@ class Allocator:
     async def _finish(
         self, sale_id: int, epoch: int, decided: Sequence[tuple[Batch, Decision]]
     ) -> bool:
-        """Grant winners and tell everybody. False: the grant was refused, decide again."""
+        """Grant winners and tell everybody. False: the grant was refused, decide again.
+
+        A grant that failed is not waited for: its winners are on `ungranted` in Redis, from where
+        the scheduler grants them, and the batch stays in the log.
+        """
         winners: list[Winner] = []
         told: list[Result] = []
         elsewhere: list[str] = []
@@ -108,13 +114,18 @@ class Allocator:
                     winners.append(won)
                 else:
                     elsewhere.append(result.rid)
-        if winners:
-            granted = await self._granter.grant(sale_id, epoch, winners)
-            if isinstance(granted, GrantRefusal):
-                return False
+        try:
+            if winners:
+                granted = await self._granter.grant(sale_id, epoch, winners)
+                if isinstance(granted, GrantRefusal):
+                    return False
+            if elsewhere:
+                await self._announcer.holds(await self._known(elsewhere))
+        except Fault as error:  # SQL is away: deciding goes on, winners wait on `ungranted`
+            self._counters["grants_later"] += len(winners)
+            log.warning("grant_later", sale=sale_id, winners=len(winners), error=str(error))
+            winners = []
         await self._announcer.results(told)
-        if elsewhere:
-            await self._announcer.holds(await self._known(elsewhere))
         self._count(decided, len(winners))
         return True
 
