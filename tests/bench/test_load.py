@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.load import Generator, Load
 from bench.tally import Tally, milliseconds, percentile, together
+
 from tests.bench.faulty import BATCH, Behaviour, accepted, answer, serving
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\n\r\n"

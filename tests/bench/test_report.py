@@ -1,0 +1,92 @@
+"""Tables, charts and marked places: what a result says is what the page shows."""
+
+import os
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from bench.charts import line_chart
+from bench.commands import scale_charts
+from bench.measure import Row
+from bench.report import Result, head, load, put, save, tables
+from bench.usage import Used, per_purchase, used
+
+
+def result(rows: list[Row]) -> Result:
+    machine = {"cpu": "X", "cores": 2, "memory_gb": 8, "kernel": "6", "python": "3.11"}
+    return Result(
+        kind="scale",
+        began="2026-01-02T03:04:05+00:00",
+        machine=machine,
+        commit="abc",
+        settings={},
+        rows=rows,
+    )
+
+
+def test_errors_and_ratios_are_shown() -> None:
+    limit = Row(name="limit", mix="nginx", answers_per_s=100_000)
+    row = Row(
+        name="rush",
+        mix="m",
+        answers_per_s=25_000,
+        errors={"lost": 3},
+        statuses={202: 7},
+        audit="I1",
+    )
+    text = tables([limit, row])
+    assert "| rush | m | 0 | 25,000 | 0 | 0 | 3 | 0.0 | 0.0 | 0.0 | 0.25 |" in text
+    assert "| rush | 202: 7; errors: lost: 3 | I1 | – |" in text
+
+
+def test_a_result_survives_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.report.RESULTS", tmp_path)
+    made = result([Row(name="rush", mix="m", statuses={202: 7})])
+    path = save(made)
+    assert path.name == "scale-20260102030405.json"
+    assert load(path) == made
+    assert "commit `abc`: X, 2 cores" in head(made)
+
+
+def test_only_the_marked_place_changes(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- run -->\nold\n<!-- /run -->\nafter\n")
+    put(page, "run", "new\n")
+    assert page.read_text() == "before\n<!-- run -->\nnew\n<!-- /run -->\nafter\n"
+    with pytest.raises(AssertionError):
+        put(page, "elsewhere", "x")
+
+
+def test_charts_are_svg_with_every_value() -> None:
+    rows = [
+        Row(
+            name="",
+            mix="",
+            decided_per_s=1_000.0 * publishers + consumers,
+            path_us=40.0 + publishers,
+            more={"publishers": publishers, "consumers": consumers},
+        )
+        for publishers in (1, 2, 4)
+        for consumers in (1, 2)
+    ]
+    charts = scale_charts(result(rows))
+    assert len(charts) == 2
+    for svg in charts.values():
+        assert ElementTree.fromstring(svg).tag.endswith("svg")  # noqa: S314 - ours
+    throughput = charts["benchmarks-throughput.svg"]
+    assert all(text in throughput for text in ("1,001", "4,002", "2 consumers", "4 publishers"))
+    assert "nan" not in line_chart("t", "u", ["only"], {"a": [0.0]})
+
+
+def test_processor_time_is_per_purchase() -> None:
+    before = {"publisher": Used(1.0, 0), "store": Used(0.0, 0)}
+    after = {"publisher": Used(2.0, 5), "store": Used(0.5, 5)}
+    assert per_purchase(before, after, 100_000) == {"publisher": 10, "store": 5, "all": 15}
+
+
+def test_processor_time_of_this_process_rises() -> None:
+    before = used({"x-0": os.getpid()})["x"]
+    total = 0
+    while used({"x-0": os.getpid()})["x"].cpu_s < before.cpu_s + 0.02:
+        total += sum(range(10_000))
+    assert before.memory > 1_000_000 and total
