@@ -228,3 +228,17 @@ async def test_asking_again_during_a_payment_neither_ends_nor_repeats_it(world: 
         assert busy.value.code == "payment_in_progress"
     assert (await world.servers.ledger.live_hold(sale_id, user)).attempt == 1
     assert await world.state(sale_id, user) == "paying"
+
+
+async def test_terms_from_before_a_pause_or_a_close_do_not_undo_it(world: World) -> None:
+    sale = await world.sale(stock=1)
+    open_terms = await world.servers.ledger.terms(sale.id)
+    await world.control.pause(sale.id)
+    await world.control.catch_up(open_terms)
+    assert (await world.servers.store.reading(sale.id)).phase == "paused"
+
+    await world.control.resume(sale.id)
+    await world.control.close(sale.id)
+    await world.control.catch_up(open_terms)
+    now_ms = world.servers.clock.now_ms()
+    assert (await world.servers.store.reading(sale.id)).closes_at_ms == now_ms

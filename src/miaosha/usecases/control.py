@@ -102,8 +102,12 @@ class Control:
         reading = await self._store.reading(terms.sale_id)
         if reading is None or reading.epoch != terms.epoch or reading.phase == "frozen":
             return
-        if (reading.phase, reading.closes_at_ms) != (stored_phase(terms), terms.closes_at_ms):
-            await self._tell(terms)
+        told = (reading.phase, reading.closes_at_ms)
+        if told != (stored_phase(terms), terms.closes_at_ms):
+            # Redis may be the newer of the two: what SQL says after it was read is not older
+            latest = await self._ledger.terms(terms.sale_id)
+            if latest and told != (stored_phase(latest), latest.closes_at_ms):
+                await self._tell(latest)
         if reading.stock < terms.stock:
             await self._resize(terms)
 
@@ -118,7 +122,7 @@ class Control:
             terms.sale_id, terms.epoch, stored_phase(terms), terms.closes_at_ms
         )
         if refusal is not None:
-            log.info("phase_later", sale=terms.sale_id, refusal=refusal)
+            log.info("phase_later", sale_id=terms.sale_id, refusal=refusal)
         await self.refresh_board()
 
     async def _resize(self, terms: Terms) -> None:
