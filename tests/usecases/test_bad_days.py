@@ -242,3 +242,20 @@ async def test_terms_from_before_a_pause_or_a_close_do_not_undo_it(world: World)
     await world.control.catch_up(open_terms)
     now_ms = world.servers.clock.now_ms()
     assert (await world.servers.store.reading(sale.id)).closes_at_ms == now_ms
+
+
+async def test_who_got_more_time_by_a_rebuild_is_told_with_a_token_that_lasts_as_long(
+    world: World,
+) -> None:
+    sale_id, user = await sold(world, pay_within_s=30)
+    world.servers.clock.advance(10_000)
+    world.servers.bus.messages.clear()
+    await world.servers.store._client.flushall()
+    await world.settlement.heal(await world.servers.ledger.terms(sale_id))
+    world.servers.clock.advance(40_000)
+
+    (told,) = world.servers.bus.results(user)
+    assert told.state == "held" and told.checkout_token is not None
+    paid = await world.checkout.pay(sale_id, user, told.checkout_token, GOOD, HOME, RETURN_URL)
+    assert isinstance(paid, Paid)
+    await clean(world, sale_id)

@@ -180,9 +180,7 @@ class World:
             s.heartbeats,
             clock,
         )
-        self.settlement = Settlement(
-            ledger, store, broker, s.auditor, self.control, self.rebuilder, clock, 0
-        )
+        self.settlement = Settlement(ledger, store, broker, s.auditor, self.control, clock, 0)
 
     def _mortal(self, port: Any) -> Any:
         return Mortal(port, self.fate) if self.fate else port

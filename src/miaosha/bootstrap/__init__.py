@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from miaosha.usecases.checkout import Checkout
     from miaosha.usecases.control import Control
     from miaosha.usecases.post import Post
-    from miaosha.usecases.rebuild import Rebuilder
 
 __all__ = [
     "ApiParts",
@@ -69,12 +68,12 @@ def _payments(core: Core, settings: Settings) -> Payments:
     )
 
 
-def _control(core: Core, catalogue: Catalogue, owner: str) -> tuple["Control", "Rebuilder"]:
+def _control(core: Core, catalogue: Catalogue, owner: str) -> "Control":
     from miaosha.usecases.control import Control
     from miaosha.usecases.rebuild import Rebuilder
 
     rebuilder = Rebuilder(core.ledger, core.store, core.broker, core.clock, owner)
-    control = Control(
+    return Control(
         core.ledger,
         core.store,
         catalogue,
@@ -84,7 +83,6 @@ def _control(core: Core, catalogue: Catalogue, owner: str) -> tuple["Control", "
         core.heartbeats,
         core.clock,
     )
-    return control, rebuilder
 
 
 async def _auditor(settings: Settings, stack: AsyncExitStack) -> "Auditor":
@@ -179,14 +177,13 @@ async def scheduler(settings: Settings, instance: str) -> AsyncIterator[Schedule
         opened = Opening(settings, stack)
         core = await open_core(opened)
         owner = _owner("scheduler", instance)
-        control, rebuilder = _control(core, SqlCatalogue(core.database), owner)
+        control = _control(core, SqlCatalogue(core.database), owner)
         settlement = Settlement(
             core.ledger,
             core.store,
             core.broker,
             await _auditor(settings, stack),
             control,
-            rebuilder,
             core.clock,
             settings.confirm_timeout_ms + SETTLE_MARGIN_MS,
         )
@@ -241,6 +238,6 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
             checkout=_checkout(core, payments),
             release=core.release,
             auditor=await _auditor(settings, stack),
-            control=_control(core, catalogue, _owner("api", instance))[0],
+            control=_control(core, catalogue, _owner("api", instance)),
             checks=opened.checks,
         )

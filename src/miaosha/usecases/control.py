@@ -7,6 +7,7 @@ import structlog
 
 from miaosha.domain.allocation import Refusal
 from miaosha.domain.errors import Problem
+from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase, Sale, view
 from miaosha.ports.ledger import Ledger, Terms
 from miaosha.ports.outside import Clock
@@ -88,14 +89,21 @@ class Control:
             if await self._ledger.lower_stock(sale_id, stock) is None:
                 raise Problem("conflict", "More units than that are already granted.")
             if terms.phase is not Phase.DRAFT:
-                await self._rebuilder.rebuild(sale_id, "stock lowered")
+                await self.rebuild(sale_id, "stock lowered")
         await self.refresh_board()
 
     async def rebuild(self, sale_id: int, why: str = "asked by an admin") -> bool:
         """Rebuild the sale's Redis state now; False if a rebuild is already under way."""
         done = await self._rebuilder.rebuild(sale_id, why)
         await self.refresh_board()
+        if done:
+            await self._tell_holders(sale_id)
         return done
+
+    async def _tell_holders(self, sale_id: int) -> None:
+        """A rebuild gave them more time, and the checkout token they have ends with the old one."""
+        holds = await self._ledger.sale_holds(sale_id)
+        await self._announcer.holds([hold for hold in holds if hold.state is HoldState.HELD])
 
     async def catch_up(self, terms: Terms) -> None:
         """Repeat towards Redis what it missed: phase, closes_at, a raised stock."""

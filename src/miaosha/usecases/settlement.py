@@ -16,7 +16,6 @@ from miaosha.ports.outside import Clock
 from miaosha.ports.store import Reading, StockStore
 from miaosha.usecases.audit import Auditor, Verdict
 from miaosha.usecases.control import Control
-from miaosha.usecases.rebuild import Rebuilder
 
 FREEZING = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8")  # mails and answers stop no sale
 LOGGED_MAX = 5  # findings of one audit in the log
@@ -36,7 +35,6 @@ class Settlement:
         broker: Broker,
         auditor: Auditor,
         control: Control,
-        rebuilder: Rebuilder,
         clock: Clock,
         settle_after_ms: int,
     ) -> None:
@@ -45,7 +43,6 @@ class Settlement:
         self._broker = broker
         self._auditor = auditor
         self._control = control
-        self._rebuilder = rebuilder
         self._clock = clock
         self._settle_after_ms = settle_after_ms
         self._seen: dict[int, str] = {}
@@ -60,8 +57,8 @@ class Settlement:
         if latest is None or latest.phase is Phase.SETTLED:
             return False
         why = _why_rebuild(latest, reading)
-        if why and not why.startswith(HOLD) and await self._rebuilder.rebuild(terms.sale_id, why):
-            await self._control.refresh_board()
+        if why and not why.startswith(HOLD):
+            await self._control.rebuild(terms.sale_id, why)
         return False
 
     async def advance(self, terms: Terms) -> None:
@@ -88,12 +85,12 @@ class Settlement:
     async def _settle(self, terms: Terms) -> None:
         verdict = await self._auditor.audit(terms.sale_id)
         if not verdict.clean:
-            log.error("audit_broken", sale=terms.sale_id, findings=_details(verdict))
+            log.error("audit_broken", sale_id=terms.sale_id, findings=_details(verdict))
             await self._freeze(terms, HOLD + _why(verdict))
             return
         kept = msgspec.json.encode(verdict).decode()
         if await self._ledger.settle_sale(terms.sale_id, kept, self._clock.now_ms()):
-            log.info("settled", sale=terms.sale_id, sold=terms.sold, stock=terms.stock)
+            log.info("settled", sale_id=terms.sale_id, sold=terms.sold, stock=terms.stock)
             await self._control.refresh_board()
             await self.forget(terms.sale_id, terms.epoch)
 
@@ -115,18 +112,19 @@ class Settlement:
         """Audit a running sale; a lasting difference freezes it, and the next `heal` rebuilds."""
         verdict = await self._auditor.audit(terms.sale_id)
         if not verdict.clean:
-            log.error("audit_broken", sale=terms.sale_id, findings=_details(verdict))
+            log.error("audit_broken", sale_id=terms.sale_id, findings=_details(verdict))
         if not (why := _why(verdict, FREEZING)):
             self._seen.pop(terms.sale_id, None)
             return
         again = self._seen.get(terms.sale_id) == why
-        self._seen[terms.sale_id] = why
-        await self._freeze(terms, HOLD + why if again else f"audit: {why}")
+        if await self._freeze(terms, HOLD + why if again else f"audit: {why}"):
+            self._seen[terms.sale_id] = why
 
-    async def _freeze(self, terms: Terms, why: str) -> None:
+    async def _freeze(self, terms: Terms, why: str) -> bool:
         frozen = await self._ledger.freeze(terms.sale_id, terms.epoch, why[:200])
-        log.error("sale_frozen", sale=terms.sale_id, epoch=terms.epoch, why=why, frozen=frozen)
+        log.error("sale_frozen", sale_id=terms.sale_id, epoch=terms.epoch, why=why, frozen=frozen)
         await self._control.refresh_board()
+        return frozen
 
 
 def _why_rebuild(terms: Terms, reading: Reading | None) -> str:
