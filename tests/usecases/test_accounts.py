@@ -90,7 +90,8 @@ _WORST = """
     123456789 1234567890 0987654321 11223344 12344321 147258369 789456123 31415926 14021990 25121985
     123456789a a12345678 abc12345 abcd1234 1234abcd a1b2c3d4 1q2w3e4r5t 1qaz2wsx 1qaz2wsx3edc
     !qaz2wsx zaq12wsx qazwsxedc qweasdzxc 123qweasd qwer1234 asdf1234 asdfasdf zxcvbnm123
-    qwerty12345 iloveyou2 iloveme1 ilovejesus loveyou1 princess1 superman123 spiderman1 trustno1! football1
+    qwerty12345 iloveyou2 iloveme1 ilovejesus loveyou1 princess1 superman123 spiderman1 trustno1!
+    football1
     sunshine1 butterfly1 whatever1 starwars1 dragon123 monkey12 liverpool1 juventus1 realmadrid
     michelle1 jennifer alexander christian jonathan james007 agent007 blink182 metallica1 hellokitty
     helloworld drowssap opensesame passpass testing123 november january1 friday13 forever21 lucky123

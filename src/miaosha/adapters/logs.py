@@ -22,13 +22,18 @@ PERSONAL = frozenset(
 
 
 def redact(_: Any, __: str, event: EventDict) -> EventDict:
-    """Replace values of personal keys, also inside nested dicts."""
+    """Replace values of personal keys, also inside nested dicts and lists."""
     for key, value in event.items():
-        if key in PERSONAL:
-            event[key] = REDACTED
-        elif isinstance(value, dict):
-            event[key] = redact(None, "", dict(value))
+        event[key] = REDACTED if key in PERSONAL else _redacted(value)
     return event
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return redact(None, "", dict(value))
+    if isinstance(value, list | tuple):
+        return [_redacted(item) for item in value]
+    return value
 
 
 def _json(event: EventDict, **_: Any) -> str:

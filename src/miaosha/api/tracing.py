@@ -4,11 +4,14 @@ import re
 import uuid
 from typing import Any, Final
 
+import structlog
 from litestar.datastructures import MutableScopeHeaders
 from litestar.routes import HTTPRoute
 from litestar.types import Message, Scope
 
 from miaosha.api.declare import Operation
+
+log = structlog.get_logger()
 
 _ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 PAGE_POLICY: Final = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
@@ -42,6 +45,13 @@ async def finish(message: Message, scope: Scope) -> None:
     counters = scope["litestar_app"].state.desk.counters
     name = f"responses_{status // 100}xx"
     counters[name] = counters.get(name, 0) + 1
+    log.debug(
+        "request",
+        request_id=request_id(scope),
+        method=scope.get("method"),
+        route=scope.get("path_template"),  # never the address itself: it may hold a secret
+        status=status,
+    )
 
 
 def _methods(scope: Scope) -> str:

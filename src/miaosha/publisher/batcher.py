@@ -237,6 +237,8 @@ class Batcher:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.discard(task)
+        many = len(gathering.user_ids)
+        log.debug("published", sale_id=line.sale_id, batch_id=batch_id, requests=many, refused=code)
         line.inflight -= 1
         self._enter(line)
         self._finish(gathering, batch_id, code)

@@ -6,6 +6,7 @@ batch walks the same path and finds everything done.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import MutableMapping, Sequence
 
 import structlog
@@ -83,7 +84,7 @@ class Allocator:
         self._counters["waits"] += 1
         self._epochs.pop(sale_id, None)  # read again: it may have moved
         if Refusal.RUN_ID in refused:
-            log.warning("store_lost", sale=sale_id)
+            log.warning("store_lost", sale_id=sale_id)
         await asyncio.sleep(POLL_S)
 
     async def _finish(
@@ -123,7 +124,7 @@ class Allocator:
                 await self._announcer.holds(await self._known(elsewhere))
         except Fault as error:  # SQL is away: deciding goes on, winners wait on `ungranted`
             self._counters["grants_later"] += len(winners)
-            log.warning("grant_later", sale=sale_id, winners=len(winners), error=str(error))
+            log.warning("grant_later", sale_id=sale_id, winners=len(winners), error=str(error))
             winners = []
         await self._announcer.results(told)
         self._count(decided, len(winners))
@@ -139,6 +140,13 @@ class Allocator:
         for batch, decision in decided:
             self._counters["decided"] += len(batch.user_ids)
             self._counters["redelivered"] += not decision.fresh
+            log.debug(
+                "decided",
+                sale_id=batch.sale_id,
+                batch_id=batch.batch_id,
+                again=not decision.fresh,
+                **{Letter(sign).name.lower(): n for sign, n in Counter(decision.letters).items()},
+            )
 
     async def _over(self, batches: Sequence[Batch]) -> None:
         """Late batches of a settled sale are answered `closed`, and acknowledged."""

@@ -44,8 +44,18 @@ class Announcer:
         )
 
     async def holds(self, holds: Iterable[Hold]) -> None:
-        """Tell each owner the state of the row as SQL committed it."""
-        await self.results([self.result(hold) for hold in holds])
+        """Tell each owner the state of the row as SQL committed it. Every move of a hold comes by
+        here, so this is where its rid is in the log."""
+        results = [self.result(hold) for hold in holds]
+        for result in results:
+            log.debug(
+                "hold",
+                sale_id=result.sale_id,
+                rid=result.request_id,
+                state=result.state,
+                version=result.version,
+            )
+        await self.results(results)
 
     async def results(self, results: Sequence[Result]) -> None:
         rest = iter(results)

@@ -72,7 +72,7 @@ class Granter:
     async def _refused(self, sale_id: int, epoch: int, why: GrantRefusal) -> None:
         if why in (GrantRefusal.STOCK, GrantRefusal.USER):
             frozen = await self._ledger.freeze(sale_id, epoch, f"grant refused: {why}")
-            log.error("grant_refused", sale=sale_id, epoch=epoch, why=why, frozen=frozen)
+            log.error("grant_refused", sale_id=sale_id, epoch=epoch, why=why, frozen=frozen)
 
     async def _tell_store(self, sale_id: int, epoch: int, holds: Iterable[Hold]) -> None:
         told = [

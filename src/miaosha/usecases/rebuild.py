@@ -88,7 +88,7 @@ class Rebuilder:
         try:
             await self._rebuild(turn, sale_id, why)
         except Superseded as error:
-            log.warning("rebuild_superseded", sale=sale_id, step=str(error))
+            log.warning("rebuild_superseded", sale_id=sale_id, step=str(error))
             return False
         finally:
             await turn.drop()
@@ -116,7 +116,7 @@ class Rebuilder:
             raise Superseded("phase")
         log.info(
             "rebuilt",
-            sale=sale_id,
+            sale_id=sale_id,
             epoch=terms.epoch,
             why=terms.frozen or why,
             rows=len(holds),

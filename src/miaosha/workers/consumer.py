@@ -64,7 +64,7 @@ class Consumer:
     def _ended(self, sale_id: int, task: asyncio.Task[None]) -> None:
         del self._tasks[sale_id]
         if not task.cancelled() and (error := task.exception()):
-            log.error("consume_failed", sale=sale_id, error=repr(error))
+            log.error("consume_failed", sale_id=sale_id, error=repr(error))
 
     async def drain(self) -> None:
         """Stop taking batches. What is undecided stays unacknowledged and comes again."""

@@ -1,0 +1,58 @@
+"""What a log line is: one JSON object, with nothing personal in it, however it got there."""
+
+import subprocess
+import sys
+
+import msgspec
+
+from miaosha.adapters.logs import REDACTED, redact
+
+
+SCRIPT = """
+import logging, structlog
+from miaosha.adapters import logs
+logs.configure("api", "3", "info")
+structlog.contextvars.bind_contextvars(request_id="r-1")
+structlog.get_logger().info("hold", rid="b.0", state="held", token="eyJ", detail="a\\nb")
+logging.getLogger("other").warning("from a library\\r\\nforged")
+structlog.get_logger().debug("below the level")
+"""
+
+
+def test_personal_values_are_replaced_wherever_they_stand() -> None:
+    event = {
+        "event": "x",
+        "rid": "b.0",
+        "email": "ada@example.org",
+        "body": {"card": "4242", "people": [{"phone": "1", "sale_id": 7}], "pair": ({"to": "a"},)},
+    }
+    assert redact(None, "", event) == {
+        "event": "x",
+        "rid": "b.0",
+        "email": REDACTED,
+        "body": {
+            "card": REDACTED,
+            "people": [{"phone": REDACTED, "sale_id": 7}],
+            "pair": [{"to": REDACTED}],
+        },
+    }
+
+
+def test_every_logger_writes_one_json_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True
+    )
+    lines = done.stderr.splitlines()
+    ours, theirs = (msgspec.json.decode(line) for line in lines)
+    assert ours.pop("timestamp") and theirs["event"] == "from a library\r\nforged"
+    assert ours == {
+        "event": "hold",
+        "rid": "b.0",
+        "state": "held",
+        "token": REDACTED,
+        "detail": "a\nb",
+        "role": "api",
+        "instance": "3",
+        "request_id": "r-1",
+        "level": "info",
+    }
