@@ -7,7 +7,6 @@ import msgspec
 
 from miaosha.adapters.logs import REDACTED, redact
 
-
 SCRIPT = """
 import logging, structlog
 from miaosha.adapters import logs
