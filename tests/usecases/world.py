@@ -10,6 +10,7 @@ from typing import Any
 
 import uuid_utils
 
+from miaosha.domain.errors import DependencyDown, OutcomeUnknown
 from miaosha.domain.messages import BATCH_VERSION, Batch, BusMessage, Result, Results
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Mode, Phase, Question, Sale
@@ -81,12 +82,20 @@ class Died(BaseException):
 
 @dataclass
 class Fate:
-    """When to die: at the `at`-th call of any mortal port, before or after it took effect."""
+    """When to die: at the `at`-th call of any mortal port, before or after it took effect. With
+    `survived` only the call fails: before, the port was away; after, its answer was lost."""
 
     at: int
     after: bool
+    survived: bool = False
     calls: int = 0
     where: str = ""
+
+    def end(self) -> BaseException:
+        if not self.survived:
+            return Died()
+        unknown = self.after and not self.where.startswith("after Redis")
+        return (OutcomeUnknown if unknown else DependencyDown)(self.where)
 
     def due(self, name: str) -> bool:
         self.calls += 1
@@ -118,10 +127,10 @@ class Mortal:
         async def mortal(*args: Any, **kwargs: Any) -> Any:
             due = self._fate.due(f"{type(self._port).__name__}.{name}")
             if due and not self._fate.after:
-                raise Died
+                raise self._fate.end()
             answer = await call(*args, **kwargs)
             if due:
-                raise Died
+                raise self._fate.end()
             return answer
 
         return mortal
