@@ -4,7 +4,7 @@ ends, so that it is started again, instead of looking alive.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from miaosha.adapters.process import Process
 from miaosha.adapters.redis.connect import Client, connect
 from miaosha.bootstrap import SchedulerParts
 from miaosha.domain.errors import DependencyDown
+from miaosha.domain.messages import Batch
 from miaosha.settings import Settings
 from miaosha.usecases.post import Post
 from miaosha.workers import consumer, mailer
@@ -152,5 +153,43 @@ async def test_while_sql_is_away_deciding_goes_on_and_winners_wait(servers: Serv
     assert await world.promoter.grant_left_over(sale.id, 0) == 1
     assert [await world.state(sale.id, u) for u in users] == ["held", "standby", "none"]
     assert [r.state for r in servers.bus.results(users[0])] == ["held"]
+    await acknowledge_all(world, sale.id)
+    await clean(world, sale.id)
+
+
+class Counting:
+    """A store that counts what it is asked to decide."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.asked: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def decide_many(self, sale_id: int, epoch: int, batches: Sequence[Batch]) -> Any:
+        self.asked.append(len(batches))
+        return await self._store.decide_many(sale_id, epoch, batches)
+
+
+async def test_a_long_pause_costs_the_store_one_batch_a_look(servers: Servers) -> None:
+    store = Counting(servers.store)
+    world = World(replace(servers, store=store))
+    sale = await world.sale(stock=2)
+    users = await world.users(5)
+    batches = [await world.press(sale.id, [user]) for user in users]
+    await world.control.pause(sale.id)
+    deciding = asyncio.create_task(world.allocator.handle(batches))
+
+    async def polled() -> bool:
+        return len(store.asked) > 2
+
+    await until(polled)
+    await world.control.resume(sale.id)
+    await asyncio.wait_for(deciding, DEADLINE_S)
+
+    assert store.asked[0] == 5 and set(store.asked[1:-1]) == {1} and store.asked[-1] == 4
+    states = [await world.state(sale.id, user) for user in users]
+    assert states == ["held", "held", "standby", "standby", "standby"]
     await acknowledge_all(world, sale.id)
     await clean(world, sale.id)

@@ -52,23 +52,23 @@ class Allocator:
         A sale that is paused, frozen or being rebuilt is waited for, its batches unacknowledged.
         """
         todo = list(batches)
+        waiting = False
         while todo:
             sale_id = todo[0].sale_id
             epoch = await self._epoch(sale_id)
             if epoch is None:
                 await self._over(todo)
                 return
-            answers = await self._store.decide_many(sale_id, epoch, todo)
-            decided = [
-                (batch, answer)
-                for batch, answer in zip(todo, answers, strict=True)
-                if isinstance(answer, Decision)
-            ]
-            done = not decided or await self._finish(sale_id, epoch, decided)
+            asked = todo[:1] if waiting else todo  # while it waits, one batch is poll enough
+            answers = await self._store.decide_many(sale_id, epoch, asked)
+            both = list(zip(asked, answers, strict=True))
+            decided = [(b, answer) for b, answer in both if isinstance(answer, Decision)]
             refused = [answer for answer in answers if isinstance(answer, Refusal)]
+            done = not decided or await self._finish(sale_id, epoch, decided)
             if done:
-                todo = [b for b, a in zip(todo, answers, strict=True) if isinstance(a, Refusal)]
-            if refused or not done:
+                todo = [b for b, a in both if isinstance(a, Refusal)] + todo[len(asked) :]
+            waiting = bool(refused) or not done
+            if waiting:
                 await self._wait(sale_id, refused)
 
     async def _epoch(self, sale_id: int) -> int | None:
