@@ -193,6 +193,7 @@ async def test_another_buyers_hold_and_order_are_out_of_reach(
         ({"phone": "call me"}, "phone"),
         ({"name": "a\tb"}, "name"),
         ({"address": ""}, "address"),
+        ({"address": " \n "}, "address"),
         ({"address": "x" * 501}, "address"),
     ],
 )

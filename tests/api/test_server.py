@@ -45,6 +45,22 @@ async def test_it_serves_a_unix_socket_and_finishes_what_is_under_way(
     await asyncio.wait_for(serving, 10)
 
 
+async def test_head_is_get_without_the_body(world: World, run_dir: Path) -> None:
+    process = Process("api", "0", f"unix:{run_dir / 'api.sock'}")
+    bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(listen(world.app, process, Settings(), bound.set_result))
+    await asyncio.wait_for(bound, 10)
+    transport = httpx2.AsyncHTTPTransport(uds=str(run_dir / "api.sock"))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://api") as http:
+        for path, status in (("/healthz", 200), ("/api/v1/sales", 200), ("/api/v1/accounts", 405)):
+            asked, head = await http.get(path), await http.head(path)
+            assert (head.status_code, head.content) == (status, b"")
+            for name in ("content-length", "content-type"):
+                assert head.headers[name] == asked.headers[name], path
+    process.stop.set()
+    await asyncio.wait_for(serving, 10)
+
+
 @pytest.mark.parametrize("address", ["", "nowhere", "localhost:http"])
 async def test_a_bad_address_stops_the_start(world: World, address: str) -> None:
     with pytest.raises(SettingsError):

@@ -1,11 +1,12 @@
 """What bounds one API process: requests under way at once, and the time until an answer begins.
+HEAD is answered as GET without the body.
 
 A handler that is cancelled by the clock has done nothing half: every change is one transaction, and
 a payment it leaves pinned is settled by the scheduler.
 """
 
 import asyncio
-from typing import Final
+from typing import Final, cast
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,6 +32,8 @@ class Bounded:
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") == "HEAD":
+            scope = cast("Scope", {**scope, "method": "GET"})  # uvicorn leaves out the body
         if self._under_way >= self._requests_max:
             await _refuse(Problem("overloaded", "The limit is requests_max."), send)
             return

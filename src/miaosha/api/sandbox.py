@@ -112,7 +112,7 @@ async def decide(request: Req, secret: FromPath[str]) -> Response[Any]:
     raw, signature = await provider.webhook(shown.key)
     await desk.parts.checkout.complete(desk.parts.payments.verify_webhook(raw, signature))
     location = _back(desk, shown.return_url)
-    return Response(None, status_code=303, headers={"location": location})
+    return Response(b"", status_code=303, media_type=HTML, headers={"location": location})
 
 
 def _provider(desk: Desk) -> ConfirmingProvider:
