@@ -193,3 +193,27 @@ async def test_a_long_pause_costs_the_store_one_batch_a_look(servers: Servers) -
     assert states == ["held", "held", "standby", "standby", "standby"]
     await acknowledge_all(world, sale.id)
     await clean(world, sale.id)
+
+
+async def test_while_the_broker_is_away_no_rebuild_begins(servers: Servers) -> None:
+    broker = Leaving(servers.broker)
+    world = World(replace(servers, broker=broker))
+    sale = await world.sale(stock=1)
+    await world.press(sale.id, await world.users(1))
+    await acknowledge_all(world, sale.id)
+    await servers.store._client.flushall()
+    before = await servers.ledger.terms(sale.id), await servers.ledger.sale_holds(sale.id)
+
+    broker.away = True
+    for _ in range(3):
+        with pytest.raises(DependencyDown):
+            await world.settlement.heal(before[0])
+    assert before == (
+        await servers.ledger.terms(sale.id),
+        await servers.ledger.sale_holds(sale.id),
+    )
+
+    broker.away = False
+    await world.settlement.heal(before[0])
+    assert (await servers.ledger.terms(sale.id)).epoch == before[0].epoch + 1
+    await clean(world, sale.id)

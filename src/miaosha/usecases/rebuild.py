@@ -95,6 +95,9 @@ class Rebuilder:
         return True
 
     async def _rebuild(self, turn: _Turn, sale_id: int, why: str) -> None:
+        # Nothing is begun that cannot go on: each beginning moves the epoch and every held row.
+        await self._broker.ping()
+        await self._store.now_ms()
         terms = await self._ledger.begin_rebuild(sale_id, why, self._clock.now_ms())
         if terms is None:
             raise Superseded("settled")
