@@ -1,21 +1,24 @@
 """Bad days: a fault of one sale beside healthy ones, stores that hold garbage, a late admin."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
+from miaosha.adapters.payments.sandbox import SandboxPayments
 from miaosha.adapters.sql.tables import ledger
 from miaosha.domain.errors import Problem
 from miaosha.domain.reservation import GRACE_MS
 from miaosha.ports.broker import Reminder
+from miaosha.ports.outside import Charge, ChargeState
 from miaosha.usecases.checkout import NeedsAction, Paid
 from miaosha.usecases.manage import Manage
 from miaosha.usecases.settlement import HOLD
 from tests.usecases.test_histories import acknowledge_all, clean
-from tests.usecases.world import GOOD, HOME, REDIRECT, RETURN_URL, Died, Fate, World
+from tests.usecases.world import GOOD, HOME, REDIRECT, RETURN_URL, Died, Fate, Servers, World
 
 
 async def sold(world: World, *, pay_within_s: int) -> tuple[int, int]:
@@ -258,4 +261,42 @@ async def test_who_got_more_time_by_a_rebuild_is_told_with_a_token_that_lasts_as
     assert told.state == "held" and told.checkout_token is not None
     paid = await world.checkout.pay(sale_id, user, told.checkout_token, GOOD, HOME, RETURN_URL)
     assert isinstance(paid, Paid)
+    await clean(world, sale_id)
+
+
+class Forgetful:
+    """A provider that says a payment is void, and takes the money all the same."""
+
+    def __init__(self, payments: SandboxPayments) -> None:
+        self._payments = payments
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._payments, name)
+
+    async def void(self, key: str) -> Charge:
+        return Charge(ChargeState.VOIDED)
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_money_without_a_unit_is_given_back_and_told(servers: Servers, dies: bool) -> None:
+    payments = Forgetful(servers.payments)
+    world = World(replace(servers, payments=payments))
+    sale_id, user = await sold(world, pay_within_s=60)
+    asked = await world.pay(sale_id, user, REDIRECT)
+    rid = (await servers.ledger.live_hold(sale_id, user)).rid
+    servers.clock.advance(300_000)
+    await world.checkout.settle_stale(servers.clock.now_ms())
+    assert await world.state(sale_id, user) == "expired"
+    await servers.payments.answer(asked.redirect_url.rpartition("/")[2], approve=True)
+
+    if dies:
+        with pytest.raises(Died):
+            await World(world.servers, Fate(4, after=True)).checkout.complete(f"{rid}:1")
+    await world.checkout.complete(f"{rid}:1")
+    await world.checkout.complete(f"{rid}:1")
+
+    assert (await servers.payments.lookup(f"{rid}:1")).state == "refunded"
+    assert await servers.ledger.order_of(rid, user) is None
+    mails = await servers.ledger.outbox_new(servers.clock.now_ms(), 10)
+    assert [mail.event for mail in mails] == ["won", "expired", "refunded"]
     await clean(world, sale_id)

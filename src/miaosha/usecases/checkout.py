@@ -166,6 +166,8 @@ class Checkout:
             await self._capture(attempt)
         elif charge.state in (ChargeState.REFUSED, ChargeState.VOIDED):
             await self._give_back(attempt, charge)
+        elif charge.state is ChargeState.REFUNDED:  # and whoever gave it back may have died then
+            await self._ledger.mark_refunded(key, self._clock.now_ms())
 
     async def settle_stale(self, before_ms: int, limit: int = 64) -> int:
         """Settle payments that began before `before_ms` and never ended: void at the provider,
