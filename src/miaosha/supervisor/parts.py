@@ -20,8 +20,8 @@ from miaosha.supervisor.servers import answers, valkey_command
 LISTENING = ("publisher", "gateway", "api")
 VALKEY_STOP_S = 10.0
 # On one machine a flood of presses must leave room for those who sign in and pay, and for what
-# publishers hand on: they step back, and refuse what they cannot take.
-NICE = {"publisher": 5}
+# publishers hand on: they step back, and refuse what they cannot take. A mail can wait longest.
+NICE = {"publisher": 5, "mailer": 10}
 DRAIN = (  # in this order, each group together
     ("edge",),
     ("publisher",),
