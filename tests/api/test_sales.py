@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.sale import SaleView
@@ -83,6 +84,23 @@ async def test_one_second_serves_every_caller_from_one_read(world: World, admin:
     for _ in range(20):
         await world.http.get(f"/api/v1/sales/{sale_id}")
     assert reads == 1
+
+
+async def test_the_request_id_is_in_every_log_line_of_a_request(
+    world: World, admin: Person
+) -> None:
+    bound: list[dict[str, Any]] = []
+    catalogue: Any = world.parts.catalogue
+    original = catalogue.sales
+
+    async def noted(**options: Any) -> Any:
+        bound.append(structlog.contextvars.get_contextvars())
+        return await original(**options)
+
+    catalogue.sales = noted
+    answer = await world.http.get("/api/v1/sales", headers={"x-request-id": "abcdef0123456789"})
+    assert answer.headers["x-request-id"] == "abcdef0123456789"
+    assert bound[0]["request_id"] == "abcdef0123456789"
 
 
 async def test_a_copy_opens_on_the_second(world: World, admin: Person) -> None:
