@@ -163,7 +163,7 @@ async def _each(
         try:
             done.append(await act(sale_id, items))
         except Exception as error:
-            log.warning("sale_later", sale=sale_id, error=type(error).__name__)
+            log.warning("sale_later", sale_id=sale_id, error=type(error).__name__)
             failed = failed or error
     if failed is not None:
         raise failed

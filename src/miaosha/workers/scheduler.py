@@ -146,10 +146,10 @@ class Scheduler:
             yield
         except Fault as error:
             self._counters["duty_faults"] += 1
-            log.warning("sale_later", duty=duty, sale=sale_id, error=str(error))
+            log.warning("sale_later", duty=duty, sale_id=sale_id, error=str(error))
         except Exception:
             self._counters["duty_errors"] += 1
-            log.exception("sale_failed", duty=duty, sale=sale_id)
+            log.exception("sale_failed", duty=duty, sale_id=sale_id)
 
     async def _sale(self, terms: Terms) -> None:
         parts = self._parts
