@@ -28,22 +28,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Values a fresh machine needs none of: `miaosha up` fills in the URLs of what it starts."""
 
     # where the parts are
-    database_url: str = "sqlite:///miaosha.sqlite"
-    database_replica_url: str = ""
-    redis_url: str = "redis://127.0.0.1:6379/0"
-    broker_url: str = "redis://127.0.0.1:6380/0"
-    mail_url: str = "console:"
-    files_url: str = "file:files"
-    payments_url: str = "sandbox:"
-    secret_keys: str = ""
-    public_url: str = "http://localhost:8000"
-    allowed_origins: str = ""
-    trusted_proxies: str = ""
-    data_dir: str = "miaosha-data"
-    port: int = 8000
-    bind: str = "127.0.0.1"
-    metrics_port: int = 0
-    log_level: str = "info"
+    database_url: str = "sqlite:///miaosha.sqlite"  # or mysql://…, mariadb://…, postgresql://…
+    database_replica_url: str = ""  # for reads that tolerate lag; empty: none
+    redis_url: str = "redis://127.0.0.1:6379/0"  # or rediss://, redis+cluster://, unix:///…
+    broker_url: str = "redis://127.0.0.1:6380/0"  # a Redis of its own
+    mail_url: str = "console:"  # or file:DIR, smtp://host:port, smtps://host:port
+    files_url: str = "file:files"  # pictures
+    payments_url: str = "sandbox:"  # no money moves
+    secret_keys: str = ""  # kid:base64url,…: the first signs; `up` makes one
+    public_url: str = "http://localhost:8000"  # what buyers type
+    allowed_origins: str = ""  # further origins whose pages may call us, with commas
+    trusted_proxies: str = ""  # addresses or networks whose X-Forwarded-For counts
+    data_dir: str = "miaosha-data"  # where `up` keeps everything
+    port: int = 8000  # of the edge
+    bind: str = "127.0.0.1"  # address the edge listens on; 0.0.0.0: all
+    metrics_port: int = 0  # the first of one loopback port per role for /metrics; 0: none
+    log_level: str = "info"  # debug, info, warning or error
     mail_from: str = "Miaosha <shop@localhost>"
 
     # how many processes `up` starts

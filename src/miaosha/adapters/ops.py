@@ -13,12 +13,13 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import msgspec
 from prometheus_client import CollectorRegistry, make_wsgi_app
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 Checks = Mapping[str, Callable[[], Awaitable[None]]]
 CHECK_TIMEOUT_S = 2.0
+GAUGES = frozenset({"connections", "leading", "sockets"})
 
 
 async def readiness(checks: Checks) -> tuple[bool, dict[str, str]]:
@@ -35,7 +36,8 @@ async def readiness(checks: Checks) -> tuple[bool, dict[str, str]]:
 
 
 class _Counters(Collector):
-    """Every counter of the role as `miaosha_<role>_<name>`."""
+    """Every number of the role: `miaosha_<role>_<name>_total`, or without `_total` for those in
+    GAUGES, which may fall."""
 
     def __init__(self, role: str, counters: Mapping[str, float]) -> None:
         self._role = role
@@ -44,7 +46,8 @@ class _Counters(Collector):
     def collect(self) -> Iterator[Metric]:
         for name, value in list(self._counters.items()):
             metric = f"miaosha_{self._role}_{name}".replace("-", "_").replace(".", "_")
-            yield GaugeMetricFamily(metric, name.replace("_", " "), value=value)
+            kind = GaugeMetricFamily if name in GAUGES else CounterMetricFamily
+            yield kind(metric, name.replace("_", " "), value=value)
 
 
 class _Server(ThreadingMixIn, WSGIServer):

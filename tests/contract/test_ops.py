@@ -1,0 +1,78 @@
+"""The ops listener of a role: alive, ready, measured."""
+
+import asyncio
+import http.client
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from miaosha.adapters import ops
+from miaosha.domain.errors import DependencyDown
+from tests.e2e.running import free_port
+
+
+class Role:
+    """A stand-in role with one check that the test decides about."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.counters: dict[str, float] = {"accepted": 3, "refused_sold_out": 0, "connections": 2}
+        self.away: Exception | None = None
+        self.slow = False
+
+    async def check(self) -> None:
+        if self.slow:
+            await asyncio.Event().wait()
+        if self.away:
+            raise self.away
+
+    async def ask(self, path: str) -> tuple[int, bytes]:
+        def talk() -> tuple[int, bytes]:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+            try:
+                connection.request("GET", path)
+                answer = connection.getresponse()
+                return answer.status, answer.read()
+            finally:
+                connection.close()
+
+        return await asyncio.to_thread(talk)
+
+
+@pytest.fixture
+async def role() -> AsyncIterator[Role]:
+    made = Role()
+    address = f"127.0.0.1:{made.port}"
+    stop = ops.start_ops(address, "publisher", made.counters, {"store": made.check})
+    yield made
+    await asyncio.to_thread(stop)
+
+
+async def test_counters_are_read_when_asked(role: Role) -> None:
+    _, first = await role.ask("/metrics")
+    assert b"# TYPE miaosha_publisher_accepted_total counter" in first
+    assert b"miaosha_publisher_accepted_total 3.0" in first
+    assert b"# TYPE miaosha_publisher_connections gauge" in first
+    assert b"miaosha_publisher_connections 2.0" in first
+    assert b"process_cpu_seconds_total" in first
+    role.counters["accepted"] += 1
+    assert b"miaosha_publisher_accepted_total 4.0" in (await role.ask("/metrics"))[1]
+
+
+async def test_a_dependency_that_is_away_is_named(role: Role) -> None:
+    assert await role.ask("/readyz") == (200, b'{"store":"ok"}')
+    role.away = DependencyDown("at 10.0.0.7")
+    status, body = await role.ask("/readyz")
+    assert (status, msgspec.json.decode(body)) == (503, {"store": "DependencyDown"})
+    assert (await role.ask("/healthz")) == (200, b'{"status":"ok"}')
+    assert (await role.ask("/secret"))[0] == 404
+
+
+async def test_a_dependency_that_hangs_is_not_waited_for(
+    role: Role, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ops, "CHECK_TIMEOUT_S", 0.05)
+    role.slow = True
+    status, body = await role.ask("/readyz")
+    assert (status, msgspec.json.decode(body)) == (503, {"store": "TimeoutError"})
