@@ -28,8 +28,8 @@ drills: .venv/.installed ## the long fault drills
 	@exec $(BIN)/pytest -m drill tests $(ARGS)
 
 check: .venv/.installed ## format, lint, types, layers, tidiness: what CI runs first
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/test_tidy.py
