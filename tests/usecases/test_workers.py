@@ -217,3 +217,15 @@ async def test_while_the_broker_is_away_no_rebuild_begins(servers: Servers) -> N
     await world.settlement.heal(before[0])
     assert (await servers.ledger.terms(sale.id)).epoch == before[0].epoch + 1
     await clean(world, sale.id)
+
+
+async def test_a_role_lives_on_without_its_heartbeat(servers: Servers) -> None:
+    await servers.store._client.set("heartbeats", "not what it should be")
+    process = Process("worker", "0", "")
+
+    beat = process.heartbeat(servers.heartbeats, servers.clock)
+    tending = asyncio.create_task(process.tend(beat))
+    done, _ = await asyncio.wait({tending}, timeout=0.3)
+    assert not done
+    process.stop.set()
+    await asyncio.wait_for(tending, DEADLINE_S)

@@ -6,7 +6,6 @@ the supervisor kills what does not end in time.
 
 import argparse
 import asyncio
-import contextlib
 import ctypes
 import os
 import signal
@@ -63,8 +62,12 @@ class Process:
                 counters=dict(self.counters),
                 watching=dict(self.watching),
             )
-            with contextlib.suppress(DependencyDown):
+            try:
                 await heartbeats.beat(beat)
+            except DependencyDown:
+                pass
+            except Exception:  # a role ends for its work, never for its heartbeat
+                log.exception("heartbeat_failed")
             await asyncio.sleep(BEAT_S)
 
     async def tend(self, *work: Coroutine[Any, Any, None]) -> None:

@@ -144,6 +144,7 @@ class Rebuilder:
         seen: set[int] = set()
         written = cursor = 0
         while True:
+            await turn.prolong()
             cursor, chunk = await self._store.scan_places(terms.sale_id, cursor)
             for user, place in chunk:
                 seen.add(user)
