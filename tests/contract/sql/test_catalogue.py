@@ -1,8 +1,11 @@
 """Products and sales."""
 
+import asyncio
+
 import msgspec
 import pytest
 
+from miaosha.adapters.sql.catalogue import SALES_MAX
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Phase
@@ -93,3 +96,20 @@ async def test_sales_are_listed_newest_opening_first_drafts_on_request(shop: Sho
     assert [sale.id for sale in listed] == [last, two, one]
     assert [sale.frozen for sale in listed] == [None, None, "a test"]
     assert drafted in [sale.id for sale in await shop.catalogue.sales(with_drafts=True)]
+
+
+async def test_a_sale_that_runs_is_listed_whatever_is_planned(shop: Shop) -> None:
+    running, over = await shop.sale(), await shop.sale()
+    await shop.ledger.close(over, NOW + 1)
+    assert await shop.ledger.settle_sale(over, "{}", NOW + 1)
+    product = await shop.product()
+    later = msgspec.structs.replace(
+        draft(product.id), opens_at_ms=NOW + 10**9, closes_at_ms=NOW + 2 * 10**9
+    )
+    planned = range(SALES_MAX)
+    await asyncio.gather(*(shop.catalogue.create_sale(later, Phase.SCHEDULED) for _ in planned))
+
+    listed = await shop.catalogue.sales()
+
+    assert len(listed) == SALES_MAX
+    assert listed[-1].id == running and over not in [sale.id for sale in listed]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, Select, case, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from miaosha.adapters.sql.database import AnyRow, Database, Rollback
@@ -212,7 +212,12 @@ class SqlCatalogue:
         return await self._db.read(lambda connection: _read_sale(connection, sale_id))
 
     async def sales(self, *, with_drafts: bool = False) -> list[Sale]:
-        query = _sales().order_by(sales.c.opens_at_ms.desc(), sales.c.id.desc()).limit(SALES_MAX)
+        """Of more than `SALES_MAX` those that are settled, or open last, are left out: a sale that
+        runs is always there, for the board is made of this."""
+        over = case((sales.c.phase == Phase.SETTLED, 1), else_=0)
+        soon = case((over == 1, -sales.c.opens_at_ms), else_=sales.c.opens_at_ms)
+        query = _sales().order_by(over, soon, sales.c.id).limit(SALES_MAX)
         if not with_drafts:
             query = query.where(sales.c.phase != Phase.DRAFT)
-        return await self._db.read(lambda c: [_sale(row) for row in c.execute(query)])
+        found = await self._db.read(lambda c: [_sale(row) for row in c.execute(query)])
+        return sorted(found, key=lambda sale: (-sale.opens_at_ms, -sale.id))
