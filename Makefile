@@ -44,8 +44,11 @@ ROLE ?= publisher
 profile: .venv/.installed ## a flame graph of ROLE=publisher in a rush, to bench/results
 	@exec $(BIN)/python -m bench profile --role $(ROLE) --seconds 10 $(ARGS)
 
-docs: .venv/.installed ## draw docs/settings.md from the code
+docs: .venv/.installed ## draw the pages that come from the code
 	$(BIN)/python -m miaosha.cli.settings_page > docs/settings.md
+	$(BIN)/python -m miaosha.cli.diagrams docs/reservation.md
+	$(BIN)/python -m miaosha.adapters.sql.schema docs/schema.md
+	$(BIN)/miaosha openapi > docs/openapi.json
 
 clean: ## remove the environment and every cache
 	rm -rf .venv .tool .mypy_cache .ruff_cache .pytest_cache .hypothesis
