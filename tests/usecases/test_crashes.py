@@ -12,9 +12,19 @@ import pytest
 from miaosha.domain.errors import Fault, Problem
 from miaosha.domain.messages import Batch
 from miaosha.domain.reservation import GRACE_MS
+from miaosha.usecases.checkout import Paid
 from tests.usecases.conftest import Urls, fresh_servers
 from tests.usecases.test_histories import acknowledge_all
-from tests.usecases.world import REFUSED, Died, Fate, Servers, World
+from tests.usecases.world import (
+    GOOD,
+    HOME,
+    REFUSED,
+    RETURN_URL,
+    Died,
+    Fate,
+    Servers,
+    World,
+)
 
 Act = Callable[[World, int, list[int], Batch], Awaitable[None]]
 STEPS_MAX = 200
@@ -147,3 +157,18 @@ async def whole(world: World, sale_id: int, users: list[int], batch: Batch, wher
     assert not await world.servers.ledger.unsynced(10), where
     verdict = await world.servers.auditor.audit(sale_id)
     assert verdict.clean, (where, verdict.findings)
+
+
+async def test_a_payment_whose_beginning_is_not_known_is_looked_up(servers: Servers) -> None:
+    world = World(servers)
+    sale = await world.sale(stock=1)
+    await world.press(sale.id, users := await world.users(1))
+    await acknowledge_all(world, sale.id)
+    token = await world.token(sale.id, users[0])
+
+    fate = Fate(2, after=True, survived=True)
+    paid = await World(servers, fate).checkout.pay(sale.id, users[0], token, GOOD, HOME, RETURN_URL)
+
+    assert fate.where == "after SqlLedger.begin_payment"
+    assert isinstance(paid, Paid) and not paid.repeated
+    assert await world.state(sale.id, users[0]) == "paid"

@@ -85,9 +85,13 @@ class Checkout:
 
     async def _pin(self, claim: CheckoutClaim, delivery: Delivery) -> Attempt | None:
         """None: another attempt has the hold."""
-        pinned = await self._ledger.begin_payment(
-            claim.rid, claim.user_id, delivery, self._clock.now_ms()
-        )
+        now_ms = self._clock.now_ms()
+        try:
+            pinned = await self._ledger.begin_payment(claim.rid, claim.user_id, delivery, now_ms)
+        except OutcomeUnknown:
+            if (begun := await self._begun(claim, now_ms)) is None:
+                raise
+            pinned = begun
         match pinned:
             case Attempt():
                 hold = (await self._ledger.holds([claim.rid]))[claim.rid]
@@ -99,6 +103,14 @@ class Checkout:
                 raise Problem("hold_expired")
             case NotPayable.UNKNOWN:
                 raise Problem("hold_expired", "This reservation is not known.")
+
+    async def _begun(self, claim: CheckoutClaim, at_ms: int) -> Attempt | None:
+        """The attempt begun at that instant, if there is one. Were it another request's, both would
+        charge by one key, hence once, and get one order."""
+        hold = (await self._ledger.holds([claim.rid])).get(claim.rid)
+        if hold is None or (hold.state, hold.paying_since_ms) != (HoldState.PAYING, at_ms):
+            return None
+        return await self._ledger.attempt_of(attempt_key(hold.rid, hold.attempt))
 
     async def _other_attempt(self, claim: CheckoutClaim) -> Order:
         """The order of an attempt that charged and whose process then died, or lost SQL's answer:
