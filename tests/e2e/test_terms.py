@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from miaosha.cli.doctor import roles
 from miaosha.cli.settings_page import page
 from miaosha.cli.terms import moment_ms, money, question, shown_ms
-from miaosha.domain.errors import Problem
+from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.money import Money
+from miaosha.ports.store import Heartbeat
 from miaosha.settings import Settings
 
 
@@ -60,3 +62,11 @@ def test_the_settings_page_is_up_to_date() -> None:
         assert f"`MIAOSHA_{name.upper()}`" in drawn
     kept = Path(__file__).parents[2] / "docs" / "settings.md"
     assert kept.read_text() == drawn, "run `make docs`"
+
+
+def test_the_doctor_names_roles_that_are_missing() -> None:
+    every = ("publisher", "gateway", "api", "consumer", "scheduler", "mailer")
+    beats = [Heartbeat(role, "0", 1, 1, {}, {}) for role in every]
+    assert roles(beats) == "api-0 consumer-0 gateway-0 mailer-0 publisher-0 scheduler-0"
+    with pytest.raises(DependencyDown, match="mailer, scheduler"):
+        roles(beats[:4])

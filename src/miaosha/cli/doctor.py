@@ -6,11 +6,13 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from miaosha.cli.role import LISTENING, WORKERS
 from miaosha.cli.session import FAILED, DataDir, finish, here, opened, screen
-from miaosha.domain.errors import MiaoshaError
+from miaosha.domain.errors import DependencyDown, MiaoshaError
+from miaosha.ports.store import Heartbeat
 from miaosha.settings import Settings
 from miaosha.supervisor import datadir
 from miaosha.supervisor.checks import check_ports
@@ -107,6 +109,11 @@ async def _parts(data_dir: Path | None) -> bool:
                 screen.print(f"  [red]FAIL[/] {name}: {str(error) or 'no answer'}", markup=True)
                 good = False
         beats = await parts.heartbeats.alive() if good else []
-    names = " ".join(f"{beat.role}-{beat.instance}" for beat in beats) or "none"
-    screen.print(f"  [green]ok[/]   roles alive: {names}", soft_wrap=True)
-    return good
+    return _line("roles alive", lambda: roles(beats)) and good
+
+
+def roles(beats: Sequence[Heartbeat]) -> str:
+    """The processes that beat, by name. Raises DependencyDown naming roles that have none."""
+    if missing := sorted(set(LISTENING + WORKERS) - {beat.role for beat in beats}):
+        raise DependencyDown(f"no heartbeat of a {', '.join(missing)}")
+    return " ".join(sorted(f"{beat.role}-{beat.instance}" for beat in beats))
