@@ -40,6 +40,10 @@ class Role:
         return await asyncio.to_thread(talk)
 
 
+def not_ready(kind: str) -> dict[str, object]:
+    return {"status": "not_ready", "checks": {"store": kind}}
+
+
 @pytest.fixture
 async def role() -> AsyncIterator[Role]:
     made = Role()
@@ -61,10 +65,13 @@ async def test_counters_are_read_when_asked(role: Role) -> None:
 
 
 async def test_a_dependency_that_is_away_is_named(role: Role) -> None:
-    assert await role.ask("/readyz") == (200, b'{"store":"ok"}')
+    assert await role.ask("/readyz") == (
+        200,
+        b'{"status":"ok","checks":{"store":"ok"}}',
+    )
     role.away = DependencyDown("at 10.0.0.7")
     status, body = await role.ask("/readyz")
-    assert (status, msgspec.json.decode(body)) == (503, {"store": "DependencyDown"})
+    assert (status, msgspec.json.decode(body)) == (503, not_ready("DependencyDown"))
     assert (await role.ask("/healthz")) == (200, b'{"status":"ok"}')
     assert (await role.ask("/secret"))[0] == 404
 
@@ -75,4 +82,4 @@ async def test_a_dependency_that_hangs_is_not_waited_for(
     monkeypatch.setattr(ops, "CHECK_TIMEOUT_S", 0.05)
     role.slow = True
     status, body = await role.ask("/readyz")
-    assert (status, msgspec.json.decode(body)) == (503, {"store": "TimeoutError"})
+    assert (status, msgspec.json.decode(body)) == (503, not_ready("TimeoutError"))

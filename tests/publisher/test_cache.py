@@ -204,7 +204,7 @@ async def test_readiness_on_the_listener() -> None:
     wire.send(ask)
     ready, away, stale = wire.answers
     ok = {"store": "ok", "broker": "ok", "board": "ok"}
-    assert (ready.status, ready.json) == (200, {"status": "ready", "checks": ok})
+    assert (ready.status, ready.json) == (200, {"status": "ok", "checks": ok})
     assert (away.status, away.json["status"]) == (503, "not_ready")
     assert away.json["checks"] == {**ok, "broker": "DependencyDown"}
     assert (stale.status, stale.json["checks"]["cache"]) == (503, "stale")

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 Checks = Mapping[str, Callable[[], Awaitable[None]]]
 CHECK_TIMEOUT_S = 2.0
+ALIVE: dict[str, Any] = {"status": "ok"}
 GAUGES = frozenset({"connections", "leading", "sockets"})
 
 
@@ -77,10 +78,11 @@ def start_ops(
         if path == "/metrics":
             return metrics(environ, start)  # type: ignore[no-any-return]
         if path == "/healthz":
-            status, body = "200 OK", {"status": "ok"}
+            status, body = "200 OK", ALIVE
         elif path == "/readyz":
             ready = asyncio.run_coroutine_threadsafe(readiness(checks), loop)
-            good, body = ready.result(CHECK_TIMEOUT_S * (len(checks) + 1))
+            good, results = ready.result(CHECK_TIMEOUT_S * (len(checks) + 1))
+            body = {"status": "ok" if good else "not_ready", "checks": results}
             status = "200 OK" if good else "503 Service Unavailable"
         else:
             status, body = "404 Not Found", {"status": "not_found"}

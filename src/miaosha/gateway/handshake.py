@@ -158,9 +158,11 @@ def engine_refusal(failure: tuple[int, str], status: int = 400) -> Refusal:
     return Refusal(render(status, engineio.failure_body(failure)))
 
 
-def problem(code: str, retry_after_s: int | None = None) -> Refusal:
-    """A problem+json answer with a code of domain/errors.py."""
+def problem(code: str, retry_after_s: int | None = None, *, allow: str = "") -> Refusal:
+    """A problem+json answer with a code of domain/errors.py; `allow`: the methods a 405 names."""
     status, title = CODES[code]
     body = {"type": "about:blank", "title": title, "status": status, "code": code}
-    retry = b"" if retry_after_s is None else b"Retry-After: %d\r\n" % retry_after_s
-    return Refusal(render(status, msgspec.json.encode(body), retry, b"problem+json"))
+    headers = b"" if retry_after_s is None else b"Retry-After: %d\r\n" % retry_after_s
+    if allow:
+        headers += b"Allow: %b\r\n" % allow.encode()
+    return Refusal(render(status, msgspec.json.encode(body), headers, b"problem+json"))

@@ -26,7 +26,7 @@ class Probes:
     def ask(self, request: Request, answer: Callable[[bytes], None]) -> None:
         """Call `answer` with the HTTP response, at once or when the checks have run."""
         if request.method != b"GET":
-            answer(handshake.problem("method_not_allowed").response)
+            answer(handshake.problem("method_not_allowed", allow="GET").response)
         elif request.path == b"/healthz":
             answer(handshake.render(200, b'{"status":"ok"}'))
         elif len(self._waiting) >= WAITING_MAX:
@@ -38,7 +38,7 @@ class Probes:
 
     async def _check(self) -> None:
         good, results = await readiness(self._checks)
-        body = msgspec.json.encode({"status": "ok" if good else "unavailable", "checks": results})
+        body = msgspec.json.encode({"status": "ok" if good else "not_ready", "checks": results})
         waiting, self._waiting, self._round = self._waiting, [], None
         for answer in waiting:
             answer(handshake.render(200 if good else 503, body))

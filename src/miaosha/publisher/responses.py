@@ -85,7 +85,7 @@ HEALTHY: Final = response(200, "application/json", b'{"status":"ok"}')
 def readiness(checks: dict[str, str]) -> bytes:
     """200 if every check says ok, else 503, with the checks by name."""
     ready = all(state == "ok" for state in checks.values())
-    body = {"status": "ready" if ready else "not_ready", "checks": checks}
+    body = {"status": "ok" if ready else "not_ready", "checks": checks}
     return response(200 if ready else 503, "application/json", msgspec.json.encode(body))
 
 
