@@ -75,6 +75,7 @@ async def run(options: Options) -> Result:
         async with _stack(options, **DECIDE_ALL) as running:
             _say("limit")
             rows.append(await _limit(running, await running.sale(1, 0, 1.0), options))
+            sys.stderr.write(f"{rows[0].answers_per_s:,.0f}/s\n")
             for name in deciding:
                 await _one(rows, name, running, options)
     if answering:
@@ -110,7 +111,10 @@ async def _stack(options: Options, **overrides: Any) -> AsyncIterator[Stack]:
 
 async def _one(rows: list[Row], name: str, running: Stack, options: Options) -> None:
     _say(name)
-    row = await _scenarios(running, options, rows)[name]()
+    try:
+        row = await _scenarios(running, options, rows)[name]()
+    except Exception as error:  # the other rows still count
+        row = Row(name=name, mix="failed", errors={f"{type(error).__name__} {error}".strip(): 1})
     rows.append(row)
     sys.stderr.write(f"{msgspec.json.encode(msgspec.to_builtins(row, str_keys=True)).decode()}\n")
 
