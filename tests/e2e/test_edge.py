@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -41,6 +42,8 @@ class StandIn:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            if sent := re.search(r"(?i)content-length: (\d+)", head):
+                await reader.readexactly(int(sent[1]))
             self.asked.append(" ".join(head.split()[:2]))
             self.heads.append(head)
             body = f'{{"by":"{self.name}","padding":"{"x" * 600}"}}'.encode()
@@ -170,6 +173,12 @@ async def test_bodies_have_limits(at_edge: Edge) -> None:
         assert (answer.status, answer.json()["code"]) == (413, "too_large"), path
     picture = "/api/v1/admin/products/1/picture"
     assert (await at_edge.ask(picture, "PUT", body=b"x" * 2_500_000)).status == 200
+
+
+async def test_a_large_body_for_a_role_that_is_away_is_a_problem(at_edge: Edge) -> None:
+    await at_edge.roles["api"].stop()
+    answer = await at_edge.ask("/api/v1/admin/products/1/picture", "PUT", body=b"x" * 2_500_000)
+    assert (answer.status, answer.json()["code"]) == (503, "unavailable")
 
 
 async def test_the_edges_own_errors_are_problems(at_edge: Edge) -> None:
