@@ -184,7 +184,7 @@ def _problem(code: str, retry_after_s: int) -> str:
     return (
         f"        location = /~problem/{code} {{\n"
         f"            internal;\n"
-        f"            client_max_body_size 0;\n"  # the body that failed elsewhere is not judged again
+        f"            client_max_body_size 0;\n"  # a body that failed upstream is not judged again
         f"            default_type application/problem+json;\n"
         f"            include security.conf;\n"
         f"            add_header Cache-Control no-store always;\n{retry}"
