@@ -145,6 +145,7 @@ class Generator:
     def _open(self) -> None:
         clock, poll = time.monotonic, self._poll.poll
         idle, step = self._idle, 1 / self._load.rate_per_s
+        self._end -= step / 1_000  # sums of steps are not exact: the last instant is not one more
         last = self._end + self._load.grace_s
         while (now := clock()) < last:
             while idle and self._due <= now and self._due < self._end:
