@@ -28,7 +28,7 @@ class Row(msgspec.Struct, kw_only=True):
         decided_per_s: the same requests, until the last of them was decided.
         errors: whatever must not happen, by kind; empty is good.
         latency_ms: of the 202 (of a refusal where there is none): p50, p99, p99.9, max.
-        cpu_us: processor time a purchase, by role and server, and of all together.
+        cpu_us: processor time an answer, by role and server, and of all together.
         path_us: of publisher, consumer and the two Valkeys together.
         generator_us: the generator's own, not in `all`.
         batch_users: requests in a batch on average.
@@ -135,7 +135,7 @@ def _fill(
     wanted = 202 if accepted else 0
     latencies = tally.latencies_of(lambda status: status == wanted or not wanted)
     row.latency_ms = milliseconds(latencies)
-    row.cpu_us = per_purchase(before, after, accepted or answers)
+    row.cpu_us = per_purchase(before, after, answers)
     row.path_us = round(sum(row.cpu_us.get(role, 0.0) for role in PATH), 2)
     row.generator_us = round(tally.cpu_s * 1e6 / max(1, answers), 2)
     row.memory_mb = megabytes(after)

@@ -46,7 +46,7 @@ def commit() -> str:
     """The commit the working tree stands at; `+` if files of the product differ from it."""
     try:
         name = _git("rev-parse", "--short=12", "HEAD")
-        return name + ("+" if _git("status", "--porcelain", "--", "src", "bench") else "")
+        return name + ("+" if _git("status", "--porcelain", "-uno", "--", "src", "bench") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
