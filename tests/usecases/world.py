@@ -4,7 +4,7 @@ hand, and a bus that remembers. `World.mortal` lets every port call be the last 
 
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -263,7 +263,5 @@ class World:
             await self.promoter.grant_left_over(sale_id, 0)
             await self.promoter.promote(sale_id, terms.epoch)
 
-
-Deliver = Callable[[Batch], Awaitable[None]]
 
 __all__ = ["GOOD", "LOST", "REDIRECT", "REFUSED", "Attempt", "Died", "Fate", "Servers", "World"]
