@@ -16,6 +16,7 @@ import msgspec
 
 from miaosha.adapters.keyring import Keyring
 from miaosha.domain.errors import Problem
+from miaosha.domain.mac import Mac
 from miaosha.ports.outside import Identity
 
 TOKEN_BYTES_MAX: Final = 2_048
@@ -48,7 +49,7 @@ class AccessTokens:
     """Verifies access tokens with every key of the ring."""
 
     def __init__(self, keyring: Keyring) -> None:
-        self._keys = keyring.derived(ACCESS)
+        self._keys = {kid: Mac(key) for kid, key in keyring.derived(ACCESS).items()}
         # What our own tokens start with, as text: no need to decode it every time.
         self._known = {header_segment(kid): key for kid, key in self._keys.items()}
 
@@ -66,8 +67,8 @@ class AccessTokens:
         key = self._known.get(header)
         if key is None:
             key = self._keys[kid_of(header, self._keys)]
-        mac = hmac.digest(key, raw[:-44], "sha256")
-        if not hmac.compare_digest(mac, a2b_base64(raw[-43:].translate(_STANDARD) + b"=")):
+        code = key.digest(raw[:-44])
+        if not hmac.compare_digest(code, a2b_base64(raw[-43:].translate(_STANDARD) + b"=")):
             raise unauthorized()
         return read_access(payload, now_s)
 

@@ -4,12 +4,12 @@ Opening and closing are comparisons with the store's clock, never a job that has
 stored is only what a person or the system decided (draft, scheduled, paused, settled).
 """
 
-import hashlib
-import hmac
+import functools
 from enum import StrEnum
 
 import msgspec
 
+from miaosha.domain.mac import Mac
 from miaosha.domain.money import Money
 
 
@@ -104,8 +104,13 @@ class Sale(msgspec.Struct, frozen=True):
     def question_for(self, key: bytes, user_id: int) -> Question:
         """The question this buyer is asked: chosen by a keyed hash, so that nobody can tell
         another buyer's. `key` is the ring's key for questions (>= 32 bytes)."""
-        digest = hmac.digest(key, b"%d:%d" % (self.id, user_id), hashlib.sha256)
+        digest = _mac(key).digest(b"%d:%d" % (self.id, user_id))
         return self.questions[int.from_bytes(digest[:8], "big") % len(self.questions)]
+
+
+@functools.lru_cache(maxsize=4)
+def _mac(key: bytes) -> Mac:
+    return Mac(key)
 
 
 class SaleView(msgspec.Struct, frozen=True):
