@@ -77,6 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reclaim_after_ms: int = 5_000  # a dead consumer's batches are taken over after this
     ungranted_after_ms: int = 3_000  # the scheduler grants what lies longer
     payment_max_s: int = 300
+    extend_by_s: int = 120  # more time to pay that a buyer may ask for, once per hold
     lease_ms: int = 10_000
     sweep_interval_ms: int = 500
     audit_interval_s: int = 60

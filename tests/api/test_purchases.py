@@ -270,11 +270,38 @@ async def test_more_time_once(world: World, admin: Person, buyer: Person) -> Non
     nothing = await world.http.post(path, headers=buyer.auth)
     assert (nothing.status_code, nothing.json()["code"]) == (404, "not_found")
     hold = await world.hold(sale_id, buyer)
-    longer = await world.http.post(path, headers=buyer.auth)
+    token = (await mine(world, sale_id, buyer))["checkout_token"]
+    longer = await world.http.post(path, headers=buyer.auth, params={"pay_by_ms": hold.pay_by_ms})
     assert longer.status_code == 200
-    assert longer.json()["pay_by_ms"] == hold.pay_by_ms + 120_000
-    twice = await world.http.post(path, headers=buyer.auth)
-    assert (twice.status_code, twice.json()["code"]) == (409, "conflict")
+    later = hold.pay_by_ms + 120_000
+    assert (longer.json()["pay_by_ms"], longer.json()["extended"]) == (later, True)
+    assert longer.json()["checkout_token"] != token
+    repeated = await world.http.post(path, headers=buyer.auth, params={"pay_by_ms": hold.pay_by_ms})
+    assert (repeated.status_code, repeated.json()["pay_by_ms"]) == (200, later)
+    twice = await world.http.post(path, headers=buyer.auth, params={"pay_by_ms": later})
+    assert (twice.status_code, twice.json()["code"]) == (409, "already_extended")
+    assert await mine(world, sale_id, buyer) == longer.json()
+
+
+async def test_more_time_under_every_other_state(
+    world: World, admin: Person, buyer: Person
+) -> None:
+    sale_id = await world.sale(admin)
+    path = f"/api/v1/sales/{sale_id}/purchases/mine/extend"
+    await world.hold(sale_id, buyer)
+    terms = await world.parts.ledger.terms(sale_id)
+    assert terms and await world.parts.ledger.freeze(sale_id, terms.epoch, "test")
+    frozen = await world.http.post(path, headers=buyer.auth)
+    assert (frozen.status_code, frozen.json()["code"]) == (503, "frozen")
+    assert int(frozen.headers["retry-after"]) >= 1
+    assert await world.parts.ledger.unfreeze(sale_id, terms.epoch + 1)
+    wrong = await world.http.post(path, headers=buyer.auth, params={"pay_by_ms": "soon"})
+    assert (wrong.status_code, wrong.json()["field"]) == (400, "pay_by_ms")
+    world.clock.advance(602_000)
+    late = await world.http.post(path, headers=buyer.auth)
+    assert (late.status_code, late.json()["code"]) == (410, "hold_expired")
+    nowhere = await world.http.post("/api/v1/sales/99/purchases/mine/extend", headers=buyer.auth)
+    assert (nowhere.status_code, nowhere.json()["code"]) == (404, "not_found")
 
 
 async def test_a_frozen_sale_still_tells_and_takes_payment(

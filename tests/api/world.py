@@ -25,6 +25,7 @@ from miaosha.adapters.sql.accounts import SqlAccounts
 from miaosha.adapters.sql.catalogue import SqlCatalogue
 from miaosha.adapters.sql.engine import open_database
 from miaosha.adapters.sql.ledger import SqlLedger
+from miaosha.adapters.sql.office import SqlOffice
 from miaosha.adapters.sql.trail import SqlTrail
 from miaosha.api.app import create_app
 from miaosha.bootstrap import ApiParts
@@ -38,6 +39,7 @@ from miaosha.usecases.announce import Announcer
 from miaosha.usecases.audit import Verdict
 from miaosha.usecases.checkout import Checkout
 from miaosha.usecases.control import Control
+from miaosha.usecases.extend import Extension
 from miaosha.usecases.grant import Granter
 from miaosha.usecases.query import Query
 from miaosha.usecases.rebuild import Rebuilder
@@ -341,12 +343,14 @@ def _parts(
         accounts=SqlAccounts(database),
         catalogue=catalogue,
         trail=SqlTrail(database),
+        office=SqlOffice(database),
         files=files,
         payments=payments,
         heartbeats=heartbeats,
         query=Query(ledger, store, broker, tokens, clock),
         checkout=Checkout(ledger, payments, tokens, core.release, core.announcer, clock),
         release=core.release,
+        extension=Extension(ledger, core.granter, clock, 120),
         auditor=cast("Any", auditor),
         control=Control(
             ledger, store, catalogue, core.granter, core.announcer, rebuilder, heartbeats, clock

@@ -22,6 +22,7 @@ from miaosha.adapters.sql.catalogue import SqlCatalogue
 from miaosha.adapters.sql.engine import open_database
 from miaosha.adapters.sql.ledger import SqlLedger
 from miaosha.adapters.sql.migrate import upgrade
+from miaosha.adapters.sql.trail import SqlTrail
 from miaosha.adapters.tokens import JwtTokens
 from miaosha.bootstrap.auditing import open_auditor
 from miaosha.supervisor.servers import start_valkey
@@ -75,6 +76,7 @@ async def fresh_servers(urls: Urls) -> AsyncIterator[Servers]:
             bus=MemoryBus(),
             payments=SandboxPayments(database, clock, b"w" * 32, "http://localhost/sandbox"),
             catalogue=SqlCatalogue(database),
+            trail=SqlTrail(database),
             accounts=SqlAccounts(database),
             heartbeats=RedisHeartbeats(client),
             tokens=JwtTokens(Keyring.parse(generate())),

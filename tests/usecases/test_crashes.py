@@ -43,6 +43,10 @@ async def decline(world: World, sale_id: int, users: list[int], batch: Batch) ->
     await world.release.give_up(sale_id, users[0])
 
 
+async def extend(world: World, sale_id: int, users: list[int], batch: Batch) -> None:
+    await world.extension.extend(sale_id, users[0])
+
+
 async def pay(world: World, sale_id: int, users: list[int], batch: Batch) -> None:
     await world.pay(sale_id, users[0])
 
@@ -90,6 +94,7 @@ ACTS: dict[str, tuple[Act, bool]] = {
     "expire": (expire, True),
     "decline": (decline, True),
     "decline before the grant": (decline, False),
+    "extend": (extend, True),
     "pay": (pay, True),
     "pay refused": (pay_refused, True),
     "rebuild": (rebuild, True),

@@ -22,6 +22,7 @@ from miaosha.usecases.announce import Announcer
 from miaosha.usecases.audit import Auditor
 from miaosha.usecases.checkout import Checkout
 from miaosha.usecases.control import Control
+from miaosha.usecases.extend import Extension
 from miaosha.usecases.grant import Granter
 from miaosha.usecases.promote import Promoter
 from miaosha.usecases.query import Query
@@ -34,6 +35,7 @@ REFUSED = Card("4000000000000002", "12/30", "123")
 LOST = Card("4000000000000119", "12/30", "123")
 REDIRECT = Card("4000000000003220", "12/30", "123")
 HOME = Delivery("A Buyer", "+886 900 000 000", "1 Long Street")
+EXTEND_BY_S = 120
 RETURN_URL = "http://localhost:8000/"
 
 
@@ -146,6 +148,7 @@ class Servers:
     bus: MemoryBus
     payments: Any
     catalogue: Any
+    trail: Any
     accounts: Any
     heartbeats: Any
     tokens: Any
@@ -174,6 +177,7 @@ class World:
         self.announcer = Announcer(s.bus, s.tokens)
         self.granter = Granter(ledger, store, broker, self.announcer, clock)
         self.release = Release(ledger, store, self.granter, self.announcer, clock)
+        self.extension = Extension(ledger, self.granter, clock, EXTEND_BY_S)
         self.checkout = Checkout(ledger, payments, s.tokens, self.release, self.announcer, clock)
         self.allocator = Allocator(ledger, store, self.granter, self.announcer, self.counters)
         self.query = Query(ledger, store, broker, s.tokens, clock)

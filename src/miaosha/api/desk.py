@@ -11,10 +11,11 @@ from miaosha.api.limits import Buckets, Network, trusted_networks
 from miaosha.bootstrap import ApiParts
 from miaosha.settings import Settings
 from miaosha.usecases.accounts import Membership
-from miaosha.usecases.extend import Extension
 from miaosha.usecases.manage import Manage
+from miaosha.usecases.presses import Presses
 from miaosha.usecases.products import Products
 from miaosha.usecases.story import Stories
+from miaosha.usecases.watch import Watch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Desk:
     products: Products
     manage: Manage
     stories: Stories
-    extension: Extension
+    watch: Watch
     board: Board
     sign_ups: Buckets
     sign_ins: Buckets
@@ -52,8 +53,15 @@ def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str,
         membership=Membership(parts.accounts, parts.passwords, parts.tokens, clock),
         products=Products(parts.catalogue, parts.trail, parts.files, parts.control, clock),
         manage=Manage(parts.catalogue, parts.trail, parts.control, clock),
-        stories=Stories(parts.accounts, parts.catalogue, parts.ledger, parts.store),
-        extension=Extension(parts.ledger, parts.broker, clock),
+        stories=Stories(
+            parts.accounts,
+            parts.catalogue,
+            parts.ledger,
+            parts.store,
+            parts.office,
+            Presses(parts.broker, parts.store),
+        ),
+        watch=Watch(parts.office, parts.ledger, parts.auditor, clock),
         board=Board(parts.catalogue, parts.store, parts.heartbeats, clock),
         sign_ups=Buckets("sign_ups_per_min", settings.sign_ups_per_min, clock),
         sign_ins=Buckets("sign_ins_per_min", settings.sign_ins_per_min, clock),

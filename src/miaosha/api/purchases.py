@@ -6,7 +6,7 @@ from litestar.params import FromPath
 from miaosha.api.auth import caller
 from miaosha.api.declare import Req, Who, operation, read_query
 from miaosha.api.desk import desk_of
-from miaosha.api.schemas import MineQuery, Press, Queued
+from miaosha.api.schemas import ExtendQuery, MineQuery, Press, Queued
 from miaosha.domain.errors import Problem
 from miaosha.usecases.query import Mine
 
@@ -79,14 +79,19 @@ async def give_up(request: Req, sale_id: FromPath[int]) -> None:
     tag=TAG,
     summary="More time to pay",
     answer=Mine,
-    codes=("payment_in_progress", "conflict", "frozen"),
+    query=ExtendQuery,
+    codes=("payment_in_progress", "already_extended", "conflict", "hold_expired", "frozen"),
 )
 async def extend(request: Req, sale_id: FromPath[int]) -> Mine:
-    """Two minutes more, once per reservation; answers the new pay_by and its checkout token."""
-    desk = desk_of(request)
+    """Moves pay_by once per reservation, by two minutes unless the shop is set otherwise; answers
+    the place with its new pay_by and checkout token, and tells every socket of the buyer. A repeat
+    answers the same. With `pay_by_ms`, the deadline the buyer sees, asking once more for a
+    deadline that was moved already is 409 already_extended."""
+    asked = read_query(request, ExtendQuery)
+    parts = desk_of(request).parts
     user_id = caller(request).user_id
-    await desk.extension.extend(sale_id, user_id)
-    return await desk.parts.query.mine(sale_id, user_id, None)
+    await parts.extension.extend(sale_id, user_id, asked.pay_by_ms)
+    return await parts.query.mine(sale_id, user_id, None)
 
 
 ROUTES = [press, mine, give_up, extend]

@@ -79,6 +79,10 @@ class MineQuery(msgspec.Struct, frozen=True):
     request_id: Annotated[str, Meta(max_length=80)] | None = None
 
 
+class ExtendQuery(msgspec.Struct, frozen=True):
+    pay_by_ms: Millis | None = None
+
+
 # checkout and orders
 
 

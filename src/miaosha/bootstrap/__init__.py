@@ -210,7 +210,9 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
     from miaosha.adapters.passwords import Argon2Passwords
     from miaosha.adapters.sql.accounts import SqlAccounts
     from miaosha.adapters.sql.catalogue import SqlCatalogue
+    from miaosha.adapters.sql.office import SqlOffice
     from miaosha.adapters.sql.trail import SqlTrail
+    from miaosha.usecases.extend import Extension
     from miaosha.usecases.query import Query
 
     async with AsyncExitStack() as stack:
@@ -231,12 +233,14 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
             accounts=SqlAccounts(core.database),
             catalogue=catalogue,
             trail=SqlTrail(core.database),
+            office=SqlOffice(core.database),
             files=open_files(settings),
             payments=payments,
             heartbeats=core.heartbeats,
             query=Query(core.ledger, core.store, core.broker, core.tokens, core.clock),
             checkout=_checkout(core, payments),
             release=core.release,
+            extension=Extension(core.ledger, core.granter, core.clock, settings.extend_by_s),
             auditor=await _auditor(settings, stack),
             control=_control(core, catalogue, _owner("api", instance)),
             checks=opened.checks,

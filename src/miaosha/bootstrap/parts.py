@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from miaosha.ports.broker import Broker
 from miaosha.ports.ledger import Ledger
+from miaosha.ports.office import Office
 from miaosha.ports.outside import Bus, Clock, Files, Passwords, Payments, Tokens
 from miaosha.ports.people import Accounts, Catalogue, Trail
 from miaosha.ports.store import Heartbeats, StockStore
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # a publisher or gateway never loads the use cases
     from miaosha.usecases.audit import Auditor
     from miaosha.usecases.checkout import Checkout
     from miaosha.usecases.control import Control
+    from miaosha.usecases.extend import Extension
     from miaosha.usecases.post import Post
     from miaosha.usecases.promote import Promoter
     from miaosha.usecases.query import Query
@@ -95,12 +97,14 @@ class ApiParts:
     accounts: Accounts
     catalogue: Catalogue
     trail: Trail
+    office: Office
     files: Files
     payments: Payments
     heartbeats: Heartbeats
     query: "Query"
     checkout: "Checkout"
     release: "Release"
+    extension: "Extension"
     auditor: "Auditor"
     control: "Control"
     checks: Checks

@@ -29,6 +29,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "closed": (409, "The sale is over"),
     "paused": (409, "The sale is paused"),
     "payment_in_progress": (409, "A payment for this unit is in progress"),
+    "already_extended": (409, "The time to pay was extended before"),
     "conflict": (409, "This does not fit the present state"),
     "sold_out": (410, "Sold out"),
     "hold_expired": (410, "The reservation has expired"),

@@ -82,6 +82,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     pay_by_ms: int | None = None
     checkout_token: str | None = None
     position: int | None = None
+    extended: bool = False  # the hold has had its extra time to pay
 
 
 class Standby(msgspec.Struct, frozen=True):

@@ -41,6 +41,7 @@ class ResultEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     pay_by_ms: int | None = None
     checkout_token: str | None = None
     position: int | None = None
+    extended: bool = False
 
 
 class StandbyEvent(msgspec.Struct, frozen=True):
@@ -164,5 +165,6 @@ def _outbound(item: Result | Standby) -> Outbound:
         pay_by_ms=item.pay_by_ms,
         checkout_token=item.checkout_token,
         position=item.position,
+        extended=item.extended,
     )
     return socketio.event("result", _encode(result))

@@ -55,6 +55,7 @@ class Hold(NamedTuple):
     rank: int
     version: int
     promoted: bool
+    extended: bool  # its pay_by was lengthened on request; that is done once
     synced: bool
 
 
@@ -71,6 +72,14 @@ class Released(NamedTuple):
     epoch: int
     frozen: bool
     holds: list[Hold]
+
+
+class Extended(NamedTuple):
+    """`fresh`: this call lengthened the hold. `hold`: the row as it is now, None for a foreign or
+    unknown rid."""
+
+    fresh: bool
+    hold: Hold | None
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -192,6 +201,9 @@ class Ledger(Protocol):
     async def settle_sale(self, sale_id: int, verdict: str, now_ms: int) -> bool:
         """Phase settled, the audit's verdict kept; only if nothing is HELD, PAYING or unsynced."""
 
+    async def keep_verdict(self, sale_id: int, verdict: str) -> None:
+        """Remember what the audit said (JSON) of a sale that runs; a settled one keeps its own."""
+
     # grants and releases
 
     async def grant(
@@ -226,8 +238,11 @@ class Ledger(Protocol):
 
     async def mark_synced(self, rids: Sequence[str], state: HoldState) -> None: ...
 
-    async def extend(self, rid: str, user_id: int, extra_s: int, now_ms: int) -> Hold | None:
-        """Lengthen a HELD row's pay_by once. None if it was extended before or is not HELD."""
+    async def extend(
+        self, rid: str, user_id: int, epoch: int, extra_s: int, now_ms: int
+    ) -> Extended:
+        """pay_by + extra_s of a HELD row that was never extended and is not due, in a sale that has
+        this epoch and is not frozen; the trail's entry is in the same transaction."""
 
     # payments
 

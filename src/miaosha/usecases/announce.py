@@ -41,6 +41,7 @@ class Announcer:
             version=hold.version,
             pay_by_ms=hold.pay_by_ms if live else None,
             checkout_token=token,
+            extended=hold.extended,
         )
 
     async def holds(self, holds: Iterable[Hold]) -> None:

@@ -63,11 +63,20 @@ class Granter:
                 await self._refused(sale_id, epoch, holds)
                 return holds
             rows |= {hold.rid: hold for hold in holds}
-            await self._announcer.holds(holds)
-            await self._remind(holds)
-            await self._tell_store(sale_id, epoch, holds)
+            await self.tell(sale_id, epoch, holds)
             todo += await self._release_again(sale_id, epoch, holds)
         return rows
+
+    async def tell(self, sale_id: int, epoch: int, holds: Sequence[Hold]) -> None:
+        """Tell the owners, the reminder and Redis of rows as SQL committed them. A repeat changes
+        nothing; a reminder that is too many finds nothing due.
+
+        Raises:
+            DependencyDown: Redis is away; owners and reminder have been told.
+        """
+        await self._announcer.holds(holds)
+        await self._remind(holds)
+        await self._tell_store(sale_id, epoch, holds)
 
     async def _refused(self, sale_id: int, epoch: int, why: GrantRefusal) -> None:
         if why in (GrantRefusal.STOCK, GrantRefusal.USER):

@@ -16,7 +16,8 @@ ACTIVE = frozenset({State.HELD, State.STANDBY, State.PAID})
 
 
 class Mine(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`position` on standby; `pay_by_ms` and `checkout_token` while held; `order_id` once paid."""
+    """`position` on standby; `pay_by_ms` and `checkout_token` while held; `order_id` once paid;
+    `extended`: the hold has had its extra time (absent: it may ask for it)."""
 
     state: State
     version: int
@@ -26,6 +27,7 @@ class Mine(msgspec.Struct, frozen=True, omit_defaults=True):
     pay_by_ms: int | None = None
     checkout_token: str | None = None
     order_id: str | None = None
+    extended: bool = False
 
 
 class Query:
@@ -110,6 +112,7 @@ class Query:
             pay_by_ms=hold.pay_by_ms if state in (State.HELD, State.PAYING) else None,
             checkout_token=token,
             order_id=order.id if order else None,
+            extended=hold.extended,
         )
 
     def _bare(

@@ -78,7 +78,7 @@ async def _whole_sale(shop: Shop) -> None:
     await shop.begin(3)
     await ledger.refuse("batch.3", 1, NOW + 10**9)
     await ledger.mark_refunded("batch.3:1", NOW)
-    await ledger.extend("batch.2", 2, 5, NOW)
+    await ledger.extend("batch.2", 2, 1, 5, NOW)
     await ledger.due(NOW, 10)
     await ledger.release(sale, ["batch.2"], "expired", NOW + 10**9)
     await ledger.unsynced(10)

@@ -227,20 +227,45 @@ async def test_unsynced_lists_ends_until_they_are_told(shop: Shop) -> None:
 async def test_more_time_is_given_once(shop: Shop) -> None:
     sale = await shop.sale()
     [hold] = await shop.grant(sale, 1)
-    assert await shop.ledger.extend("batch.1", 2, 60, NOW) is None
-    longer = await shop.ledger.extend("batch.1", 1, 60, NOW)
-    assert longer is not None
-    assert longer.pay_by_ms == hold.pay_by_ms + 60_000
-    assert longer.version == hold.version + 1
-    assert await shop.ledger.extend("batch.1", 1, 60, NOW) is None
+    assert await shop.ledger.extend("batch.1", 2, 1, 60, NOW) == (False, None)
+    assert await shop.ledger.extend("nobody.0", 1, 1, 60, NOW) == (False, None)
+    longer = hold._replace(
+        pay_by_ms=hold.pay_by_ms + 60_000, version=hold.version + 1, extended=True
+    )
+    assert await shop.ledger.extend("batch.1", 1, 1, 60, NOW) == (True, longer)
+    assert await shop.ledger.extend("batch.1", 1, 1, 60, NOW) == (False, longer)
+    [entry] = await shop.trail.entries(None, 10)
+    assert (entry.actor, entry.action, entry.subject) == ("user:1", "hold.extend", f"sale:{sale}")
+    assert entry.detail == {"rid": "batch.1", "pay_by_ms": longer.pay_by_ms}
 
 
 async def test_no_more_time_for_a_hold_that_is_paying_or_over(shop: Shop) -> None:
     sale = await shop.sale()
     await shop.grant(sale, 1, 2)
     await shop.begin(1)
-    assert await shop.ledger.extend("batch.1", 1, 60, NOW) is None
-    assert await shop.ledger.extend("batch.2", 2, 60, DUE) is None
+    assert not (await shop.ledger.extend("batch.1", 1, 1, 60, NOW)).fresh
+    assert not (await shop.ledger.extend("batch.2", 2, 1, 60, DUE)).fresh
+    assert await shop.trail.entries(None, 10) == []
+
+
+async def test_no_more_time_under_another_epoch_or_a_freeze(shop: Shop) -> None:
+    sale = await shop.sale()
+    await shop.grant(sale, 1)
+    assert not (await shop.ledger.extend("batch.1", 1, 2, 60, NOW)).fresh
+    await shop.ledger.freeze(sale, 1, "a test")
+    assert not (await shop.ledger.extend("batch.1", 1, 2, 60, NOW)).fresh
+    await shop.ledger.unfreeze(sale, 2)
+    assert (await shop.ledger.extend("batch.1", 1, 2, 60, NOW)).fresh
+
+
+async def test_an_expiry_and_an_extension_of_one_hold_never_both_happen(shop: Shop) -> None:
+    sale = await shop.sale()
+    await shop.grant(sale, 1)
+    longer, released = await asyncio.gather(
+        shop.ledger.extend("batch.1", 1, 1, 60, DUE - 1),
+        shop.ledger.release(sale, ["batch.1"], "expired", DUE),
+    )
+    assert longer.fresh is not bool(released.holds)
 
 
 async def test_reads_of_what_is_not_there(shop: Shop) -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, false, select, update
+from sqlalchemy import Connection, Select, exists, false, select, update
 
 from miaosha.adapters.sql.database import AnyRow, Database
 from miaosha.adapters.sql.tables import holds, ledger
+from miaosha.adapters.sql.trail import write_entry
 from miaosha.domain.reservation import GRACE_MS, HoldState
-from miaosha.ports.ledger import Hold
+from miaosha.ports.ledger import Extended, Hold
 
 RIDS_MAX = 512  # request ids in one statement
 COLUMNS = [holds.c[name] for name in Hold._fields]
@@ -99,12 +100,17 @@ class HoldsLedger:
         if rids:
             await self._db.write(lambda connection: connection.execute(statement))
 
-    async def extend(self, rid: str, user_id: int, extra_s: int, now_ms: int) -> Hold | None:
+    async def extend(
+        self, rid: str, user_id: int, epoch: int, extra_s: int, now_ms: int
+    ) -> Extended:
+        in_force = exists().where(
+            ledger.c.sale_id == holds.c.sale_id, ledger.c.epoch == epoch, ledger.c.frozen.is_(None)
+        )
         statement = (
             update(holds)
             .where(holds.c.rid == rid, holds.c.user_id == user_id)
             .where(holds.c.state == HoldState.HELD, holds.c.extended == false())
-            .where(holds.c.pay_by_ms > now_ms - GRACE_MS)
+            .where(holds.c.pay_by_ms > now_ms - GRACE_MS, in_force)
             .values(
                 pay_by_ms=holds.c.pay_by_ms + extra_s * 1000,
                 extended=True,
@@ -112,8 +118,13 @@ class HoldsLedger:
             )
         )
 
-        def unit(connection: Connection) -> Hold | None:
-            changed = connection.execute(statement).rowcount
-            return read_hold(connection, rid) if changed else None
+        def unit(connection: Connection) -> Extended:
+            fresh = connection.execute(statement).rowcount > 0
+            hold = read_hold(connection, rid)
+            if fresh and hold:
+                detail = {"rid": rid, "pay_by_ms": hold.pay_by_ms}
+                subject = f"sale:{hold.sale_id}"
+                write_entry(connection, now_ms, f"user:{user_id}", "hold.extend", subject, detail)
+            return Extended(fresh, hold if hold and hold.user_id == user_id else None)
 
         return await self._db.write(unit)
