@@ -1,4 +1,4 @@
-"""A session carried by a WebSocket: the asyncio.Protocol of one TCP or unix socket.
+"""A session carried by a WebSocket: frames in, frames out, the closing handshake.
 
 Keeps no bytes and no parser while nothing is half received. Not more than `buffer_max` bytes wait
 unsent: the transport tells when they do (`pause_writing`), and then the socket is dropped.
@@ -7,19 +7,19 @@ unsent: the transport tells when they do (`pause_writing`), and then the socket 
 import asyncio
 from typing import cast
 
-from miaosha.gateway import handshake, websocket
+from miaosha.gateway import websocket
 from miaosha.gateway.closing import BYE, Close, broken
 from miaosha.gateway.core import Core
 from miaosha.gateway.engineio import Outbound
-from miaosha.gateway.probes import PROBES
 from miaosha.gateway.session import Session, Stage
 from miaosha.gateway.websocket import FrameReader, Message, Opcode, WebSocketError
 
-HEAD_END = b"\r\n\r\n"
-
 
 class Connection(Session, asyncio.Protocol):
-    """`_received`: the head of the HTTP request so far, later a reader within a frame, or b""."""
+    """The asyncio.Protocol of one TCP or unix socket, once it is a WebSocket.
+
+    `_received`: a reader within a frame, or b"" (before the upgrade: the request so far).
+    """
 
     __slots__ = ("_received", "_transport")
 
@@ -30,35 +30,21 @@ class Connection(Session, asyncio.Protocol):
 
     # asyncio.Protocol
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        core = self.core
-        self._transport = cast(asyncio.Transport, transport)
-        full = core.full
-        core.open += 1
-        core.counters["sockets"] = core.open
-        core.count("sockets_opened")
-        if full:
-            core.count("sockets_refused")
-            self.answer(handshake.problem("overloaded", 5).response)
-            return
-        self._transport.set_write_buffer_limits(high=core.limits.buffer_max)
-        core.wheel.schedule(Session.check_connected, self, core.limits.handshake_s)
-
     def connection_lost(self, exc: Exception | None) -> None:
-        core = self.core
-        core.open -= 1
-        core.counters["sockets"] = core.open
+        self.core.left()
         self.stage = Stage.CLOSED
         self._transport = None
         self._received = b""
-        self._assembly = None
         self.ended()
 
     def data_received(self, data: bytes) -> None:
-        if self.stage is Stage.REQUEST:
-            self._receive_head(data)
-        elif self.stage is Stage.OPEN or self.stage is Stage.CLOSING:
-            self._receive_frames(data)
+        if self.stage is not Stage.OPEN and self.stage is not Stage.CLOSING:
+            return
+        reader = self._received
+        if isinstance(reader, bytes):
+            reader = FrameReader(self.core.limits.message_max)
+        reader.feed(data)
+        self._read(reader)
 
     def pause_writing(self) -> None:
         """The peer does not read as fast as we write."""
@@ -66,56 +52,9 @@ class Connection(Session, asyncio.Protocol):
         asyncio.get_running_loop().call_soon(self.drop)
         self.stage = Stage.CLOSED
 
-    # HTTP
+    # receiving
 
-    def _receive_head(self, data: bytes) -> None:
-        assert isinstance(self._received, bytes)
-        received = self._received + data
-        head, end, rest = received.partition(HEAD_END)
-        if len(head) > self.core.limits.head_max:
-            self.answer(handshake.problem("headers_too_large").response)
-        elif not end:
-            self._received = received
-        else:
-            self._received = b""
-            self._open(head, rest)
-
-    def _open(self, head: bytes, rest: bytes) -> None:
-        core = self.core
-        try:
-            request = handshake.parse(head)
-        except handshake.BadHead:
-            self.answer(handshake.problem("bad_request").response)
-            return
-        if request.path in PROBES:
-            self.stage = Stage.ANSWERING
-            core.probes.ask(request, self.answer)
-            return
-        verdict = handshake.judge(request, core.rules)
-        if isinstance(verdict, handshake.Refusal) or self._transport is None:
-            core.count("sockets_refused")
-            self.answer(verdict.response)
-            return
-        self._transport.write(verdict.response + core.open_packet(core.new_sid()).frame)
-        self.opened()
-        if rest:
-            self._receive_frames(rest)
-
-    def answer(self, response: bytes) -> None:
-        """Send an HTTP response and close."""
-        if self._transport is not None and self.stage <= Stage.ANSWERING:
-            self.stage = Stage.ANSWERING
-            self._received = b""
-            self._transport.write(response)
-            self._transport.close()
-
-    # WebSocket
-
-    def _receive_frames(self, data: bytes) -> None:
-        reader = self._received
-        if isinstance(reader, bytes):
-            reader = FrameReader(self.core.limits.message_max)
-        reader.feed(data)
+    def _read(self, reader: FrameReader) -> None:
         try:
             while (message := reader.next_message()) is not None:
                 self._receive(message)
@@ -159,6 +98,8 @@ class Connection(Session, asyncio.Protocol):
         if self._transport is not None and self._transport.can_write_eof():
             self._transport.write_eof()
 
+    # sending
+
     def _write(self, parts: tuple[Outbound, ...]) -> None:
         assert self._transport is not None
         if len(parts) == 1:
@@ -172,7 +113,6 @@ class Connection(Session, asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(close)
         self.core.wheel.schedule(Connection.drop, self, self.core.limits.close_s)
-        self._assembly = None
         self.ended()
 
     def _hang_up(self) -> None:
@@ -185,8 +125,6 @@ class Connection(Session, asyncio.Protocol):
             self._say(websocket.close_frame(*close))
             if close is BYE:
                 self._hang_up()
-        elif self.stage < Stage.OPEN:
-            self.answer(handshake.problem("overloaded", 1).response)
 
     def drop(self) -> None:
         if self._transport is not None:

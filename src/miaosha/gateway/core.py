@@ -85,6 +85,7 @@ class Core:
         instance: the process's number, the first part of every sid.
         checks: readiness checks by name, run by GET /readyz.
         seed: of the jitter of the first ping.
+        raw: takes every Engine.IO message (str or bytes) instead of Socket.IO and its application.
     """
 
     def __init__(
@@ -99,7 +100,9 @@ class Core:
         instance: str = "0",
         checks: Checks | None = None,
         seed: int | None = None,
+        raw: "Callable[[Session, str | bytes], None] | None" = None,
     ) -> None:
+        self.raw = raw
         self.application = application
         self.limits = limits
         self.rules = rules
@@ -120,6 +123,17 @@ class Core:
     @property
     def full(self) -> bool:
         return self.draining or self.open >= self.limits.connections_max
+
+    def entered(self) -> None:
+        """One more transport is open."""
+        self.open += 1
+        self.counters["sockets"] = self.open
+        self.count("sockets_opened")
+
+    def left(self) -> None:
+        """A transport is closed."""
+        self.open -= 1
+        self.counters["sockets"] = self.open
 
     def count(self, name: str, by: int = 1) -> None:
         self.counters[name] += by

@@ -13,7 +13,7 @@ import structlog
 from miaosha.adapters.process import Process
 from miaosha.domain.errors import SettingsError
 from miaosha.gateway import closing
-from miaosha.gateway.connection import Connection
+from miaosha.gateway.arrival import Arrival
 from miaosha.gateway.core import Core, Limits
 from miaosha.gateway.events import AccessTokens, SaleEvents
 from miaosha.gateway.fanout import Fanout
@@ -119,7 +119,7 @@ class Gateway:
 async def listening(core: Core, listen: str) -> AsyncIterator[asyncio.Server]:
     """Accept connections on unix:/path or host:port. Raises SettingsError if it cannot."""
     loop = asyncio.get_running_loop()
-    factory = functools.partial(Connection, core)
+    factory = functools.partial(Arrival, core)
     kind, _, path = listen.partition(":")
     try:
         if kind == "unix":

@@ -1,0 +1,88 @@
+"""A socket from its accept to its first request: what every connection is at first.
+
+A request that opens a WebSocket session leaves this object as that session. Anything else is
+answered and closed.
+"""
+
+import asyncio
+from typing import cast
+
+from miaosha.gateway import handshake
+from miaosha.gateway.closing import Close
+from miaosha.gateway.connection import Connection
+from miaosha.gateway.handshake import Request
+from miaosha.gateway.probes import PROBES
+from miaosha.gateway.session import Session, Stage
+
+HEAD_END = b"\r\n\r\n"
+
+
+class Arrival(Connection):
+    """`_received` is the head of the request so far, until the session is open."""
+
+    __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        core = self.core
+        self._transport = cast(asyncio.Transport, transport)
+        full = core.full
+        core.entered()
+        if full:
+            core.count("sockets_refused")
+            self.answer(handshake.problem("overloaded", 5).response)
+            return
+        self._transport.set_write_buffer_limits(high=core.limits.buffer_max)
+        core.wheel.schedule(Session.check_connected, self, core.limits.handshake_s)
+
+    def data_received(self, data: bytes) -> None:
+        if self.stage is not Stage.REQUEST:
+            super().data_received(data)
+            return
+        assert isinstance(self._received, bytes)
+        received = self._received + data
+        head, end, rest = received.partition(HEAD_END)
+        if len(head) > self.core.limits.head_max:
+            self.answer(handshake.problem("headers_too_large").response)
+        elif not end:
+            self._received = received
+        else:
+            self._received = b""
+            self._parse(head, rest)
+
+    def _parse(self, head: bytes, rest: bytes) -> None:
+        try:
+            request = handshake.parse(head)
+        except handshake.BadHead:
+            self.answer(handshake.problem("bad_request").response)
+            return
+        self._open(request, rest)
+
+    def _open(self, request: Request, rest: bytes) -> None:
+        core = self.core
+        if request.path in PROBES:
+            self.stage = Stage.ANSWERING
+            core.probes.ask(request, self.answer)
+            return
+        verdict = handshake.judge(request, core.rules)
+        if isinstance(verdict, handshake.Refusal) or self._transport is None:
+            core.count("sockets_refused")
+            self.answer(verdict.response)
+            return
+        self._transport.write(verdict.response + core.open_packet(core.new_sid()).frame)
+        self.opened()
+        if rest:
+            self.data_received(rest)
+
+    def answer(self, response: bytes) -> None:
+        """Send an HTTP response and close."""
+        if self._transport is not None and self.stage <= Stage.ANSWERING:
+            self.stage = Stage.ANSWERING
+            self._received = b""
+            self._transport.write(response)
+            self._transport.close()
+
+    def close(self, close: Close) -> None:
+        if self.stage < Stage.OPEN:
+            self.answer(handshake.problem("overloaded", 1).response)
+        else:
+            super().close(close)
