@@ -268,7 +268,8 @@ async def test_orders_for_admins(world: World, admin: Person, buyer: Person) -> 
     listed = await world.http.get(
         f"/api/v1/admin/orders?sale_id={order['sale_id']}", headers=admin.auth
     )
-    assert listed.json()["items"] == [order | {"user_id": buyer.id}]
+    buyers = {"user_id": buyer.id, "email": buyer.email, "name": "Pat Doe"}
+    assert listed.json()["items"] == [order | buyers | {"sale_title": "Kettle rush"}]
     path = f"/api/v1/admin/orders/{order['id']}/delivery"
     delivery = await world.http.get(path, headers=admin.auth)
     assert delivery.json() == {
@@ -289,8 +290,14 @@ async def test_the_csv_runs_no_formulas(world: World, admin: Person, buyer: Pers
     )
     assert answer.headers["content-type"].startswith("text/csv")
     assert "attachment" in answer.headers["content-disposition"]
-    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert answer.content.startswith("\ufeff".encode())  # a spreadsheet then reads UTF-8
+    rows = list(csv.DictReader(io.StringIO(answer.text.lstrip("\ufeff"))))
     assert len(rows) == 1
+    assert (rows[0]["amount"], rows[0]["currency"], rows[0]["email"]) == (
+        "49.00",
+        "EUR",
+        buyer.email,
+    )
     assert rows[0]["order_no"] == order["order_no"]
     assert rows[0]["name"] == '\'=HYPERLINK("http://evil.test")'
     assert rows[0]["phone"] == "'+49 30 123456"

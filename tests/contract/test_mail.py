@@ -18,8 +18,8 @@ from miaosha.adapters.mail.console import masked
 from miaosha.adapters.mail.file import file_name
 from miaosha.domain.errors import DependencyDown, Problem, SettingsError
 from miaosha.domain.money import Money
-from miaosha.ports.ledger import OutboxItem, Recipient
 from miaosha.ports.outside import Letter
+from miaosha.ports.post import OutboxItem, Recipient
 from miaosha.settings import Settings
 from miaosha.usecases.notify import TEXTS, compose
 

@@ -35,6 +35,7 @@ def sale(up: Up) -> int:
         up,
         *("sale", "create", "--title", "Ten lamps", "--price", "4.90 USD", "--stock", "10"),
         *("--opens", "+0", "--closes", "+900", "--ask", "How many? | *ten | none"),
+        *("--standby-limit", "7", "--standby-pay-within", "90"),
     )
     assert said.startswith("sale ")
     return int(said.split()[1])
@@ -68,7 +69,9 @@ def test_a_sale_is_listed_shown_and_public(up: Up, sale: int) -> None:
     listed = json.loads(good(up, "sale", "list", "--json"))
     assert [row["id"] for row in listed] == [sale]
     assert "4.90" in good(up, "sale", "show", str(sale))
-    assert shown(up, sale)["reading"]["free"] == 10
+    told = shown(up, sale)
+    assert told["reading"]["free"] == 10
+    assert (told["sale"]["standby_limit"], told["sale"]["standby_pay_within_s"]) == (7, 90)
     assert up.get(f"/api/v1/sales/{sale}").json()["stock"] == 10
 
 

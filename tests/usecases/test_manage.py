@@ -126,7 +126,9 @@ def _sale(sale_id: int, draft: SaleDraft, phase: Phase) -> Sale:
 
 
 class NotingTrail(Notes):
-    async def entries(self, before_id: int | None, limit: int) -> list[Any]:
+    async def entries(
+        self, before_id: int | None, limit: int, *, subject: str | None = None
+    ) -> list[Any]:
         return []
 
 

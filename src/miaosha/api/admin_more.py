@@ -1,18 +1,21 @@
-"""Parked messages, one buyer's story, and the trail of what admins and the system did."""
+"""Parked messages, people and one buyer's story, the trail of what admins and the system did."""
 
 from litestar.params import FromPath
 
 from miaosha.api.admin_schemas import (
     ParkedList,
     ParkedView,
+    PeopleQuery,
+    PersonList,
     StoryQuery,
     TrailList,
+    TrailQuery,
     TrailView,
 )
 from miaosha.api.auth import actor
 from miaosha.api.declare import Req, Who, operation, read_query
 from miaosha.api.desk import desk_of
-from miaosha.api.schemas import PageQuery, decode_cursor, encode_cursor
+from miaosha.api.schemas import decode_cursor, encode_cursor
 from miaosha.domain.errors import Problem
 from miaosha.ports.broker import Parked
 from miaosha.usecases.story import Story
@@ -55,6 +58,24 @@ async def redrive(request: Req, parked_id: FromPath[str]) -> None:
 
 @operation(
     "GET",
+    "/admin/users",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="Find people",
+    answer=PersonList,
+    query=PeopleQuery,
+)
+async def list_people(request: Req) -> PersonList:
+    """Newest first: whose id is `q`, or whose e-mail or name contains it."""
+    asked = read_query(request, PeopleQuery)
+    before = decode_cursor(asked.cursor)
+    people = await desk_of(request).parts.office.people(asked.q.strip(), before, asked.limit)
+    following = encode_cursor(people[-1].id) if len(people) == asked.limit else None
+    return PersonList(people, following)
+
+
+@operation(
+    "GET",
     "/admin/users/{user_id:int}/story",
     who=Who.ADMIN,
     tag=TAG,
@@ -63,8 +84,8 @@ async def redrive(request: Req, parked_id: FromPath[str]) -> None:
     query=StoryQuery,
 )
 async def get_story(request: Req, user_id: FromPath[int]) -> Story:
-    """Account, place in each recent sale (or in `sale_id`) and why, orders. Looking is in the
-    trail."""
+    """Account, place in each recent sale (or in `sale_id`) and why, orders, holds, payments, mails;
+    with `sale_id` also the accepted requests. Looking is in the trail."""
     asked = read_query(request, StoryQuery)
     desk = desk_of(request)
     story = await desk.stories.story(user_id, asked.sale_id)
@@ -80,15 +101,26 @@ async def get_story(request: Req, user_id: FromPath[int]) -> Story:
     tag=TAG,
     summary="What admins and the system did",
     answer=TrailList,
-    query=PageQuery,
+    query=TrailQuery,
 )
 async def list_trail(request: Req) -> TrailList:
-    """Newest first."""
-    asked = read_query(request, PageQuery)
+    """Newest first; with `subject` (such as sale:7) only what concerns it."""
+    asked = read_query(request, TrailQuery)
     before = decode_cursor(asked.cursor)
-    entries = await desk_of(request).parts.trail.entries(before, asked.limit)
+    parts = desk_of(request).parts
+    entries = await parts.trail.entries(before, asked.limit, subject=asked.subject)
+    names = await parts.office.names([id_ for e in entries if (id_ := _user_id(e.actor))])
     following = encode_cursor(entries[-1].id) if len(entries) == asked.limit else None
-    return TrailList([TrailView(*entry) for entry in entries], following)
+    return TrailList(
+        [TrailView(*e, names.get(_user_id(e.actor), "")) for e in entries],
+        following,
+    )
+
+
+def _user_id(actor: str) -> int:
+    """The account an actor of the trail is, 0 for cli and system."""
+    kind, _, number = actor.partition(":")
+    return int(number) if kind == "user" and number.isdigit() else 0
 
 
 def _parked(message: Parked) -> ParkedView:
@@ -103,4 +135,4 @@ def _parked(message: Parked) -> ParkedView:
     )
 
 
-ROUTES = [list_parked, redrive, get_story, list_trail]
+ROUTES = [list_parked, redrive, list_people, get_story, list_trail]

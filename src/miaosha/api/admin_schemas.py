@@ -1,15 +1,17 @@
 """The bodies, queries and answers of the admin's routes."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from miaosha.api.schemas import Body, Id, Millis, PageQuery, Short
+from miaosha.api.schemas import Body, Cursor, Id, Limit, Millis, PageQuery, Short
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Mode, Phase, Question, Sale
+from miaosha.ports.office import Books, FoundOrder, Milestones, Person
 from miaosha.ports.people import Product
 from miaosha.ports.store import Heartbeat, Reading
+from miaosha.usecases.audit import Verdict
 
 
 class ProductBody(Body, frozen=True, kw_only=True):
@@ -88,41 +90,71 @@ class PressureView(msgspec.Struct, frozen=True):
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """`reading` (Redis), `pressure` (broker) are null while that part is away."""
+    """`reading` (Redis), `pressure` (broker) are null while that part is away; `roles` have the
+    counters of all sales. `books` are at most a second old. `audit`: what it last said."""
 
     sale_id: int
     phase: Phase
+    stored_phase: Phase
+    opens_at_ms: int
+    closes_at_ms: int
+    settled_at_ms: int | None
     server_time_ms: int
     watching: int
     ledger: LedgerStats
     reading: Reading | None
     pressure: PressureView | None
     roles: list[Heartbeat]
+    books: Books
+    audit: Verdict | None
 
 
-class AdminOrder(msgspec.Struct, frozen=True):
-    id: str
-    order_no: str
-    rid: str
-    sale_id: int
-    user_id: int
-    state: str
-    amount: int
-    currency: str
-    created_at_ms: int
+class Report(msgspec.Struct, frozen=True):
+    """How a sale went. `audit`: what it last said; of a settled sale, when it was settled."""
+
+    sale: AdminSale
+    server_time_ms: int
+    ledger: LedgerStats
+    books: Books
+    milestones: Milestones
+    audit: Verdict | None
 
 
 class AdminOrderList(msgspec.Struct, frozen=True):
-    items: list[AdminOrder]
+    items: list[FoundOrder]
     next_cursor: str | None
 
 
-class AdminOrdersQuery(PageQuery, frozen=True):
-    sale_id: Id | None = None
+SearchText = Annotated[str, Meta(max_length=200, description="A part of an e-mail or a name")]
 
 
-class CsvQuery(msgspec.Struct, frozen=True):
+class OrderFilter(msgspec.Struct, frozen=True, kw_only=True):
+    q: Annotated[
+        str, Meta(max_length=200, description="An order number, or a part of an e-mail or a name")
+    ] = ""
     sale_id: Id | None = None
+    user_id: Id | None = None
+    state: Literal["paid", "refunded"] | None = None
+    from_ms: Millis | None = None
+    until_ms: Millis | None = None
+
+
+class AdminOrdersQuery(OrderFilter, frozen=True, kw_only=True):
+    cursor: Cursor | None = None
+    limit: Limit = 20
+
+
+class PeopleQuery(PageQuery, frozen=True):
+    q: SearchText = ""
+
+
+class PersonList(msgspec.Struct, frozen=True):
+    items: list[Person]
+    next_cursor: str | None
+
+
+class TrailQuery(PageQuery, frozen=True):
+    subject: Annotated[str, Meta(max_length=80, examples=["sale:7"])] | None = None
 
 
 class StoryQuery(msgspec.Struct, frozen=True):
@@ -151,6 +183,7 @@ class TrailView(msgspec.Struct, frozen=True):
     action: str
     subject: str
     detail: dict[str, Any]
+    actor_name: str  # "" for cli and system
 
 
 class TrailList(msgspec.Struct, frozen=True):

@@ -1,17 +1,20 @@
-"""What an admin watches of a sale: its numbers from every part, and the audit."""
+"""What an admin watches of a sale: its numbers from every part, the audit, how it went."""
 
 from litestar.params import FromPath
 
 from miaosha.api.admin_schemas import (
+    AdminSale,
     LedgerStats,
     PressureView,
+    Report,
     Stats,
 )
 from miaosha.api.declare import Req, Who, operation
 from miaosha.api.desk import Desk, desk_of
 from miaosha.domain.errors import DependencyDown, Problem
+from miaosha.ports.ledger import Terms
 from miaosha.ports.store import Heartbeat, Reading
-from miaosha.usecases.audit import Verdict
+from miaosha.usecases.audit import Verdict, last_verdict
 
 TAG = "Admin: sales"
 
@@ -31,18 +34,29 @@ async def stats(request: Req, sale_id: FromPath[int]) -> Stats:
     terms = await desk.parts.ledger.terms(sale_id)
     if sale is None or terms is None:
         raise Problem("not_found")
+    books = await desk.watch.books(sale_id)
     reading, beats = await _store(desk, sale_id)
     now = desk.parts.clock.now_ms()
     return Stats(
         sale_id=sale_id,
         phase=sale.phase_at(now),
+        stored_phase=sale.phase,
+        opens_at_ms=sale.opens_at_ms,
+        closes_at_ms=sale.closes_at_ms,
+        settled_at_ms=sale.settled_at_ms,
         server_time_ms=now,
         watching=sum(beat.watching.get(sale_id, 0) for beat in beats),
-        ledger=LedgerStats(terms.epoch, terms.frozen, terms.stock, terms.granted, terms.sold),
+        ledger=_ledger(terms),
         reading=reading,
         pressure=await _pressure(desk, sale_id),
         roles=beats,
+        books=books,
+        audit=last_verdict(books.verdict),
     )
+
+
+def _ledger(terms: Terms) -> LedgerStats:
+    return LedgerStats(terms.epoch, terms.frozen, terms.stock, terms.granted, terms.sold)
 
 
 async def _store(desk: Desk, sale_id: int) -> tuple[Reading | None, list[Heartbeat]]:
@@ -73,7 +87,35 @@ async def audit(request: Req, sale_id: FromPath[int]) -> Verdict:
     desk = desk_of(request)
     if await desk.parts.catalogue.sale(sale_id) is None:
         raise Problem("not_found")
-    return await desk.parts.auditor.audit(sale_id)
+    return await desk.watch.check(sale_id)
 
 
-ROUTES = [stats, audit]
+@operation(
+    "GET",
+    "/admin/sales/{sale_id:int}/report",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="How a sale went",
+    answer=Report,
+)
+async def report(request: Req, sale_id: FromPath[int]) -> Report:
+    """Units by what became of them, times, money, and what the audit last said. Of a sale that
+    still runs: so far."""
+    desk = desk_of(request)
+    sale = await desk.manage.get(sale_id)
+    terms = await desk.parts.ledger.terms(sale_id)
+    if terms is None:
+        raise Problem("not_found")
+    books = await desk.watch.books(sale_id)
+    now = desk.parts.clock.now_ms()
+    return Report(
+        sale=AdminSale(sale.id, sale.phase_at(now), sale.phase, sale),
+        server_time_ms=now,
+        ledger=_ledger(terms),
+        books=books,
+        milestones=await desk.watch.milestones(sale_id),
+        audit=last_verdict(books.verdict),
+    )
+
+
+ROUTES = [stats, audit, report]

@@ -17,6 +17,14 @@ from miaosha.domain.sale import Sale
 ACTOR = "cli"
 SaleId = Annotated[int, typer.Argument(help="Id of the sale.", min=1, show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
+StandbyPayWithin = Annotated[
+    int | None,
+    typer.Option(help="Seconds to pay after standby.", min=1, show_default="pay-within"),
+]
+StandbyLimit = Annotated[
+    int | None,
+    typer.Option(help="Places on standby.", min=0, show_default="max(1000, 10 x stock)"),
+]
 
 app = typer.Typer(help="Sales: create, watch and steer them.", no_args_is_help=True)
 
@@ -42,6 +50,8 @@ def create(
         typer.Option(help='"Question? | wrong | *right | wrong"; may be given several times.'),
     ] = None,
     pay_within: Annotated[int, typer.Option(help="Seconds to pay.", min=1)] = 600,
+    standby_pay_within: StandbyPayWithin = None,
+    standby_limit: StandbyLimit = None,
     draft: Annotated[bool, typer.Option("--draft", help="Do not publish it yet.")] = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -60,8 +70,10 @@ def create(
                 stock=stock,
                 opens_at_ms=opens_at_ms,
                 closes_at_ms=moment_ms(closes, opens_at_ms, "closes"),
-                questions=[question(text, i) for i, text in enumerate(ask or [_DEFAULT_ASK], 1)],
+                questions=[question(text, i) for i, text in enumerate(ask or [_ASK], 1)],
                 pay_within_s=pay_within,
+                standby_pay_within_s=standby_pay_within,
+                standby_limit=standby_limit,
             )
             manage = _manage(parts)
             manage.check_terms(terms, publish=not draft)  # before a product is made for them
@@ -73,7 +85,7 @@ def create(
     finish(work)
 
 
-_DEFAULT_ASK = "Which button buys? | *Buy | Cancel"
+_ASK = "Which button buys? | *Buy | Cancel"
 
 
 async def _product(parts: Any, wanted: str, price: Money) -> int:

@@ -16,7 +16,7 @@ class LedgerRow(NamedTuple):
     stock: int
     granted: int
     sold: int
-    verdict: str | None  # what the audit said when the sale was settled
+    verdict: str | None  # what the audit last said; of a settled sale, when it was settled
 
 
 class HoldRow(NamedTuple):

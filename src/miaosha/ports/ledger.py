@@ -15,6 +15,7 @@ import msgspec
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase
+from miaosha.ports.post import OutboxItem, Recipient
 
 
 class Terms(NamedTuple):
@@ -139,29 +140,6 @@ class Captured(NamedTuple):
 class OrderPage(NamedTuple):
     items: list[Order]
     next_cursor: str | None
-
-
-class OutboxItem(NamedTuple):
-    id: int
-    dedupe_key: str  # event:rid
-    event: str  # won | your_turn | paid | expired | refunded
-    rid: str
-    user_id: int
-    sale_id: int
-    attempts: int
-    state: str  # new | queued | sent | parked
-
-
-class Recipient(NamedTuple):
-    """What a mail needs to know; read just before sending."""
-
-    email: str
-    name: str
-    title: str
-    product: str
-    price: Money
-    pay_by_ms: int | None
-    order_no: str | None
 
 
 class Ledger(Protocol):

@@ -101,5 +101,7 @@ class Trail(Protocol):
         self, at_ms: int, actor: str, action: str, subject: str, detail: dict[str, Any]
     ) -> None: ...
 
-    async def entries(self, before_id: int | None, limit: int) -> list[TrailEntry]:
-        """Newest first."""
+    async def entries(
+        self, before_id: int | None, limit: int, *, subject: str | None = None
+    ) -> list[TrailEntry]:
+        """Newest first; with `subject` only what concerns it."""

@@ -35,8 +35,8 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What an audit found. `counts`: what it looked at; `stored`: what the audit said when a
-    settled sale was settled (JSON), else ""."""
+    """What an audit found. `counts`: what it looked at; `stored`: what the audit before it said,
+    of a settled sale when it was settled (JSON), "" if there was none."""
 
     sale_id: int
     clean: bool
@@ -213,4 +213,17 @@ def _counts(look: _Look) -> dict[str, int]:
     return counts
 
 
-__all__ = ["Auditor", "Finding", "Verdict"]
+def kept(verdict: Verdict) -> str:
+    """A verdict as it is stored, without the one stored before."""
+    return msgspec.json.encode(msgspec.structs.replace(verdict, stored="")).decode()
+
+
+def last_verdict(stored: str) -> Verdict | None:
+    """What `kept` stored; None for "" or what this version cannot read."""
+    try:
+        return msgspec.json.decode(stored, type=Verdict) if stored else None
+    except msgspec.DecodeError:
+        return None
+
+
+__all__ = ["Auditor", "Finding", "Verdict", "kept", "last_verdict"]

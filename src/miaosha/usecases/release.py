@@ -82,7 +82,7 @@ class Release:
         if hold.state is HoldState.PAID:
             raise Problem("conflict", "This unit is paid.")
         if hold.state is HoldState.PAYING:
-            raise Problem("payment_in_progress")
+            raise Problem("payment_in_progress", retry_after_s=1)
         if not await self._release(sale_id, [hold.rid], "declined"):
             raise Problem("payment_in_progress", retry_after_s=1)
 

@@ -6,7 +6,6 @@ after a rebuild is left frozen for a person (the reason then starts with HOLD).
 
 from collections.abc import Collection
 
-import msgspec
 import structlog
 
 from miaosha.domain.sale import Phase
@@ -14,7 +13,7 @@ from miaosha.ports.broker import Broker
 from miaosha.ports.ledger import Ledger, Terms
 from miaosha.ports.outside import Clock
 from miaosha.ports.store import Reading, StockStore
-from miaosha.usecases.audit import Auditor, Verdict
+from miaosha.usecases.audit import Auditor, Verdict, kept
 from miaosha.usecases.control import Control
 
 FREEZING = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8")  # mails and answers stop no sale
@@ -86,10 +85,10 @@ class Settlement:
         verdict = await self._auditor.audit(terms.sale_id)
         if not verdict.clean:
             log.error("audit_broken", sale_id=terms.sale_id, findings=_details(verdict))
+            await self._ledger.keep_verdict(terms.sale_id, kept(verdict))
             await self._freeze(terms, HOLD + _why(verdict))
             return
-        kept = msgspec.json.encode(verdict).decode()
-        if await self._ledger.settle_sale(terms.sale_id, kept, self._clock.now_ms()):
+        if await self._ledger.settle_sale(terms.sale_id, kept(verdict), self._clock.now_ms()):
             log.info("settled", sale_id=terms.sale_id, sold=terms.sold, stock=terms.stock)
             await self._control.refresh_board()
             await self.forget(terms.sale_id, terms.epoch)
@@ -111,6 +110,7 @@ class Settlement:
     async def reconcile(self, terms: Terms) -> None:
         """Audit a running sale; a lasting difference freezes it, and the next `heal` rebuilds."""
         verdict = await self._auditor.audit(terms.sale_id)
+        await self._ledger.keep_verdict(terms.sale_id, kept(verdict))
         if not verdict.clean:
             log.error("audit_broken", sale_id=terms.sale_id, findings=_details(verdict))
         if not (why := _why(verdict, FREEZING)):

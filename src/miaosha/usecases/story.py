@@ -1,7 +1,8 @@
-"""One buyer's story, for support: account, where they stand in each sale and why, their orders.
+"""One buyer's story, for support: account, where they stand in each sale and why, their orders, and
+everything that happened: holds, payments, mails; of one sale also what they pressed.
 
-Read from SQL (the newest hold per sale, orders) and Redis (the place); it changes nothing and
-shows no token, no card and no address.
+Read from SQL (rows), Redis (the place) and the broker (the log); it changes nothing and shows no
+token, no card and no address.
 """
 
 from typing import Final
@@ -12,8 +13,10 @@ from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.reservation import HoldState, State, place_of
 from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.ledger import Hold, Ledger, Order
+from miaosha.ports.office import HoldLine, MailLine, Office, PaymentLine
 from miaosha.ports.people import Accounts, Catalogue
 from miaosha.ports.store import PlaceView, StockStore
+from miaosha.usecases.presses import Presses, PressLine
 
 SALES_MAX: Final = 20  # the newest sales a story looks at
 ORDERS_MAX: Final = 50
@@ -29,6 +32,7 @@ class HoldStory(msgspec.Struct, frozen=True):
     pay_by_ms: int
     attempt: int
     promoted: bool
+    extended: bool
     synced: bool
     version: int
 
@@ -55,22 +59,38 @@ class SaleStory(msgspec.Struct, frozen=True):
 
 
 class Story(msgspec.Struct, frozen=True):
+    """`holds`, `payments`, `mails`: every row, newest first. `presses`: the accepted requests of
+    the one sale that was asked for, oldest first; null if they cannot be read (a settled sale
+    keeps none)."""
+
     user_id: int
     email: str
     name: str
     role: str
     sales: list[SaleStory]
     orders: list[Order]
+    holds: list[HoldLine]
+    payments: list[PaymentLine]
+    mails: list[MailLine]
+    presses: list[PressLine] | None
 
 
 class Stories:
     def __init__(
-        self, accounts: Accounts, catalogue: Catalogue, ledger: Ledger, store: StockStore
+        self,
+        accounts: Accounts,
+        catalogue: Catalogue,
+        ledger: Ledger,
+        store: StockStore,
+        office: Office,
+        presses: Presses,
     ) -> None:
         self._accounts = accounts
         self._catalogue = catalogue
         self._ledger = ledger
         self._store = store
+        self._office = office
+        self._presses = presses
 
     async def story(self, user_id: int, sale_id: int | None = None) -> Story:
         """The story in one sale, or in the newest SALES_MAX ones (those without a trace of the
@@ -82,7 +102,12 @@ class Stories:
         user = await self._accounts.by_id(user_id)
         if user is None:
             raise Problem("not_found")
-        told = [await self._in_sale(sale, user_id) for sale in await self._sales(sale_id)]
+        sales = await self._sales(sale_id)
+        told = [await self._in_sale(sale, user_id) for sale in sales]
+        rows = await self._office.rows(user_id, sale_id)
+        pressed = None
+        if sale_id is not None and sales[0].phase is not Phase.SETTLED:
+            pressed = await self._presses.of(sale_id, user_id)
         page = await self._ledger.orders(user_id, None, ORDERS_MAX, sale_id=sale_id)
         return Story(
             user_id=user.id,
@@ -91,6 +116,10 @@ class Stories:
             role=user.role,
             sales=[t for t in told if sale_id is not None or t.hold or t.place],
             orders=page.items,
+            holds=rows.holds,
+            payments=rows.payments,
+            mails=rows.mails,
+            presses=pressed,
         )
 
     async def _sales(self, sale_id: int | None) -> list[Sale]:
@@ -141,6 +170,7 @@ def _hold(hold: Hold) -> HoldStory:
         pay_by_ms=hold.pay_by_ms,
         attempt=hold.attempt,
         promoted=hold.promoted,
+        extended=hold.extended,
         synced=hold.synced,
         version=hold.version,
     )

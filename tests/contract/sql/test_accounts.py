@@ -64,3 +64,11 @@ async def test_the_trail_is_newest_first_and_pages(shop: Shop) -> None:
     assert newest[0].detail == {"n": 4}
     older = await shop.trail.entries(newest[-1].id, 10)
     assert [entry.at_ms for entry in older] == [NOW + 2, NOW + 1, NOW]
+
+
+async def test_the_trail_of_one_subject(shop: Shop) -> None:
+    for subject in ("sale:1", "sale:2", "sale:1", "product:1"):
+        await shop.trail.append(NOW, "cli", "x", subject, {})
+    of_one = await shop.trail.entries(None, 10, subject="sale:1")
+    assert [entry.subject for entry in of_one] == ["sale:1", "sale:1"]
+    assert await shop.trail.entries(of_one[-1].id, 10, subject="sale:1") == []

@@ -24,7 +24,11 @@ def order_of_attempt(connection: Connection, rid: str, attempt: int) -> Order | 
     return _order(row) if row else None
 
 
-def _after(cursor: str) -> Any:
+def cursor_of(created_at_ms: int, order_id: str) -> str:
+    return f"{created_at_ms}.{order_id}"
+
+
+def after(cursor: str) -> Any:
     """The condition for what follows the order a cursor `created_at_ms.id` names.
 
     Raises:
@@ -71,14 +75,14 @@ class OrdersLedger:
         if sale_id is not None:
             query = query.where(orders.c.sale_id == sale_id)
         if cursor:
-            query = query.where(_after(cursor))
+            query = query.where(after(cursor))
         query = query.limit(limit + 1)
         items = await self._db.read(
             lambda c: [_order(row) for row in c.execute(query)], lagging=True
         )
         more = len(items) > limit
         last = items[limit - 1] if more else None
-        return OrderPage(items[:limit], f"{last.created_at_ms}.{last.id}" if last else None)
+        return OrderPage(items[:limit], cursor_of(last.created_at_ms, last.id) if last else None)
 
     async def delivery_of(self, order_id: str) -> Delivery | None:
         query = (

@@ -9,7 +9,7 @@ from miaosha.adapters.sql.database import AnyRow, Database
 from miaosha.adapters.sql.inserts import insert_ignoring
 from miaosha.adapters.sql.tables import holds, orders, outbox, products, sales, users
 from miaosha.domain.money import Money
-from miaosha.ports.ledger import OutboxItem, Recipient
+from miaosha.ports.post import OutboxItem, Recipient
 
 REQUEUE_AFTER_MS = 600_000  # a queued mail without an end by then may have been lost on its way
 REASON_MAX = 200  # characters of a failure that are kept

@@ -105,7 +105,7 @@ sales = Table(
     _count("standby_pay_within_s", "seconds a promoted buyer has to pay"),
     _count("standby_limit"),
     Column("questions", Text, nullable=False, doc="JSON list of questions, answers included"),
-    Column("verdict", Text, doc="what the audit said when the sale was settled"),
+    Column("verdict", Text, doc="what the audit last said; of a settled sale, when it was settled"),
     _ms("settled_at_ms", null=True),
     CheckConstraint("amount >= 0", name="amount"),
     _one_of("mode", "fifo", "draw"),

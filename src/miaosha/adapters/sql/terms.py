@@ -202,3 +202,11 @@ class TermsLedger:
             return connection.execute(statement).rowcount > 0
 
         return await self._db.write(unit)
+
+    async def keep_verdict(self, sale_id: int, verdict: str) -> None:
+        statement = (
+            update(sales)
+            .where(sales.c.id == sale_id, sales.c.phase.in_(RUNNING))
+            .values(verdict=verdict)
+        )
+        await self._db.write(lambda connection: connection.execute(statement))

@@ -1,0 +1,141 @@
+"""What admins read across buyers (`ports.office.Office`). How a sale went is in `books`."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, func, or_, select
+
+from miaosha.adapters.sql.books import read_books, read_milestones
+from miaosha.adapters.sql.database import Database
+from miaosha.adapters.sql.orders import after, cursor_of
+from miaosha.adapters.sql.tables import holds, orders, outbox, payments, sales, users
+from miaosha.ports.office import (
+    Books,
+    Found,
+    FoundOrder,
+    HoldLine,
+    MailLine,
+    Milestones,
+    OrderSearch,
+    PaymentLine,
+    Person,
+    Rows,
+    SentOrder,
+)
+
+PAGE_MAX: Final = 500  # of one answer
+ROWS_MAX: Final = 200  # of one kind, of one buyer
+
+_ORDERED = [orders.c[name] for name in FoundOrder.__struct_fields__ if name in orders.c]
+_PERSON = [users.c[name] for name in Person.__struct_fields__]
+
+
+class SqlOffice:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def books(self, sale_id: int) -> Books | None:
+        return await self._db.read(lambda connection: read_books(connection, sale_id))
+
+    async def milestones(self, sale_id: int) -> Milestones | None:
+        return await self._db.read(
+            lambda connection: read_milestones(connection, sale_id), lagging=True
+        )
+
+    async def orders(self, search: OrderSearch, cursor: str | None, limit: int) -> Found:
+        limit = min(max(limit, 1), PAGE_MAX)
+        query = _searched(search).order_by(orders.c.created_at_ms.desc(), orders.c.id.desc())
+        if cursor:
+            query = query.where(after(cursor))
+        query = query.limit(limit + 1)
+        items = await self._db.read(
+            lambda c: [FoundOrder(**row._mapping) for row in c.execute(query)], lagging=True
+        )
+        last = items[limit - 1] if len(items) > limit else None
+        following = cursor_of(last.created_at_ms, last.id) if last else None
+        return Found(items[:limit], following)
+
+    async def sent(self, orders_: Sequence[FoundOrder]) -> list[SentOrder]:
+        query = (
+            select(orders.c.id, payments.c.name, payments.c.phone, payments.c.address)
+            .join(payments, payments.c.rid == orders.c.rid)
+            .where(orders.c.attempt == payments.c.attempt)
+            .where(orders.c.id.in_([order.id for order in orders_[:PAGE_MAX]]))
+        )
+        rows = await self._db.read(lambda c: c.execute(query).all(), lagging=True)
+        to = {row.id: (row.name, row.phone, row.address) for row in rows}
+        return [SentOrder(order, *to.get(order.id, ("", "", ""))) for order in orders_]
+
+    async def people(self, text: str, before_id: int | None, limit: int) -> list[Person]:
+        query = select(*_PERSON).order_by(users.c.id.desc()).limit(min(max(limit, 1), PAGE_MAX))
+        if text:
+            found = _of_people(text)
+            if text.isascii() and text.isdigit() and len(text) < 16:
+                found = or_(found, users.c.id == int(text))
+            query = query.where(found)
+        if before_id is not None:
+            query = query.where(users.c.id < before_id)
+        return await self._db.read(
+            lambda c: [Person(**row._mapping) for row in c.execute(query)], lagging=True
+        )
+
+    async def names(self, user_ids: Sequence[int]) -> dict[int, str]:
+        query = select(users.c.id, users.c.name).where(users.c.id.in_(list(user_ids)[:PAGE_MAX]))
+        rows = await self._db.read(lambda c: c.execute(query).all(), lagging=True)
+        return {row.id: row.name for row in rows}
+
+    async def rows(self, user_id: int, sale_id: int | None) -> Rows:
+        def unit(connection: Connection) -> Rows:
+            return Rows(
+                _lines(connection, holds, HoldLine, user_id, sale_id),
+                _lines(connection, payments, PaymentLine, user_id, sale_id),
+                _lines(connection, outbox, MailLine, user_id, sale_id),
+            )
+
+        return await self._db.read(unit)
+
+
+def _of_people(text: str) -> Any:
+    """E-mails are stored in lower case; names are compared in it."""
+    part = text.lower()
+    return or_(
+        users.c.email.contains(part, autoescape=True),
+        func.lower(users.c.name).contains(part, autoescape=True),
+    )
+
+
+def _searched(search: OrderSearch) -> Select[Any]:
+    query = (
+        select(*_ORDERED, sales.c.title.label("sale_title"), users.c.email, users.c.name)
+        .join(sales, sales.c.id == orders.c.sale_id)
+        .join(users, users.c.id == orders.c.user_id)
+    )
+    if search.text:
+        by_number = orders.c.order_no == search.text.upper()
+        query = query.where(or_(by_number, _of_people(search.text)))
+    for column, wanted in (
+        (orders.c.sale_id, search.sale_id),
+        (orders.c.user_id, search.user_id),
+        (orders.c.state, search.state),
+    ):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if search.from_ms is not None:
+        query = query.where(orders.c.created_at_ms >= search.from_ms)
+    if search.until_ms is not None:
+        query = query.where(orders.c.created_at_ms < search.until_ms)
+    return query
+
+
+def _lines(
+    connection: Connection, table: Any, kind: Any, user_id: int, sale_id: int | None
+) -> list[Any]:
+    query = (
+        select(*(table.c[name] for name in kind.__struct_fields__))
+        .where(table.c.user_id == user_id)
+        .order_by(table.c.created_at_ms.desc())
+        .limit(ROWS_MAX)
+    )
+    if sale_id is not None:
+        query = query.where(table.c.sale_id == sale_id)
+    return [kind(**row._mapping) for row in connection.execute(query)]
