@@ -10,29 +10,36 @@ UV := .tool/bin/uv
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
+export npm_config_update_notifier := false
 
-.PHONY: help install demo test drills check bench bench-scale profile docs clean
+NPM := web/with-node npm --prefix web
+WEB_SOURCES := $(shell find web -name node_modules -prune -o -name test -prune -o -type f -print)
+SITE := src/miaosha/web/index.html
+
+.PHONY: help install demo test drills check bench bench-scale profile docs web clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: .venv/.installed ## make the environment from the lock file
+install: .venv/.installed $(SITE) ## make the environment from the lock files, and build the pages
 
-demo: .venv/.installed ## run a whole sale on this machine; ARGS="--crowd 5000 …" passes options on
+demo: .venv/.installed $(SITE) ## run a whole sale on this machine; ARGS="--crowd 5000 …" passes options on
 	@exec $(BIN)/miaosha demo $(ARGS)
 
-test: .venv/.installed ## the whole suite, folder by folder; ARGS="-k name" passes options on
+test: .venv/.installed $(SITE) ## the whole suite, folder by folder; ARGS="-k name" passes options on
+	@$(NPM) --silent test
 	@exec $(BIN)/python tests/suites.py $(ARGS)
 
-drills: .venv/.installed ## the long fault drills
+drills: .venv/.installed $(SITE) ## the long fault drills
 	@exec $(BIN)/pytest -m drill tests $(ARGS)
 
-check: .venv/.installed ## format, lint, types, layers, tidiness: what CI runs first
+check: .venv/.installed web/node_modules/.installed ## format, lint, types, layers, tidiness: what CI runs first
 	$(BIN)/ruff format --check src tests bench
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/test_tidy.py
+	$(NPM) --silent run check
 
 bench: .venv/.installed ## measure the purchase path (10 minutes); ARGS="--seconds 5 --only rush,over"
 	@exec $(BIN)/python -m bench run $(ARGS)
@@ -44,14 +51,24 @@ ROLE ?= publisher
 profile: .venv/.installed ## a flame graph of ROLE=publisher in a rush, to bench/results
 	@exec $(BIN)/python -m bench profile --role $(ROLE) --seconds 10 $(ARGS)
 
-docs: .venv/.installed ## draw the pages that come from the code
+docs: .venv/.installed web/node_modules/.installed ## draw the pages that come from the code
 	$(BIN)/python -m miaosha.cli.settings_page > docs/settings.md
 	$(BIN)/python -m miaosha.cli.diagrams docs/reservation.md
 	$(BIN)/python -m miaosha.adapters.sql.schema docs/schema.md
 	$(BIN)/miaosha openapi > docs/openapi.json
+	$(NPM) --silent run api
 
 clean: ## remove the environment and every cache
-	rm -rf .venv .tool .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .tool .mypy_cache .ruff_cache .pytest_cache .hypothesis web/node_modules src/miaosha/web
+
+web: $(SITE) ## build the pages
+
+$(SITE): $(WEB_SOURCES) web/node_modules/.installed
+	@$(NPM) --silent run build
+
+web/node_modules/.installed: web/package-lock.json | .venv/.installed
+	@$(NPM) ci --silent --no-audit --no-fund
+	@touch $@
 
 .venv/.installed: uv.lock pyproject.toml | $(UV)
 	@$(UV) sync --locked --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"

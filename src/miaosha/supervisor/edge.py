@@ -21,9 +21,9 @@ from miaosha.settings import Settings, origins
 from miaosha.supervisor.tether import tethered
 
 CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "font-src 'self'; connect-src 'self' {sockets}; manifest-src 'self'; worker-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 EDGE_PROBLEMS = {  # code: seconds for Retry-After, 0 for none
     "bad_request": 0,
@@ -42,6 +42,12 @@ add_header Referrer-Policy same-origin always;
 add_header Access-Control-Allow-Origin $known_origin always;
 add_header Access-Control-Expose-Headers $readable_headers always;
 add_header Vary Origin always;
+"""
+PAGE = """\
+include security.conf;
+add_header Cache-Control no-cache;
+add_header Content-Security-Policy "{csp}" always;
+add_header X-Frame-Options DENY always;
 """
 HTTPS_ONLY = "add_header Strict-Transport-Security max-age=31536000 always;\n"
 PROXIED = """\
@@ -80,7 +86,8 @@ def _fits(platform: str) -> bool:
 
 
 def static_dir() -> Path:
-    return Path(str(importlib.resources.files("miaosha.supervisor").joinpath("static")))
+    """The built pages (`make web`)."""
+    return Path(str(importlib.resources.files("miaosha").joinpath("web")))
 
 
 def nginx_command(run: Path, error_log: Path) -> list[str]:
@@ -110,13 +117,13 @@ def write_config(
     secure = settings.public_url.startswith("https://")
     (run / "security.conf").write_text(SECURITY + (HTTPS_ONLY if secure else ""))
     (run / "proxied.conf").write_text(PROXIED)
+    (run / "page.conf").write_text(PAGE.format(csp=csp(settings)))
     values = _limits(settings) | {
         "user": "user root;" if os.geteuid() == 0 else "",
         "run": str(run),
         "error_log": str(error_log),
         "static": str(static_dir()),
         "files": str(files),
-        "csp": CSP,
         "listen": f"        listen {address(settings.bind, settings.port)} backlog=16384;",
         "publishers": _servers(sockets["publisher"]),
         "gateways": _servers(sockets["gateway"]),
@@ -129,6 +136,11 @@ def write_config(
     config = run / "nginx.conf"
     config.write_text(re.sub(r"<([a-z_]+)>", lambda name: values[name[1]], template))
     return config
+
+
+def csp(settings: Settings) -> str:
+    """What a page may load. Older browsers do not count web sockets among 'self'."""
+    return CSP.format(sockets=" ".join(f"ws{origin[4:]}" for origin in origins(settings)))
 
 
 def _limits(settings: Settings) -> dict[str, str]:
