@@ -86,7 +86,7 @@ async def run(options: Options) -> Result:
 
 
 async def _limit(running: Stack, sale: Any, options: Options) -> Row:
-    presses = crowd(running, sale, options.buyers)
+    presses = crowd(running, sale, options.buyers, repeats=2)
     return await limit(presses, options.connections, options.seconds / 3, options.processes)
 
 
@@ -112,21 +112,18 @@ async def _stack(options: Options, **overrides: Any) -> AsyncIterator[Stack]:
 async def _one(rows: list[Row], name: str, running: Stack, options: Options) -> None:
     _say(name)
     try:
-        row = await _scenarios(running, options, rows)[name]()
+        row = await _scenarios(running, options)[name]()
     except Exception as error:  # the other rows still count
         row = Row(name=name, mix="failed", errors={f"{type(error).__name__} {error}".strip(): 1})
     rows.append(row)
     sys.stderr.write(f"{msgspec.json.encode(msgspec.to_builtins(row, str_keys=True)).decode()}\n")
 
 
-def _scenarios(
-    running: Stack, options: Options, rows: list[Row]
-) -> dict[str, Callable[[], Awaitable[Row]]]:
+def _scenarios(running: Stack, options: Options) -> dict[str, Callable[[], Awaitable[Row]]]:
     o, direct = options, running.targets()
     seconds, half = o.seconds, o.seconds / 2
     steady_load = load(o, direct, rate_per_s=5_000.0, seconds=2 * seconds, connections=512)
-    capacity = next((r.accepted_per_s for r in rows if r.name == "rush"), 20_000.0)
-    flood_load = load(o, direct, rate_per_s=2 * capacity, connections=FLOOD_CONNECTIONS)
+    flood_load = load(o, direct, connections=FLOOD_CONNECTIONS)
     edge_load = load(
         o,
         (running.edge,),

@@ -1,11 +1,14 @@
 """(e) Twice the capacity is offered for a while; what is too much is refused at once, the rest of
-the platform goes on, and afterwards everything is as before."""
+the platform goes on, and afterwards everything is as before.
+
+The capacity is what the platform accepts from the same connections with the same checkouts and
+sign-ins beside it, measured right before."""
 
 import asyncio
 import time
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from bench.load import Load
 from bench.measure import Row, crowd, pressed
@@ -15,6 +18,7 @@ from bench.tally import Tally, milliseconds
 from bench.worker import Crew
 
 EVERY_S = 0.05
+CAPACITY_S = 6.0
 OPENS_IN_S = 1.5
 RECOVERY_S = 10.0
 RECOVERY_RATE = 1_000.0
@@ -24,15 +28,17 @@ REFUSALS = (429, 503)
 
 
 async def flood(stack: Stack, load: Load, buyers: int, processes: int) -> Row:
-    """`load` is the flood; the recovery is an open loop of RECOVERY_RATE right after it."""
-    row = Row(
-        name="flood",
-        mix=f"{load.rate_per_s:,.0f} presses/s offered for {load.seconds:g} s (everybody may "
-        "wait), a checkout and a sign-in every 50 ms beside it",
+    """`load` is the flood, its rate not yet known; the recovery is an open loop of RECOVERY_RATE
+    right after it."""
+    row = Row(name="flood", mix="")
+    company = await Company.prepare(stack, CAPACITY_S + load.seconds + 2)
+    found = await _capacity(stack, company, load, buyers, processes)
+    load = replace(load, rate_per_s=2 * found, expected=(202, *REFUSALS))
+    row.more["capacity in this company, accepted/s"] = round(found)
+    row.mix = (
+        f"{load.rate_per_s:,.0f} presses/s offered for {load.seconds:g} s (everybody may wait), "
+        "a checkout and a sign-in every 50 ms beside it"
     )
-    sides = round((load.seconds + 2) / EVERY_S)
-    checkouts = await Checkouts.prepare(stack, sides, first_user=stack.first_user)
-    body = sign_in_body(await signers(stack, 1))
     sale = await stack.sale(1, 10_000_000, OPENS_IN_S)
     calm = Load(
         targets=load.targets,
@@ -48,27 +54,70 @@ async def flood(stack: Stack, load: Load, buyers: int, processes: int) -> Row:
     async with Crew(calm, after, 1) as recovery:
 
         async def beside(start: float) -> None:
-            paying = asyncio.create_task(_each(stack, start, checkouts.requests))
-            signs = ["/api/v1/sessions"] * len(checkouts.requests)
-            signing = asyncio.create_task(_each(stack, start, [(p, body, "") for p in signs]))
-            calmed = await recovery.run(start + load.seconds)
-            row.more |= _recovered(calmed)
-            row.more["checkout beside it"] = await paying
-            row.more["sign-in beside it"] = await signing
+            going_on = asyncio.create_task(company.go_on(start, load.seconds + 2))
+            row.more |= _recovered(await recovery.run(start + load.seconds))
+            row.more |= await going_on
 
         tally = await pressed(
             stack,
             row,
             sale,
-            msgspec.structs.replace(load, expected=(202, *REFUSALS)),
+            load,
             buyers=buyers,
             processes=processes,
+            repeats=1 + int(load.rate_per_s * load.seconds / buyers),
             beside=lambda start: asyncio.create_task(beside(start)),
             lead_s=CONNECTED_WITHIN_S,
         )
     refused = tally.latencies_of(lambda status: status in REFUSALS)
     row.more["refused, ms"] = milliseconds(refused)
     return row
+
+
+async def _capacity(
+    stack: Stack, company: "Company", load: Load, buyers: int, processes: int
+) -> float:
+    """202s a second in a closed loop over the connections of `load`."""
+    sale = await stack.sale(1, 10_000_000, OPENS_IN_S)
+    closed = replace(load, rate_per_s=0.0, seconds=CAPACITY_S, expected=(202, *REFUSALS))
+    row = Row(name="", mix="")
+    await pressed(
+        stack,
+        row,
+        sale,
+        closed,
+        buyers=buyers,
+        processes=processes,
+        beside=lambda start: asyncio.create_task(company.go_on(start, CAPACITY_S)),
+        lead_s=CONNECTED_WITHIN_S,
+    )
+    return row.accepted_per_s
+
+
+class Company:
+    """A checkout and a sign-in every EVERY_S, as others go on while the crowd presses."""
+
+    def __init__(self, stack: Stack, checkouts: list[tuple[str, Any, str]], body: Any) -> None:
+        self._stack = stack
+        self._checkouts = checkouts
+        self._body = body
+
+    @classmethod
+    async def prepare(cls, stack: Stack, seconds: float) -> "Company":
+        """With enough holds to pay for `seconds`."""
+        count = round(seconds / EVERY_S)
+        checkouts = await Checkouts.prepare(stack, count, first_user=stack.first_user)
+        return cls(stack, list(checkouts.requests), sign_in_body(await signers(stack, 1)))
+
+    async def go_on(self, start: float, seconds: float) -> dict[str, Any]:
+        """From `start` (time.monotonic) for `seconds`; what the two met with."""
+        count = round(seconds / EVERY_S)
+        paying, self._checkouts = self._checkouts[:count], self._checkouts[count:]
+        signing = [("/api/v1/sessions", self._body, "")] * count
+        paid, signed = await asyncio.gather(
+            _each(self._stack, start, paying), _each(self._stack, start, signing)
+        )
+        return {"checkout beside it": paid, "sign-in beside it": signed}
 
 
 def _recovered(calmed: Tally) -> dict[str, Any]:

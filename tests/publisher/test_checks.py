@@ -233,6 +233,32 @@ async def test_a_crowd_that_waits_too_long_is_not_added_to() -> None:
     assert (await press(made, user=8)).status == 202
 
 
+async def test_after_a_flood_nobody_queues_behind_a_crowd_for_a_second() -> None:
+    made = await world(batch_users_max=2, publish_inflight_max=2, publish_late_ms=250)
+    made.broker.hold = True
+    for user in range(5):
+        made.wire().send(request(user=user + 1))
+    made.clock.pass_(251)
+    made.wire().send(request(user=6))
+    made.broker.let_go()
+    await made.batcher.drain()
+    made.broker.hold = True
+    wires = [made.wire() for _ in range(6)]
+    for user, wire in enumerate(wires):
+        wire.send(request(user=user + 10))
+    assert [wire.statuses for wire in wires] == [[]] * 5 + [[503]]  # as many as may be on the way
+    made.broker.let_go()
+    await made.batcher.drain()
+    made.broker.hold = True
+    made.clock.pass_(1_001)
+    burst = [made.wire() for _ in range(9)]
+    for user, wire in enumerate(burst):
+        wire.send(request(user=user + 20))
+    assert [wire.statuses for wire in burst] == [[]] * 9  # a burst may queue again
+    made.broker.let_go()
+    await made.batcher.drain()
+
+
 async def test_few_who_wait_long_are_no_crowd() -> None:
     made = await world(batch_users_max=2, publish_inflight_max=2, publish_late_ms=250)
     made.broker.hold = True

@@ -166,6 +166,12 @@ class MemoryBroker:
         else:
             waiting.set_result(None)
 
+    def let_go(self) -> None:
+        """Let every publish end, and later ones at once."""
+        self.hold = False
+        while self._waiting:
+            self.confirm()
+
     @property
     def users(self) -> list[int]:
         return [user for batch in self.batches for user in batch.user_ids]

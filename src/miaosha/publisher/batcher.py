@@ -26,6 +26,7 @@ from miaosha.settings import Settings
 log = structlog.get_logger()
 
 PUBLISH_SLACK_S: Final = 1.0  # what a broker may take beyond its own confirm_timeout_ms
+WARY_S: Final = 1.0  # after presses have waited too long, nobody queues behind a crowd
 
 
 class Asker(Protocol):
@@ -130,6 +131,7 @@ class Batcher:
         self._round: deque[Line] = deque()
         self._scheduled = False
         self._closed = False
+        self._wary_until = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._unanswered: dict[Gathering, None] = {}  # in the order in which they began
         self.waiting = 0  # presses without an answer yet
@@ -156,11 +158,21 @@ class Batcher:
 
     def late(self) -> bool:
         """More presses wait than may be on the way at once, and the oldest of them too long: one
-        more could only wait longer. A broker that stalls while few wait is waited for."""
+        more could only wait longer. A broker that stalls while few wait is waited for.
+
+        A burst may queue; where it turned out to be a flood, for WARY_S no more are let in than
+        may be on the way, or every opening would be paid for with another queue that is too long.
+        """
         if self.waiting <= self._crowd:
             return False
+        now = self._clock.monotonic()
+        if now < self._wary_until:
+            return True
         oldest = next(iter(self._unanswered))
-        return self._clock.monotonic() - oldest.began > self._late_s
+        if now - oldest.began <= self._late_s:
+            return False
+        self._wary_until = now + WARY_S
+        return True
 
     def repeat(self, line: Line, user_id: int, now_ms: int) -> Gathering | None:
         """The batch whose answer a press of this user shares, or None if it must be queued."""
