@@ -1,11 +1,23 @@
 """The upgrade request: what opens a socket and what every other request is answered."""
 
+from typing import cast
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miaosha.gateway import handshake
-from miaosha.gateway.handshake import BadHead, Rules, Upgrade, judge, listed_origins, parse
+from miaosha.gateway.engineio import Failure
+from miaosha.gateway.handshake import (
+    BadHead,
+    Polled,
+    Refusal,
+    Rules,
+    Upgrade,
+    judge,
+    listed_origins,
+    parse,
+)
 from tests.gateway.wire import HEAD
 
 RULES = Rules(b"/socket.io/", listed_origins("https://Shop.example/", "https://a.test:8443", 8000))
@@ -13,7 +25,9 @@ GOOD = HEAD.rstrip(b"\r\n")
 
 
 def status(head: bytes) -> int:
-    return int(judge(parse(head), RULES).response.split()[1])
+    verdict = judge(parse(head), RULES)
+    assert not isinstance(verdict, Polled)
+    return int(verdict.response.split()[1])
 
 
 def test_a_good_request() -> None:
@@ -30,8 +44,9 @@ def test_a_good_request() -> None:
         (b"/socket.io/", b"/other/", 404),
         (b"EIO=4", b"EIO=3", 400),
         (b"EIO=4&", b"", 400),
-        (b"transport=websocket", b"transport=polling", 400),
-        (b"transport=websocket", b"transport=websocket&sid=abc", 400),
+        (b"transport=websocket", b"transport=carrier-pigeon", 400),
+        (b"transport=websocket", b"", 400),
+        (b"transport=websocket", b"transport=websocket&sid=abc", 101),
         (b"GET ", b"POST ", 400),
         (b"Upgrade: websocket", b"Upgrade: h2c", 400),
         (b"keep-alive, Upgrade", b"keep-alive", 400),
@@ -46,9 +61,63 @@ def test_verdicts(old: bytes, new: bytes, expected: int) -> None:
     assert status(GOOD.replace(old, new)) == expected
 
 
-def test_polling_is_told_in_engine_io_words() -> None:
-    request = parse(GOOD.replace(b"transport=websocket", b"transport=polling"))
-    assert judge(request, RULES).response.endswith(b'{"code":0,"message":"Transport unknown"}')
+def test_refusals_are_told_in_engine_io_words() -> None:
+    request = parse(GOOD.replace(b"transport=websocket", b"transport=pigeon"))
+    verdict = judge(request, RULES)
+    assert isinstance(verdict, Refusal)
+    assert verdict.response.endswith(b'{"code":0,"message":"Transport unknown"}')
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "expected"),
+    [
+        (b"GET", b"EIO=4&transport=polling", Polled(b"GET", b"")),
+        (b"GET", b"EIO=4&transport=polling&sid=0-a&t=x", Polled(b"GET", b"0-a")),
+        (b"POST", b"EIO=4&transport=polling&sid=0-a", Polled(b"POST", b"0-a")),
+        (b"OPTIONS", b"EIO=4&transport=polling&sid=0-a", Polled(b"OPTIONS", b"0-a")),
+        (b"POST", b"EIO=4&transport=polling", Failure.METHOD),
+        (b"PUT", b"EIO=4&transport=polling&sid=0-a", Failure.METHOD),
+        (b"GET", b"transport=polling", Failure.VERSION),
+        (b"OPTIONS", b"EIO=4&transport=websocket", Failure.METHOD),
+    ],
+)
+def test_polling(method: bytes, query: bytes, expected: object) -> None:
+    verdict = judge(parse(method + b" /socket.io/?" + query + b" HTTP/1.1"), RULES)
+    if isinstance(verdict, Polled):
+        assert verdict == expected
+    else:
+        code, message = cast(tuple[int, str], expected)
+        assert verdict.response.endswith(b'{"code":%d,"message":"%b"}' % (code, message.encode()))
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        (b"Content-Length: 10", ""),
+        (b"Content-Length: 0", ""),
+        (b"Content-Length: 11", "too_large"),
+        (b"Content-Length: " + b"9" * 30, "too_large"),
+        (b"Content-Length: -1", "bad_request"),
+        (b"Content-Length: 1, 1", "bad_request"),
+        (b"X: y", "length_required"),
+        (b"Content-Length: 3\r\nTransfer-Encoding: chunked", "length_required"),
+        (b"Content-Length: 3\r\nExpect: 100-continue", "expectation_failed"),
+    ],
+)
+def test_bodies(headers: bytes, code: str) -> None:
+    assert handshake.unfit_body(parse(b"POST / HTTP/1.1\r\n" + headers), 10) == code
+
+
+@pytest.mark.parametrize(
+    ("head", "keeps"),
+    [
+        (b"GET / HTTP/1.1", True),
+        (b"GET / HTTP/1.1\r\nConnection: keep-alive, Close", False),
+        (b"GET / HTTP/1.0", False),
+    ],
+)
+def test_connections_are_kept(head: bytes, keeps: bool) -> None:
+    assert parse(head).keeps is keeps
 
 
 @pytest.mark.parametrize(
@@ -75,7 +144,8 @@ def test_origins(origin: bytes | None, expected: int) -> None:
 
 def test_every_origin_may_be_allowed() -> None:
     rules = Rules(b"/socket.io/", listed_origins("http://x", "*", 1))
-    assert judge(parse(GOOD + b"\r\nOrigin: https://any.test"), rules).response[9:12] == b"101"
+    verdict = judge(parse(GOOD + b"\r\nOrigin: https://any.test"), rules)
+    assert isinstance(verdict, Upgrade) and verdict.response[9:12] == b"101"
 
 
 @pytest.mark.parametrize(
@@ -114,10 +184,10 @@ def test_repeated_headers_are_joined() -> None:
 def test_garbage(data: bytes) -> None:
     for head in (data, GOOD + b"\r\n" + data, b"GET /" + data + b" HTTP/1.1"):
         try:
-            response = judge(parse(head), RULES).response
+            verdict = judge(parse(head), RULES)
         except BadHead:
             continue
-        assert response.startswith(b"HTTP/1.1 ")
+        assert isinstance(verdict, Polled) or verdict.response.startswith(b"HTTP/1.1 ")
 
 
 def test_refusals_say_when_to_come_back() -> None:

@@ -41,7 +41,8 @@ async def test_probes(world: World) -> None:
     [
         (b"garbage\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\r\n\r\n", 400),
-        (b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"POST /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /socket.io/?EIO=4&transport=polling&sid=0-x HTTP/1.1\r\n\r\n", 400),
         (b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         (HEAD + b"Origin: https://evil.test\r\n\r\n", 403),
         (HEAD.replace(b": 13", b": 12") + b"\r\n", 426),

@@ -1,7 +1,8 @@
 """A socket from its accept to its first request: what every connection is at first.
 
-A request that opens a WebSocket session leaves this object as that session. Anything else is
-answered and closed.
+A request that opens a WebSocket session leaves this object as that session; a transport whose
+request is of long polling, or of an upgrade from it, goes to `polling_http` or `polling_upgrade`.
+Anything else is answered and closed.
 """
 
 import asyncio
@@ -10,7 +11,10 @@ from typing import cast
 from miaosha.gateway import handshake
 from miaosha.gateway.closing import Close
 from miaosha.gateway.connection import Connection
+from miaosha.gateway.core import Core
 from miaosha.gateway.handshake import Request
+from miaosha.gateway.polling_http import Peer
+from miaosha.gateway.polling_upgrade import Candidate
 from miaosha.gateway.probes import PROBES
 from miaosha.gateway.session import Session, Stage
 
@@ -25,9 +29,9 @@ class Arrival(Connection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         core = self.core
         self._transport = cast(asyncio.Transport, transport)
-        full = core.full
+        crowded = core.crowded
         core.entered()
-        if full:
+        if crowded:
             core.count("sockets_refused")
             self.answer(handshake.problem("overloaded", 5).response)
             return
@@ -64,14 +68,31 @@ class Arrival(Connection):
             core.probes.ask(request, self.answer)
             return
         verdict = handshake.judge(request, core.rules)
-        if isinstance(verdict, handshake.Refusal) or self._transport is None:
+        if isinstance(verdict, handshake.Refusal):
             core.count("sockets_refused")
             self.answer(verdict.response)
-            return
-        self._transport.write(verdict.response + core.open_packet(core.new_sid()).frame)
-        self.opened()
-        if rest:
-            self.data_received(rest)
+        elif isinstance(verdict, handshake.Polled):
+            Peer(core, self._given_away(), arrive).begin(request, verdict, rest)
+        elif verdict.sid:
+            session = core.polling.get(verdict.sid)
+            Candidate(core, self._given_away(), session).begin(verdict.response, rest)
+        elif core.full:
+            core.count("sockets_refused")
+            self.answer(handshake.problem("overloaded", 5).response)
+        else:
+            assert self._transport is not None
+            opening = core.open_packet(core.new_sid(), [])
+            self._transport.write(verdict.response + opening.frame)
+            self.opened()
+            if rest:
+                self.data_received(rest)
+
+    def _given_away(self) -> asyncio.Transport:
+        """Another protocol takes over the transport, and with it its place in `core.open`."""
+        transport, self._transport = self._transport, None
+        self.stage = Stage.CLOSED
+        assert transport is not None
+        return transport
 
     def answer(self, response: bytes) -> None:
         """Send an HTTP response and close."""
@@ -86,3 +107,14 @@ class Arrival(Connection):
             self.answer(handshake.problem("overloaded", 1).response)
         else:
             super().close(close)
+
+    def resume(self, transport: asyncio.Transport, request: Request, rest: bytes) -> None:
+        self._transport = transport
+        transport.set_protocol(self)
+        self.core.wheel.schedule(Session.check_connected, self, self.core.limits.handshake_s)
+        self._open(request, rest)
+
+
+def arrive(core: Core, transport: asyncio.Transport, request: Request, rest: bytes) -> None:
+    """Serve a request of another kind that came on a connection of long polling."""
+    Arrival(core).resume(transport, request, rest)

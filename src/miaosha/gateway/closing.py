@@ -9,7 +9,8 @@ client is at fault, the same again fails again), `new_token`, or the millisecond
 | 1002 | protocol_error | never: not a valid WebSocket, Engine.IO or Socket.IO message |
 | 1007 | invalid_utf8 | never |
 | 1008 | rate_limited | after 10 s: more messages than allowed |
-| 1008 | connect_timeout | after 1 s: no Socket.IO CONNECT in time |
+| 1008 | connect_timeout | after 1 s: no Socket.IO CONNECT, or an upgrade left half done |
+| 1008 | unknown_session | at once, with a new session: this one cannot be upgraded (any more) |
 | 1009 | too_large | never: a message above maxPayload |
 | 1011 | internal | after 5 s |
 | 1012 | restart | after the given time; the closes themselves are spread, too |
@@ -21,6 +22,8 @@ A refused CONNECT leaves the socket open and answers CONNECT_ERROR `{message, da
 `retry_after_s` where waiting helps. Before the upgrade an HTTP status says the same: 403 (Origin),
 503 with Retry-After (full or stopping). The stock client reconnects by itself after any close, with
 a random back-off, and does not after a CONNECT_ERROR.
+Long polling knows no codes: a GET is answered by the packet `1`, what comes after it by 400. Only
+a close that is nobody's fault (`patient`) waits for a GET to bring what was still to be said.
 """
 
 from typing import Final, NamedTuple
@@ -32,12 +35,17 @@ class Close(NamedTuple):
     code: int
     reason: str
 
+    @property
+    def patient(self) -> bool:
+        return self.code in (1012, 4001)
+
 
 BYE: Final = Close(1000, "bye")
 PROTOCOL_ERROR: Final = Close(1002, "protocol_error; retry=never")
 INVALID_UTF8: Final = Close(1007, "invalid_utf8; retry=never")
 RATE_LIMITED: Final = Close(1008, "rate_limited; retry=10000")
 CONNECT_TIMEOUT: Final = Close(1008, "connect_timeout; retry=1000")
+UNKNOWN_SESSION: Final = Close(1008, "unknown_session; retry=0")
 TOO_LARGE: Final = Close(1009, "too_large; retry=never")
 INTERNAL: Final = Close(1011, "internal; retry=5000")
 TOKEN_EXPIRED: Final = Close(4001, "token_expired; retry=new_token")

@@ -5,14 +5,17 @@ The core, sessions and connections are a Socket.IO server of their own; they kno
 
 import random
 from collections.abc import Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from miaosha.gateway import engineio
 from miaosha.gateway.handshake import Rules
 from miaosha.gateway.heartbeat import Wheel
 from miaosha.gateway.probes import Checks, Probes
 
+SPARE: Final = 256  # connections above the limit, for requests of sessions that are open
+
 if TYPE_CHECKING:
+    from miaosha.gateway.polling import Polling
     from miaosha.gateway.session import Session
 
 
@@ -23,7 +26,9 @@ class Limits(NamedTuple):
         rate_per_s, burst: messages and control frames a socket may send; rate 0: any number.
         buffer_max: unsent bytes above which a slow reader is dropped.
         handshake_s: from the connect to the first Socket.IO CONNECT.
-        close_s: how long a peer may take to answer a close frame.
+        close_s: how long a peer may take to answer a goodbye.
+        keepalive_s: how long an HTTP connection of long polling may idle between requests; longer
+            than a proxy keeps one, so that the proxy is who closes it.
     """
 
     connections_max: int = 16_000
@@ -37,11 +42,12 @@ class Limits(NamedTuple):
     ping_interval_s: float = 25.0
     ping_timeout_s: float = 20.0
     close_s: float = 5.0
+    keepalive_s: float = 75.0
 
     @property
     def resolution_s(self) -> float:
         shortest = min(self.handshake_s, self.ping_interval_s, self.ping_timeout_s, self.close_s)
-        return max(0.005, min(0.25, shortest / 10))
+        return max(0.005, min(0.25, shortest / 20))
 
 
 class Refused(Exception):
@@ -113,7 +119,8 @@ class Core:
         self.probes = Probes({} if checks is None else checks)
         self.wheel = Wheel(monotonic, limits.resolution_s)
         self.draining = False
-        self.open = 0  # transports now
+        self.open = 0  # transports and polling sessions now
+        self.polling: dict[bytes, Polling] = {}  # sessions on long polling by sid
         self._random = random.Random(seed)  # noqa: S311 - jitter, not a secret
         self.cost_s = 1 / limits.rate_per_s if limits.rate_per_s else 0.0
         self.burst_s = limits.burst * self.cost_s
@@ -122,16 +129,23 @@ class Core:
 
     @property
     def full(self) -> bool:
-        return self.draining or self.open >= self.limits.connections_max
+        """Nobody new is served; whoever asks has a transport that is counted already."""
+        return self.draining or self.open > self.limits.connections_max
+
+    @property
+    def crowded(self) -> bool:
+        """Not even those who may be here already are: a request of long polling says only in its
+        head whose it is, so some connections above `connections_max` are read."""
+        return self.draining or self.open >= self.limits.connections_max + SPARE
 
     def entered(self) -> None:
-        """One more transport is open."""
+        """One more transport or polling session is open."""
         self.open += 1
         self.counters["sockets"] = self.open
         self.count("sockets_opened")
 
     def left(self) -> None:
-        """A transport is closed."""
+        """One of them is closed."""
         self.open -= 1
         self.counters["sockets"] = self.open
 
@@ -139,25 +153,27 @@ class Core:
         self.counters[name] += by
 
     def first_ping_s(self) -> float:
-        """Spread over half an interval, so that a storm of connects is no storm of pings."""
-        return self.limits.ping_interval_s * self._random.uniform(0.5, 1.0)
+        """Spread over half an interval, so that a storm of connects is no storm of pings; early
+        enough for a silent client to be gone when pingInterval + pingTimeout have passed."""
+        return self.limits.ping_interval_s * self._random.uniform(0.3, 0.8)
 
     def new_sid(self) -> str:
         return engineio.new_sid(self.instance)
 
-    def open_packet(self, sid: str) -> engineio.Outbound:
+    def open_packet(self, sid: str, upgrades: list[str]) -> engineio.Outbound:
         limits = self.limits
         interval, timeout = (
             round(limits.ping_interval_s * 1000),
             round(limits.ping_timeout_s * 1000),
         )
-        return engineio.open_packet(sid, [], interval, timeout, limits.message_max)
+        return engineio.open_packet(sid, upgrades, interval, timeout, limits.message_max)
 
 
 COUNTERS = (
-    "sockets",  # open transports now
+    "sockets",  # open transports and polling sessions now
     "sockets_opened",
     "sockets_refused",
+    "sockets_upgraded",  # from long polling to WebSocket
     "sockets_slow_dropped",
     "sockets_ping_timeout",
     "sockets_token_expired",

@@ -1,11 +1,14 @@
 """Engine.IO v4 packets: one type character and its payload. No I/O, no Socket.IO.
 
-Over WebSocket a packet is one message: text for these, binary for a bare message of bytes.
+Over WebSocket a packet is one message: text for these, binary for a bare message of bytes. Over
+HTTP several make a payload, separated by \\x1e; a binary one is `b` and its base64.
 https://github.com/socketio/socket.io/tree/main/docs/engine.io-protocol
 """
 
 import base64
+import binascii
 import os
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -14,6 +17,7 @@ import msgspec
 from miaosha.gateway.websocket import Opcode, frame
 
 PROTOCOL: Final = b"4"
+SEPARATOR: Final = b"\x1e"
 
 
 class PacketType(StrEnum):
@@ -86,6 +90,33 @@ def open_packet(
 def message(payload: bytes, *, binary: bool = False) -> Outbound:
     """A message packet; a binary one has no type character over WebSocket."""
     return Outbound(payload, binary=True) if binary else Outbound(b"4" + payload)
+
+
+def packets(payload: bytes) -> Iterator[str | bytes]:
+    """The packets of a payload, one at a time: text, or the bytes of a binary message.
+
+    Raises:
+        EngineError: when it comes to something that is not UTF-8 or not base64.
+    """
+    start, end = 0, 0
+    while end >= 0:
+        end = payload.find(SEPARATOR, start)
+        packet = payload[start:] if end < 0 else payload[start:end]
+        start = end + 1
+        try:
+            if packet[:1] == b"b":
+                yield base64.b64decode(packet[1:], validate=True)
+            else:
+                yield packet.decode()
+        except (binascii.Error, UnicodeDecodeError):
+            raise EngineError("undecodable packet") from None
+
+
+def payload(packets: Sequence[Outbound]) -> bytes:
+    """The body that answers a poll."""
+    return SEPARATOR.join(
+        [b"b" + base64.b64encode(one.packet) if one.binary else one.packet for one in packets]
+    )
 
 
 def failure_body(failure: tuple[int, str]) -> bytes:

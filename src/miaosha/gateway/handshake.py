@@ -1,7 +1,7 @@
-"""The HTTP request that opens a socket: parsed, judged and answered, without I/O.
+"""The HTTP requests of sockets: heads parsed and judged, answers rendered, without I/O.
 
-A connection carries one request: an upgrade, or something small that is answered and closed. So
-nothing after the head matters here, and there is no body to be confused about.
+A request is an upgrade, one of long polling (`polling_http` reads its body), or something small
+that is answered and closed.
 """
 
 import re
@@ -22,10 +22,14 @@ _ONCE: Final = frozenset(
 )
 _STATUS: Final = {
     200: b"OK",
+    204: b"No Content",
     400: b"Bad Request",
     403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",
+    411: b"Length Required",
+    413: b"Payload Too Large",
+    417: b"Expectation Failed",
     426: b"Upgrade Required",
     431: b"Request Header Fields Too Large",
     503: b"Service Unavailable",
@@ -43,12 +47,27 @@ class Request(NamedTuple):
     path: bytes
     query: dict[bytes, bytes]
     headers: dict[bytes, bytes]
+    minor: bytes  # of HTTP/1.x
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the client would send another request on this connection."""
+        return self.minor == b"1" and b"close" not in _tokens(self.headers.get(b"connection", b""))
 
 
 class Upgrade(NamedTuple):
-    """A request that may become a WebSocket; `response` is the 101."""
+    """A request that may become a WebSocket; `response` is the 101, `sid` the session that it
+    would carry from now on, b"" for a new one."""
 
     response: bytes
+    sid: bytes
+
+
+class Polled(NamedTuple):
+    """A request of long polling: a GET without `sid` opens a session, otherwise it is of one."""
+
+    method: bytes
+    sid: bytes
 
 
 class Refusal(NamedTuple):
@@ -83,27 +102,31 @@ def parse(head: bytes) -> Request:
         headers[name] = value
     path, _, query = line[2].partition(b"?")
     pairs = (pair.partition(b"=") for pair in query.split(b"&"))
-    return Request(line[1], path, {key: value for key, _, value in pairs}, headers)
+    return Request(line[1], path, {key: value for key, _, value in pairs}, headers, line[3])
 
 
-def judge(request: Request, rules: Rules) -> Upgrade | Refusal:
-    """Whether this request opens a WebSocket session of Engine.IO v4."""
+def judge(request: Request, rules: Rules) -> Upgrade | Polled | Refusal:
+    """Whether this request is one of Engine.IO v4, and of which transport."""
     if request.path.rstrip(b"/") != rules.path.rstrip(b"/"):
         return problem("not_found")
     if not origin_allowed(request.headers.get(b"origin"), rules.origins):
         return engine_refusal(Failure.FORBIDDEN, 403)
-    if request.query.get(b"EIO") != engineio.PROTOCOL:
+    query = request.query
+    transport, sid = query.get(b"transport"), query.get(b"sid", b"")
+    if transport == b"polling" and request.method == b"OPTIONS":
+        return Polled(request.method, sid)
+    if query.get(b"EIO") != engineio.PROTOCOL:
         return engine_refusal(Failure.VERSION)
-    if request.query.get(b"transport") != b"websocket":
+    if transport == b"websocket" and request.method == b"GET":
+        return _upgrade(request.headers, sid)
+    if transport != b"polling" and transport != b"websocket":
         return engine_refusal(Failure.TRANSPORT)
-    if b"sid" in request.query:
-        return engine_refusal(Failure.SESSION)
-    if request.method != b"GET":
-        return engine_refusal(Failure.METHOD)
-    return _upgrade(request.headers)
+    if request.method == b"GET" or (request.method == b"POST" and sid):
+        return Polled(request.method, sid)
+    return engine_refusal(Failure.METHOD)
 
 
-def _upgrade(headers: dict[bytes, bytes]) -> Upgrade | Refusal:
+def _upgrade(headers: dict[bytes, bytes], sid: bytes) -> Upgrade | Refusal:
     asks = b"websocket" in _tokens(headers.get(b"upgrade", b""))
     if not asks or b"upgrade" not in _tokens(headers.get(b"connection", b"")):
         return engine_refusal(Failure.REQUEST)
@@ -115,7 +138,8 @@ def _upgrade(headers: dict[bytes, bytes]) -> Upgrade | Refusal:
         return engine_refusal(Failure.REQUEST)
     return Upgrade(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n",
+        sid,
     )
 
 
@@ -146,16 +170,52 @@ def listed_origins(public_url: str, allowed_origins: str, port: int) -> frozense
     return frozenset(listed | ({"*"} if "*" in extra else set()))
 
 
-def render(status: int, body: bytes, headers: bytes = b"", kind: bytes = b"json") -> bytes:
-    """An HTTP/1.1 response that closes the connection."""
+def unfit_body(request: Request, bytes_max: int) -> str:
+    """Why a body is not read, as a code of domain/errors.py; "" if its length is known and fits."""
+    headers = request.headers
+    length = headers.get(b"content-length", b"")
+    if b"transfer-encoding" in headers or not length:
+        return "length_required"
+    if b"expect" in headers:
+        return "expectation_failed"
+    if not length.isdigit():
+        return "bad_request"
+    return "too_large" if len(length) > 18 or int(length) > bytes_max else ""
+
+
+def cors(request: Request) -> bytes:
+    """The headers that let the page of an allowed origin read the answer."""
+    origin = request.headers.get(b"origin")
+    if origin is None:
+        return b""
+    return b"Access-Control-Allow-Origin: %b\r\nVary: Origin\r\n" % origin
+
+
+def render(
+    status: int,
+    body: bytes,
+    headers: bytes = b"",
+    kind: bytes = b"application/json",
+    *,
+    keep: bool = False,
+) -> bytes:
+    """An HTTP/1.1 response; one that does not `keep` the connection says so."""
     return (
-        b"HTTP/1.1 %d %b\r\nContent-Type: application/%b\r\nContent-Length: %d\r\n"
-        b"Cache-Control: no-store\r\n%bConnection: close\r\n\r\n%b"
-    ) % (status, _STATUS[status], kind, len(body), headers, body)
+        b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n"
+        b"Cache-Control: no-store\r\n%b%b\r\n%b"
+    ) % (
+        status,
+        _STATUS[status],
+        kind,
+        len(body),
+        headers,
+        b"" if keep else b"Connection: close\r\n",
+        body,
+    )
 
 
-def engine_refusal(failure: tuple[int, str], status: int = 400) -> Refusal:
-    return Refusal(render(status, engineio.failure_body(failure)))
+def engine_refusal(failure: tuple[int, str], status: int = 400, headers: bytes = b"") -> Refusal:
+    return Refusal(render(status, engineio.failure_body(failure), headers))
 
 
 def problem(code: str, retry_after_s: int | None = None, *, allow: str = "") -> Refusal:
@@ -165,4 +225,4 @@ def problem(code: str, retry_after_s: int | None = None, *, allow: str = "") -> 
     headers = b"" if retry_after_s is None else b"Retry-After: %d\r\n" % retry_after_s
     if allow:
         headers += b"Allow: %b\r\n" % allow.encode()
-    return Refusal(render(status, msgspec.json.encode(body), headers, b"problem+json"))
+    return Refusal(render(status, msgspec.json.encode(body), headers, b"application/problem+json"))

@@ -1,38 +1,25 @@
 """A running gateway: listens, keeps its tasks going, and drains when told to stop."""
 
 import asyncio
-import contextlib
 import functools
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-import structlog
-
 from miaosha.adapters.process import Process
-from miaosha.domain.errors import SettingsError
-from miaosha.gateway import closing
-from miaosha.gateway.arrival import Arrival
 from miaosha.gateway.core import Core, Limits
 from miaosha.gateway.events import AccessTokens, SaleEvents
 from miaosha.gateway.fanout import Fanout
 from miaosha.gateway.handshake import Rules, listed_origins
 from miaosha.gateway.hub import Hub
+from miaosha.gateway.listening import bound, drain, listening
 from miaosha.gateway.lookups import ASKERS, Lookups
 from miaosha.gateway.sales import Sales
-from miaosha.gateway.session import Stage
 from miaosha.ports.outside import Bus, Clock
 from miaosha.ports.store import Heartbeats, StockStore
 from miaosha.settings import Settings
 
 PATH: Final = b"/socket.io/"
-BACKLOG: Final = 4_096  # connections the kernel keeps until they are accepted
-DRAIN_STEPS: Final = 20
-DRAIN_RATE_PER_S: Final = 1_000  # a handful of sockets is not worth a long goodbye
-LAST_WORDS_S: Final = 1.0  # for close frames to be answered before the rest is dropped
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -100,7 +87,7 @@ class Gateway:
         await self._fanout.refresh()
         listening_on = listening(self.core, self._process.listen)
         async with listening_on as server, asyncio.TaskGroup() as group:
-            self._process.listen = _bound(server) or self._process.listen
+            self._process.listen = bound(server) or self._process.listen
             tasks = [group.create_task(work) for work in self._work()]
             await self._process.stop.wait()
             server.close()
@@ -113,57 +100,6 @@ class Gateway:
         fanout = self._fanout
         rest = [fanout.follow(), fanout.broadcast(), fanout.listen(), self._heartbeat()]
         return [self.core.wheel.run(), *rest, *askers]
-
-
-@contextlib.asynccontextmanager
-async def listening(core: Core, listen: str) -> AsyncIterator[asyncio.Server]:
-    """Accept connections on unix:/path or host:port. Raises SettingsError if it cannot."""
-    loop = asyncio.get_running_loop()
-    factory = functools.partial(Arrival, core)
-    kind, _, path = listen.partition(":")
-    try:
-        if kind == "unix":
-            server = await loop.create_unix_server(factory, path, backlog=BACKLOG)
-        else:
-            host, _, port = listen.rpartition(":")
-            server = await loop.create_server(
-                factory, host.strip("[]") or None, int(port), backlog=BACKLOG
-            )
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"--listen {listen}: {error}") from None
-    try:
-        yield server
-    finally:
-        server.close()
-        if kind == "unix":
-            Path(path).unlink(missing_ok=True)  # noqa: ASYNC240
-
-
-def _bound(server: asyncio.Server) -> str:
-    """host:port as bound (port 0 asks the kernel for one); "" for a unix socket."""
-    name = server.sockets[0].getsockname()
-    return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else ""
-
-
-async def drain(core: Core, spread_s: float) -> None:
-    """Close every socket with 1012, spread over at most `spread_s` seconds; then drop the rest."""
-    core.draining = True
-    sessions = [session for session in set(core.wheel) if session.stage is not Stage.CLOSED]
-    log.info("draining", sockets=len(sessions))
-    spread_s = min(spread_s, len(sessions) / DRAIN_RATE_PER_S)
-    for step in range(DRAIN_STEPS):
-        left_s = spread_s * (DRAIN_STEPS - step) / DRAIN_STEPS
-        close = closing.restart(round(left_s * 1000) + 1_000)
-        for session in sessions[step::DRAIN_STEPS]:
-            session.close(close)
-        if spread_s:
-            await asyncio.sleep(spread_s / DRAIN_STEPS)
-    deadline = core.monotonic() + LAST_WORDS_S
-    while core.open and core.monotonic() < deadline:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    for session in set(core.wheel):
-        session.drop()
-    await asyncio.sleep(0)
 
 
 async def serve(parts: Parts, process: Process, settings: Settings) -> None:

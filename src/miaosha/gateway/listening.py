@@ -1,0 +1,74 @@
+"""Accepting sockets, and letting them go when the process stops."""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from miaosha.domain.errors import SettingsError
+from miaosha.gateway import closing
+from miaosha.gateway.arrival import Arrival
+from miaosha.gateway.core import Core
+from miaosha.gateway.session import Stage
+
+BACKLOG: Final = 4_096  # connections the kernel keeps until they are accepted
+DRAIN_STEPS: Final = 20
+DRAIN_RATE_PER_S: Final = 1_000  # a handful of sockets is not worth a long goodbye
+LAST_WORDS_S: Final = 1.0  # for close frames to be answered before the rest is dropped
+
+log = structlog.get_logger()
+
+
+@contextlib.asynccontextmanager
+async def listening(core: Core, listen: str) -> AsyncIterator[asyncio.Server]:
+    """Accept connections on unix:/path or host:port. Raises SettingsError if it cannot."""
+    loop = asyncio.get_running_loop()
+    factory = functools.partial(Arrival, core)
+    kind, _, path = listen.partition(":")
+    try:
+        if kind == "unix":
+            server = await loop.create_unix_server(factory, path, backlog=BACKLOG)
+        else:
+            host, _, port = listen.rpartition(":")
+            server = await loop.create_server(
+                factory, host.strip("[]") or None, int(port), backlog=BACKLOG
+            )
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"--listen {listen}: {error}") from None
+    try:
+        yield server
+    finally:
+        server.close()
+        if kind == "unix":
+            Path(path).unlink(missing_ok=True)  # noqa: ASYNC240
+
+
+def bound(server: asyncio.Server) -> str:
+    """host:port as bound (port 0 asks the kernel for one); "" for a unix socket."""
+    name = server.sockets[0].getsockname()
+    return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else ""
+
+
+async def drain(core: Core, spread_s: float) -> None:
+    """Close every socket with 1012, spread over at most `spread_s` seconds; then drop the rest."""
+    core.draining = True
+    sessions = [session for session in set(core.wheel) if session.stage is not Stage.CLOSED]
+    log.info("draining", sockets=len(sessions))
+    spread_s = min(spread_s, len(sessions) / DRAIN_RATE_PER_S)
+    for step in range(DRAIN_STEPS):
+        left_s = spread_s * (DRAIN_STEPS - step) / DRAIN_STEPS
+        close = closing.restart(round(left_s * 1000) + 1_000)
+        for session in sessions[step::DRAIN_STEPS]:
+            session.close(close)
+        if spread_s:
+            await asyncio.sleep(spread_s / DRAIN_STEPS)
+    deadline = core.monotonic() + LAST_WORDS_S
+    while core.open and core.monotonic() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    for session in set(core.wheel):
+        session.drop()
+    await asyncio.sleep(0)

@@ -1,0 +1,239 @@
+"""A session carried by HTTP requests (Engine.IO's long polling), until a WebSocket takes it over.
+
+A GET waits until there is something to say; a POST brings what the client says. What waits for the
+next GET is bounded by `buffer_max`: who does not come for it is a slow reader and dropped. The
+session is the same object before and after the upgrade, so nobody above it learns of that.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from miaosha.gateway import engineio, websocket
+from miaosha.gateway.closing import BYE, Close
+from miaosha.gateway.connection import Connection
+from miaosha.gateway.core import Core
+from miaosha.gateway.engine import EngineSession
+from miaosha.gateway.engineio import Outbound
+from miaosha.gateway.session import Stage
+from miaosha.gateway.websocket import FrameReader
+
+if TYPE_CHECKING:
+    from miaosha.gateway.polling_http import Peer
+    from miaosha.gateway.polling_upgrade import Candidate
+
+OUTBOUND_COST: Final = 128  # bytes that a waiting packet costs besides itself
+RELEASE_S: Final = 0.1  # a GET that comes during an upgrade waits no longer
+
+_NOOP: Final = Outbound(b"6")
+_CLOSE: Final = Outbound(b"1")
+
+
+class Mailbox:
+    """What a session needs while it polls. Attributes:
+
+    poll, post: the connections whose GET waits, whose POST is arriving.
+    candidate: the WebSocket that would take over; `probed` once it was heard.
+    packets, size: what waits for the next GET, and what it costs in bytes.
+    corked: a POST is being worked through; what it causes is sent together.
+    farewell: why the session was closed.
+    """
+
+    __slots__ = (
+        "candidate",
+        "corked",
+        "farewell",
+        "packets",
+        "poll",
+        "post",
+        "probed",
+        "sid",
+        "size",
+    )
+
+    def __init__(self, sid: bytes) -> None:
+        self.sid = sid
+        self.poll: Peer | None = None
+        self.post: Peer | None = None
+        self.candidate: Candidate | None = None
+        self.probed = False
+        self.packets: list[Outbound] = []
+        self.size = 0
+        self.corked = False
+        self.farewell: Close | None = None
+
+
+class Polling(Connection):
+    """`_box` is None once a WebSocket carries the session, and when it is over."""
+
+    __slots__ = ("_box",)
+
+    def __init__(self, core: Core, sid: bytes) -> None:
+        super().__init__(core)
+        self._box: Mailbox | None = Mailbox(sid)
+        core.polling[sid] = self
+        core.entered()
+        self.opened()
+        core.wheel.schedule(EngineSession.check_connected, self, core.limits.handshake_s)
+
+    # what clients ask by HTTP; False: the request does not fit, and the session is closed
+
+    def poll(self, peer: "Peer") -> bool:
+        """A GET: answered by `peer.deliver`, now or when there is something."""
+        box = self._box
+        if box is None:
+            return False
+        if box.poll is not None:
+            self.violated("two GETs at a time")
+            return False
+        box.poll = peer
+        self._flush()
+        if box.poll is not None and box.probed:
+            self.core.wheel.schedule(Polling.release, self, RELEASE_S)
+        return True
+
+    def begin_post(self, peer: "Peer") -> bool:
+        """A POST whose body is arriving."""
+        box = self._box
+        if box is None or self.stage is not Stage.OPEN:
+            return False
+        if box.post is not None:
+            self.violated("two POSTs at a time")
+            return False
+        box.post = peer
+        return True
+
+    def receive_payload(self, body: bytes) -> bool:
+        """The packets of a POST that `begin_post` let in."""
+        box = self._box
+        if box is None:
+            return False
+        box.post = None
+        box.corked = True
+        try:
+            for packet in engineio.packets(body):
+                if isinstance(packet, bytes):
+                    self.receive_binary(packet)
+                else:
+                    self.receive_text(packet)
+                if self.stage is not Stage.OPEN:
+                    break
+        except engineio.EngineError as error:
+            self.violated(str(error))
+        box.corked = False
+        if self._box is not None:
+            self._flush()
+        return box.farewell is None or box.farewell is BYE
+
+    def lost(self, peer: "Peer") -> None:
+        """A connection ended before its request was answered, so packets may be lost."""
+        box = self._box
+        if box is not None and (box.poll is peer or box.post is peer):
+            box.poll = box.post = None
+            self.drop()
+
+    # upgrade
+
+    def court(self, candidate: "Candidate") -> bool:
+        """A WebSocket wants to carry this session; False if another one does already."""
+        if self._box is None or self._box.candidate is not None:
+            return False
+        self._box.candidate = candidate
+        return True
+
+    def probed(self) -> None:
+        """The candidate was heard; the client now waits for its GET to end before it upgrades."""
+        if self._box is not None:
+            self._box.probed = True
+            self.release()
+
+    def release(self) -> None:
+        """End a GET that has nothing to wait for."""
+        box = self._box
+        if box is not None and box.probed and box.poll is not None:
+            self._write((_NOOP,))
+
+    def abandoned(self) -> None:
+        """The candidate is gone; the session goes on polling."""
+        if self._box is not None:
+            self._box.candidate = None
+            self._box.probed = False
+
+    def upgrade(self, transport: asyncio.Transport, reader: FrameReader) -> None:
+        """A WebSocket carries the session from now on: what waited goes first, then `reader`."""
+        box, self._box = self._box, None
+        assert box is not None
+        del self.core.polling[box.sid]
+        self.core.left()  # the transport is counted already
+        self.core.count("sockets_upgraded")
+        if box.poll is not None:
+            box.poll.deliver([_NOOP])
+        self._transport = transport
+        transport.set_protocol(self)
+        if box.farewell is not None:
+            self._say(websocket.close_frame(*box.farewell))
+            self._hang_up()
+            return
+        if box.packets:
+            self._write(tuple(box.packets))
+        self._read(reader)
+
+    # a carrier's part
+
+    def _write(self, parts: tuple[Outbound, ...]) -> None:
+        box = self._box
+        if box is None:
+            super()._write(parts)
+            return
+        box.packets.extend(parts)
+        box.size += sum([len(part.packet) + OUTBOUND_COST for part in parts])
+        self._flush()
+        if box.size > self.core.limits.buffer_max:
+            self.pause_writing()
+
+    def _flush(self) -> None:
+        box = self._box
+        if box is None or box.poll is None or not box.packets or box.corked:
+            return
+        peer, packets = box.poll, box.packets
+        box.poll, box.packets, box.size = None, [], 0
+        if self.stage is Stage.CLOSING:
+            self._finish()
+        peer.deliver(packets)
+
+    def close(self, close: Close) -> None:
+        """A GET that waits brings the goodbye; there is no code in it."""
+        box = self._box
+        if box is None:
+            super().close(close)
+        elif self.stage is Stage.OPEN:
+            self.stage = Stage.CLOSING
+            box.farewell = close
+            box.corked = False
+            box.packets.append(_NOOP if close is BYE else _CLOSE)
+            self.ended()
+            self._flush()
+            if close.patient:
+                self.core.wheel.schedule(Polling.drop, self, self.core.limits.close_s)
+            else:
+                self._finish()
+
+    def drop(self) -> None:
+        box = self._box
+        if box is None:
+            super().drop()
+            return
+        self._finish()
+        self.ended()
+        if box.poll is not None:
+            box.poll.drop()
+
+    def _finish(self) -> None:
+        """The session is over: its sid is unknown from now on."""
+        box, self._box = self._box, None
+        if box is None:
+            return
+        self.stage = Stage.CLOSED
+        del self.core.polling[box.sid]
+        self.core.left()
+        if box.candidate is not None:
+            box.candidate.close(box.farewell or BYE)

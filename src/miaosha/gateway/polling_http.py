@@ -1,0 +1,241 @@
+"""One HTTP/1.1 connection of a long-polling client: its requests, one after the other.
+
+Reads heads and bodies with a limit and a deadline each, asks the session (`polling`), writes the
+answers. A poll that waits is a reference from its session to this object and nothing else.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import Final
+
+from miaosha.gateway import engineio, handshake
+from miaosha.gateway.closing import TOO_LARGE, Close
+from miaosha.gateway.core import Core
+from miaosha.gateway.engineio import Failure, Outbound
+from miaosha.gateway.handshake import BadHead, Polled, Refusal, Request
+from miaosha.gateway.polling import Polling
+from miaosha.gateway.session import Stage
+
+HEAD_END: Final = b"\r\n\r\n"
+PREFLIGHT: Final = (
+    b"Access-Control-Allow-Methods: GET, POST\r\nAccess-Control-Allow-Headers: *, Authorization\r\n"
+    b"Access-Control-Max-Age: 600\r\n"
+)
+# what a browser does not mistake for a page or a download
+_TEXT: Final = b"text/plain; charset=UTF-8"
+
+Elsewhere = Callable[[Core, asyncio.Transport, Request, bytes], None]
+
+
+class Turn(IntEnum):
+    """Whose turn it is."""
+
+    HEAD = 0  # the client's: a request
+    BODY = 1  # the client's: the body of a POST
+    WAIT = 2  # ours: its GET waits
+    OVER = 3  # nobody's: what was written is on its way
+
+
+class Peer(asyncio.Protocol):
+    """Takes over a transport with its first request; one that is not of long polling (a proxy may
+    send any on a connection it kept) goes to `elsewhere` with the transport."""
+
+    __slots__ = (
+        "_buffer",
+        "_core",
+        "_cors",
+        "_deadline",
+        "_elsewhere",
+        "_keep",
+        "_length",
+        "_session",
+        "_transport",
+        "_turn",
+    )
+
+    def __init__(self, core: Core, transport: asyncio.Transport, elsewhere: Elsewhere) -> None:
+        self._core = core
+        self._transport: asyncio.Transport | None = transport
+        self._elsewhere = elsewhere
+        self._buffer = bytearray()
+        self._turn = Turn.HEAD
+        self._session: Polling | None = None  # whose request is not answered yet
+        self._length = 0  # of the body
+        self._keep = True
+        self._cors = b""
+        self._deadline = 0.0
+        transport.set_protocol(self)
+        core.wheel.schedule(Peer.check, self, core.limits.handshake_s)
+
+    @property
+    def stage(self) -> Stage:
+        return Stage.CLOSED if self._transport is None else Stage.OPEN
+
+    # asyncio.Protocol
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._core.left()
+        self._transport = None
+        self._buffer = bytearray()
+        session, self._session = self._session, None
+        if session is not None:
+            session.lost(self)
+
+    def data_received(self, data: bytes) -> None:
+        limits = self._core.limits
+        if not self._buffer and self._turn is Turn.HEAD:
+            self._deadline = self._core.monotonic() + limits.handshake_s
+        if self._turn is Turn.OVER:
+            return
+        self._buffer += data
+        if len(self._buffer) > limits.head_max + limits.message_max + len(data):
+            self.drop()  # asks on and on without waiting for an answer
+        else:
+            self._advance()
+
+    # requests
+
+    def begin(self, request: Request, polled: Polled, rest: bytes) -> None:
+        """The request that made this a connection of long polling, and what came after it."""
+        self._buffer += rest
+        self._serve(request, polled)
+        self._advance()
+
+    def _advance(self) -> None:
+        """Work through what has arrived."""
+        while self._transport is not None:
+            if self._turn is Turn.BODY and len(self._buffer) >= self._length:
+                self._receive_body()
+            elif self._turn is not Turn.HEAD or not self._receive_head():
+                return
+
+    def _receive_head(self) -> bool:
+        """Serve the next request, False if its head is not all there."""
+        limit = self._core.limits.head_max
+        end = self._buffer.find(HEAD_END, 0, limit + len(HEAD_END))
+        if end < 0:
+            if len(self._buffer) > limit:
+                self._refuse(handshake.problem("headers_too_large"))
+            return False
+        head = bytes(self._buffer[:end])
+        del self._buffer[: end + len(HEAD_END)]
+        try:
+            request = handshake.parse(head)
+        except BadHead:
+            self._refuse(handshake.problem("bad_request"))
+            return False
+        verdict = handshake.judge(request, self._core.rules)
+        if isinstance(verdict, Polled):
+            self._serve(request, verdict)
+            return True
+        transport, self._transport = self._transport, None
+        assert transport is not None
+        self._elsewhere(self._core, transport, request, bytes(self._buffer))
+        return False
+
+    def _serve(self, request: Request, polled: Polled) -> None:
+        self._keep = request.keeps
+        self._cors = handshake.cors(request)
+        if polled.method == b"OPTIONS":
+            self._answer(204, b"", PREFLIGHT)
+        elif not polled.sid:
+            self._open()
+        elif (session := self._core.polling.get(polled.sid)) is None:
+            self._refuse(handshake.engine_refusal(Failure.SESSION, headers=self._cors))
+        elif polled.method == b"POST":
+            self._begin_post(session, request)
+        elif b"content-length" in request.headers or b"transfer-encoding" in request.headers:
+            self._refuse(handshake.engine_refusal(Failure.REQUEST, headers=self._cors))
+        else:
+            self._turn = Turn.WAIT
+            self._session = session
+            if not session.poll(self):
+                self._refuse(handshake.engine_refusal(Failure.REQUEST, headers=self._cors))
+
+    def _open(self) -> None:
+        core = self._core
+        if core.full:
+            core.count("sockets_refused")
+            self._refuse(handshake.problem("overloaded", 5))
+            return
+        sid = core.new_sid()
+        Polling(core, sid.encode())
+        self._answer(200, core.open_packet(sid, ["websocket"]).packet)
+
+    def _begin_post(self, session: Polling, request: Request) -> None:
+        code = handshake.unfit_body(request, self._core.limits.message_max)
+        if code == "too_large":
+            session.close(TOO_LARGE)
+        if code:
+            self._refuse(handshake.problem(code))
+        elif session.begin_post(self):
+            self._session = session
+            self._turn = Turn.BODY
+            self._length = int(request.headers[b"content-length"])
+        else:
+            self._refuse(handshake.engine_refusal(Failure.REQUEST, headers=self._cors))
+
+    def _receive_body(self) -> None:
+        body = bytes(self._buffer[: self._length])
+        del self._buffer[: self._length]
+        session = self._session
+        assert session is not None
+        if session.receive_payload(body):
+            self._answer(200, b"ok")
+        else:
+            self._refuse(handshake.engine_refusal(Failure.REQUEST, headers=self._cors))
+
+    # answers
+
+    def deliver(self, packets: Sequence[Outbound]) -> None:
+        """What the GET waited for."""
+        self._answer(200, engineio.payload(packets))
+        if self._buffer:
+            asyncio.get_running_loop().call_soon(self._advance)
+
+    def _answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
+        self._session = None
+        self._turn = Turn.HEAD
+        if self._transport is None:
+            return
+        self._deadline = self._core.monotonic() + self._core.limits.keepalive_s
+        keep = self._keep and not self._core.draining
+        head = self._cors + headers
+        self._transport.write(handshake.render(status, body, head, _TEXT, keep=keep))
+        if not keep:
+            self._hang_up()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._session = None
+        if self._transport is not None:
+            self._transport.write(refusal.response)
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Nothing more is read; what was written is still sent, for `close_s` at most."""
+        self._turn = Turn.OVER
+        self._buffer = bytearray()
+        if self._transport is not None:
+            self._deadline = self._core.monotonic() + self._core.limits.close_s
+            self._transport.close()
+
+    # deadlines and the end, as for every socket
+
+    def check(self) -> None:
+        """Called by the wheel: a waiting GET has no deadline here, its session pings."""
+        if self._transport is None:
+            return
+        if self._turn is not Turn.WAIT and self._core.monotonic() >= self._deadline:
+            self.drop()
+        else:
+            self._core.wheel.schedule(Peer.check, self, self._core.limits.handshake_s)
+
+    def close(self, close: Close) -> None:
+        """The server stops; whoever waits is told by the session."""
+        if self._turn is Turn.HEAD:
+            self._hang_up()
+
+    def drop(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()

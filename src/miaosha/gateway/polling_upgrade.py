@@ -1,0 +1,117 @@
+"""A WebSocket that would take over a polling session: probe, answer, upgrade.
+
+The client says `2probe`, hears `3probe`, ends its GET and says `5`; then the transport belongs to
+the session. A candidate that does something else, or nothing for `handshake_s`, is closed and the
+session goes on polling.
+"""
+
+import asyncio
+from typing import Final, cast
+
+from miaosha.gateway import websocket
+from miaosha.gateway.closing import CONNECT_TIMEOUT, PROTOCOL_ERROR, UNKNOWN_SESSION, Close, broken
+from miaosha.gateway.core import Core
+from miaosha.gateway.polling import Polling
+from miaosha.gateway.session import Stage
+from miaosha.gateway.websocket import FrameReader, Message, Opcode, WebSocketError
+
+PROBE: Final = "2probe"
+UPGRADE: Final = "5"
+_ANSWER: Final = websocket.frame(Opcode.TEXT, b"3probe")
+
+
+class Candidate(asyncio.Protocol):
+    """Takes over a transport; `session` None (no such session) is told by a close code."""
+
+    __slots__ = ("_core", "_probed", "_reader", "_session", "_transport")
+
+    def __init__(self, core: Core, transport: asyncio.Transport, session: Polling | None) -> None:
+        self._core = core
+        self._transport: asyncio.Transport | None = transport
+        self._session = session
+        self._reader = FrameReader(core.limits.message_max)
+        self._probed = False
+        transport.set_protocol(self)
+
+    @property
+    def stage(self) -> Stage:
+        return Stage.CLOSED if self._transport is None else Stage.OPEN
+
+    def begin(self, response: bytes, rest: bytes) -> None:
+        """Answer the upgrade request and read what came after it."""
+        assert self._transport is not None
+        self._transport.write(response)
+        if self._session is None or not self._session.court(self):
+            self._session = None
+            self.close(UNKNOWN_SESSION)
+            return
+        self._core.wheel.schedule(Candidate.check, self, self._core.limits.handshake_s)
+        if rest:
+            self.data_received(rest)
+
+    # asyncio.Protocol
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._core.left()
+        self._transport = None
+        self._leave()
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        try:
+            while self._session is not None and (message := self._reader.next_message()):
+                self._receive(self._session, message)
+        except WebSocketError as error:
+            self.close(broken(error))
+
+    def _receive(self, session: Polling, message: Message) -> None:
+        opcode, payload = message
+        if opcode is Opcode.CLOSE:
+            self.close(Close(*websocket.parse_close(cast(bytes, payload))))
+        elif payload == UPGRADE and self._probed:
+            self._hand_over(session)
+        elif not session.admit():
+            pass
+        elif payload == PROBE:
+            self._probed = True
+            self._send(_ANSWER)
+            session.probed()
+        elif opcode is Opcode.PING:
+            self._send(websocket.frame(Opcode.PONG, cast(bytes, payload)))
+        elif opcode is not Opcode.PONG:
+            self.close(PROTOCOL_ERROR)
+
+    def _hand_over(self, session: Polling) -> None:
+        transport, self._transport, self._session = self._transport, None, None
+        assert transport is not None
+        session.upgrade(transport, self._reader)
+
+    # sending, and the end
+
+    def _send(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def check(self) -> None:
+        """Called by the wheel: an upgrade does not stay half done."""
+        if self._session is None:
+            self.drop()
+        else:
+            self.close(CONNECT_TIMEOUT)
+            self._core.wheel.schedule(Candidate.check, self, self._core.limits.close_s)
+
+    def close(self, close: Close) -> None:
+        """Say why and hang up."""
+        self._send(websocket.close_frame(*close))
+        if self._transport is not None:
+            self._transport.close()
+        self._leave()
+
+    def drop(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _leave(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.abandoned()
