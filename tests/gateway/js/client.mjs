@@ -10,6 +10,7 @@ const say = (what, ...args) => console.log(JSON.stringify([what, ...args]));
 socket.on("connect", () => say("connect", socket.id));
 socket.on("connect_error", (error) => say("connect_error", error.message, error.data ?? null));
 socket.on("disconnect", (reason) => say("disconnect", reason));
+socket.io.engine.on("upgrade", (transport) => say("upgrade", transport.name));
 socket.io.engine.on("close", (reason, details) =>
   say("close", reason, details?.description?.code ?? details?.code ?? null),
 );
