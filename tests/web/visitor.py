@@ -1,0 +1,157 @@
+"""A person at a browser: a page that remembers everything that went wrong in it.
+
+A console error, an uncaught exception, a violated content security policy or an answer of 500 and
+above fails the test that did not say it expects one.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Response
+
+from tests.web.shop import Person
+
+SHOTS = Path(__file__).parent / "shots"
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 900}
+WAIT_MS = 30_000
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+SESSION_KEY = "miaosha.session"
+FAILED_LOAD = re.compile(r"Failed to load resource: .*(status of (\d+)|net::(\w+))")
+SHIFT_CLOCK = """
+(() => {
+  const Real = Date, shift = %d;
+  class Shifted extends Real {
+    constructor(...given) { given.length ? super(...given) : super(Real.now() + shift); }
+    static now() { return Real.now() + shift; }
+  }
+  globalThis.Date = Shifted;
+})();
+"""
+WATCH_POLICY = """
+addEventListener("securitypolicyviolation", (event) =>
+  console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
+"""
+
+
+class Visitor:
+    """Args:
+    shift_ms: how wrong the device's clock is.
+    person: already signed in.
+    """
+
+    def __init__(
+        self,
+        browser: Browser,
+        url: str,
+        *,
+        person: Person | None = None,
+        phone: bool = False,
+        locale: str = "en-GB",
+        dark: bool = False,
+        shift_ms: int = 0,
+        reduced_motion: bool = True,
+    ) -> None:
+        self.url = url
+        self.context: BrowserContext = browser.new_context(
+            base_url=url,
+            viewport=PHONE if phone else DESKTOP,  # type: ignore[arg-type]
+            device_scale_factor=2 if phone else 1,
+            has_touch=phone,
+            is_mobile=phone,
+            locale=locale,
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce" if reduced_motion else "no-preference",
+            timezone_id="Asia/Taipei",
+            storage_state=self._stored(person),
+        )
+        self.context.set_default_timeout(WAIT_MS)
+        self.context.add_init_script(WATCH_POLICY)
+        if shift_ms:
+            self.context.add_init_script(SHIFT_CLOCK % shift_ms)
+        self.problems: list[str] = []
+        self.expected: set[str] = set()
+        self.calls: list[str] = []
+        self.page = self.open_tab()
+
+    def _stored(self, person: Person | None) -> Any:
+        if person is None:
+            return None
+        session = {"name": SESSION_KEY, "value": json.dumps(person.session)}
+        return {"cookies": [], "origins": [{"origin": self.url, "localStorage": [session]}]}
+
+    def open_tab(self) -> Page:
+        page = self.context.new_page()
+        page.on("console", lambda message: self._said(message.type, message.text))
+        page.on("pageerror", lambda error: self.problems.append(f"uncaught: {error}"))
+        page.on("request", self._asked)
+        page.on("response", self._answered)
+        return page
+
+    def _said(self, kind: str, text: str) -> None:
+        if kind == "error":
+            failed = FAILED_LOAD.match(text)
+            if not failed or not {failed[2], failed[3]} & self.expected:
+                self.problems.append(f"console: {text}")
+        elif "Content Security Policy" in text:
+            self.problems.append(f"policy: {text}")
+
+    def _asked(self, request: Request) -> None:
+        path = request.url.removeprefix(self.url)
+        if path.startswith("/api/"):
+            self.calls.append(f"{request.method} {path}")
+
+    def _answered(self, response: Response) -> None:
+        if response.status >= 500 and str(response.status) not in self.expected:
+            self.problems.append(f"{response.status} {response.url}")
+
+    def expect(self, *statuses: int | str) -> None:
+        """These answers, and errors of the network by Chromium's name, are no problem."""
+        self.expected |= {str(status) for status in statuses}
+
+    def go(self, path: str) -> Page:
+        self.page.goto(path)
+        return self.page
+
+    def shot(self, name: str, *, whole: bool = True) -> None:
+        """Keep a picture of the page as it is."""
+        SHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SHOTS / f"{name}.png", full_page=whole, animations="disabled")
+
+    def in_both_schemes(self, name: str) -> None:
+        """Pictures of the page, light and dark, phone and desktop, and axe-core on each scheme."""
+        size = self.page.viewport_size
+        for scheme in ("light", "dark"):
+            self.page.emulate_media(color_scheme=scheme)
+            for device, viewport in (("desktop", DESKTOP), ("phone", PHONE)):
+                self.page.set_viewport_size(viewport)  # type: ignore[arg-type]
+                self.shot(f"{name}-{device}-{scheme}")
+                self.fits()
+                self.accessible(f"{name} {device} {scheme}")
+        self.page.emulate_media(color_scheme="null")
+        if size:
+            self.page.set_viewport_size(size)
+
+    def fits(self) -> None:
+        """Nothing sticks out at the side."""
+        widths: list[int] = self.page.evaluate(
+            "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        )
+        assert widths[0] <= widths[1], f"{self.page.url} is {widths[0]} wide in {widths[1]}"
+
+    def accessible(self, where: str = "") -> None:
+        """axe-core finds no violation."""
+        options: Any = {"runOnly": {"type": "tag", "values": RULES}}
+        found = Axe().run(self.page, options=options)
+        lines = [
+            f"{violation['id']}: {violation['help']}: "
+            + "; ".join(node["html"][:160] for node in violation["nodes"][:4])
+            for violation in found.response["violations"]
+        ]
+        assert not lines, "\n".join([f"axe-core at {where or self.page.url}:", *lines])
+
+    def close(self) -> None:
+        self.context.close()
