@@ -2,7 +2,20 @@
 
 import typer
 
-from miaosha.cli import audit, db, demo, doctor, openapi, parked, role, sale, up, user, version
+from miaosha.cli import (
+    audit,
+    db,
+    demo,
+    doctor,
+    openapi,
+    parked,
+    rehearse,
+    role,
+    sale,
+    up,
+    user,
+    version,
+)
 from miaosha.cli.session import guarded
 
 app = typer.Typer(
@@ -21,6 +34,7 @@ app.add_typer(user.app, name="user")
 app.add_typer(sale.app, name="sale")
 app.command("audit")(audit.audit)
 app.add_typer(parked.app, name="parked")
+app.add_typer(rehearse.app, name="rehearse")
 app.command("doctor")(doctor.doctor)
 app.command("openapi")(openapi.openapi)
 app.command("version")(version.version)

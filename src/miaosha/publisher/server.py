@@ -5,15 +5,14 @@ What it needs from outside comes as `Parts`; `serve` gets them from bootstrap.
 
 import asyncio
 import contextlib
-import ctypes
 import errno
 import functools
-import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final, Protocol
 
 from miaosha import bootstrap
+from miaosha.adapters import memory
 from miaosha.adapters.process import Process
 from miaosha.domain.errors import SettingsError
 from miaosha.ports.broker import Broker
@@ -30,7 +29,6 @@ from miaosha.settings import Settings
 BACKLOG: Final = 4_096  # connections the kernel keeps until they are accepted
 DRAIN_S: Final = 3.0  # for what is queued when the process shall stop
 FLUSH_S: Final = 1.0  # for the last answers to reach their clients
-GC_YOUNG: Final = 50_000  # objects between two looks of the collector; requests leave no cycles
 
 
 class Parts(Protocol):
@@ -72,7 +70,7 @@ async def run(process: Process, settings: Settings, parts: Parts) -> None:
     process.checks["publisher"] = board.ready
     await board.refresh()
     await board.read()
-    _settle_memory()
+    memory.settle()
     async with _listening(process.listen, service) as server, asyncio.TaskGroup() as group:
         jobs = [
             group.create_task(job)
@@ -141,13 +139,3 @@ async def _listening(listen: str, service: Service) -> AsyncIterator[asyncio.Ser
         server.close()
         if path is not None:
             path.unlink(missing_ok=True)
-
-
-def _settle_memory() -> None:
-    """Give back what importing took, and let the collector look rarely, and not at what stays:
-    requests leave no cycles behind."""
-    gc.collect()
-    with contextlib.suppress(AttributeError):  # not every libc has it
-        ctypes.CDLL(None).malloc_trim(0)
-    gc.freeze()
-    gc.set_threshold(GC_YOUNG, 20, 50)

@@ -1,0 +1,111 @@
+"""`miaosha rehearse`: a crowd of machine-made clients, to see what the platform can take."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.live import Live
+from rich.text import Text
+
+from miaosha.cli.session import FAILED, finish, screen
+from miaosha.supervisor.rehearsal import lead
+from miaosha.supervisor.rehearsal.lead import Options
+from miaosha.supervisor.rehearsal.outcome import Outcome, table
+from miaosha.supervisor.rehearsal.plan import Said
+
+PLAIN_EVERY = 20  # without a terminal, one line of so many
+
+app = typer.Typer(no_args_is_help=True, help="Rehearse a crowd.")
+
+
+@app.callback()
+def rehearse() -> None:
+    """Rehearse a crowd."""
+
+
+@app.command()
+def sockets(
+    connections: Annotated[int, typer.Option(min=1, max=10_000_000, help="Sockets to open.")],
+    ramp: Annotated[
+        float, typer.Option(min=0, help="Sockets opened a second; 0: as fast as possible.")
+    ] = 0,
+    hold: Annotated[float, typer.Option(min=0, help="Seconds of nothing but heartbeats.")] = 30,
+    storm: Annotated[int, typer.Option(min=0, help="Sockets cut off at once at the end.")] = 0,
+    url: Annotated[str, typer.Option(help="A deployment to drive, e.g. https://shop.test.")] = "",
+    sale: Annotated[int, typer.Option(min=1, help="With --url: the sale to watch.")] = 1,
+    listen: Annotated[
+        str, typer.Option(help="Without --url: where the first private gateway listens.")
+    ] = "127.0.0.1:20100",
+    gateways: Annotated[
+        int, typer.Option(min=0, max=500, help="Private gateways; 0: as many as are needed.")
+    ] = 0,
+    ping_interval: Annotated[
+        float, typer.Option(min=1, max=3_600, help="Seconds between two heartbeats of a socket.")
+    ] = 25,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Also write the outcome to this file.")
+    ] = None,
+) -> None:
+    """Open real Socket.IO sessions, hold them through heartbeats, and measure.
+
+    Without --url a private set is started: a Valkey, gateways on loopback ports, a sample sale.
+    With --url, tokens are signed with MIAOSHA_SECRET_KEYS if it is set. Ends with 1 if a socket
+    was lost or anything did not arrive.
+    """
+    options = Options(
+        connections=connections,
+        ramp_per_s=ramp,
+        hold_s=hold,
+        storm=storm,
+        url=url,
+        listen=listen,
+        gateways=gateways,
+        ping_interval_s=ping_interval,
+        sale_id=sale,
+        secret_keys=os.environ.get("MIAOSHA_SECRET_KEYS", ""),
+    )
+    finish(lambda: _run(options, json))
+
+
+async def _run(options: Options, to: Path | None) -> int:
+    with Progress() as progress:
+        outcome = await lead.rehearse(options, progress.show)
+    screen.print(table(outcome))
+    if to is not None:
+        _write(to, outcome)
+    return 0 if outcome.clean else FAILED
+
+
+def _write(to: Path, outcome: Outcome) -> None:
+    to.write_bytes(msgspec.json.format(msgspec.json.encode(outcome), indent=2) + b"\n")
+
+
+class Progress:
+    """One line that redraws itself; plain lines now and then without a terminal."""
+
+    def __init__(self) -> None:
+        self._live = Live(console=screen, auto_refresh=False, transient=True)
+        self._shown = 0
+        self._last = ""
+
+    def __enter__(self) -> "Progress":
+        if screen.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if screen.is_terminal:
+            self._live.stop()
+
+    def show(self, what: str, said: Said) -> None:
+        failed, lost = sum(said.failed.values()), sum(said.lost.values())
+        line = f"{what}: {said.ready:,} ready, {said.reached:,} told, {said.pings:,} pings"
+        line += f", {failed:,} failed" * bool(failed) + f", {lost:,} LOST" * bool(lost)
+        if screen.is_terminal:
+            self._live.update(Text(line), refresh=True)
+        elif what != self._last or self._shown % PLAIN_EVERY == 0:
+            screen.print(line, markup=False)
+        self._shown += 1
+        self._last = what

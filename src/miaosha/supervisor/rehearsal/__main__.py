@@ -1,0 +1,119 @@
+"""`python -m miaosha.supervisor.rehearsal PLAN`: the sockets of one plan, until told to stop.
+
+Orders come as lines on standard input (its end means stop); a line on standard output says how
+far it is every half second, and answers `tell`.
+"""
+
+import gc
+import os
+import resource
+import select
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from miaosha.supervisor.rehearsal.plan import (
+    Arm,
+    Line,
+    Moments,
+    Order,
+    Plan,
+    Progress,
+    Stop,
+    Storm,
+    Tell,
+)
+from miaosha.supervisor.rehearsal.sockets import Sockets
+from miaosha.supervisor.rehearsal.usage import private_bytes
+
+SAY_S: Final = 0.5
+EVENTS_MAX: Final = 512  # looked at before orders and new sockets get their turn
+_decode = msgspec.json.Decoder(Order).decode
+
+
+class Listener:
+    """Orders from standard input, without waiting for them."""
+
+    def __init__(self, sockets: Sockets) -> None:
+        self.fd = sys.stdin.fileno()
+        self.over = False
+        self._sockets = sockets
+        self._rest = b""
+        os.set_blocking(self.fd, False)
+        sockets.epoll.register(self.fd, select.EPOLLIN)
+
+    def heard(self) -> None:
+        data = os.read(self.fd, 65_536)
+        self.over = self.over or not data
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._obey(_decode(line))
+
+    def _obey(self, order: Order) -> None:
+        sockets = self._sockets
+        match order:
+            case Arm(marker):
+                sockets.arm(marker)
+            case Storm(count):
+                sockets.storm(count)
+            case Tell():
+                _tell(sockets)
+            case Stop():
+                self.over = True
+
+
+def _tell(sockets: Sockets) -> None:
+    _say(
+        Moments(
+            arrived=sockets.arrived.tobytes(),
+            latencies=sockets.latencies.tobytes(),
+            connects=sockets.connects.tobytes(),
+        )
+    )
+    for noted in (sockets.arrived, sockets.latencies, sockets.connects):
+        del noted[:]
+
+
+def _say(line: Line) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def rehearse(plan: Plan) -> None:
+    """Hold the sockets of `plan` until told to stop."""
+    sockets = Sockets(plan)
+    listener = Listener(sockets)
+    gc.freeze()
+    gc.disable()  # nothing here is cyclic
+    say_at = 0.0
+    while not listener.over:
+        now = time.monotonic()
+        sockets.turn(now)
+        if now >= say_at:
+            say_at = now + SAY_S
+            sockets.said.cpu_s = time.process_time()
+            sockets.said.memory = private_bytes(os.getpid())
+            _say(Progress(said=sockets.said))
+        happened = sockets.epoll.poll(sockets.pause_s(), EVENTS_MAX)
+        now = time.monotonic()
+        for fd, _ in happened:
+            if fd == listener.fd:
+                listener.heard()
+            else:
+                sockets.happened(fd, now)
+    sockets.close()
+
+
+def main(path: str) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    plan = msgspec.msgpack.decode(Path(path).read_bytes(), type=Plan)
+    Path(path).unlink()  # it holds the platform's keys
+    rehearse(plan)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,184 @@
+"""The client processes seen from their leader: started, told what to do, summed up."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from array import array
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from miaosha.supervisor.rehearsal.plan import (
+    Arm,
+    Line,
+    Moments,
+    Order,
+    Plan,
+    Progress,
+    Said,
+    Stop,
+    Storm,
+    Tell,
+)
+from miaosha.supervisor.tether import tethered
+
+LINE_MAX: Final = 64 * 2**20  # bytes of one line: the moments of 20,000 sockets, many times
+ANSWER_S: Final = 60.0
+STOP_S: Final = 30.0
+_decode = msgspec.json.Decoder(Line).decode
+_SUMS = [name for name in Said.__struct_fields__ if name not in ("settled_at", "failed", "lost")]
+
+
+class Gathered:
+    """Moments of all processes together, sorted."""
+
+    def __init__(self, told: Sequence[Moments]) -> None:
+        self.arrived = _sorted([moments.arrived for moments in told])
+        self.latencies = _sorted([moments.latencies for moments in told])
+        self.connects = _sorted([moments.connects for moments in told])
+
+
+class Crew:
+    """One client process. `said` is what it said last."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.said = Said()
+        self.empty_bytes = 0  # its memory before its first socket
+        self.reading = asyncio.create_task(self._read())
+        self._moments: asyncio.Queue[Moments] = asyncio.Queue(1)
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        async for raw in self.process.stdout:
+            line = _decode(raw)
+            if isinstance(line, Progress):
+                self.said = line.said
+                self.empty_bytes = self.empty_bytes or line.said.memory
+            else:
+                await self._moments.put(line)
+
+    async def order(self, order: Order) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):
+            self.process.stdin.write(msgspec.json.encode(order) + b"\n")
+            await self.process.stdin.drain()
+
+    async def moments(self) -> Moments:
+        """Raises TimeoutError."""
+        await self.order(Tell())
+        async with asyncio.timeout(ANSWER_S):
+            return await self._moments.get()
+
+    async def stop(self) -> None:
+        await self.order(Stop())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await self.process.wait()
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+        self.reading.cancel()
+        await asyncio.gather(self.reading, return_exceptions=True)
+
+
+class Crews:
+    """All client processes of a rehearsal."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._crews: list[Crew] = []
+
+    async def start(self, plans: Sequence[Plan]) -> None:
+        for number, plan in enumerate(plans):
+            path = self._directory / f"sockets-{number}.plan"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            with os.fdopen(os.open(path, flags, 0o600), "wb") as handle:
+                handle.write(msgspec.msgpack.encode(plan))
+            process = await asyncio.create_subprocess_exec(
+                *tethered([sys.executable, "-m", "miaosha.supervisor.rehearsal", str(path)]),
+                stdin=PIPE,
+                stdout=PIPE,
+                process_group=0,
+                limit=LINE_MAX,
+            )
+            self._crews.append(Crew(process))
+
+    @property
+    def alive(self) -> bool:
+        return all(crew.process.returncode is None for crew in self._crews)
+
+    @property
+    def said(self) -> Said:
+        """The sum; `settled_at` the last one's, 0 while one is not settled."""
+        each = [crew.said for crew in self._crews]
+        sums = {name: sum(getattr(said, name) for said in each) for name in _SUMS}
+        settled = [said.settled_at for said in each]
+        return Said(
+            **sums,
+            settled_at=max(settled) if all(settled) else 0.0,
+            failed=_added([said.failed for said in each]),
+            lost=_added([said.lost for said in each]),
+        )
+
+    def grown(self) -> int:
+        """Bytes the client processes took for their sockets."""
+        return sum(crew.said.memory - crew.empty_bytes for crew in self._crews)
+
+    async def arm(self, marker: str) -> None:
+        await self._all(Arm(marker))
+
+    async def storm(self, sockets: int) -> None:
+        """Each process drops its even share of `sockets`."""
+        shares = _shares(sockets, len(self._crews))
+        for crew in self._crews:
+            crew.said.settled_at = 0.0  # what it said before is of before
+        orders = zip(self._crews, shares, strict=True)
+        await asyncio.gather(*(crew.order(Storm(share)) for crew, share in orders if share))
+
+    async def gather(self) -> Gathered:
+        """What was noted since the last time. Raises TimeoutError."""
+        return Gathered(await asyncio.gather(*(crew.moments() for crew in self._crews)))
+
+    async def _all(self, order: Order) -> None:
+        await asyncio.gather(*(crew.order(order) for crew in self._crews))
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(crew.stop() for crew in self._crews))
+
+
+def _shares(number: int, among: int) -> list[int]:
+    return [number * (i + 1) // among - number * i // among for i in range(among)]
+
+
+def plans(whole: Plan, per_process: int) -> list[Plan]:
+    """`whole` split over as few processes as hold its sockets."""
+    among = max(1, -(-whole.connections // per_process))
+    found, first = [], whole.first
+    for share in _shares(whole.connections, among):
+        found.append(
+            msgspec.structs.replace(
+                whole, first=first, connections=share, rate_per_s=whole.rate_per_s / among
+            )
+        )
+        first += share
+    return found
+
+
+def _sorted(arrays: Sequence[bytes]) -> "array[float]":
+    joined = array("d")
+    for raw in arrays:
+        joined.frombytes(raw)
+    return array("d", sorted(joined))
+
+
+def _added(counts: Sequence[dict[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for each in counts:
+        for kind, number in each.items():
+            total[kind] = total.get(kind, 0) + number
+    return dict(sorted(total.items(), key=lambda item: -item[1]))

@@ -1,0 +1,167 @@
+"""Leads a rehearsal of sockets: against a private set, or against a deployment that is there."""
+
+import asyncio
+import time
+import urllib.parse
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import msgspec
+
+from miaosha.adapters.clock import StoreClock
+from miaosha.domain.errors import SettingsError
+from miaosha.settings import Settings
+from miaosha.supervisor.rehearsal import crews as shares
+from miaosha.supervisor.rehearsal import machine
+from miaosha.supervisor.rehearsal.crews import Crews
+from miaosha.supervisor.rehearsal.outcome import Outcome
+from miaosha.supervisor.rehearsal.plan import Plan, Said
+from miaosha.supervisor.rehearsal.run import Rehearsal, Show
+from miaosha.supervisor.rehearsal.stage import SALE_ID, Stage, stage
+from miaosha.supervisor.rehearsal.usage import Used, available_bytes, used
+
+SETTLE_S: Final = 1.5  # after their start gateways have given back what importing took
+FIRST_USER: Final = 10**12  # far above every account
+SAID_S: Final = 1.0  # every client process says how it is more often than this
+
+
+@dataclass(frozen=True)
+class Options:
+    """A rehearsal as asked for.
+
+    Attributes:
+        ramp_per_s: sockets opened a second, all together; 0: as fast as possible.
+        hold_s: seconds of nothing but heartbeats.
+        storm: sockets that are cut off at once at the end; 0: none.
+        url: of a deployment to drive; empty: start a private set.
+        listen: where the private set's first gateway listens.
+        gateways: processes of the private set; 0: as many as the machine and the sockets need.
+        sale_id: what to watch at `url`.
+    """
+
+    connections: int
+    ramp_per_s: float = 0.0
+    hold_s: float = 30.0
+    storm: int = 0
+    url: str = ""
+    listen: str = "127.0.0.1:20100"
+    gateways: int = 0
+    ping_interval_s: float = 25.0
+    sale_id: int = 1
+    secret_keys: str = ""
+
+
+async def rehearse(options: Options, show: Show) -> Outcome:
+    """The whole of it.
+
+    Raises:
+        SettingsError: the machine cannot do it; says what to change.
+        StartFailed, DependencyDown: the private set did not come up.
+    """
+    here = machine.this_machine()
+    sources = machine.sources(options.connections)
+    with TemporaryDirectory(prefix="miaosha-rehearsal-") as name:
+        directory = Path(name)
+        if options.url:
+            target, plan = _elsewhere(options)
+            sources = sources if target.startswith("127.") else []
+            machine.check(here, options.connections, servers=False, targets=1, sources=len(sources))
+            return await _lead(options, plan, sources, None, directory, show)
+        count = options.gateways or here.gateways(options.connections)
+        machine.check(here, options.connections, servers=True, targets=count, sources=len(sources))
+        set_up = stage(
+            directory, options.listen, count, lambda text: show(text, Said()), _settings(options)
+        )
+        async with set_up as running:
+            plan = _plan(options, running.targets, "127.0.0.1")
+            return await _lead(options, plan, sources, running, directory, show)
+
+
+def _settings(options: Options) -> Settings:
+    """Of the private gateways: caps that would stop a crowd from one machine are off."""
+    return Settings(
+        connections_max=machine.PER_PROCESS_MAX + machine.DESCRIPTORS_KEPT // 2,
+        ping_interval_ms=round(options.ping_interval_s * 1000),
+        log_level="warning",
+    )
+
+
+def _plan(options: Options, targets: list[str], host: str, *, tls: bool = False) -> Plan:
+    return Plan(
+        first=0,
+        connections=options.connections,
+        rate_per_s=options.ramp_per_s,
+        targets=targets,
+        sources=[],
+        host=host,
+        sale_id=SALE_ID,
+        tls=tls,
+    )
+
+
+def _elsewhere(options: Options) -> tuple[str, Plan]:
+    """The address to connect to, and the plan. Raises SettingsError for a bad URL."""
+    url = urllib.parse.urlsplit(options.url)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise SettingsError(f"--url {options.url}: expected http://host:port or https://host")
+    tls = url.scheme == "https"
+    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    target = f"{host}:{url.port or (443 if tls else 80)}"
+    plan = _plan(options, [target], url.netloc, tls=tls)
+    return target, msgspec.structs.replace(plan, sale_id=options.sale_id)
+
+
+async def _lead(
+    options: Options,
+    plan: Plan,
+    sources: list[str],
+    running: Stage | None,
+    directory: Path,
+    show: Show,
+) -> Outcome:
+    keys = running.settings.secret_keys if running else options.secret_keys
+    plan = msgspec.structs.replace(
+        plan,
+        sources=sources,
+        secret_keys=keys,
+        first_user=FIRST_USER,
+        issued_s=StoreClock().now_ms() // 1000,
+    )
+    here = machine.this_machine()
+    plans = shares.plans(plan, here.per_process)
+    outcome = Outcome(
+        connections=options.connections,
+        gateways=len(running.targets) if running else 0,
+        client_processes=len(plans),
+        ping_interval_s=options.ping_interval_s if running else 0.0,
+        notes=machine.remarks(here),
+    )
+    await asyncio.sleep(SETTLE_S if running else 0)
+    empty = used(running.pids) if running else Used(0.0, 0)
+    async with _crews(directory) as crews:
+        rehearsal = Rehearsal(crews, outcome, running, FIRST_USER if keys else 0, show)
+        free_bytes, began = available_bytes(), time.monotonic()
+        await crews.start(plans)
+        await rehearsal.connect(began, empty, free_bytes)
+        await rehearsal.hold(options.hold_s)
+        if running:
+            await rehearsal.broadcasts()
+        if options.storm:
+            await rehearsal.storm(min(options.storm, options.connections))
+        await asyncio.sleep(SAID_S)
+        outcome.clients = crews.said
+        outcome.restarts = running.restarts if running else 0
+    return outcome
+
+
+@asynccontextmanager
+async def _crews(directory: Path) -> AsyncIterator[Crews]:
+    crews = Crews(directory)
+    try:
+        yield crews
+    finally:
+        await crews.stop()

@@ -1,0 +1,165 @@
+"""What a rehearsal came to: numbers with their units in the names, and the table of them."""
+
+import msgspec
+from rich.table import Table
+
+from miaosha.supervisor.rehearsal.plan import Said
+
+
+class Spread(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Milliseconds of `count` moments."""
+
+    count: int
+    first_ms: float = 0.0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    last_ms: float = 0.0
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """A broadcast: `expected` sockets were ready as it began."""
+
+    expected: int
+    delivery: Spread
+    missed: int
+    twice: int
+    cpu_us_per_recipient: float
+
+
+class Personal(msgspec.Struct, frozen=True, kw_only=True):
+    """Personal results: from the publishing on the bus to the socket."""
+
+    sent: int
+    missing: int
+    latency: Spread
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """A whole rehearsal. What was not measured is None. Processor time and memory are those of
+    the gateways, and only known where the rehearsal started them."""
+
+    connections: int
+    gateways: int
+    client_processes: int
+    ping_interval_s: float = 0.0
+    ready: int = 0
+    connect_s: float = 0.0
+    connects_per_s: float = 0.0
+    connects_per_s_per_core: float | None = None
+    connect_cpu_us: float | None = None
+    connect_latency: Spread | None = None
+    empty_gateway_mb: float | None = None
+    bytes_per_connection: float | None = None
+    machine_bytes_per_connection: float | None = None
+    client_bytes_per_connection: float = 0.0
+    held_s: float = 0.0
+    hold_cpu_percent: float | None = None
+    pings: int = 0
+    broadcast: Told | None = None
+    busy_broadcast: Told | None = None
+    personal: Personal | None = None
+    busy_personal: Personal | None = None
+    storm_sockets: int = 0
+    storm_s: float | None = None
+    restarts: int = 0
+    notes: list[str] = []
+    clients: Said = msgspec.field(default_factory=Said)
+
+    @property
+    def clean(self) -> bool:
+        """Everybody came, nobody was lost, every broadcast and result arrived once."""
+        told = [each for each in (self.broadcast, self.busy_broadcast) if each]
+        personal = [each for each in (self.personal, self.busy_personal) if each]
+        return (
+            self.ready == self.connections
+            and self.clients.ready == self.connections
+            and not self.clients.lost
+            and not self.clients.gave_up
+            and not self.restarts
+            and not any(each.missed or each.twice for each in told)
+            and not any(each.missing for each in personal)
+        )
+
+
+def table(outcome: Outcome) -> Table:
+    """The outcome for people."""
+    shown = Table(box=None, pad_edge=False, show_header=False)
+    shown.add_column(style="bold")
+    shown.add_column(justify="right")
+    shown.add_column(style="dim")
+    for name, value, more in _rows(outcome):
+        shown.add_row(name, value, more)
+    for what, kinds in (
+        ("failed, tried again", outcome.clients.failed),
+        ("LOST", outcome.clients.lost),
+    ):
+        for kind, number in kinds.items():
+            shown.add_row(f"[red]{what}[/]", f"{number:,}", kind)
+    return shown
+
+
+def _rows(o: Outcome) -> list[tuple[str, str, str]]:
+    rows = [
+        (
+            "sockets",
+            f"{o.ready:,} of {o.connections:,}",
+            f"{o.gateways} gateways, {o.client_processes} client processes",
+        ),
+        ("connected in", f"{o.connect_s:.1f} s", f"{o.connects_per_s:,.0f}/s"),
+    ]
+    if o.connect_cpu_us is not None:
+        per_core = f"{o.connects_per_s_per_core:,.0f}/s per core of the gateways"
+        rows.append(("  gateway CPU", f"{o.connect_cpu_us:.0f} µs each", per_core))
+    if o.connect_latency:
+        rows.append(("  until ready", *_spread(o.connect_latency)))
+    if o.bytes_per_connection is not None:
+        rows.append(
+            (
+                "gateway memory",
+                f"{o.bytes_per_connection:,.0f} B each",
+                f"beside {o.empty_gateway_mb:.1f} MB of an empty process",
+            )
+        )
+    if o.machine_bytes_per_connection is not None:
+        rows.append(
+            (
+                "machine memory",
+                f"{o.machine_bytes_per_connection:,.0f} B each",
+                f"kernel and clients included; client {o.client_bytes_per_connection:,.0f} B",
+            )
+        )
+    if o.held_s:
+        cpu = "" if o.hold_cpu_percent is None else f"gateways {o.hold_cpu_percent:.1f} % of a core"
+        rows.append(("held", f"{o.held_s:.0f} s", f"{o.pings:,} heartbeats answered; {cpu}"))
+    for name, told in (("broadcast", o.broadcast), ("  with results", o.busy_broadcast)):
+        if told:
+            value, more = _spread(told.delivery)
+            rows.append((name, value, more))
+            rows.append(
+                (
+                    "",
+                    f"{told.expected - told.missed:,} of {told.expected:,}",
+                    f"{told.cpu_us_per_recipient:.1f} µs gateway CPU each; twice {told.twice}",
+                )
+            )
+    for name, personal in (("result", o.personal), ("  in a broadcast", o.busy_personal)):
+        if personal:
+            value, more = _spread(personal.latency)
+            rows.append((name, value, f"{more}; {personal.missing} of {personal.sent} missing"))
+    if o.storm_s is not None:
+        rate = o.storm_sockets / max(o.storm_s, 0.001)
+        rows.append(
+            ("reconnect storm", f"{o.storm_s:.1f} s", f"{o.storm_sockets:,} sockets, {rate:,.0f}/s")
+        )
+    if o.restarts:
+        rows.append(("[red]gateways restarted[/]", str(o.restarts), ""))
+    return rows + [("note", "", note) for note in o.notes]
+
+
+def _spread(spread: Spread) -> tuple[str, str]:
+    if not spread.count:
+        return "none", ""
+    return (
+        f"p50 {spread.p50_ms:,.0f} ms",
+        f"first {spread.first_ms:,.0f}, p99 {spread.p99_ms:,.0f}, last {spread.last_ms:,.0f} ms",
+    )

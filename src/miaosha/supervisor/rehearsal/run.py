@@ -1,0 +1,182 @@
+"""A rehearsal from its start to its outcome: connect, hold, broadcast, results, storm."""
+
+import asyncio
+import random
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from miaosha.domain.sale import Phase
+from miaosha.supervisor.rehearsal.crews import Crews
+from miaosha.supervisor.rehearsal.outcome import Outcome, Personal, Spread, Told
+from miaosha.supervisor.rehearsal.plan import Said
+from miaosha.supervisor.rehearsal.stage import Stage
+from miaosha.supervisor.rehearsal.usage import Used, available_bytes, used
+
+POLL_S: Final = 0.1
+STALLED_S: Final = 45.0  # without any progress, a step is over
+ARMED_S: Final = 1.2  # after this every client process has read its order and said so
+RESULTS: Final = 400
+RESULTS_AT_ONCE: Final = 4
+RESULT_EVERY_S: Final = 0.02
+QUIET_S: Final = 2.0
+
+Show = Callable[[str, Said], None]
+
+
+@dataclass
+class Rehearsal:
+    """What the steps share.
+
+    Attributes:
+        stage: the private set; None when somebody else's deployment is driven.
+        first_user: of the sockets' users; 0: they have no token.
+        show: told what is going on, several times a second.
+    """
+
+    crews: Crews
+    outcome: Outcome
+    stage: Stage | None
+    first_user: int
+    show: Show
+
+    def _used(self) -> Used:
+        return used(self.stage.pids) if self.stage else Used(0.0, 0)
+
+    async def _until(self, what: str, done: Callable[[Said], bool], seconds: float) -> bool:
+        """Wait while something still happens; True if `done`."""
+        changed_at, before = time.monotonic(), (0, 0, 0, 0)
+        while not done(said := self.crews.said):
+            now_at = (said.ready, said.attempts, said.reached, said.results)
+            if now_at != before:
+                before, changed_at = now_at, time.monotonic()
+            if time.monotonic() - changed_at > seconds or not self.crews.alive:
+                return False
+            self.show(what, said)
+            await asyncio.sleep(POLL_S)
+        return True
+
+    async def connect(self, began: float, empty: Used, free_bytes: int) -> None:
+        """Wait until everybody is there; what it took."""
+        o = self.outcome
+        await self._until("connecting", lambda said: said.settled_at > 0, STALLED_S)
+        said = self.crews.said
+        o.ready = said.ready
+        o.connect_s = (said.settled_at or time.monotonic()) - began
+        o.connects_per_s = o.ready / max(o.connect_s, 0.001)
+        o.connect_latency = spread((await self.crews.gather()).connects, 0.0)
+        connected = self._used()
+        await asyncio.sleep(QUIET_S)
+        if o.ready:
+            o.machine_bytes_per_connection = (free_bytes - available_bytes()) / o.ready
+            o.client_bytes_per_connection = self.crews.grown() / o.ready
+        if self.stage and o.ready:
+            cpu_s = connected.cpu_s - empty.cpu_s
+            o.connect_cpu_us = cpu_s * 1e6 / o.ready
+            o.connects_per_s_per_core = o.ready / max(cpu_s, 0.001)
+            o.empty_gateway_mb = empty.memory / o.gateways / 1e6
+            o.bytes_per_connection = (self._used().memory - empty.memory) / o.ready
+
+    async def hold(self, seconds: float) -> None:
+        """Heartbeats and nothing else."""
+        before, said, began = self._used(), self.crews.said, time.monotonic()
+        while (left_s := began + seconds - time.monotonic()) > 0:
+            self.show(f"holding, {left_s:.0f} s left", self.crews.said)
+            await asyncio.sleep(min(left_s, POLL_S * 5))
+        o = self.outcome
+        o.held_s = time.monotonic() - began
+        o.pings = self.crews.said.pings - said.pings
+        if self.stage and o.held_s:
+            o.hold_cpu_percent = (self._used().cpu_s - before.cpu_s) / o.held_s * 100
+
+    async def broadcasts(self) -> None:
+        """The sale opens; then, after results in the calm, it pauses while results are sent."""
+        assert self.stage
+        o = self.outcome
+        o.broadcast, _ = await self._broadcast(self.stage, Phase.OPEN, results=False)
+        if not self.first_user:
+            o.notes.append("no tokens: personal results were not measured")
+            return
+        sending = await self._send(self.stage, RESULTS)
+        gathered = await self._results(sending)
+        o.personal = Personal(
+            sent=sending, missing=sending - len(gathered), latency=spread(gathered, 0.0)
+        )
+        o.busy_broadcast, o.busy_personal = await self._broadcast(
+            self.stage, Phase.PAUSED, results=True
+        )
+
+    async def _results(self, sent: int) -> "array[float]":
+        known = self.crews.said.results
+        await self._until("results", lambda said: said.results >= known + sent, QUIET_S)
+        return (await self.crews.gather()).latencies
+
+    async def _broadcast(
+        self, stage: Stage, phase: Phase, *, results: bool
+    ) -> tuple[Told, Personal | None]:
+        await self.crews.gather()  # forget what was noted before
+        await self.crews.arm(f'"phase":"{phase.value}"')
+        await asyncio.sleep(ARMED_S)
+        expected, before = self.crews.said.ready, self._used()
+        began = time.monotonic()
+        await stage.show(phase)
+        sending = asyncio.create_task(self._send_along(stage, expected)) if results else None
+        await self._until("broadcast", lambda said: said.reached >= expected, QUIET_S * 5)
+        sent = await sending if sending else 0
+        await asyncio.sleep(ARMED_S)  # whoever is told twice is told by now
+        spent_s = self._used().cpu_s - before.cpu_s
+        gathered, said = await self.crews.gather(), self.crews.said
+        told = Told(
+            expected=expected,
+            delivery=spread(gathered.arrived, began),
+            missed=max(0, expected - said.reached),
+            twice=said.again,
+            cpu_us_per_recipient=spent_s * 1e6 / max(1, said.reached),
+        )
+        missing = max(0, sent - len(gathered.latencies))
+        late = spread(gathered.latencies, 0.0)
+        return told, Personal(sent=sent, missing=missing, latency=late) if results else None
+
+    async def _send(self, stage: Stage, number: int) -> int:
+        """So many results, a few at a time, to sockets taken at random."""
+        dice = random.Random(1)  # noqa: S311 - a sample
+        for _ in range(number // RESULTS_AT_ONCE):
+            await self._tell(stage, dice)
+        return number // RESULTS_AT_ONCE * RESULTS_AT_ONCE
+
+    async def _tell(self, stage: Stage, dice: random.Random) -> None:
+        chosen = range(self.first_user, self.first_user + self.outcome.connections)
+        await stage.tell(dice.sample(chosen, min(RESULTS_AT_ONCE, len(chosen))))
+        await asyncio.sleep(RESULT_EVERY_S)
+
+    async def _send_along(self, stage: Stage, expected: int) -> int:
+        """Results for as long as the broadcast takes."""
+        dice, sent = random.Random(2), 0  # noqa: S311 - a sample
+        until = time.monotonic() + STALLED_S
+        while self.crews.said.reached < expected and time.monotonic() < until:
+            await self._tell(stage, dice)
+            sent += min(RESULTS_AT_ONCE, self.outcome.connections)
+        return sent
+
+    async def storm(self, sockets: int) -> None:
+        """So many sockets are cut off at once and come back as fast as they can."""
+        o, began = self.outcome, time.monotonic()
+        await self.crews.storm(sockets)
+        back = await self._until("storm", lambda said: said.settled_at > began, STALLED_S)
+        o.storm_sockets = sockets
+        o.storm_s = self.crews.said.settled_at - began if back else time.monotonic() - began
+        if not back:
+            o.notes.append("the storm did not settle")
+
+
+def spread(moments: Sequence[float], began: float) -> Spread:
+    """Of sorted `moments`, in ms after `began`."""
+    if not moments:
+        return Spread(0)
+
+    def at(share: float) -> float:
+        return round((moments[int(share * (len(moments) - 1))] - began) * 1000, 2)
+
+    return Spread(len(moments), at(0.0), at(0.5), at(0.99), at(1.0))
