@@ -107,6 +107,8 @@ async def test_a_card_that_needs_the_redirect(
     assert again.status_code == 303  # the first answer counts
     assert (await mine(world, sale_id, buyer))["state"] == state
     assert "Back to the shop" in (await world.http.get(page_url)).text
+    chinese = await world.http.get(page_url, headers={"accept-language": "zh-TW,zh;q=0.9"})
+    assert 'lang="zh-Hant"' in chinese.text and "返回商店" in chinese.text
 
 
 async def test_the_sandbox_page_takes_only_its_form(world: World) -> None:

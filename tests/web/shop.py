@@ -47,9 +47,9 @@ class Person:
 
     @property
     def session(self) -> dict[str, Any]:
-        """What the sessions route answered, which a page keeps."""
+        """What the pages keep of it in localStorage."""
         user = {"id": self.id, "name": self.name, "email": self.email, "role": self.role}
-        return {"access_token": self.token, "user": user}
+        return {"token": self.token, "user": user}
 
 
 @dataclass

@@ -5,9 +5,6 @@ answer goes to the provider, its webhook finishes the checkout, and the browser 
 shop; only to the shop.
 """
 
-import base64
-import hashlib
-import html
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,6 +13,7 @@ from litestar.params import FromPath
 
 from miaosha.api.declare import Req, Who, operation
 from miaosha.api.desk import Desk, desk_of
+from miaosha.api.sandbox_page import CSP, conclusion, confirmation, language_of
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
 from miaosha.ports.outside import ChargeState
@@ -23,16 +21,6 @@ from miaosha.ports.outside import ChargeState
 TAG = "Sandbox"
 PATH: Final = "/sandbox/{secret:str}"
 HTML: Final = "text/html"
-STYLE: Final = (
-    ":root{color-scheme:light dark}body{font:18px/1.5 system-ui,sans-serif;max-width:28rem;"
-    "margin:15vh auto;padding:0 1rem;text-align:center}button{font:inherit;padding:.6rem 1.4rem;"
-    "margin:.5rem}p.small{font-size:.8em;opacity:.7}"
-)
-_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-CSP: Final = (
-    f"default-src 'none'; style-src 'sha256-{_HASH}'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
-)
 
 
 class Shown(Protocol):
@@ -69,23 +57,13 @@ async def show(request: Req, secret: FromPath[str]) -> Response[bytes]:
     shown = await _provider(desk_of(request)).approval(_checked(secret))
     if shown is None:
         raise Problem("not_found")
+    language = language_of(request.headers.get("accept-language", ""))
     if shown.state is ChargeState.ACTION:
-        body = (
-            f"<h1>Confirm {html.escape(str(shown.amount))}</h1>"
-            '<form method="post"><button name="decision" value="approve">Approve</button>'
-            '<button name="decision" value="refuse">Refuse</button></form>'
-        )
+        page = confirmation(shown.amount, language)
     else:
-        back = html.escape(_back(desk_of(request), shown.return_url), quote=True)
-        body = f'<h1>This payment is {shown.state}</h1><p><a href="{back}">Back to the shop</a></p>'
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>Sandbox bank</title><style>{STYLE}</style></head><body>{body}"
-        '<p class="small">A sandbox: no money moves.</p></body></html>'
-    )
-    headers = {"content-security-policy": CSP}
-    return Response(page.encode(), media_type=HTML, headers=headers)
+        page = conclusion(shown.state, _back(desk_of(request), shown.return_url), language)
+    headers = {"content-security-policy": CSP, "vary": "accept-language"}
+    return Response(page, media_type=HTML, headers=headers)
 
 
 @operation(
