@@ -7,8 +7,8 @@ import pytest
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.store import Reading
-from miaosha.publisher.batcher import Line
 from miaosha.publisher.cache import Live
+from miaosha.publisher.lines import Line
 from tests.publisher.world import (
     NOW_MS,
     SOLD_OUT,

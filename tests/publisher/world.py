@@ -27,6 +27,7 @@ from miaosha.publisher.http import Connection
 from miaosha.publisher.intake import Intake
 from miaosha.publisher.routes import Router
 from miaosha.publisher.service import Service
+from miaosha.publisher.turns import Turns
 from miaosha.settings import Settings
 
 NOW_MS = 1_700_000_000_000
@@ -197,6 +198,7 @@ class World:
     access_tokens: Tokens = field(default_factory=Tokens)
     heartbeats: Beats = field(default_factory=Beats)
     question_key: bytes = QUESTION_KEY
+    slice_size: int = 1_000_000  # of arrivals in a turn: a test's wires need no loop
     # bootstrap's parts are ports; these honour what the publisher uses of them
     board: Board = field(init=False)
     batcher: Batcher = field(init=False)
@@ -205,7 +207,8 @@ class World:
     def __post_init__(self) -> None:
         store, broker = cast(StockStore, self.store), cast(Broker, self.broker)
         self.board = Board(store, broker, self.clock, self.settings, self.counters)
-        self.batcher = Batcher(broker, self.clock, self.settings, self.counters)
+        turns = Turns(self.slice_size)
+        self.batcher = Batcher(broker, self.clock, self.settings, self.counters, turns)
         intake = Intake(
             self.board,
             self.batcher,
@@ -216,7 +219,7 @@ class World:
             self.counters,
         )
         self.service = Service(
-            Router(self.board, intake, self.counters), self.settings, self.counters
+            Router(self.board, intake, self.counters), self.settings, self.counters, turns
         )
 
     async def look(self) -> None:
@@ -232,8 +235,8 @@ class World:
             self.service.wheel.tick()
 
 
-async def world(**settings: Any) -> World:
-    made = World(replace_settings(**settings))
+async def world(slice_size: int = 1_000_000, **settings: Any) -> World:
+    made = World(replace_settings(**settings), slice_size=slice_size)
     await made.look()
     return made
 

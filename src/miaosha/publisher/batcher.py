@@ -10,8 +10,8 @@ A press by a user whose earlier press waits, or was confirmed a moment ago, gets
 
 import asyncio
 from collections import deque
-from collections.abc import MutableMapping
-from typing import Final, Protocol
+from collections.abc import MutableMapping, Sized
+from typing import Final
 
 import structlog
 import uuid_utils
@@ -20,6 +20,7 @@ from miaosha.domain.errors import Fault, OutcomeUnknown, Overloaded
 from miaosha.domain.messages import BATCH_VERSION, Batch
 from miaosha.ports.broker import Broker
 from miaosha.ports.outside import Clock
+from miaosha.publisher.lines import Asker, Gathering, Line
 from miaosha.publisher.responses import PROBLEMS, Accepted
 from miaosha.settings import Settings
 
@@ -29,86 +30,12 @@ PUBLISH_SLACK_S: Final = 1.0  # what a broker may take beyond its own confirm_ti
 WARY_S: Final = 1.0  # after presses have waited too long, nobody queues behind a crowd
 
 
-class Asker(Protocol):
-    """Whoever waits for answers, in the order of its turns: a connection."""
-
-    def answer(self, turn: int, response: bytes) -> None: ...
-
-
-class Gathering:
-    """The presses of one batch: user n waits on connection n with turn n."""
-
-    __slots__ = (
-        "accepted",
-        "began",
-        "confirmed_at_ms",
-        "connections",
-        "over",
-        "shared",
-        "turns",
-        "user_ids",
-    )
-
-    def __init__(self) -> None:
-        self.user_ids: list[int] = []
-        self.connections: list[Asker] = []
-        self.turns: list[int] = []
-        self.shared: list[tuple[int, Asker, int]] = []  # (index, connection, turn)
-        self.accepted: Accepted | None = None
-        self.began = 0.0  # when its first press came (monotonic seconds)
-        self.confirmed_at_ms = 0
-        self.over = False
-
-
-class Line:
-    """What waits for one sale: full batches, the one being gathered, and who pressed lately."""
-
-    __slots__ = (
-        "full",
-        "gathering",
-        "inflight",
-        "older",
-        "ready",
-        "recent",
-        "sale_id",
-        "swap_at_ms",
-    )
-
-    def __init__(self, sale_id: int) -> None:
-        self.sale_id = sale_id
-        self.full: deque[Gathering] = deque()
-        self.gathering = Gathering()
-        self.inflight = 0
-        self.ready = False  # it stands in the batcher's round
-        self.recent: dict[int, Gathering] = {}
-        self.older: dict[int, Gathering] = {}
-        self.swap_at_ms = 0
-
-    @property
-    def idle(self) -> bool:
-        return not self.inflight and not self.full and not self.gathering.user_ids
-
-    def forget(self, now_ms: int, keep_ms: int) -> None:
-        """Forget presses older than `keep_ms`, sooner or later; costs nothing per user."""
-        if now_ms >= self.swap_at_ms:
-            self.older, self.recent = self.recent, {}
-            self.swap_at_ms = now_ms + keep_ms
-
-    def take(self) -> Gathering | None:
-        """The next batch that may go now: a full one, or whatever is there if none is under way."""
-        if self.full:
-            return self.full.popleft()
-        if self.inflight or not self.gathering.user_ids:
-            return None
-        gathering, self.gathering = self.gathering, Gathering()
-        return gathering
-
-
 class Batcher:
     """Publishes the presses of all sales, at most `publish_inflight_max` batches at a time.
 
     Args:
         counters: plain numbers this adds to (batches, accepted, publish_unknown, …).
+        turns: presses that have not been read yet, by its length.
     """
 
     def __init__(
@@ -117,7 +44,9 @@ class Batcher:
         clock: Clock,
         settings: Settings,
         counters: MutableMapping[str, float],
+        turns: Sized = (),
     ) -> None:
+        self._turns = turns
         self._broker = broker
         self._clock = clock
         self._counters = counters
@@ -161,13 +90,15 @@ class Batcher:
         more could only wait longer. A broker that stalls while few wait is waited for.
 
         A burst may queue; where it turned out to be a flood, for WARY_S no more are let in than
-        may be on the way, or every opening would be paid for with another queue that is too long.
+        may be on the way, and nobody while as many wait to be read: to refuse these comes first.
         """
-        if self.waiting <= self._crowd:
+        if self.waiting <= self._crowd and len(self._turns) <= self._crowd:
             return False
         now = self._clock.monotonic()
         if now < self._wary_until:
             return True
+        if self.waiting <= self._crowd:
+            return False
         oldest = next(iter(self._unanswered))
         if now - oldest.began <= self._late_s:
             return False

@@ -16,7 +16,7 @@ from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.broker import Broker, Pressure
 from miaosha.ports.outside import Clock
 from miaosha.ports.store import Reading, StockStore
-from miaosha.publisher.batcher import Line
+from miaosha.publisher.lines import Line
 from miaosha.settings import Settings
 
 log = structlog.get_logger()

@@ -17,6 +17,7 @@ from miaosha.publisher.service import Service
 log = structlog.get_logger()
 
 SLICE_BYTES: Final = 4_096  # parsed at a time, so that the limits below bite in time
+UNREAD_MAX: Final = 16_384  # bytes kept for a connection's turn before it is no longer read
 PIPELINE_MAX: Final = 32  # requests without an answer before a connection is no longer read
 LINGER_MAX: Final = 1_024  # connections over connections_max that still get to read their 503
 
@@ -39,6 +40,7 @@ class Connection(Reader, asyncio.Protocol):
         "_last",
         "_lingering",
         "_next",
+        "_queued",
         "_rest",
         "_service",
         "_since",
@@ -61,7 +63,8 @@ class Connection(Reader, asyncio.Protocol):
         self._taking = True  # input is parsed; otherwise thrown away
         self._feeding = False  # the parser is at work
         self._held = False  # reading is paused
-        self._rest = b""  # read, but not parsed while held
+        self._queued = False  # for its turn to be handled
+        self._rest = b""  # read, but not parsed while held or queued
         self._unparsed = 0  # bytes fed since a head began
         self._faulty = False  # the last answer is about the framing
         # ticks of the wheel; 0: not so
@@ -97,10 +100,16 @@ class Connection(Reader, asyncio.Protocol):
         if not self._taking:
             return
         held = self._held
-        if held or len(data) > SLICE_BYTES:
+        if held or self._queued or not self._service.turns.enter(self):
             self._rest += data
             if not held:
-                self._go_on()
+                self._queued = True
+                if len(self._rest) > UNREAD_MAX:
+                    self._hold()
+            return
+        if len(data) > SLICE_BYTES:
+            self._rest = data
+            self._go_on()
             return
         self._feed(data)
         if self._next - self._first >= PIPELINE_MAX:
@@ -110,6 +119,8 @@ class Connection(Reader, asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """A half-closed client still gets the answers to what it has asked."""
+        if self._rest:
+            self._go_on()  # what it said before is heard first
         if self._lingering or self._first == self._next:
             return False
         if self._last < 0:
@@ -124,6 +135,13 @@ class Connection(Reader, asyncio.Protocol):
     def resume_writing(self) -> None:
         self._blocked = 0
         self._go_on()
+
+    # from the turns
+
+    def go_on(self) -> None:
+        self._queued = False
+        if self._rest:
+            self._go_on()
 
     # from the parser
 
@@ -205,7 +223,7 @@ class Connection(Reader, asyncio.Protocol):
         elif self._blocked:
             if now - self._blocked >= service.request_ticks:
                 self.cut()
-        elif self._held or self._transport is None:
+        elif self._held or self._queued or self._transport is None:
             return
         elif self._since:
             if now - self._since >= service.request_ticks:

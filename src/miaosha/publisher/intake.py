@@ -13,9 +13,10 @@ import msgspec
 
 from miaosha.domain.errors import Problem
 from miaosha.ports.outside import Clock, Identity
-from miaosha.publisher.batcher import Asker, Batcher
+from miaosha.publisher.batcher import Batcher
 from miaosha.publisher.cache import Board, Live
 from miaosha.publisher.limits import Rate
+from miaosha.publisher.lines import Asker
 from miaosha.publisher.responses import PROBLEMS, problem
 from miaosha.settings import Settings
 

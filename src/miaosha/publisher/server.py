@@ -24,6 +24,7 @@ from miaosha.publisher.http import Connection
 from miaosha.publisher.intake import AccessVerifier, Intake
 from miaosha.publisher.routes import Router
 from miaosha.publisher.service import Service
+from miaosha.publisher.turns import Turns
 from miaosha.settings import Settings
 
 BACKLOG: Final = 4_096  # connections the kernel keeps until they are accepted
@@ -62,11 +63,12 @@ async def run(process: Process, settings: Settings, parts: Parts) -> None:
     """
     counters = process.counters
     board = Board(parts.store, parts.broker, parts.clock, settings, counters)
-    batcher = Batcher(parts.broker, parts.clock, settings, counters)
+    turns = Turns()
+    batcher = Batcher(parts.broker, parts.clock, settings, counters, turns)
     intake = Intake(
         board, batcher, parts.access_tokens, parts.clock, parts.question_key, settings, counters
     )
-    service = Service(Router(board, intake, counters), settings, counters)
+    service = Service(Router(board, intake, counters), settings, counters, turns)
     process.checks["publisher"] = board.ready
     await board.refresh()
     await board.read()

@@ -5,6 +5,7 @@ from collections.abc import MutableMapping
 from typing import Any, Final, Protocol
 
 from miaosha.publisher.limits import Watched, Wheel
+from miaosha.publisher.turns import Turns
 from miaosha.settings import Settings
 
 WHEEL_SLOTS: Final = 16
@@ -29,12 +30,18 @@ class Service:
 
     Attributes:
         connections: how many are open now.
+        turns: who of them is read when.
         wheel: looks after all of them; times are counted in its ticks.
     """
 
     def __init__(
-        self, routes: Routes, settings: Settings, counters: MutableMapping[str, float]
+        self,
+        routes: Routes,
+        settings: Settings,
+        counters: MutableMapping[str, float],
+        turns: Turns,
     ) -> None:
+        self.turns = turns
         self.routes = routes
         self.counters = counters
         self.wheel: Wheel[Member] = Wheel(WHEEL_SLOTS)

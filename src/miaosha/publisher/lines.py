@@ -1,0 +1,81 @@
+"""What waits for one sale: the presses of a batch, and the batches in their line."""
+
+from collections import deque
+from typing import Protocol
+
+from miaosha.publisher.responses import Accepted
+
+
+class Asker(Protocol):
+    """Whoever waits for answers, in the order of its turns: a connection."""
+
+    def answer(self, turn: int, response: bytes) -> None: ...
+
+
+class Gathering:
+    """The presses of one batch: user n waits on connection n with turn n."""
+
+    __slots__ = (
+        "accepted",
+        "began",
+        "confirmed_at_ms",
+        "connections",
+        "over",
+        "shared",
+        "turns",
+        "user_ids",
+    )
+
+    def __init__(self) -> None:
+        self.user_ids: list[int] = []
+        self.connections: list[Asker] = []
+        self.turns: list[int] = []
+        self.shared: list[tuple[int, Asker, int]] = []  # (index, connection, turn)
+        self.accepted: Accepted | None = None
+        self.began = 0.0  # when its first press came (monotonic seconds)
+        self.confirmed_at_ms = 0
+        self.over = False
+
+
+class Line:
+    """What waits for one sale: full batches, the one being gathered, and who pressed lately."""
+
+    __slots__ = (
+        "full",
+        "gathering",
+        "inflight",
+        "older",
+        "ready",
+        "recent",
+        "sale_id",
+        "swap_at_ms",
+    )
+
+    def __init__(self, sale_id: int) -> None:
+        self.sale_id = sale_id
+        self.full: deque[Gathering] = deque()
+        self.gathering = Gathering()
+        self.inflight = 0
+        self.ready = False  # it stands in the batcher's round
+        self.recent: dict[int, Gathering] = {}
+        self.older: dict[int, Gathering] = {}
+        self.swap_at_ms = 0
+
+    @property
+    def idle(self) -> bool:
+        return not self.inflight and not self.full and not self.gathering.user_ids
+
+    def forget(self, now_ms: int, keep_ms: int) -> None:
+        """Forget presses older than `keep_ms`, sooner or later; costs nothing per user."""
+        if now_ms >= self.swap_at_ms:
+            self.older, self.recent = self.recent, {}
+            self.swap_at_ms = now_ms + keep_ms
+
+    def take(self) -> Gathering | None:
+        """The next batch that may go now: a full one, or whatever is there if none is under way."""
+        if self.full:
+            return self.full.popleft()
+        if self.inflight or not self.gathering.user_ids:
+            return None
+        gathering, self.gathering = self.gathering, Gathering()
+        return gathering
