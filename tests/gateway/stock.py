@@ -86,6 +86,11 @@ class Browser:
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(command) + b"\n")
 
+    async def transport(self) -> str:
+        """The name of what carries it at the moment."""
+        self.do("transport")
+        return str((await self.said("transport"))[0])
+
     async def ask(self, name: str, *args: Any) -> Any:
         self.do("emit", name, *args)
         return (await self.said("ack"))[1]

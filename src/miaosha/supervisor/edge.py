@@ -127,6 +127,7 @@ def write_config(
         "listen": f"        listen {address(settings.bind, settings.port)} backlog=16384;",
         "publishers": _servers(sockets["publisher"]),
         "gateways": _servers(sockets["gateway"]),
+        **_each_gateway(sockets["gateway"]),
         "apis": _servers(sockets["api"]),
         "problems": "\n".join(_problem(code, after) for code, after in EDGE_PROBLEMS.items()),
         "origins": "\n".join(f'        "{origin}" "{origin}";' for origin in origins(settings)),
@@ -167,6 +168,16 @@ def address(host: str, port: int) -> str:
 
 def _servers(sockets: Sequence[Path]) -> str:
     return "\n".join(f"        server unix:{socket} max_fails=0;" for socket in sockets)
+
+
+def _each_gateway(sockets: Sequence[Path]) -> dict[str, str]:
+    """An upstream of its own for each gateway; the process's number is its place in the list."""
+    upstreams = [
+        f"    upstream gateway_{number} {{\n{_servers([socket])}\n        keepalive 16;\n    }}"
+        for number, socket in enumerate(sockets)
+    ]
+    numbers = [f"        {number} gateway_{number};" for number in range(len(sockets))]
+    return {"each_gateway": "\n".join(upstreams), "gateway_numbers": "\n".join(numbers)}
 
 
 def proxies(trusted: str) -> dict[str, str]:

@@ -10,7 +10,6 @@ const say = (what, ...args) => console.log(JSON.stringify([what, ...args]));
 socket.on("connect", () => say("connect", socket.id));
 socket.on("connect_error", (error) => say("connect_error", error.message, error.data ?? null));
 socket.on("disconnect", (reason) => say("disconnect", reason));
-socket.io.engine.on("upgrade", (transport) => say("upgrade", transport.name));
 socket.io.engine.on("close", (reason, details) =>
   say("close", reason, details?.description?.code ?? details?.code ?? null),
 );
@@ -20,6 +19,7 @@ createInterface({ input: process.stdin })
   .on("line", (line) => {
     const [verb, ...args] = JSON.parse(line);
     if (verb === "emit") socket.emit(...args, (...reply) => say("ack", args[0], ...reply));
+    else if (verb === "transport") say("transport", socket.io.engine.transport.name);
     else if (verb === "disconnect") socket.disconnect();
   })
   .on("close", () => process.exit(0));
