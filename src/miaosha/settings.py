@@ -17,6 +17,16 @@ from miaosha.domain.errors import SettingsError
 
 PREFIX = "MIAOSHA_"
 SECRET = frozenset({"secret_keys"})
+ZERO_ALLOWED = frozenset(
+    {
+        "metrics_port",
+        "port",
+        "gateways",
+        "sockets_per_user_max",
+        "sockets_per_ip_max",
+        "accept_rate_per_s",
+    }
+)
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
 _ORIGIN = re.compile(rf"https?://{_HOST}")
@@ -49,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # how many processes `up` starts
     publishers: int = 1
     consumers: int = 1
-    gateways: int = 1
+    gateways: int = 0  # 0: as many as the cores, sockets_max and the limit of open files call for
     apis: int = 1
     schedulers: int = 1
     mailers: int = 1
@@ -89,7 +99,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     edge_rate_per_s: int = 2_000  # requests/s of one client address before the edge says 429
     edge_burst: int = 4_000
     edge_connections_max: int = 8_000  # open connections of one client address at the edge
-    sockets_per_user_max: int = 10
+    sockets_max: int = 16_000  # sockets all gateways together shall hold; see `gateways`
+    sockets_per_user_max: int = 10  # per gateway process; 0: any number
+    sockets_per_ip_max: int = 4_000  # from one address, per gateway process; 0: any number
+    accept_rate_per_s: int = 3_000  # sockets a gateway process opens a second; 0: any number
     socket_message_max_bytes: int = 4_096  # one Socket.IO message from a client
     socket_buffer_max_bytes: int = 65_536  # unsent bytes before a slow reader is dropped
     socket_rate_per_s: int = 5  # messages a socket may send, steadily
@@ -103,7 +116,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            low = 0 if name in ("metrics_port", "port") else 1
+            low = 0 if name in ZERO_ALLOWED else 1
             if isinstance(value, int) and value < low:
                 raise SettingsError(
                     f"{PREFIX}{name.upper()}={value}: expected a whole number of at least {low}"

@@ -103,6 +103,7 @@ async def start(**settings: Any) -> AsyncIterator[World]:
         Tokens(),
         secrets.token_bytes(32),
         fakes.heartbeats,
+        {"bus": fakes.bus.ping},
     )
     process = Process("gateway", "3", "127.0.0.1:0")
     gateway = Gateway(parts, process, Settings(**settings))

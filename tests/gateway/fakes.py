@@ -64,6 +64,7 @@ class Bus:
 
     def __init__(self) -> None:
         self._queues: list[asyncio.Queue[BusMessage]] = []
+        self.deaf = False
 
     async def publish(self, message: BusMessage) -> None:
         for queue in self._queues:
@@ -74,6 +75,10 @@ class Bus:
         self._queues.append(queue)
         while True:
             yield await queue.get()
+
+    async def ping(self) -> None:
+        if self.deaf:
+            raise DependencyDown("the bus was made deaf by the test")
 
     async def close(self) -> None:
         self._queues.clear()

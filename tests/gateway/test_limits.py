@@ -23,7 +23,7 @@ async def request(world: World, data: bytes) -> tuple[int, bytes]:
 async def test_probes(world: World) -> None:
     assert (await request(world, b"GET /healthz HTTP/1.1\r\n\r\n"))[0] == 200
     status, answer = await request(world, b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert status == 200 and answer.endswith(b'{"status":"ok","checks":{"board":"ok"}}')
+    assert status == 200 and answer.endswith(b'{"status":"ok","checks":{"board":"ok","bus":"ok"}}')
     status, answer = await request(world, b"POST /healthz HTTP/1.1\r\n\r\n")
     assert status == 405 and b"\r\nAllow: GET\r\n" in answer
     assert (await request(world, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))[0] == 404
@@ -144,7 +144,7 @@ async def test_connections_max(start_gateway: Start) -> None:
         await Wire.connect(world),
     ):
         status, answer = await request(world, HEAD + b"\r\n")
-        assert status == 503 and b"Retry-After: 5" in answer
+        assert status == 503 and b"Retry-After: " in answer
         first.text("1")
         await first.closed()
         await eventually(lambda: world.process.counters["sockets"] == 1)

@@ -113,8 +113,10 @@ async def gateway(settings: Settings) -> AsyncIterator[GatewayParts]:
         opened = Opening(settings, stack)
         store, heartbeats, clock, _ = await opened.store()
         ring = Keyring.parse(settings.secret_keys)
+        bus = opened.bus()
+        opened.checks = {"bus": bus.ping}  # the store is known by its board
         yield GatewayParts(
-            store, opened.bus(), clock, AccessTokens(ring), ring.question_key(), heartbeats
+            store, bus, clock, AccessTokens(ring), ring.question_key(), heartbeats, opened.checks
         )
 
 

@@ -13,6 +13,7 @@ from miaosha.ports.store import Heartbeats, StockStore
 from miaosha.settings import Settings
 
 if TYPE_CHECKING:
+    from miaosha.adapters.redis.bus import RedisBus
     from miaosha.adapters.sql.database import Database
     from miaosha.usecases.announce import Announcer
     from miaosha.usecases.grant import Granter
@@ -62,7 +63,7 @@ class Opening:
         self.checks["broker"] = broker.ping
         return broker
 
-    def bus(self) -> Bus:
+    def bus(self) -> "RedisBus":
         from miaosha.adapters.redis.bus import RedisBus
 
         bus = RedisBus(self._settings.redis_url)

@@ -45,6 +45,7 @@ class GatewayParts:
     access_tokens: "AccessTokens"
     question_key: bytes
     heartbeats: Heartbeats
+    checks: Checks
 
 
 @dataclass

@@ -71,7 +71,7 @@ def sockets(
 
 async def _run(options: Options, to: Path | None) -> int:
     with Progress() as progress:
-        outcome = await lead.rehearse(options, progress.show)
+        outcome = await lead.rehearse(options, progress.show, progress.note)
     screen.print(table(outcome))
     if to is not None:
         _write(to, outcome)
@@ -98,6 +98,9 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if screen.is_terminal:
             self._live.stop()
+
+    def note(self, text: str) -> None:
+        screen.print(text, markup=False)
 
     def show(self, what: str, said: Said) -> None:
         failed, lost = sum(said.failed.values()), sum(said.lost.values())

@@ -16,6 +16,7 @@ async def main(process: Process, settings: Settings) -> None:
             access_tokens=opened.access_tokens,
             question_key=opened.question_key,
             heartbeats=opened.heartbeats,
+            checks=opened.checks,
         )
         await serve(parts, process, settings)
 

@@ -33,7 +33,7 @@ class Arrival(Connection):
         core.entered()
         if crowded:
             core.count("sockets_refused")
-            self.answer(handshake.problem("overloaded", 5).response)
+            self.answer(handshake.problem("overloaded", core.admission.retry_after_s()).response)
             return
         self._transport.set_write_buffer_limits(high=core.limits.buffer_max)
         core.wheel.schedule(Session.check_connected, self, core.limits.handshake_s)
@@ -76,13 +76,20 @@ class Arrival(Connection):
         elif verdict.sid:
             session = core.polling.get(verdict.sid)
             Candidate(core, self._given_away(), session).begin(verdict.response, rest)
-        elif core.full:
-            core.count("sockets_refused")
-            self.answer(handshake.problem("overloaded", 5).response)
         else:
-            assert self._transport is not None
+            self._admit(request, verdict.response, rest)
+
+    def _admit(self, request: Request, response: bytes, rest: bytes) -> None:
+        """A new session, if there may be one more."""
+        core = self.core
+        assert self._transport is not None
+        address = core.admit(request, self._transport)
+        if isinstance(address, handshake.Refusal):
+            self.answer(address.response)
+        else:
+            self.address = address
             opening = core.open_packet(core.new_sid(), [])
-            self._transport.write(verdict.response + opening.frame)
+            self._transport.write(response + opening.frame)
             self.opened()
             if rest:
                 self.data_received(rest)

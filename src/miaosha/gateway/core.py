@@ -3,12 +3,14 @@
 The core, sessions and connections are a Socket.IO server of their own; they know nothing of sales.
 """
 
+import asyncio
 import random
 from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from miaosha.gateway import engineio
-from miaosha.gateway.handshake import Rules
+from miaosha.gateway import engineio, handshake
+from miaosha.gateway.admission import Admission
+from miaosha.gateway.handshake import Refusal, Request, Rules
 from miaosha.gateway.heartbeat import Wheel
 from miaosha.gateway.probes import Checks, Probes
 
@@ -90,6 +92,7 @@ class Core:
         now_s: Unix seconds, for token expiry.
         instance: the process's number, the first part of every sid.
         checks: readiness checks by name, run by GET /readyz.
+        admission: who may open a session; default: everybody.
         seed: of the jitter of the first ping.
         raw: takes every Engine.IO message (str or bytes) instead of Socket.IO and its application.
     """
@@ -105,6 +108,7 @@ class Core:
         counters: MutableMapping[str, float],
         instance: str = "0",
         checks: Checks | None = None,
+        admission: Admission | None = None,
         seed: int | None = None,
         raw: "Callable[[Session, str | bytes], None] | None" = None,
     ) -> None:
@@ -116,6 +120,7 @@ class Core:
         self.now_s = now_s
         self.counters = counters
         self.instance = instance
+        self.admission = admission or Admission(monotonic=monotonic)
         self.probes = Probes({} if checks is None else checks)
         self.wheel = Wheel(monotonic, limits.resolution_s)
         self.draining = False
@@ -137,6 +142,32 @@ class Core:
         """Not even those who may be here already are: a request of long polling says only in its
         head whose it is, so some connections above `connections_max` are read."""
         return self.draining or self.open >= self.limits.connections_max + SPARE
+
+    def admit(self, request: Request, transport: asyncio.BaseTransport) -> int | Refusal:
+        """Judge who asks for a new session.
+
+        Returns:
+            The address to note in the session, which is counted to it until the session has ended
+            (0: not counted); or the answer of a refusal, counted here.
+        """
+        admission = self.admission
+        refused = ""
+        address = 0
+        if self.full:
+            refused = "overloaded"
+        elif not admission.in_time():
+            self.count("sockets_refused_rate")
+            refused = "overloaded"
+        elif admission.per_address_max:
+            peer = transport.get_extra_info("peername")
+            address = admission.address(peer, request.headers.get(b"x-real-ip"))
+            if address and not admission.take(address):
+                self.count("sockets_refused_address")
+                refused = "rate_limited"
+        if refused:
+            self.count("sockets_refused")
+            return handshake.problem(refused, admission.retry_after_s())
+        return address
 
     def entered(self) -> None:
         """One more transport or polling session is open."""
@@ -172,7 +203,9 @@ class Core:
 COUNTERS = (
     "sockets",  # open transports and polling sessions now
     "sockets_opened",
-    "sockets_refused",
+    "sockets_refused",  # for whatever reason, of which two are:
+    "sockets_refused_rate",
+    "sockets_refused_address",
     "sockets_upgraded",  # from long polling to WebSocket
     "sockets_slow_dropped",
     "sockets_ping_timeout",
@@ -180,6 +213,7 @@ COUNTERS = (
     "sockets_rate_limited",
     "sockets_protocol_error",
     "connects",  # Socket.IO CONNECTs accepted
-    "connects_refused",
+    "connects_refused",  # of which for too many sockets of one user:
+    "connects_refused_user",
     "messages_in",
 )

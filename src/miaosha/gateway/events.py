@@ -69,6 +69,7 @@ class SaleEvents:
             return
         identity = self._identity(token)
         if not self._hub.identify(session, identity.user_id):
+            session.core.count("connects_refused_user")
             raise Refused(
                 "Too many sockets for this account",
                 {"code": "rate_limited", "retry_after_s": self._retry_after_s},

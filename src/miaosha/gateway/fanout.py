@@ -1,13 +1,14 @@
 """What the server says unasked: `sale` to the watchers, `result` and `standby` to a user's sockets.
 
 A sale's view is encoded once per broadcast and written in slices, between which the loop serves
-others. One broadcast runs at a time and sends the view as it is when it starts; a change meanwhile
-makes the next one. So no watcher sees an older view after a newer one, and a burst of changes costs
-one broadcast, not many.
+others, to the watchers in a random order, another one each time. One broadcast runs at a time and
+sends the view as it is when it starts; a change meanwhile makes the next one. So no watcher sees an
+older view after a newer one, and a burst of changes costs one broadcast, not many.
 """
 
 import asyncio
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -23,7 +24,7 @@ from miaosha.gateway.hub import Hub
 from miaosha.gateway.sales import Sales
 from miaosha.ports.outside import Bus
 
-SLICE: Final = 256  # sockets written to before the loop gets its turn
+SLICE: Final = 64  # sockets written to before the loop gets its turn
 REFRESH_S: Final = 1.0
 RELISTEN_S: Final = 1.0
 
@@ -51,11 +52,23 @@ class StandbyEvent(msgspec.Struct, frozen=True):
 
 
 class Fanout:
-    def __init__(self, hub: Hub, sales: Sales, bus: Bus, core: Core) -> None:
+    """Args:
+    dice: numbers from 0 to 1, for the order of a broadcast's recipients.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        sales: Sales,
+        bus: Bus,
+        core: Core,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
         self._hub = hub
         self._sales = sales
         self._bus = bus
         self._core = core
+        self._dice = dice
         self._due: dict[int, None] = {}  # sales to broadcast, in order
         self._wake = asyncio.Event()
         for name in ("broadcasts", "broadcast_recipients", "results_sent", "refresh_failures"):
@@ -78,16 +91,18 @@ class Fanout:
 
     async def _send_sale(self, sale_id: int) -> None:
         sale = self._sales.sale(sale_id)
-        watchers = self._hub.watchers(sale_id)
-        if sale is None or not watchers:
+        room = self._hub.room(sale_id)
+        if sale is None or room is None:
             return
         outbound = socketio.event("sale", _encode(self._sales.tell(sale)))
-        for start in range(0, len(watchers), SLICE):
-            for session in watchers[start : start + SLICE]:
+        recipients = 0
+        for slice_ in room.in_random_order(SLICE, self._dice):
+            for session in slice_:
                 session.send(outbound)
+            recipients += len(slice_)
             await asyncio.sleep(0)
         self._core.count("broadcasts")
-        self._core.count("broadcast_recipients", len(watchers))
+        self._core.count("broadcast_recipients", recipients)
 
     async def follow(self) -> None:
         """Keep the copy of the sales fresh and notice what changed, by word or by the clock."""
@@ -136,7 +151,8 @@ class Fanout:
                 await self._personal(items)
             case SaleChanged():
                 self._sales.learn(message.sale)
-                self.mark(message.sale.id)
+                if self._sales.is_news(message.sale.id):
+                    self.mark(message.sale.id)
             case _:
                 pass  # the bus's own heartbeat
 

@@ -31,6 +31,7 @@ _STATUS: Final = {
     413: b"Payload Too Large",
     417: b"Expectation Failed",
     426: b"Upgrade Required",
+    429: b"Too Many Requests",
     431: b"Request Header Fields Too Large",
     503: b"Service Unavailable",
 }

@@ -1,26 +1,69 @@
 """Who is where: the sessions that watch each sale, and those of each user. Ids are interned here.
 
-A million sessions pay for every word: a session in one room shares that room's own tuple, and a
-user with one socket has no list.
+A million sessions pay for every word: a session in one room shares that room's own tuple, a user
+with one socket has no list, and a room is one list of words.
 """
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Final
 
 from miaosha.gateway.session import Session
 
 ROOMS_MAX: Final = 8  # of one session; a further one takes the place of the oldest
+GONE_MIN: Final = 64  # not fewer places of those who left are cleared away at a time
 
 
 class Room:
-    """The sessions that watch one sale. `alone` is the rooms of a session that is only here."""
+    """The sessions that watch one sale. `alone` is the rooms of a session that is only here.
 
-    __slots__ = ("alone", "members", "sale_id")
+    The order of the list says nothing: every broadcast shuffles it. Who leaves keeps the place,
+    marked in a set, until half of the places are such.
+    """
+
+    __slots__ = ("_gone", "_places", "_serving", "alone", "sale_id")
 
     def __init__(self, sale_id: int) -> None:
         self.sale_id = sale_id
-        self.members: set[Session] = set()
         self.alone = (self,)
+        self._places: list[Session] = []
+        self._gone: set[Session] = set()
+        self._serving = 0  # broadcasts under way, which count places
+
+    def __len__(self) -> int:
+        return len(self._places) - len(self._gone)
+
+    def add(self, session: Session) -> None:
+        if session in self._gone:
+            self._gone.discard(session)
+        else:
+            self._places.append(session)
+
+    def remove(self, session: Session) -> None:
+        self._gone.add(session)
+        self._clear()
+
+    def in_random_order(self, size: int, dice: Callable[[], float]) -> Iterator[list[Session]]:
+        """Everybody who is here now, once, in slices of at most `size`, as fairly as `dice` (0 to
+        1). It may be left alone between two slices; who leaves meanwhile is passed over, who comes
+        is not among them. Fisher and Yates's shuffle, in place, as far as it has come."""
+        places, end = self._places, len(self._places)
+        self._serving += 1
+        try:
+            for start in range(0, end, size):
+                stop = min(start + size, end)
+                for i in range(start, stop):
+                    j = i + int(dice() * (end - i))
+                    places[i], places[j] = places[j], places[i]
+                yield [session for session in places[start:stop] if self in session.rooms]
+        finally:
+            self._serving -= 1
+            self._clear()
+
+    def _clear(self) -> None:
+        gone = self._gone
+        if not self._serving and len(gone) > max(GONE_MIN, len(self._places) // 2):
+            self._places = [session for session in self._places if session not in gone]
+            gone.clear()
 
 
 class Hub:
@@ -28,7 +71,7 @@ class Hub:
 
     Args:
         watching: sockets per sale, kept up to date here; a sale nobody watches is not in it.
-        per_user_max: sockets of one user in this process.
+        per_user_max: sockets of one user in this process; 0: any number.
     """
 
     def __init__(self, watching: MutableMapping[int, int], per_user_max: int) -> None:
@@ -42,14 +85,14 @@ class Hub:
         room = self._rooms.get(sale_id)
         if room is None:
             room = self._rooms[sale_id] = Room(sale_id)
-        if session in room.members:
+        if room in session.rooms:
             return
         if len(session.rooms) >= ROOMS_MAX:
             self._take_out(session, session.rooms[0])
             session.rooms = session.rooms[1:]
-        room.members.add(session)
+        room.add(session)
         session.rooms = (*session.rooms, room) if session.rooms else room.alone
-        self._watching[sale_id] = len(room.members)
+        self._watching[sale_id] = len(room)
 
     def leave(self, session: Session) -> None:
         """Out of every room, and no longer one of its user's sessions."""
@@ -60,14 +103,15 @@ class Hub:
 
     def identify(self, session: Session, user_id: int) -> bool:
         """Count a session to a user; False, and nothing done, if the user has too many."""
+        most = self._per_user_max
         known = self._users.get(user_id)
         if known is None:
             self._users[user_id] = session
         elif isinstance(known, list):
-            if len(known) >= self._per_user_max:
+            if most and len(known) >= most:
                 return False
             known.append(session)
-        elif self._per_user_max < 2:
+        elif most == 1:
             return False
         else:
             self._users[user_id] = [known, session]
@@ -80,23 +124,22 @@ class Hub:
             return ()
         return tuple(known) if isinstance(known, list) else (known,)
 
-    def watchers(self, sale_id: int) -> list[Session]:
-        """A copy, as the room may change while it is being served."""
-        room = self._rooms.get(sale_id)
-        return list(room.members) if room else []
+    def room(self, sale_id: int) -> Room | None:
+        """None if nobody watches the sale."""
+        return self._rooms.get(sale_id)
 
     def count(self, sale_id: int) -> int:
         room = self._rooms.get(sale_id)
-        return len(room.members) if room else 0
+        return len(room) if room else 0
 
     def watched(self) -> Iterator[int]:
         """The sales somebody here watches."""
         return iter(tuple(self._rooms))
 
     def _take_out(self, session: Session, room: Room) -> None:
-        room.members.discard(session)
-        if room.members:
-            self._watching[room.sale_id] = len(room.members)
+        room.remove(session)
+        if len(room):
+            self._watching[room.sale_id] = len(room)
         else:
             self._watching.pop(room.sale_id, None)
             self._rooms.pop(room.sale_id, None)

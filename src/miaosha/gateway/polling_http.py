@@ -140,7 +140,7 @@ class Peer(asyncio.Protocol):
         if polled.method == b"OPTIONS":
             self._answer(204, b"", PREFLIGHT)
         elif not polled.sid:
-            self._open()
+            self._open(request)
         elif (session := self._core.polling.get(polled.sid)) is None:
             self._refuse(handshake.engine_refusal(Failure.SESSION, headers=self._cors))
         elif polled.method == b"POST":
@@ -153,14 +153,15 @@ class Peer(asyncio.Protocol):
             if not session.poll(self):
                 self._refuse(handshake.engine_refusal(Failure.REQUEST, headers=self._cors))
 
-    def _open(self) -> None:
+    def _open(self, request: Request) -> None:
         core = self._core
-        if core.full:
-            core.count("sockets_refused")
-            self._refuse(handshake.problem("overloaded", 5))
+        assert self._transport is not None
+        address = core.admit(request, self._transport)
+        if isinstance(address, handshake.Refusal):
+            self._refuse(address)
             return
         sid = core.new_sid()
-        Polling(core, sid.encode())
+        Polling(core, sid.encode()).address = address
         self._answer(200, core.open_packet(sid, ["websocket"]).packet)
 
     def _begin_post(self, session: Polling, request: Request) -> None:

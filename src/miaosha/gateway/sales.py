@@ -126,12 +126,12 @@ class Sales:
         """The watched sales whose view is another than their watchers know."""
         known = {sale_id: self._told[sale_id] for sale_id in watched if sale_id in self._told}
         self._told = known
-        changed = []
-        for sale_id, told in known.items():
-            sale = self.sale(sale_id)
-            if sale is not None and _lasting(self.view(sale)) != told:
-                changed.append(sale_id)
-        return changed
+        return [sale_id for sale_id in known if self.is_news(sale_id)]
+
+    def is_news(self, sale_id: int) -> bool:
+        """Whether the view of this sale is another than its watchers know."""
+        sale = self.sale(sale_id)
+        return sale is not None and _lasting(self.view(sale)) != self._told.get(sale_id)
 
     def next_change_s(self, watched: Iterable[int]) -> float | None:
         """Seconds until the clock opens or closes a watched sale; None if it does not."""

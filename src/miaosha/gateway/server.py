@@ -3,10 +3,12 @@
 import asyncio
 import functools
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from miaosha.adapters import memory
 from miaosha.adapters.process import Process
+from miaosha.gateway.admission import Admission, sockets_max
 from miaosha.gateway.core import Core, Limits
 from miaosha.gateway.events import AccessTokens, SaleEvents
 from miaosha.gateway.fanout import Fanout
@@ -14,6 +16,7 @@ from miaosha.gateway.handshake import Rules, listed_origins
 from miaosha.gateway.hub import Hub
 from miaosha.gateway.listening import bound, drain, listening
 from miaosha.gateway.lookups import ASKERS, Lookups
+from miaosha.gateway.probes import Checks
 from miaosha.gateway.sales import Sales
 from miaosha.ports.outside import Bus, Clock
 from miaosha.ports.store import Heartbeats, StockStore
@@ -32,11 +35,12 @@ class Parts:
     access_tokens: AccessTokens
     question_key: bytes
     heartbeats: Heartbeats
+    checks: Checks = field(default_factory=dict)  # of what it stands on, for readiness
 
 
 def limits_of(settings: Settings) -> Limits:
     return Limits(
-        connections_max=settings.connections_max,
+        connections_max=sockets_max(settings.connections_max),
         message_max=settings.socket_message_max_bytes,
         buffer_max=settings.socket_buffer_max_bytes,
         head_max=settings.header_max_bytes,
@@ -77,14 +81,22 @@ class Gateway:
             counters=process.counters,
             instance=process.instance,
             checks=process.checks,
+            admission=Admission(
+                settings.sockets_per_ip_max,
+                settings.accept_rate_per_s,
+                settings.trusted_proxies,
+                monotonic=clock.monotonic,
+            ),
         )
         self._fanout = Fanout(hub, self._sales, parts.bus, self.core)
         self._heartbeat = functools.partial(process.heartbeat, parts.heartbeats, clock)
         process.checks["board"] = self._sales.check
+        process.checks.update(parts.checks)
 
     async def run(self) -> None:
         """Serve until `stop`, then drain. A task that fails ends the process: it is restarted."""
         await self._fanout.refresh()
+        memory.settle()
         listening_on = listening(self.core, self._process.listen)
         async with listening_on as server, asyncio.TaskGroup() as group:
             self._process.listen = bound(server) or self._process.listen

@@ -24,13 +24,15 @@ class Session(EngineSession):
     """Attributes:
     user_id: the token's subject; 0 for an anonymous visitor.
     rooms: what this session belongs to (kept by the hub).
+    address: what it is counted to by `core.admission`; 0: nothing.
     """
 
-    __slots__ = ("_assembly", "rooms", "user_id")
+    __slots__ = ("_assembly", "address", "rooms", "user_id")
 
     def __init__(self, core: Core) -> None:
         super().__init__(core)
         self.user_id = 0
+        self.address = 0
         self.rooms: tuple[Room, ...] = ()
         self._assembly: socketio.Assembly | None = None
 
@@ -148,6 +150,9 @@ class Session(EngineSession):
     def ended(self) -> None:
         """The carrier is gone or going: out of every namespace."""
         self._assembly = None
+        if self.address:
+            self.core.admission.give_back(self.address)
+            self.address = 0
         namespaces, self.namespaces = self.namespaces, ()
         for namespace in namespaces:
             self.core.application.disconnected(self, namespace)

@@ -5,11 +5,13 @@ processes get consecutive loopback ports from it, in the order of this list.
 """
 
 import os
+import resource
 import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from miaosha.gateway.admission import DESCRIPTORS_KEPT
 from miaosha.settings import Settings, environ_of
 from miaosha.supervisor import edge
 from miaosha.supervisor.children import Ready, Spec
@@ -19,6 +21,7 @@ from miaosha.supervisor.servers import answers, valkey_command
 
 LISTENING = ("publisher", "gateway", "api")
 VALKEY_STOP_S = 10.0
+SOCKETS_WORTH_A_CORE = 16_000  # a gateway that holds fewer leaves its core to others
 # On one machine a flood of presses must leave room for those who sign in and pay, and for what
 # publishers hand on: they step back, and refuse what they cannot take. A mail can wait longest.
 NICE = {"publisher": 5, "mailer": 10}
@@ -47,12 +50,26 @@ class Places:
         return self.run / f"{name}.sock"
 
 
+def gateways(settings: Settings, cores: int, descriptors: int) -> int:
+    """How many gateways `settings` call for.
+
+    Each holds `connections_max` sockets at most, and no more than its limit of open files
+    (`descriptors`) leaves; and once they are worth it, every core has one.
+    """
+    if settings.gateways:
+        return settings.gateways
+    each = max(1, min(settings.connections_max, descriptors - DESCRIPTORS_KEPT))
+    busy = -(-settings.sockets_max // SOCKETS_WORTH_A_CORE)
+    return max(-(-settings.sockets_max // each), min(cores, busy))
+
+
 def counts(settings: Settings) -> dict[str, int]:
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return {
         "consumer": settings.consumers,
         "scheduler": settings.schedulers,
         "mailer": settings.mailers,
-        "gateway": settings.gateways,
+        "gateway": gateways(settings, os.cpu_count() or 1, descriptors),
         "api": settings.apis,
         "publisher": settings.publishers,
     }

@@ -15,11 +15,12 @@ import msgspec
 from miaosha.adapters.clock import StoreClock
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
+from miaosha.supervisor.children import Tell
 from miaosha.supervisor.rehearsal import crews as shares
 from miaosha.supervisor.rehearsal import machine
 from miaosha.supervisor.rehearsal.crews import Crews
 from miaosha.supervisor.rehearsal.outcome import Outcome
-from miaosha.supervisor.rehearsal.plan import Plan, Said
+from miaosha.supervisor.rehearsal.plan import Plan
 from miaosha.supervisor.rehearsal.run import Rehearsal, Show
 from miaosha.supervisor.rehearsal.stage import SALE_ID, Stage, stage
 from miaosha.supervisor.rehearsal.usage import Used, available_bytes, used
@@ -55,7 +56,7 @@ class Options:
     secret_keys: str = ""
 
 
-async def rehearse(options: Options, show: Show) -> Outcome:
+async def rehearse(options: Options, show: Show, note: Tell) -> Outcome:
     """The whole of it.
 
     Raises:
@@ -73,10 +74,7 @@ async def rehearse(options: Options, show: Show) -> Outcome:
             return await _lead(options, plan, sources, None, directory, show)
         count = options.gateways or here.gateways(options.connections)
         machine.check(here, options.connections, servers=True, targets=count, sources=len(sources))
-        set_up = stage(
-            directory, options.listen, count, lambda text: show(text, Said()), _settings(options)
-        )
-        async with set_up as running:
+        async with stage(directory, options.listen, count, note, _settings(options)) as running:
             plan = _plan(options, running.targets, "127.0.0.1")
             return await _lead(options, plan, sources, running, directory, show)
 
@@ -85,6 +83,8 @@ def _settings(options: Options) -> Settings:
     """Of the private gateways: caps that would stop a crowd from one machine are off."""
     return Settings(
         connections_max=machine.PER_PROCESS_MAX + machine.DESCRIPTORS_KEPT // 2,
+        sockets_per_ip_max=0,
+        accept_rate_per_s=0,
         ping_interval_ms=round(options.ping_interval_s * 1000),
         log_level="warning",
     )

@@ -125,8 +125,8 @@ class Rehearsal:
         sending = asyncio.create_task(self._send_along(stage, expected)) if results else None
         await self._until("broadcast", lambda said: said.reached >= expected, QUIET_S * 5)
         sent = await sending if sending else 0
-        await asyncio.sleep(ARMED_S)  # whoever is told twice is told by now
         spent_s = self._used().cpu_s - before.cpu_s
+        await asyncio.sleep(ARMED_S)  # whoever is told twice is told by now
         gathered, said = await self.crews.gather(), self.crews.said
         told = Told(
             expected=expected,

@@ -147,8 +147,9 @@ async def _start(running: Stage, beats: Beats, directory: Path, tell: Tell) -> N
         await child.start()
     deadline = time.monotonic() + READY_WITHIN_S
     while waiting := [c for c in running.children if c.health is not Health.READY]:
-        if waiting[0].gave_up is not None or time.monotonic() > deadline:
-            raise StartFailed(f"{waiting[0].spec.name} is not ready{waiting[0].last_words()}")
+        child = max(waiting, key=lambda child: child.restarts)
+        if child.gave_up is not None or child.restarts > 1 or time.monotonic() > deadline:
+            raise StartFailed(f"{child.spec.name} does not start{child.last_words()}")
         await asyncio.sleep(0.05)
 
 
