@@ -33,7 +33,7 @@ export interface paths {
         };
         /**
          * What admins and the system did
-         * @description Newest first.
+         * @description Newest first; with `subject` (such as sale:7) only what concerns it.
          */
         get: operations["list_trail"];
         put?: never;
@@ -53,7 +53,7 @@ export interface paths {
         };
         /**
          * Orders
-         * @description Newest first, of one sale with `sale_id`.
+         * @description Newest first; every filter narrows it.
          */
         get: operations["list_all_orders"];
         put?: never;
@@ -73,7 +73,7 @@ export interface paths {
         };
         /**
          * Orders as CSV
-         * @description With delivery addresses, newest first. Cells that a spreadsheet would run as a formula begin with an apostrophe.
+         * @description The orders the same filters list, newest first, with delivery addresses; amounts in units of the currency. Cells that a spreadsheet would run as a formula begin with an apostrophe.
          */
         get: operations["orders_csv"];
         put?: never;
@@ -372,6 +372,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/sales/{sale_id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How a sale went
+         * @description Units by what became of them, times, money, and what the audit last said. Of a sale that still runs: so far.
+         */
+        get: operations["report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/sales/{sale_id}/resume": {
         parameters: {
             query?: never;
@@ -432,6 +452,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find people
+         * @description Newest first: whose id is `q`, or whose e-mail or name contains it.
+         */
+        get: operations["list_people"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/users/{user_id}/story": {
         parameters: {
             query?: never;
@@ -441,7 +481,7 @@ export interface paths {
         };
         /**
          * One buyer's story
-         * @description Account, place in each recent sale (or in `sale_id`) and why, orders. Looking is in the trail.
+         * @description Account, place in each recent sale (or in `sale_id`) and why, orders, holds, payments, mails; with `sale_id` also the accepted requests. Looking is in the trail.
          */
         get: operations["get_story"];
         put?: never;
@@ -765,21 +805,27 @@ export interface components {
             action: string;
             subject: string;
             detail: Record<string, never>;
+            actor_name: string;
         };
-        /** PageQuery */
-        PageQuery: {
+        /** TrailQuery */
+        TrailQuery: {
             /** @default null */
             cursor: string | null;
             /** @default 20 */
             limit: number;
+            /** @default null */
+            subject: string | null;
         };
         /** AdminOrderList */
         AdminOrderList: {
-            items: components["schemas"]["AdminOrder"][];
+            items: components["schemas"]["FoundOrder"][];
             next_cursor: string | null;
         };
-        /** AdminOrder */
-        AdminOrder: {
+        /**
+         * FoundOrder
+         * @description An order with its sale's title and its buyer. Personal: stored, never logged.
+         */
+        FoundOrder: {
             id: string;
             order_no: string;
             rid: string;
@@ -789,20 +835,49 @@ export interface components {
             amount: number;
             currency: string;
             created_at_ms: number;
+            sale_title: string;
+            email: string;
+            name: string;
         };
         /** AdminOrdersQuery */
         AdminOrdersQuery: {
+            /**
+             * @description An order number, or a part of an e-mail or a name
+             * @default
+             */
+            q: string;
+            /** @default null */
+            sale_id: number | null;
+            /** @default null */
+            user_id: number | null;
+            /** @default null */
+            state: ("paid" | "refunded") | null;
+            /** @default null */
+            from_ms: number | null;
+            /** @default null */
+            until_ms: number | null;
             /** @default null */
             cursor: string | null;
             /** @default 20 */
             limit: number;
-            /** @default null */
-            sale_id: number | null;
         };
-        /** CsvQuery */
-        CsvQuery: {
+        /** OrderFilter */
+        OrderFilter: {
+            /**
+             * @description An order number, or a part of an e-mail or a name
+             * @default
+             */
+            q: string;
             /** @default null */
             sale_id: number | null;
+            /** @default null */
+            user_id: number | null;
+            /** @default null */
+            state: ("paid" | "refunded") | null;
+            /** @default null */
+            from_ms: number | null;
+            /** @default null */
+            until_ms: number | null;
         };
         /** DeliveryView */
         DeliveryView: {
@@ -1011,18 +1086,16 @@ export interface components {
             detail: string;
         };
         /**
-         * Stats
-         * @description `reading` (Redis), `pressure` (broker) are null while that part is away.
+         * Report
+         * @description How a sale went. `audit`: what it last said; of a settled sale, when it was settled.
          */
-        Stats: {
-            sale_id: number;
-            phase: components["schemas"]["Phase"];
+        Report: {
+            sale: components["schemas"]["AdminSale"];
             server_time_ms: number;
-            watching: number;
             ledger: components["schemas"]["LedgerStats"];
-            reading: components["schemas"]["Reading"] | null;
-            pressure: components["schemas"]["PressureView"] | null;
-            roles: components["schemas"]["Heartbeat"][];
+            books: components["schemas"]["Books"];
+            milestones: components["schemas"]["Milestones"];
+            audit: components["schemas"]["Verdict"] | null;
         };
         /** LedgerStats */
         LedgerStats: {
@@ -1031,6 +1104,75 @@ export interface components {
             stock: number;
             granted: number;
             sold: number;
+        };
+        /**
+         * Books
+         * @description The holds of a sale counted by what became of them, its orders and its mails.
+         *
+         *         Attributes:
+         *             held, paying, paid, expired, declined: holds by their state now.
+         *             promoted: holds that came from standby; `rescued`: those of them that are paid.
+         *             mails: outbox rows by state (new, queued, sent, parked).
+         *             verdict: what the audit last said (JSON), "" if it said nothing yet.
+         */
+        Books: {
+            held: number;
+            paying: number;
+            paid: number;
+            expired: number;
+            declined: number;
+            promoted: number;
+            rescued: number;
+            orders: number;
+            mails: {
+                [key: string]: number;
+            };
+            verdict: string;
+        };
+        /**
+         * Milestones
+         * @description When things happened in a sale (Unix ms, None: never), and what came of it.
+         *
+         *         Attributes:
+         *             gone_at_ms: the last unit given without standby; from then on buyers waited.
+         *             buyers: people who ever had a unit on hold.
+         *             attempts: payments by state.
+         *             amount: money of all paid orders, minor units; `refunded`: charges given back.
+         */
+        Milestones: {
+            first_hold_at_ms: number | null;
+            gone_at_ms: number | null;
+            first_paid_at_ms: number | null;
+            last_paid_at_ms: number | null;
+            last_promoted_at_ms: number | null;
+            settled_at_ms: number | null;
+            buyers: number;
+            attempts: {
+                [key: string]: number;
+            };
+            amount: number;
+            refunded: number;
+        };
+        /**
+         * Stats
+         * @description `reading` (Redis), `pressure` (broker) are null while that part is away; `roles` have the
+         *         counters of all sales. `books` are at most a second old. `audit`: what it last said.
+         */
+        Stats: {
+            sale_id: number;
+            phase: components["schemas"]["Phase"];
+            stored_phase: components["schemas"]["Phase"];
+            opens_at_ms: number;
+            closes_at_ms: number;
+            settled_at_ms: number | null;
+            server_time_ms: number;
+            watching: number;
+            ledger: components["schemas"]["LedgerStats"];
+            reading: components["schemas"]["Reading"] | null;
+            pressure: components["schemas"]["PressureView"] | null;
+            roles: components["schemas"]["Heartbeat"][];
+            books: components["schemas"]["Books"];
+            audit: components["schemas"]["Verdict"] | null;
         };
         /**
          * Reading
@@ -1088,6 +1230,31 @@ export interface components {
         /** StockBody */
         StockBody: {
             stock: number;
+        };
+        /** PersonList */
+        PersonList: {
+            items: components["schemas"]["Person"][];
+            next_cursor: string | null;
+        };
+        /** Person */
+        Person: {
+            id: number;
+            email: string;
+            name: string;
+            role: string;
+            created_at_ms: number;
+        };
+        /** PeopleQuery */
+        PeopleQuery: {
+            /** @default null */
+            cursor: string | null;
+            /** @default 20 */
+            limit: number;
+            /**
+             * @description A part of an e-mail or a name
+             * @default
+             */
+            q: string;
         };
         /**
          * Story
@@ -1241,6 +1408,13 @@ export interface components {
             amount: number;
             currency: string;
             created_at_ms: number;
+        };
+        /** PageQuery */
+        PageQuery: {
+            /** @default null */
+            cursor: string | null;
+            /** @default 20 */
+            limit: number;
         };
         /** SaleList */
         SaleList: {
@@ -1477,6 +1651,7 @@ export interface operations {
             query?: {
                 cursor?: string;
                 limit?: number;
+                subject?: string;
             };
             header?: never;
             path?: never;
@@ -1574,9 +1749,14 @@ export interface operations {
     list_all_orders: {
         parameters: {
             query?: {
+                q?: string;
+                sale_id?: number;
+                user_id?: number;
+                state?: "paid" | "refunded";
+                from_ms?: number;
+                until_ms?: number;
                 cursor?: string;
                 limit?: number;
-                sale_id?: number;
             };
             header?: never;
             path?: never;
@@ -1674,7 +1854,12 @@ export interface operations {
     orders_csv: {
         parameters: {
             query?: {
+                q?: string;
                 sale_id?: number;
+                user_id?: number;
+                state?: "paid" | "refunded";
+                from_ms?: number;
+                until_ms?: number;
             };
             header?: never;
             path?: never;
@@ -3949,6 +4134,104 @@ export interface operations {
             };
         };
     };
+    report: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                sale_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Report"];
+                };
+            };
+            /** @description `unauthorized`: A valid access token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "unauthorized";
+                    };
+                };
+            };
+            /** @description `forbidden`: Not allowed for this account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "forbidden";
+                    };
+                };
+            };
+            /** @description `not_found`: Nothing here under this address */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "not_found";
+                    };
+                };
+            };
+            /** @description `rate_limited`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal`: Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /** @description `unavailable`: A part of the platform is away, try again shortly */
+            503: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable";
+                    };
+                };
+            };
+        };
+    };
     resume_sale: {
         parameters: {
             query?: never;
@@ -4262,6 +4545,106 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemView"] & {
                         /** @enum {unknown} */
                         code?: "unsupported_media_type";
+                    };
+                };
+            };
+            /** @description `rate_limited`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal`: Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /** @description `unavailable`: A part of the platform is away, try again shortly */
+            503: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable";
+                    };
+                };
+            };
+        };
+    };
+    list_people: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                limit?: number;
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonList"];
+                };
+            };
+            /** @description `bad_request`: The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "bad_request";
+                    };
+                };
+            };
+            /** @description `unauthorized`: A valid access token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "unauthorized";
+                    };
+                };
+            };
+            /** @description `forbidden`: Not allowed for this account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "forbidden";
                     };
                 };
             };

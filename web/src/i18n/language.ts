@@ -36,6 +36,11 @@ async function show(wanted: Language): Promise<void> {
   document.documentElement.lang = wanted;
 }
 
+/** Makes dictionaries that were registered late (a lazy bundle's) ready in the language shown. */
+export function prepared(): Promise<void> {
+  return show(language.value);
+}
+
 /** The first language of this visit. */
 export function startLanguage(): Promise<void> {
   const stored = load(KEY);

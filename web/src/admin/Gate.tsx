@@ -1,0 +1,38 @@
+// Lets in whom the server lets in: one small request tells, and nobody else is shown a page.
+import type { ComponentChildren } from "preact";
+import { place } from "../router";
+import { useLoaded } from "./hooks";
+import { server } from "./server";
+import { t } from "./text";
+import { Loading, ProblemNote } from "./ui/Note";
+
+const ask = () => server.trail(null, null, 1);
+
+export function Gate({ children }: { children: ComponentChildren }) {
+  const { data, problem, reload } = useLoaded(ask);
+  if (data) return <>{children}</>;
+  if (problem?.status === 401) {
+    const next = encodeURIComponent(place.value.path);
+    return (
+      <section class="gate">
+        <h1>{t("gate.sign_in")}</h1>
+        <p class="quiet">{t("gate.sign_in_why")}</p>
+        <a class="button primary" href={`/sign-in?next=${next}`}>
+          {t("gate.sign_in_link")}
+        </a>
+      </section>
+    );
+  }
+  if (problem?.status === 403) {
+    return (
+      <section class="gate">
+        <h1>{t("gate.forbidden")}</h1>
+        <p class="quiet">{t("gate.forbidden_why")}</p>
+        <a class="button" href="/">
+          {t("gate.to_shop")}
+        </a>
+      </section>
+    );
+  }
+  return problem ? <ProblemNote problem={problem} onRetry={reload} /> : <Loading />;
+}

@@ -1,0 +1,112 @@
+// Numbers, money, times and durations as the language writes them. Times are in the browser's zone.
+import { language } from "../i18n/language";
+import type { Money } from "./server";
+
+const MINOR_DIGITS: Record<string, number> = { JPY: 0, KRW: 0 };
+export const CURRENCIES = ["USD", "EUR", "GBP", "TWD", "HKD", "CNY", "JPY", "KRW"];
+
+export function digitsOf(currency: string): number {
+  return MINOR_DIGITS[currency] ?? 2;
+}
+
+export function number(value: number): string {
+  return new Intl.NumberFormat(language.value).format(value);
+}
+
+/** At most one digit after the point: rates. */
+export function rate(value: number): string {
+  return new Intl.NumberFormat(language.value, {
+    maximumFractionDigits: value < 10 ? 1 : 0,
+  }).format(value);
+}
+
+export function percent(part: number, whole: number): string {
+  return new Intl.NumberFormat(language.value, {
+    style: "percent",
+    maximumFractionDigits: 1,
+  }).format(whole ? part / whole : 0);
+}
+
+export function money({ amount, currency }: Money): string {
+  const digits = digitsOf(currency);
+  return new Intl.NumberFormat(language.value, {
+    style: "currency",
+    currency,
+    currencyDisplay: "code",
+    minimumFractionDigits: digits,
+  }).format(amount / 10 ** digits);
+}
+
+/** Minor units as typed into a field: "19.90". */
+export function amountText({ amount, currency }: Money): string {
+  return (amount / 10 ** digitsOf(currency)).toFixed(digitsOf(currency));
+}
+
+/** What was typed as minor units; null if it is no such amount. */
+export function minorUnits(text: string, currency: string): number | null {
+  const digits = digitsOf(currency);
+  const fits = digits ? new RegExp(`^\\d{1,10}([.,]\\d{1,${digits}})?$`) : /^\d{1,12}$/;
+  if (!fits.test(text.trim())) return null;
+  const [whole = "0", rest = ""] = text.trim().split(/[.,]/);
+  return Number(whole) * 10 ** digits + Number(rest.padEnd(digits, "0") || 0);
+}
+
+export function time(ms: number): string {
+  return new Intl.DateTimeFormat(language.value, {
+    dateStyle: "medium",
+    timeStyle: "medium",
+  }).format(ms);
+}
+
+/** Hours, minutes, seconds and milliseconds, for events that lie close together. */
+export function preciseTime(ms: number): string {
+  return new Intl.DateTimeFormat(language.value, {
+    dateStyle: "short",
+    timeStyle: "medium",
+  })
+    .format(ms)
+    .concat(`.${String(ms % 1000).padStart(3, "0")}`);
+}
+
+/** Such as "Asia/Taipei (UTC+08:00)" at the moment `ms`. */
+export function zone(ms: number): string {
+  const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const minutes = -new Date(ms).getTimezoneOffset();
+  const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
+  const clock = `${String(hours).padStart(2, "0")}:${String(rest).padStart(2, "0")}`;
+  return `${name} (UTC${minutes < 0 ? "−" : "+"}${clock})`;
+}
+
+/** "2:03:09", "3:09", with a tenth below ten seconds: "0:07.4". */
+export function clock(ms: number): string {
+  const left = Math.max(0, ms);
+  const s = Math.floor(left / 1000);
+  const two = (value: number) => String(value).padStart(2, "0");
+  const days = Math.floor(s / 86_400);
+  const hours = Math.floor((s % 86_400) / 3600);
+  const minutes = Math.floor((s % 3600) / 60);
+  if (days) return `${days}d ${two(hours)}:${two(minutes)}:${two(s % 60)}`;
+  if (hours) return `${hours}:${two(minutes)}:${two(s % 60)}`;
+  return `${minutes}:${two(s % 60)}`;
+}
+
+/** A span in its largest unit that says something: "84 ms", "3.2 s", "4 min 10 s". */
+export function span(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  const s = Math.round(ms / 1000);
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+}
+
+/** Milliseconds as the value of <input type="datetime-local">, in the browser's zone. */
+export function fieldTime(ms: number): string {
+  const local = new Date(ms - new Date(ms).getTimezoneOffset() * 60_000);
+  return local.toISOString().slice(0, 19);
+}
+
+/** The reverse; null for what is no time. */
+export function fieldMs(text: string): number | null {
+  const ms = text ? new Date(text).getTime() : Number.NaN;
+  return Number.isFinite(ms) ? ms : null;
+}

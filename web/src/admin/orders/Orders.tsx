@@ -1,0 +1,224 @@
+// Everybody's orders: searched, filtered, in pages, and as CSV of the same filters.
+import { useCallback, useState } from "preact/hooks";
+import type { Problem } from "../../api/problem";
+import { go, place } from "../../router";
+import { fieldMs, money, time, zone } from "../format";
+import { asProblem, useLoaded } from "../hooks";
+import { type FoundOrder, type OrderFilter, query, server } from "../server";
+import { t } from "../text";
+import { Dialog } from "../ui/Dialog";
+import { Field, TextField } from "../ui/Field";
+import { Empty, ProblemNote } from "../ui/Note";
+import { Pager, usePages } from "../ui/Pager";
+import { Table } from "../ui/Table";
+import { offer } from "./download";
+
+interface Typed {
+  q: string;
+  sale_id: string;
+  state: string;
+  from: string;
+  until: string;
+}
+
+/** The filters are in the address, so that a link leads to the same list. */
+function typedOf(text: string): Typed {
+  const given = new URLSearchParams(text);
+  const get = (name: string) => given.get(name) ?? "";
+  const [q, sale_id, state] = [get("q"), get("sale_id"), get("state")];
+  return { q, sale_id, state, from: get("from"), until: get("until") };
+}
+
+function filterOf({ from, until, ...rest }: Typed): OrderFilter {
+  return { ...rest, from_ms: fieldMs(from), until_ms: fieldMs(until) };
+}
+
+export function Orders() {
+  const address = place.value.query;
+  const [typed, setTyped] = useState(() => typedOf(address));
+  const ask = useCallback(
+    (cursor: string | null) => server.orders(filterOf(typedOf(address)), cursor),
+    [address],
+  );
+  const pages = usePages(ask, address);
+  const [delivering, setDelivering] = useState<FoundOrder | null>(null);
+  const search = (event: Event) => {
+    event.preventDefault();
+    go(`/admin/orders${query({ ...typed })}`);
+  };
+  return (
+    <>
+      <header class="head">
+        <h1>{t("orders.title")}</h1>
+        <Csv filter={filterOf(typedOf(address))} />
+      </header>
+      <form class="filters" onSubmit={search}>
+        <Filters typed={typed} set={(part) => setTyped({ ...typed, ...part })} />
+        <button type="submit" class="button primary">
+          {t("search")}
+        </button>
+      </form>
+      {!pages.fresh && pages.items.length === 0 && <Empty>{t("orders.none")}</Empty>}
+      {pages.items.length > 0 && (
+        <Table
+          caption={t("orders.title")}
+          head={[
+            t("orders.number"),
+            t("orders.buyer"),
+            t("orders.sale"),
+            t("orders.state"),
+            t("orders.amount"),
+            t("orders.time"),
+            t("orders.delivery"),
+          ]}
+          numeric={[4]}
+        >
+          {pages.items.map((order) => (
+            <OrderRow key={order.id} order={order} onDelivery={() => setDelivering(order)} />
+          ))}
+        </Table>
+      )}
+      <Pager pages={pages} />
+      {delivering && <DeliveryDialog order={delivering} onClose={() => setDelivering(null)} />}
+    </>
+  );
+}
+
+function OrderRow({ order, onDelivery }: { order: FoundOrder; onDelivery: () => void }) {
+  return (
+    <tr>
+      <th scope="row" class="code">
+        {order.order_no}
+      </th>
+      <td>
+        <a href={`/admin/people/${order.user_id}`}>{order.name}</a>
+        <span class="quiet small block">{order.email}</span>
+      </td>
+      <td>{order.sale_title}</td>
+      <td>
+        <span class={`badge ${order.state === "paid" ? "good" : ""}`}>
+          {t(order.state === "paid" ? "orders.paid" : "orders.refunded")}
+        </span>
+      </td>
+      <td class="number">{money(order)}</td>
+      <td>{time(order.created_at_ms)}</td>
+      <td>
+        <button
+          type="button"
+          class="link"
+          aria-label={t("orders.delivery_of", { number: order.order_no })}
+          onClick={onDelivery}
+        >
+          {t("show")}
+        </button>
+      </td>
+    </tr>
+  );
+}
+
+function Filters({ typed, set }: { typed: Typed; set: (part: Partial<Typed>) => void }) {
+  const sales = useLoaded(server.sales);
+  return (
+    <>
+      <TextField
+        label={t("orders.search")}
+        type="search"
+        value={typed.q}
+        onValue={(q) => set({ q })}
+        maxLength={200}
+        fieldClass="wide"
+      />
+      <Field label={t("orders.sale")}>
+        {(tie) => (
+          <select
+            {...tie}
+            value={typed.sale_id}
+            onChange={(event) => set({ sale_id: event.currentTarget.value })}
+          >
+            <option value="">{t("all")}</option>
+            {sales.data?.items.map(({ id, sale }) => (
+              <option key={id} value={String(id)}>
+                {sale.title}
+              </option>
+            ))}
+          </select>
+        )}
+      </Field>
+      <Field label={t("orders.state")}>
+        {(tie) => (
+          <select
+            {...tie}
+            value={typed.state}
+            onChange={(event) => set({ state: event.currentTarget.value })}
+          >
+            <option value="">{t("all")}</option>
+            <option value="paid">{t("orders.paid")}</option>
+            <option value="refunded">{t("orders.refunded")}</option>
+          </select>
+        )}
+      </Field>
+      <TextField
+        label={t("orders.from")}
+        type="datetime-local"
+        value={typed.from}
+        onValue={(from) => set({ from })}
+        hint={zone(fieldMs(typed.from) ?? Date.now())}
+      />
+      <TextField
+        label={t("orders.until")}
+        type="datetime-local"
+        value={typed.until}
+        onValue={(until) => set({ until })}
+      />
+    </>
+  );
+}
+
+function Csv({ filter }: { filter: OrderFilter }) {
+  const [asking, setAsking] = useState(false);
+  return (
+    <>
+      <button type="button" class="button" onClick={() => setAsking(true)}>
+        {t("orders.csv")}
+      </button>
+      {asking && (
+        <Dialog
+          title={t("orders.csv_title")}
+          action={t("orders.csv_get")}
+          onConfirm={async () => offer("orders.csv", await server.ordersCsv(filter))}
+          onClose={() => setAsking(false)}
+        >
+          <p>{t("orders.csv_why")}</p>
+          <p class="quiet small">{t("lever.recorded")}</p>
+        </Dialog>
+      )}
+    </>
+  );
+}
+
+/** Personal data: shown on demand, and that it was looked at is in the trail. */
+function DeliveryDialog({ order, onClose }: { order: FoundOrder; onClose: () => void }) {
+  const [shown, setShown] = useState<string[] | null>(null);
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const load = async () => {
+    if (shown) return true;
+    try {
+      const { name, phone, address } = await server.delivery(order.id);
+      setShown([name, phone, address]);
+    } catch (error) {
+      setProblem(asProblem(error));
+    }
+    return false;
+  };
+  return (
+    <Dialog
+      title={t("orders.delivery_of", { number: order.order_no })}
+      action={shown ? t("close") : t("show")}
+      onConfirm={load}
+      onClose={onClose}
+    >
+      {shown ? <p class="address">{shown.join("\n")}</p> : <p>{t("orders.delivery_why")}</p>}
+      <ProblemNote problem={problem} />
+    </Dialog>
+  );
+}

@@ -1,0 +1,142 @@
+// One buyer's whole story, for support. That it was looked at is in the trail.
+import { useState } from "preact/hooks";
+import { money, preciseTime, time, zone } from "../format";
+import { useLoaded } from "../hooks";
+import { type Story, server } from "../server";
+import { type Key, t } from "../text";
+import { Field } from "../ui/Field";
+import { Empty, Loading, ProblemNote } from "../ui/Note";
+import { Table } from "../ui/Table";
+import { timeline } from "./timeline";
+
+export function StoryPage({ id }: { id: number }) {
+  const [saleId, setSaleId] = useState<number | null>(null);
+  const { data, problem, reload } = useLoaded(() => server.story(id, saleId), `${id}:${saleId}`);
+  const whole = useLoaded(() => server.story(id, null), id);
+  const person = data ?? whole.data;
+  return (
+    <>
+      <header class="head">
+        <div>
+          <h1>{person?.name ?? t("people.one")}</h1>
+          {person && (
+            <p class="quiet">
+              {person.email} · {t("people.id", { id: String(person.user_id) })}
+            </p>
+          )}
+        </div>
+        <SaleChoice story={whole.data} saleId={saleId} onChoose={setSaleId} />
+      </header>
+      <ProblemNote problem={problem} onRetry={reload} />
+      {!data && !problem && <Loading />}
+      {data && <Places story={data} />}
+      {data && data.orders.length > 0 && <OrdersOf story={data} />}
+      {data && <Timeline story={data} saleId={saleId} />}
+    </>
+  );
+}
+
+interface ChoiceProps {
+  story: Story | null;
+  saleId: number | null;
+  onChoose: (id: number | null) => void;
+}
+
+function SaleChoice({ story, saleId, onChoose }: ChoiceProps) {
+  return (
+    <Field label={t("story.in_sale")}>
+      {(tie) => (
+        <select
+          {...tie}
+          value={saleId === null ? "" : String(saleId)}
+          onChange={(event) => onChoose(Number(event.currentTarget.value) || null)}
+        >
+          <option value="">{t("all")}</option>
+          {story?.sales.map((sale) => (
+            <option key={sale.sale_id} value={String(sale.sale_id)}>
+              {sale.title}
+            </option>
+          ))}
+        </select>
+      )}
+    </Field>
+  );
+}
+
+function Places({ story }: { story: Story }) {
+  if (story.sales.length === 0) return <Empty>{t("story.nothing")}</Empty>;
+  return (
+    <ul class="cards wide">
+      {story.sales.map((sale) => (
+        <li key={sale.sale_id} class="card">
+          <strong>{sale.title}</strong>
+          <span>{sale.says}</span>
+          {sale.place?.position && (
+            <span class="quiet small">{t("story.position", { n: sale.place.position })}</span>
+          )}
+          {sale.hold?.state === "HELD" && (
+            <span class="quiet small">
+              {t("story.pay_by", { time: time(sale.hold.pay_by_ms) })}
+            </span>
+          )}
+          <a class="small" href={`/admin/sales/${sale.sale_id}`}>
+            {t("sales.room")}
+          </a>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function OrdersOf({ story }: { story: Story }) {
+  return (
+    <section class="panel">
+      <h2>{t("orders.title")}</h2>
+      <Table
+        caption={t("orders.title")}
+        head={[t("orders.number"), t("orders.state"), t("orders.amount"), t("orders.time")]}
+        numeric={[2]}
+      >
+        {story.orders.map((order) => (
+          <tr key={order.id}>
+            <th scope="row" class="code">
+              {order.order_no}
+            </th>
+            <td>{t(order.state === "paid" ? "orders.paid" : "orders.refunded")}</td>
+            <td class="number">{money(order)}</td>
+            <td>{time(order.created_at_ms)}</td>
+          </tr>
+        ))}
+      </Table>
+    </section>
+  );
+}
+
+function Timeline({ story, saleId }: { story: Story; saleId: number | null }) {
+  const events = timeline(story, saleId);
+  const titles = new Map(story.sales.map((sale) => [sale.sale_id, sale.title]));
+  return (
+    <section class="panel">
+      <h2>{t("story.timeline")}</h2>
+      {saleId === null && <p class="hint">{t("story.choose_for_presses")}</p>}
+      {saleId !== null && !story.presses && <p class="hint">{t("story.no_presses")}</p>}
+      {events.length === 0 && <Empty>{t("story.nothing")}</Empty>}
+      <ol class="timeline">
+        {events.map((event) => (
+          <li key={event.key} class={event.kind}>
+            <time dateTime={new Date(event.atMs).toISOString()}>{preciseTime(event.atMs)}</time>
+            <span class="kind">{t(`kind.${event.kind}` as Key)}</span>
+            <span>
+              {event.text}
+              <span class="quiet small block">
+                {titles.get(event.saleId) ?? t("story.sale", { id: String(event.saleId) })}
+                {event.detail && ` · ${event.detail}`}
+              </span>
+            </span>
+          </li>
+        ))}
+      </ol>
+      <p class="hint">{t("times_in", { zone: zone(Date.now()) })}</p>
+    </section>
+  );
+}

@@ -1,0 +1,144 @@
+// One product: its terms, its picture, its end.
+import { useState } from "preact/hooks";
+import { go } from "../../router";
+import { amountText, minorUnits } from "../format";
+import { useUnsaved } from "../guard";
+import { asProblem, useLoaded } from "../hooks";
+import { type Product, server } from "../server";
+import { t } from "../text";
+import { Dialog } from "../ui/Dialog";
+import { Field, TextField } from "../ui/Field";
+import { MoneyField } from "../ui/MoneyField";
+import { Loading, ProblemNote, said } from "../ui/Note";
+import { Picture } from "./Picture";
+
+export function ProductPage({ id }: { id: number | null }) {
+  const { data, problem, reload } = useLoaded(
+    () => (id === null ? Promise.resolve(null) : server.product(id)),
+    id,
+  );
+  const [changed, setChanged] = useState<Product | null>(null);
+  const [deleting, setDeleting] = useState(false);
+  if (id === null) return <ProductForm product={null} onSaved={() => undefined} />;
+  const product = changed ?? data;
+  if (!product) return problem ? <ProblemNote problem={problem} onRetry={reload} /> : <Loading />;
+  return (
+    <>
+      <div class="two">
+        <ProductForm key={product.id} product={product} onSaved={setChanged} />
+        <Picture product={product} onChange={setChanged} />
+      </div>
+      <button type="button" class="button danger quietly" onClick={() => setDeleting(true)}>
+        {t("products.delete")}
+      </button>
+      {deleting && (
+        <Dialog
+          title={t("products.delete_title", { name: product.name })}
+          action={t("products.delete")}
+          danger
+          onConfirm={async () => {
+            await server.deleteProduct(product.id);
+            go("/admin/products");
+          }}
+          onClose={() => setDeleting(false)}
+        >
+          <p>{t("products.delete_why")}</p>
+        </Dialog>
+      )}
+    </>
+  );
+}
+
+function draftOf(product: Product | null) {
+  return {
+    name: product?.name ?? "",
+    description: product?.description ?? "",
+    amount: product ? amountText(product.list_price) : "",
+    currency: product?.list_price.currency ?? "USD",
+  };
+}
+
+interface FormProps {
+  product: Product | null;
+  onSaved: (product: Product) => void;
+}
+
+function ProductForm({ product, onSaved }: FormProps) {
+  const [saved, setSaved] = useState(() => draftOf(product));
+  const [draft, setDraft] = useState(saved);
+  const [errors, setErrors] = useState<Record<string, string>>({});
+  const [told, setTold] = useState("");
+  const dirty = JSON.stringify(draft) !== JSON.stringify(saved);
+  const { question, leave } = useUnsaved(dirty);
+  const set = (part: Partial<typeof draft>) => {
+    setDraft({ ...draft, ...part });
+    setTold("");
+  };
+  const save = async (event: Event) => {
+    event.preventDefault();
+    const amount = minorUnits(draft.amount, draft.currency);
+    const found: Record<string, string> = {};
+    if (!draft.name.trim()) found.name = t("wrong.empty");
+    if (amount === null) found.list_price = t("wrong.amount");
+    setErrors(found);
+    if (amount === null || Object.keys(found).length) return;
+    const list_price = { amount, currency: draft.currency };
+    const body = { name: draft.name, description: draft.description, list_price };
+    try {
+      if (product) {
+        onSaved(await server.updateProduct(product.id, body));
+        setSaved(draft);
+        setTold(t("saved"));
+      } else {
+        leave(`/admin/products/${(await server.createProduct(body)).id}`);
+      }
+    } catch (error) {
+      const problem = asProblem(error);
+      const field = problem.field?.split(".")[0] ?? "form";
+      setErrors({ [field in draft || field === "list_price" ? field : "form"]: said(problem) });
+    }
+  };
+  return (
+    <form class="panel form" onSubmit={save} noValidate>
+      <h1>{product ? product.name : t("products.new")}</h1>
+      <TextField
+        label={t("products.name")}
+        value={draft.name}
+        onValue={(name) => set({ name })}
+        error={errors.name}
+        maxLength={200}
+        required
+      />
+      <Field label={t("products.description")} error={errors.description}>
+        {(tie) => (
+          <textarea
+            {...tie}
+            rows={6}
+            maxLength={4000}
+            value={draft.description}
+            onInput={(event) => set({ description: event.currentTarget.value })}
+          />
+        )}
+      </Field>
+      <MoneyField
+        label={t("products.list_price")}
+        amount={draft.amount}
+        currency={draft.currency}
+        onAmount={(amount) => set({ amount })}
+        onCurrency={(currency) => set({ currency })}
+        error={errors.list_price}
+      />
+      <div role="alert">{errors.form && <p class="note bad">{errors.form}</p>}</div>
+      <div class="row">
+        <button type="submit" class="button primary" disabled={Boolean(product) && !dirty}>
+          {product ? t("save") : t("products.create")}
+        </button>
+        <span role="status" class="quiet small">
+          {told}
+        </span>
+      </div>
+      {!product && <p class="hint">{t("picture.afterwards")}</p>}
+      {question}
+    </form>
+  );
+}

@@ -1,0 +1,67 @@
+// All sales, drafts too.
+import { money, number, time, zone } from "../format";
+import { useLoaded } from "../hooks";
+import { server } from "../server";
+import { t } from "../text";
+import { Empty, Loading, ProblemNote } from "../ui/Note";
+import { PhaseBadge } from "../ui/PhaseBadge";
+import { Table } from "../ui/Table";
+
+export function Sales() {
+  const { data, problem, reload } = useLoaded(server.sales);
+  return (
+    <>
+      <header class="head">
+        <h1>{t("sales.title")}</h1>
+        <a class="button primary" href="/admin/sales/new">
+          {t("sales.new")}
+        </a>
+      </header>
+      <ProblemNote problem={problem} onRetry={reload} />
+      {!data && !problem && <Loading />}
+      {data?.items.length === 0 && <Empty>{t("sales.none")}</Empty>}
+      {data && data.items.length > 0 && (
+        <>
+          <Table
+            caption={t("sales.title")}
+            head={[
+              t("sales.sale"),
+              t("sales.phase"),
+              t("sales.opens"),
+              t("sales.closes"),
+              t("sales.stock"),
+              t("sales.price"),
+              t("sales.do"),
+            ]}
+            numeric={[4, 5]}
+          >
+            {data.items.map(({ id, phase, sale }) => (
+              <tr key={id}>
+                <th scope="row">
+                  <a href={phase === "draft" ? `/admin/sales/${id}/edit` : `/admin/sales/${id}`}>
+                    {sale.title}
+                  </a>
+                  <span class="quiet small block">{sale.product.name}</span>
+                </th>
+                <td>
+                  <PhaseBadge phase={phase} />
+                </td>
+                <td>{time(sale.opens_at_ms)}</td>
+                <td>{time(sale.closes_at_ms)}</td>
+                <td class="number">{number(sale.stock)}</td>
+                <td class="number">{money(sale.price)}</td>
+                <td class="links">
+                  <a href={`/admin/sales/${id}/edit`}>{t("sales.terms")}</a>
+                  {phase !== "draft" && (
+                    <a href={`/admin/sales/${id}/report`}>{t("sales.report")}</a>
+                  )}
+                </td>
+              </tr>
+            ))}
+          </Table>
+          <p class="hint">{t("times_in", { zone: zone(Date.now()) })}</p>
+        </>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,88 @@
+// Every call the console makes, with the types of the API's own document.
+import { request } from "../api/client";
+import type { components } from "../api/schema";
+
+type Schemas = components["schemas"];
+export type AdminSale = Schemas["AdminSale"];
+export type Product = Schemas["Product"];
+export type ProductBody = Schemas["ProductBody"];
+export type SaleBody = Schemas["SaleBody"];
+export type NewSaleBody = Schemas["NewSaleBody"];
+export type Stats = Schemas["Stats"];
+export type Report = Schemas["Report"];
+export type Verdict = Schemas["Verdict"];
+export type Heartbeat = Schemas["Heartbeat"];
+export type FoundOrder = Schemas["FoundOrder"];
+export type Delivery = Schemas["DeliveryView"];
+export type Person = Schemas["Person"];
+export type Story = Schemas["Story"];
+export type ParkedMessage = Schemas["ParkedView"];
+export type TrailEntry = Schemas["TrailView"];
+export type Money = Schemas["Money"];
+export type Phase = Schemas["Phase"];
+
+export interface Page<T> {
+  items: T[];
+  next_cursor: string | null;
+}
+
+/** Values that are missing or empty are left out. */
+export function query(values: Record<string, string | number | null | undefined>): string {
+  const given = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) {
+    if (value !== null && value !== undefined && value !== "") given.set(name, String(value));
+  }
+  const text = given.toString();
+  return text && `?${text}`;
+}
+
+export type OrderFilter = {
+  q?: string;
+  sale_id?: number | string | null;
+  user_id?: number | string | null;
+  state?: string;
+  from_ms?: number | null;
+  until_ms?: number | null;
+};
+
+const sale = (id: number, rest = "") => `/admin/sales/${id}${rest}`;
+const product = (id: number, rest = "") => `/admin/products/${id}${rest}`;
+
+export const server = {
+  products: () => request<Schemas["ProductList"]>("GET", "/admin/products"),
+  product: (id: number) => request<Product>("GET", product(id)),
+  createProduct: (body: ProductBody) => request<Product>("POST", "/admin/products", { body }),
+  updateProduct: (id: number, body: ProductBody) => request<Product>("PUT", product(id), { body }),
+  deleteProduct: (id: number) => request<void>("DELETE", product(id)),
+  putPicture: (id: number, raw: Blob) =>
+    request<Product>("PUT", product(id, "/picture"), { raw, timeoutMs: 60_000 }),
+  deletePicture: (id: number) => request<void>("DELETE", product(id, "/picture")),
+
+  sales: () => request<Schemas["AdminSaleList"]>("GET", "/admin/sales"),
+  sale: (id: number) => request<AdminSale>("GET", sale(id)),
+  createSale: (body: NewSaleBody) => request<AdminSale>("POST", "/admin/sales", { body }),
+  updateSale: (id: number, body: SaleBody) => request<AdminSale>("PUT", sale(id), { body }),
+  deleteSale: (id: number) => request<void>("DELETE", sale(id)),
+  /** publish, pause, resume, close or rebuild. */
+  steer: (id: number, action: string) => request<AdminSale>("POST", sale(id, `/${action}`)),
+  setStock: (id: number, stock: number) =>
+    request<AdminSale>("POST", sale(id, "/stock"), { body: { stock } }),
+  stats: (id: number, signal: AbortSignal) =>
+    request<Stats>("GET", sale(id, "/stats"), { signal, timeoutMs: 5_000 }),
+  audit: (id: number) => request<Verdict>("GET", sale(id, "/audit"), { timeoutMs: 60_000 }),
+  report: (id: number) => request<Report>("GET", sale(id, "/report")),
+
+  orders: (filter: OrderFilter, cursor: string | null) =>
+    request<Page<FoundOrder>>("GET", `/admin/orders${query({ ...filter, cursor })}`),
+  delivery: (id: string) => request<Delivery>("GET", `/admin/orders/${id}/delivery`),
+  ordersCsv: (filter: OrderFilter) =>
+    request<string>("GET", `/admin/orders.csv${query(filter)}`, { timeoutMs: 600_000 }),
+  people: (q: string, cursor: string | null) =>
+    request<Page<Person>>("GET", `/admin/users${query({ q, cursor })}`),
+  story: (id: number, saleId: number | null) =>
+    request<Story>("GET", `/admin/users/${id}/story${query({ sale_id: saleId })}`),
+  parked: () => request<Schemas["ParkedList"]>("GET", "/admin/parked"),
+  redrive: (id: string) => request<void>("POST", `/admin/parked/${encodeURIComponent(id)}/redrive`),
+  trail: (subject: string | null, cursor: string | null, limit = 20) =>
+    request<Page<TrailEntry>>("GET", `/admin/audit-trail${query({ subject, cursor, limit })}`),
+};

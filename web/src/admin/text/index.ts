@@ -1,0 +1,9 @@
+// The console's texts: a dictionary of its own, so that a buyer never loads it.
+import { translator } from "../../i18n/translator";
+import { en } from "./en";
+
+export type Key = keyof typeof en;
+
+export const t = translator(en, {
+  "zh-Hant": async () => (await import("./zh-Hant")).zhHant,
+});

@@ -1,0 +1,61 @@
+// A modal question. The browser's own <dialog> keeps the focus inside, closes on Escape and gives the
+// focus back to what opened it.
+import type { ComponentChildren } from "preact";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
+import type { Problem } from "../../api/problem";
+import { asProblem } from "../hooks";
+import { t } from "../text";
+import { ProblemNote } from "./Note";
+
+interface Props {
+  title: string;
+  /** What the button that does it says. */
+  action: string;
+  danger?: boolean;
+  /** Resolves when it is done; `false` or a Problem keeps the dialog open. */
+  onConfirm: () => Promise<unknown>;
+  onClose: () => void;
+  children?: ComponentChildren;
+}
+
+export function Dialog({ title, action, danger, onConfirm, onClose, children }: Props) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const label = useId();
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<Problem | null>(null);
+  useEffect(() => {
+    const opener = document.activeElement;
+    dialog.current?.showModal();
+    return () => {
+      if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
+    };
+  }, []);
+  const confirm = async (event: Event) => {
+    event.preventDefault();
+    setBusy(true);
+    try {
+      if ((await onConfirm()) !== false) onClose();
+      else setBusy(false);
+    } catch (error) {
+      setProblem(asProblem(error));
+      setBusy(false);
+    }
+  };
+  return (
+    <dialog ref={dialog} class="console-dialog" aria-labelledby={label} onClose={onClose}>
+      <form onSubmit={confirm}>
+        <h2 id={label}>{title}</h2>
+        {children}
+        <ProblemNote problem={problem} />
+        <div class="row end">
+          <button type="button" class="button" onClick={() => dialog.current?.close()}>
+            {t("cancel")}
+          </button>
+          <button type="submit" class={`button ${danger ? "danger" : "primary"}`} disabled={busy}>
+            {busy ? t("working") : action}
+          </button>
+        </div>
+      </form>
+    </dialog>
+  );
+}
