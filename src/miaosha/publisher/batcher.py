@@ -27,7 +27,7 @@ from miaosha.settings import Settings
 log = structlog.get_logger()
 
 PUBLISH_SLACK_S: Final = 1.0  # what a broker may take beyond its own confirm_timeout_ms
-WARY_S: Final = 1.0  # after presses have waited too long, nobody queues behind a crowd
+WARY_S: Final = 1.0  # after presses have waited too long: see `late`
 
 
 class Batcher:
@@ -89,19 +89,18 @@ class Batcher:
         """More presses wait than may be on the way at once, and the oldest of them too long: one
         more could only wait longer. A broker that stalls while few wait is waited for.
 
-        A burst may queue; where it turned out to be a flood, for WARY_S no more are let in than
-        may be on the way, and nobody while as many wait to be read: to refuse these comes first.
+        A burst may queue. Where it turned out to be a flood, and until there was no crowd for
+        WARY_S, no more are let in than may be on the way, and nobody while as many wait to be
+        read: to refuse these comes first.
         """
-        if self.waiting <= self._crowd and len(self._turns) <= self._crowd:
+        waiting = self.waiting > self._crowd
+        if not waiting and len(self._turns) <= self._crowd:
             return False
         now = self._clock.monotonic()
-        if now < self._wary_until:
-            return True
-        if self.waiting <= self._crowd:
-            return False
-        oldest = next(iter(self._unanswered))
-        if now - oldest.began <= self._late_s:
-            return False
+        if now >= self._wary_until:
+            oldest = next(iter(self._unanswered), None)
+            if not waiting or oldest is None or now - oldest.began <= self._late_s:
+                return False
         self._wary_until = now + WARY_S
         return True
 
