@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from miaosha.gateway.polling_upgrade import Candidate
 
 OUTBOUND_COST: Final = 128  # bytes that a waiting packet costs besides itself
-RELEASE_S: Final = 0.1  # a GET that comes during an upgrade waits no longer
+RELEASE_S: Final = 0.1  # the second GET that comes during an upgrade waits no longer
 
 _NOOP: Final = Outbound(b"6")
 _CLOSE: Final = Outbound(b"1")
@@ -32,7 +32,8 @@ class Mailbox:
     """What a session needs while it polls. Attributes:
 
     poll, post: the connections whose GET waits, whose POST is arriving.
-    candidate: the WebSocket that would take over; `probed` once it was heard.
+    candidate: the WebSocket that would take over; `probed` once it was heard, `released` once a GET
+        was ended for its sake.
     packets, size: what waits for the next GET, and what it costs in bytes.
     corked: a POST is being worked through; what it causes is sent together.
     farewell: why the session was closed.
@@ -46,6 +47,7 @@ class Mailbox:
         "poll",
         "post",
         "probed",
+        "released",
         "sid",
         "size",
     )
@@ -56,6 +58,7 @@ class Mailbox:
         self.post: Peer | None = None
         self.candidate: Candidate | None = None
         self.probed = False
+        self.released = False
         self.packets: list[Outbound] = []
         self.size = 0
         self.corked = False
@@ -88,7 +91,10 @@ class Polling(Connection):
         box.poll = peer
         self._flush()
         if box.poll is not None and box.probed:
-            self.core.wheel.schedule(Polling.release, self, RELEASE_S)
+            if box.released:
+                self.core.wheel.schedule(Polling.release, self, RELEASE_S)
+            else:
+                self.release()
         return True
 
     def begin_post(self, peer: "Peer") -> bool:
@@ -150,13 +156,14 @@ class Polling(Connection):
         """End a GET that has nothing to wait for."""
         box = self._box
         if box is not None and box.probed and box.poll is not None:
+            box.released = True
             self._write((_NOOP,))
 
     def abandoned(self) -> None:
         """The candidate is gone; the session goes on polling."""
         if self._box is not None:
             self._box.candidate = None
-            self._box.probed = False
+            self._box.probed = self._box.released = False
 
     def upgrade(self, transport: asyncio.Transport, reader: FrameReader) -> None:
         """A WebSocket carries the session from now on: what waited goes first, then `reader`."""
