@@ -16,10 +16,10 @@ NPM := web/with-node npm --prefix web
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -name test -prune -o -type f -print)
 SITE := src/miaosha/web/index.html
 
-.PHONY: help install demo test drills check bench bench-scale profile docs web clean
+.PHONY: help install demo test drills check bench bench-scale bench-sockets profile docs web clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.installed $(SITE) ## make the environment from the lock files, and build the pages
 
@@ -46,6 +46,9 @@ bench: .venv/.installed ## measure the purchase path (10 minutes); ARGS="--secon
 
 bench-scale: .venv/.installed ## the rush with 1, 2, 4 publishers and 1, 2 consumers
 	@exec $(BIN)/python -m bench scale $(ARGS)
+
+bench-sockets: .venv/.installed ## what a socket costs, here and elsewhere; ARGS="--only big300k" (or million)
+	@exec $(BIN)/python -m bench sockets $(ARGS)
 
 ROLE ?= publisher
 profile: .venv/.installed ## a flame graph of ROLE=publisher in a rush, to bench/results

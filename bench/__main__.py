@@ -1,17 +1,19 @@
-"""`python -m bench run|scale|profile|page`: see docs/benchmarks.md and the Makefile."""
+"""`python -m bench run|scale|profile|sockets|page`: see docs/benchmarks.md and the Makefile."""
 
 import argparse
 import asyncio
 import sys
 from pathlib import Path
 
-from bench import commands, report
+from bench import commands, report, sockets_rows, sockets_run
 from bench.commands import SCENARIOS, Options
 
 FLAME = report.ROOT / "bench" / "results"
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["sockets"]:
+        return sockets_run.main(sys.argv[2:])
     args = _arguments()
     if args.command == "page":
         return _page([Path(name) for name in args.results])
@@ -41,6 +43,11 @@ def main() -> int:
 def _page(results: list[Path]) -> int:
     """Put results into docs/benchmarks.md, and draw the charts of a scaling."""
     for path in results:
+        if path.name.startswith("sockets"):
+            sockets = sockets_rows.load(path)
+            text = f"{report.head(sockets)}\n\n{sockets_rows.tables(sockets)}"
+            report.put(report.PAGE, sockets.kind, f"\n{text}\n")
+            continue
         result = report.load(path)
         text = f"{report.head(result)}\n\n{report.tables(result.rows)}"
         report.put(report.PAGE, result.kind, f"\n{text}\n")
@@ -52,7 +59,7 @@ def _page(results: list[Path]) -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", allow_abbrev=False)
-    parser.add_argument("command", choices=("run", "scale", "profile", "page"))
+    parser.add_argument("command", choices=("run", "scale", "profile", "sockets", "page"))
     parser.add_argument("results", nargs="*", help="page: results to put into docs/benchmarks.md")
     parser.add_argument("--only", default="", help=f"some of {','.join(SCENARIOS)}")
     parser.add_argument("--seconds", type=float, default=30.0, help="of the rush")

@@ -4,9 +4,6 @@ Tokens are minted here by hand, because a million are needed; a test holds them 
 platform's own verifier.
 """
 
-import hashlib
-import hmac
-from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,15 +12,12 @@ import msgspec
 from miaosha.adapters.access_tokens import ACCESS, header_segment
 from miaosha.adapters.keyring import Keyring
 from miaosha.domain.sale import Sale
+from miaosha.supervisor.rehearsal.tokens import mint
 
 HEAD: Final = (
     b"POST /api/v1/sales/%d/purchases HTTP/1.1\r\nHost: localhost\r\n"
     b"Content-Type: application/json\r\nContent-Length: %d\r\nAuthorization: Bearer "
 )
-CLAIMS: Final = (
-    b'{"sub":"%d","role":"buyer","aud":"access","iat":%d,"exp":%d,"jti":"bench-%d-of-this-run"}'
-)
-TOKEN_S: Final = 28_800
 
 
 class Presses(msgspec.Struct, frozen=True, tag="presses"):
@@ -56,14 +50,6 @@ class Presses(msgspec.Struct, frozen=True, tag="presses"):
             token = mint(key, header, user_id, self.issued_s)
             built.append(HEAD % (self.sale.id, len(body)) + token + b"\r\n\r\n" + body)
         return built * self.repeats
-
-
-def mint(key: bytes, header: bytes, user_id: int, issued_s: int) -> bytes:
-    """A buyer's access token, valid for TOKEN_S from `issued_s` (Unix seconds)."""
-    claims = CLAIMS % (user_id, issued_s, issued_s + TOKEN_S, user_id)
-    signed = header + b"." + urlsafe_b64encode(claims).rstrip(b"=")
-    mac = hmac.digest(key, signed, hashlib.sha256)
-    return signed + b"." + urlsafe_b64encode(mac).rstrip(b"=")
 
 
 class Raw(msgspec.Struct, frozen=True, tag="raw"):

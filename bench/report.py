@@ -6,7 +6,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -15,6 +15,15 @@ from bench.measure import PATH, Row
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
+
+
+class Kept(Protocol):
+    """What every result says of itself."""
+
+    kind: str
+    began: str
+    machine: dict[str, Any]
+    commit: str
 
 
 class Result(msgspec.Struct, kw_only=True):
@@ -56,7 +65,7 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def save(result: Result) -> Path:
+def save(result: Kept) -> Path:
     """Write a result under the name of its kind and time."""
     RESULTS.mkdir(exist_ok=True)
     stamp = re.sub(r"[^0-9]", "", result.began)[:14]
@@ -70,7 +79,7 @@ def load(path: Path) -> Result:
     return msgspec.json.decode(path.read_bytes(), type=Result, strict=False)
 
 
-def head(result: Result) -> str:
+def head(result: Kept) -> str:
     """One paragraph: when, where, on what, with what."""
     on = result.machine
     return (

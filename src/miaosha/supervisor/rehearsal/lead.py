@@ -74,12 +74,13 @@ async def rehearse(options: Options, show: Show, note: Tell) -> Outcome:
             return await _lead(options, plan, sources, None, directory, show)
         count = options.gateways or here.gateways(options.connections)
         machine.check(here, options.connections, servers=True, targets=count, sources=len(sources))
-        async with stage(directory, options.listen, count, note, _settings(options)) as running:
+        settings = gateway_settings(options)
+        async with stage(directory, options.listen, count, note, settings) as running:
             plan = _plan(options, running.targets, "127.0.0.1")
             return await _lead(options, plan, sources, running, directory, show)
 
 
-def _settings(options: Options) -> Settings:
+def gateway_settings(options: Options) -> Settings:
     """Of the private gateways: caps that would stop a crowd from one machine are off."""
     return Settings(
         connections_max=machine.PER_PROCESS_MAX + machine.DESCRIPTORS_KEPT // 2,

@@ -1,0 +1,40 @@
+"""python-socketio on uvicorn as `make bench-sockets` drives it: `watch` joins a room and is
+acknowledged; a line on standard input sends one `sale` event to the room.
+"""
+
+import asyncio
+import sys
+from typing import Any
+
+import msgspec
+import socketio
+import uvicorn
+import uvloop
+
+
+async def main(port: int, sale: dict[str, Any]) -> None:
+    io = socketio.AsyncServer(async_mode="asgi", transports=["websocket"])
+
+    async def watch(sid: str, target: dict[str, int]) -> dict[str, Any]:
+        await io.enter_room(sid, f"sale-{target['sale_id']}")
+        return {"ok": True, "sale": sale}
+
+    io.on("watch", watch)
+    config = uvicorn.Config(
+        socketio.ASGIApp(io),
+        port=port,
+        loop="uvloop",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        backlog=4_096,
+        log_level="error",
+    )
+    serving = asyncio.create_task(uvicorn.Server(config).serve())
+    loop = asyncio.get_running_loop()
+    while await loop.run_in_executor(None, sys.stdin.readline):
+        await io.emit("sale", sale, room="sale-1")
+    serving.cancel()
+
+
+if __name__ == "__main__":
+    uvloop.run(main(int(sys.argv[1]), msgspec.json.decode(sys.argv[2])))

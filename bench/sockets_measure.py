@@ -1,0 +1,93 @@
+"""One server's sockets: connected, counted, told a few times; processor time and memory of it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.sockets_rows import SocketRow
+from miaosha.supervisor.rehearsal.crews import Crews, plans
+from miaosha.supervisor.rehearsal.machine import sources, this_machine
+from miaosha.supervisor.rehearsal.plan import Plan, Said
+from miaosha.supervisor.rehearsal.usage import Used, used
+
+BROADCASTS = 5
+MARKER = '"phase":"'  # in every sale event
+ARMED_S = 1.2  # after this every client process has read its order
+QUIET_S = 3.0
+WITHIN_S = 120.0
+
+
+class Subject(NamedTuple):
+    """A server to measure. `also`: other processes on the way, by name. `tell` sends one event to
+    everybody."""
+
+    name: str
+    targets: Sequence[str]
+    pids: Sequence[int]
+    tell: Callable[[], Awaitable[None]]
+    also: Mapping[str, Sequence[int]]
+    secret_keys: str = ""
+    tls: bool = False
+
+
+async def measure(subject: Subject, connections: int, directory: Path, issued_s: int) -> SocketRow:
+    """Raises TimeoutError: not everybody came, or was told, within WITHIN_S."""
+    plan = Plan(
+        first=0,
+        connections=connections,
+        rate_per_s=0.0,
+        targets=list(subject.targets),
+        sources=sources(connections),
+        host="127.0.0.1",
+        sale_id=1,
+        tls=subject.tls,
+        secret_keys=subject.secret_keys,
+        issued_s=issued_s,
+    )
+    async with AsyncExitStack() as stack:
+        crews = Crews(directory)
+        stack.push_async_callback(crews.stop)
+        empty, others = used(subject.pids), _others(subject)
+        began = time.monotonic()
+        await crews.start(plans(plan, this_machine().per_process))
+        await _until(crews, lambda said: said.settled_at > 0)
+        seconds, connected = crews.said.settled_at - began, used(subject.pids)
+        await asyncio.sleep(QUIET_S)
+        full, more = used(subject.pids), _others(subject)
+        cpu_s = connected.cpu_s - empty.cpu_s
+        return SocketRow(
+            name=subject.name,
+            sockets=connections,
+            bytes_each=(full.memory - empty.memory) / connections,
+            connects_per_s=connections / seconds,
+            connects_per_core=connections / max(cpu_s, 0.001),
+            connect_us=cpu_s * 1e6 / connections,
+            recipient_us=await _recipient_us(crews, subject, connections),
+            errors={**crews.said.failed, **crews.said.lost},
+            also={name: (more[name].memory - others[name].memory) / connections for name in others},
+        )
+
+
+def _others(subject: Subject) -> dict[str, Used]:
+    return {name: used(pids) for name, pids in subject.also.items()}
+
+
+async def _recipient_us(crews: Crews, subject: Subject, connections: int) -> float:
+    spent_s = 0.0
+    for _ in range(BROADCASTS):
+        await crews.arm(MARKER)
+        await asyncio.sleep(ARMED_S)
+        before = used(subject.pids).cpu_s
+        await subject.tell()
+        await _until(crews, lambda said: said.reached >= connections)
+        spent_s += used(subject.pids).cpu_s - before
+    return spent_s * 1e6 / BROADCASTS / connections
+
+
+async def _until(crews: Crews, done: Callable[[Said], bool]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not done(crews.said):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
