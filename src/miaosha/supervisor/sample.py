@@ -4,15 +4,21 @@ Product and sale go in through the edge and the admin API, as an admin would do 
 """
 
 import asyncio
+import importlib.resources
 import secrets
 from typing import Any, NamedTuple
 
 from miaosha.domain.errors import MiaoshaError
-from miaosha.supervisor.crowd.http import Http
+from miaosha.supervisor.crowd.http import Http, Raw
 
 TRIES = 10
 ADMIN = "admin@demo.example"
 BUYER = "buyer@demo.example"
+PRODUCT = {
+    "name": "Moon lamp",
+    "description": "A porcelain moon, 15 cm, that glows for a month of evenings.",
+    "list_price": {"amount": 4_900, "currency": "USD"},
+}
 QUESTIONS = [
     {
         "text": "What lights up on the lamp when it is touched?",
@@ -91,21 +97,13 @@ async def create_sale(
     Args:
         standby_limit: None: what the API takes by itself.
     """
-    money = {"amount": 4_900, "currency": "USD"}
     http = Http(host, port, "127.0.0.1")
     try:
         session = await _send(http, "POST", "/api/v1/sessions", admin._asdict())
         http.token = session["access_token"]
-        product = await _send(
-            http,
-            "POST",
-            "/api/v1/admin/products",
-            {
-                "name": "Moon lamp",
-                "description": "A porcelain moon, 15 cm, that glows for a month of evenings.",
-                "list_price": money,
-            },
-        )
+        product = await _send(http, "POST", "/api/v1/admin/products", PRODUCT)
+        path = f"/api/v1/admin/products/{product['id']}/picture"
+        await _send(http, "PUT", path, Raw("image/jpeg", _picture()))
         clock = await _send(http, "GET", "/api/v1/time")
         opens_at_ms = clock["server_time_ms"] + round(opens_in_s * 1000)
         body = {
@@ -125,6 +123,10 @@ async def create_sale(
         http.close()
     right = {i: str(question["answer"]) for i, question in enumerate(QUESTIONS, 1)}
     return SampleSale(sale["id"], opens_at_ms, right)
+
+
+def _picture() -> bytes:
+    return importlib.resources.files("miaosha.supervisor").joinpath("moon-lamp.jpg").read_bytes()
 
 
 async def _send(http: Http, method: str, path: str, body: object = None) -> dict[str, Any]:

@@ -32,6 +32,13 @@ class Answer(NamedTuple):
 NO_ANSWER = Answer(0, None, 0.5)
 
 
+class Raw(NamedTuple):
+    """A body that is not JSON."""
+
+    content_type: str
+    content: bytes
+
+
 class _Exchange(asyncio.Protocol):
     """The connection; `answer` is the one being waited for."""
 
@@ -101,8 +108,8 @@ class Http:
         self.token = ""
 
     async def request(self, method: str, path: str, body: object = None) -> Answer:
-        """`body` is sent as JSON. A connection that had been idle is tried a second time on a new
-        one; every call of the contract may be repeated safely."""
+        """`body` is sent as JSON unless it is Raw. A connection that had been idle is tried a second
+        time on a new one; every call of the contract may be repeated safely."""
         async with self._turn:
             for _ in range(TRIES):
                 answer = await self._once(method, path, body)
@@ -139,8 +146,8 @@ class Http:
         head = f"{method} {path} HTTP/1.1\r\nHost: localhost:{self._port}\r\n"
         if self.token:
             head += f"Authorization: Bearer {self.token}\r\n"
-        if isinstance(body, bytes):
-            content, kind = body, "application/x-www-form-urlencoded"
+        if isinstance(body, Raw):
+            kind, content = body
         else:
             content = b"" if body is None else msgspec.json.encode(body)
             kind = "application/json"
