@@ -108,8 +108,8 @@ class Http:
         self.token = ""
 
     async def request(self, method: str, path: str, body: object = None) -> Answer:
-        """`body` is sent as JSON unless it is Raw. A connection that had been idle is tried a second
-        time on a new one; every call of the contract may be repeated safely."""
+        """`body` is sent as JSON unless it is Raw. A connection that had been idle is tried once
+        more on a new one; every call of the contract may be repeated safely."""
         async with self._turn:
             for _ in range(TRIES):
                 answer = await self._once(method, path, body)
