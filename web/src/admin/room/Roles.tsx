@@ -56,8 +56,8 @@ export function Roles({ stats }: { stats: Stats }) {
     if (now - beat.beat_ms > FORGOTTEN_MS) seen.current.delete(name);
   }
   return (
-    <section class="panel" aria-labelledby="roles-head">
-      <h2 id="roles-head">{t("roles.title")}</h2>
+    <div class="panel">
+      <h2>{t("roles.title")}</h2>
       <Table
         caption={t("roles.title")}
         head={[t("roles.process"), t("roles.health"), t("roles.heard"), t("roles.says")]}
@@ -74,6 +74,6 @@ export function Roles({ stats }: { stats: Stats }) {
         ))}
       </Table>
       <p class="hint">{t("roles.hint")}</p>
-    </section>
+    </div>
   );
 }
