@@ -16,7 +16,7 @@ NPM := web/with-node npm --prefix web
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -name test -prune -o -type f -print)
 SITE := src/miaosha/web/index.html
 
-.PHONY: help install demo test drills check bench bench-scale bench-sockets profile docs web clean
+.PHONY: help install demo test drills check bench bench-scale bench-sockets profile docs web screenshots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ docs: .venv/.installed web/node_modules/.installed ## draw the pages that come f
 	$(BIN)/python -m miaosha.adapters.sql.schema docs/schema.md
 	$(BIN)/miaosha openapi > docs/openapi.json
 	$(NPM) --silent run api
+
+screenshots: .venv/.installed $(SITE) ## draw the README's pictures: a demo with a crowd, in a browser
+	@exec $(BIN)/python -m tests.web.pictures
 
 clean: ## remove the environment and every cache
 	rm -rf .venv .tool .mypy_cache .ruff_cache .pytest_cache .hypothesis web/node_modules src/miaosha/web

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.e2e.running import running
 from tests.web.chromium import ADVICE, find
 from tests.web.shop import Shop
-from tests.web.visitor import SHOTS, Visitor
+from tests.web.visitor import SHOTS, WAIT_MS, Visitor
 
 Visitors = Callable[..., Visitor]
 SETTINGS = {"extend_by_s": "120", "log_level": "warning"}
@@ -22,13 +22,16 @@ def shop() -> Iterator[Shop]:
         tempfile.TemporaryDirectory(prefix="ms-", dir="/tmp") as home,
         running(Path(home), settings=SETTINGS) as up,
     ):
-        yield Shop(up)
+        shop = Shop(up)
+        yield shop
+        shop.http.close()
 
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     path = find()
     assert path is not None, ADVICE
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--font-render-hinting=none"]
         browser = playwright.chromium.launch(executable_path=path, args=arguments)

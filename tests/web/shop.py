@@ -102,7 +102,7 @@ class Shop:
         }
         product = int(self.call("POST", "/admin/products", self.admin, body)["id"])
         if picture is not None:
-            headers = self.admin.auth | {"content-type": "image/png"}
+            headers = self.admin.auth | {"content-type": "image/jpeg"}
             path = f"/admin/products/{product}/picture"
             answer = self.http.put(path, content=picture, headers=headers)
             assert answer.status_code < 300, answer.text
