@@ -15,7 +15,6 @@ from miaosha.supervisor.rehearsal.usage import Used, used
 
 BROADCASTS = 5
 MARKER = '"phase":"'  # in every sale event
-ARMED_S = 1.2  # after this every client process has read its order
 QUIET_S = 3.0
 WITHIN_S = 120.0
 
@@ -79,7 +78,6 @@ async def _recipient_us(crews: Crews, subject: Subject, connections: int) -> flo
     spent_s = 0.0
     for _ in range(BROADCASTS):
         await crews.arm(MARKER)
-        await asyncio.sleep(ARMED_S)
         before = used(subject.pids).cpu_s
         await subject.tell()
         await _until(crews, lambda said: said.reached >= connections)

@@ -25,7 +25,7 @@ def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """uvloop as in production; servers in processes of their own are started without it."""
-    if item.path.name == "test_process.py":
+    if item.path.name in ("test_process.py", "test_descriptors.py"):
         return {"asyncio": asyncio.new_event_loop}
     return {"uvloop": uvloop.new_event_loop}
 
@@ -91,9 +91,10 @@ class Fakes:
 
 
 @contextlib.asynccontextmanager
-async def start(**settings: Any) -> AsyncIterator[World]:
-    """A gateway with sale 7 open, on a port of its own."""
+async def start(*, bus: Any = None, **settings: Any) -> AsyncIterator[World]:
+    """A gateway with sale 7 open, on a port of its own; `bus`: another one than the fake."""
     fakes = Fakes()
+    fakes.bus = bus or fakes.bus
     fakes.store.board = {7: make_sale()}
     fakes.store.readings = {7: make_reading()}
     parts = Parts(

@@ -40,6 +40,7 @@ class Listener:
     def __init__(self, sockets: Sockets) -> None:
         self.fd = sys.stdin.fileno()
         self.over = False
+        self.asked = False  # an answer is waited for
         self._sockets = sockets
         self._rest = b""
         os.set_blocking(self.fd, False)
@@ -57,6 +58,7 @@ class Listener:
         match order:
             case Arm(marker):
                 sockets.arm(marker)
+                self.asked = True
             case Storm(count):
                 sockets.storm(count)
             case Tell():
@@ -92,7 +94,8 @@ def rehearse(plan: Plan) -> None:
     while not listener.over:
         now = time.monotonic()
         sockets.turn(now)
-        if now >= say_at:
+        if now >= say_at or listener.asked:
+            listener.asked = False
             say_at = now + SAY_S
             sockets.said.cpu_s = time.process_time()
             sockets.said.memory = private_bytes(os.getpid())

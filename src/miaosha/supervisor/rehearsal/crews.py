@@ -130,7 +130,12 @@ class Crews:
         return sum(crew.said.memory - crew.empty_bytes for crew in self._crews)
 
     async def arm(self, marker: str) -> None:
-        await self._all(Arm(marker))
+        """Returns when every client process looks out for it. Raises TimeoutError."""
+        wanted = self.said.arms + len(self._crews)
+        await asyncio.gather(*(crew.order(Arm(marker)) for crew in self._crews))
+        async with asyncio.timeout(ANSWER_S):
+            while self.said.arms < wanted:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     async def storm(self, sockets: int) -> None:
         """Each process drops its even share of `sockets`."""
@@ -143,9 +148,6 @@ class Crews:
     async def gather(self) -> Gathered:
         """What was noted since the last time. Raises TimeoutError."""
         return Gathered(await asyncio.gather(*(crew.moments() for crew in self._crews)))
-
-    async def _all(self, order: Order) -> None:
-        await asyncio.gather(*(crew.order(order) for crew in self._crews))
 
     async def stop(self) -> None:
         await asyncio.gather(*(crew.stop() for crew in self._crews))

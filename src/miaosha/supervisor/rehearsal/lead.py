@@ -26,6 +26,7 @@ from miaosha.supervisor.rehearsal.stage import SALE_ID, Stage, stage
 from miaosha.supervisor.rehearsal.usage import Used, available_bytes, used
 
 SETTLE_S: Final = 1.5  # after their start gateways have given back what importing took
+PING_TIMEOUT_S: Final = 20.0
 FIRST_USER: Final = 10**12  # far above every account
 SAID_S: Final = 1.0  # every client process says how it is more often than this
 
@@ -87,6 +88,7 @@ def gateway_settings(options: Options) -> Settings:
         sockets_per_ip_max=0,
         accept_rate_per_s=0,
         ping_interval_ms=round(options.ping_interval_s * 1000),
+        ping_timeout_ms=round(min(options.ping_interval_s, PING_TIMEOUT_S) * 1000),
         log_level="warning",
     )
 

@@ -45,6 +45,7 @@ class Said(msgspec.Struct, kw_only=True):
         attempts: connections tried; `failed` of them by what went wrong.
         lost: sockets that were ready and were taken away, by how; they come back by themselves.
         gave_up: sockets that failed too often and are not tried again.
+        arms: how often it was told to `arm`.
         pings: heartbeats answered. events: `sale` events seen.
         reached, again: sockets that were told since the last `arm`, and those told twice.
         cpu_s: processor time of this process. memory: its private bytes.
@@ -54,6 +55,7 @@ class Said(msgspec.Struct, kw_only=True):
     settled_at: float = 0.0
     attempts: int = 0
     gave_up: int = 0
+    arms: int = 0
     pings: int = 0
     events: int = 0
     reached: int = 0

@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,12 +15,14 @@ from miaosha.supervisor.rehearsal.stage import Stage
 from miaosha.supervisor.rehearsal.usage import Used, available_bytes, used
 
 POLL_S: Final = 0.1
+SILENT_S: Final = 15.0  # nobody new is told
 STALLED_S: Final = 45.0  # without any progress, a step is over
-ARMED_S: Final = 1.2  # after this every client process has read its order and said so
+TWICE_S: Final = 0.7  # after this whoever is told twice has been, and every process said so
 RESULTS: Final = 400
+RESULTS_S: Final = 5.0  # nothing came: the rest is missing
 RESULTS_AT_ONCE: Final = 4
 RESULT_EVERY_S: Final = 0.02
-QUIET_S: Final = 2.0
+QUIET_S: Final = 1.0
 
 Show = Callable[[str, Said], None]
 
@@ -99,34 +100,32 @@ class Rehearsal:
         if not self.first_user:
             o.notes.append("no tokens: personal results were not measured")
             return
-        sending = await self._send(self.stage, RESULTS)
-        gathered = await self._results(sending)
-        o.personal = Personal(
-            sent=sending, missing=sending - len(gathered), latency=spread(gathered, 0.0)
-        )
+        o.personal = await self._results(self.stage)
         o.busy_broadcast, o.busy_personal = await self._broadcast(
             self.stage, Phase.PAUSED, results=True
         )
 
-    async def _results(self, sent: int) -> "array[float]":
-        known = self.crews.said.results
-        await self._until("results", lambda said: said.results >= known + sent, QUIET_S)
-        return (await self.crews.gather()).latencies
+    async def _results(self, stage: Stage) -> Personal:
+        """Results while nothing else is going on."""
+        before = self.crews.said.results
+        sent = await self._send(stage, RESULTS)
+        await self._until("results", lambda said: said.results >= before + sent, RESULTS_S)
+        late = (await self.crews.gather()).latencies
+        return Personal(sent=sent, missing=sent - len(late), latency=spread(late, 0.0))
 
     async def _broadcast(
         self, stage: Stage, phase: Phase, *, results: bool
     ) -> tuple[Told, Personal | None]:
         await self.crews.gather()  # forget what was noted before
         await self.crews.arm(f'"phase":"{phase.value}"')
-        await asyncio.sleep(ARMED_S)
         expected, before = self.crews.said.ready, self._used()
         began = time.monotonic()
         await stage.show(phase)
         sending = asyncio.create_task(self._send_along(stage, expected)) if results else None
-        await self._until("broadcast", lambda said: said.reached >= expected, QUIET_S * 5)
+        await self._until("broadcast", lambda said: said.reached >= expected, SILENT_S)
         sent = await sending if sending else 0
         spent_s = self._used().cpu_s - before.cpu_s
-        await asyncio.sleep(ARMED_S)  # whoever is told twice is told by now
+        await asyncio.sleep(TWICE_S)
         gathered, said = await self.crews.gather(), self.crews.said
         told = Told(
             expected=expected,

@@ -77,10 +77,12 @@ class Sockets:
         self._round = self._round % 255 + 1
         self._marker = marker.encode()
         self.said.reached = self.said.again = 0
+        self.said.arms += 1
         self.arrived = array("d")
 
     def storm(self, sockets: int) -> None:
         """Drop the first ready sockets, and come back without pacing."""
+        self._marker = b""  # what is told on the way back is no broadcast
         self._turns.unpaced()
         self.said.settled_at = 0.0
         ready = [fd for fd, stage in enumerate(self._stage) if stage == Stage.READY]

@@ -1,0 +1,110 @@
+"""Whole rehearsals, small: the numbers add up; a machine that is too small says so."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from miaosha.cli.main import app
+from miaosha.domain.errors import SettingsError
+from miaosha.supervisor.rehearsal import machine
+from miaosha.supervisor.rehearsal.crews import plans
+from miaosha.supervisor.rehearsal.lead import Options, rehearse
+from miaosha.supervisor.rehearsal.machine import Machine, obstacles, sources
+from miaosha.supervisor.rehearsal.outcome import Outcome
+from miaosha.supervisor.rehearsal.plan import Plan, Said
+from miaosha.supervisor.rehearsal.stage import free_targets
+
+ROOMY = Machine(20_000, 2_400_000, (32_768, 60_999), 24_000_000_000, 4_096, 2)
+
+
+async def test_five_thousand_come_hear_and_come_back_after_a_storm() -> None:
+    shown: list[tuple[str, int]] = []
+
+    def show(what: str, said: Said) -> None:
+        shown.append((what, said.ready))
+
+    options = Options(connections=5_000, hold_s=2.5, storm=5_000, gateways=2, ping_interval_s=2.0)
+    outcome = await rehearse(options, show, lambda text: None)
+    assert outcome.clean, msgspec.json.encode(outcome)
+    assert outcome.ready == outcome.clients.ready == 5_000 and not outcome.clients.failed
+    assert outcome.broadcast and outcome.broadcast.delivery.count == 5_000
+    assert outcome.busy_broadcast and outcome.busy_broadcast.delivery.count == 5_000
+    assert outcome.personal and outcome.personal.latency.count == outcome.personal.sent > 0
+    assert outcome.busy_personal and not outcome.busy_personal.missing
+    assert outcome.storm_sockets == 5_000 and outcome.storm_s and outcome.storm_s > 0
+    assert outcome.clients.attempts == 10_000
+    assert outcome.bytes_per_connection is not None and outcome.bytes_per_connection < 2_048
+    assert outcome.client_bytes_per_connection < 1_024
+    assert outcome.empty_gateway_mb is not None and outcome.empty_gateway_mb < 40
+    assert outcome.pings > 0
+    assert {"connecting", "storm"} <= {what for what, _ in shown}
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "outcome.json"
+    words = ["rehearse", "sockets", "--connections", "50", "--hold", "0", "--gateways", "1"]
+    with pytest.raises(SystemExit) as ended:
+        app([*words, "--json", str(path)])
+    assert ended.value.code == 0
+    outcome = msgspec.json.decode(path.read_bytes(), type=Outcome)
+    assert outcome.ready == 50 and outcome.clean
+    assert "50 of 50" in capsys.readouterr().out
+
+
+async def test_a_url_that_is_none() -> None:
+    with pytest.raises(SettingsError, match=r"--url shop\.test: expected http"):
+        await rehearse(Options(connections=1, url="shop.test"), lambda *_: None, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "connections", "said"),
+    [
+        ({"descriptors": 1_024}, 100, "ulimit -n 20000"),
+        ({"files": 50_000}, 30_000, "fs.file-max=70000"),
+        ({"memory": 4_000_000_000}, 1_000_000, "at most --connections"),
+        ({"ports": (60_000, 60_010)}, 100_000, "ip_local_port_range"),
+    ],
+)
+def test_what_stands_in_the_way(changes: dict[str, object], connections: int, said: str) -> None:
+    poor = ROOMY._replace(**changes)  # type: ignore[arg-type]
+    found = obstacles(poor, connections, servers=True, targets=2, sources=len(sources(connections)))
+    assert len(found) == 1 and said in found[0]
+    assert not obstacles(ROOMY, 1_000_000, servers=True, targets=54, sources=1_000)
+    with pytest.raises(SettingsError, match="do not fit this machine"):
+        machine.check(poor, connections, servers=True, targets=2, sources=len(sources(connections)))
+
+
+def test_processes_and_addresses() -> None:
+    assert ROOMY.per_process == 19_000
+    assert ROOMY.gateways(1_000) == 2 and ROOMY.gateways(1_000_000) == 53
+    assert sources(1_000_000)[-1] == "127.0.4.250" and len(set(sources(1_000_000))) == 1_000
+    assert (
+        machine.remarks(ROOMY) == []
+        and "somaxconn" in machine.remarks(ROOMY._replace(backlog=128))[0]
+    )
+    plan = Plan(
+        first=0, connections=100_001, rate_per_s=600, targets=[], sources=[], host="", sale_id=1
+    )
+    shares = plans(plan, 19_000)
+    assert [share.connections for share in shares] == [16_666] + [16_667] * 5
+    assert [share.first for share in shares][1:3] == [16_666, 33_333]
+    assert {share.rate_per_s for share in shares} == {100.0}
+
+
+def test_ports_that_cannot_be_had() -> None:
+    assert len(set(free_targets("127.0.0.1:20300", 3))) == 3
+    for listen in ("127.0.0.1:65535", "127.0.0.1", "127.0.0.1:99999"):
+        with pytest.raises(SettingsError, match="expected host:port with 2 free ports"):
+            free_targets(listen, 2)
+
+
+def test_a_client_process_stays_light() -> None:
+    """Its modules are few: fifty of them run beside the servers."""
+    script = "import sys, miaosha.supervisor.rehearsal.__main__; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert not {"asyncio", "rich", "typer", "redis", "sqlalchemy"} & set(done.stdout.split())
