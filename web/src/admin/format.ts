@@ -58,14 +58,18 @@ export function time(ms: number): string {
   }).format(ms);
 }
 
-/** Hours, minutes, seconds and milliseconds, for events that lie close together. */
+/** Date and time to the millisecond, for events that lie close together. */
 export function preciseTime(ms: number): string {
   return new Intl.DateTimeFormat(language.value, {
-    dateStyle: "short",
-    timeStyle: "medium",
-  })
-    .format(ms)
-    .concat(`.${String(ms % 1000).padStart(3, "0")}`);
+    year: "numeric",
+    month: "2-digit",
+    day: "2-digit",
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+    fractionalSecondDigits: 3,
+    hourCycle: "h23",
+  }).format(ms);
 }
 
 /** Such as "Asia/Taipei (UTC+08:00)" at the moment `ms`. */

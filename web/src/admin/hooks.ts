@@ -22,7 +22,6 @@ export function useLoaded<T>(ask: () => Promise<T>, key: unknown = null): Loaded
     key,
   });
   const [round, setRound] = useState(0);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `key` and `round` say when to ask
   useEffect(() => {
     let here = true;
     ask().then(

@@ -126,7 +126,6 @@ function Filters({ typed, set }: { typed: Typed; set: (part: Partial<Typed>) => 
         value={typed.q}
         onValue={(q) => set({ q })}
         maxLength={200}
-        fieldClass="wide"
       />
       <Field label={t("orders.sale")}>
         {(tie) => (

@@ -32,7 +32,6 @@ export function People() {
           value={typed}
           onValue={setTyped}
           maxLength={200}
-          fieldClass="wide"
         />
         <button type="submit" class="button primary">
           {t("search")}

@@ -42,7 +42,6 @@ export function Canvas(props: CanvasProps) {
   const latest = useRef(props);
   latest.current = props;
   const scheme = useScheme();
-  // biome-ignore lint/correctness/useExhaustiveDependencies: colours are read again with the scheme
   useEffect(() => {
     let here = true;
     const element = box.current;

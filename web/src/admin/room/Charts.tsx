@@ -51,7 +51,7 @@ const CHARTS: ChartSpec[] = [
   },
 ];
 
-export function Charts({ samples }: { samples: Sample[] }) {
+export function Charts({ samples }: { samples: readonly Sample[] }) {
   return (
     <div class="charts">
       {CHARTS.map((spec) => (
@@ -61,7 +61,7 @@ export function Charts({ samples }: { samples: Sample[] }) {
   );
 }
 
-function Chart({ spec, samples }: { spec: ChartSpec; samples: Sample[] }) {
+function Chart({ spec, samples }: { spec: ChartSpec; samples: readonly Sample[] }) {
   const last = samples[samples.length - 1];
   const [open, setOpen] = useState(false);
   const title = t(spec.title);
@@ -96,7 +96,15 @@ function Chart({ spec, samples }: { spec: ChartSpec; samples: Sample[] }) {
 const ROWS = 12;
 const ROW_EVERY = 5; // samples
 
-function Numbers({ spec, samples, title }: { spec: ChartSpec; samples: Sample[]; title: string }) {
+function Numbers({
+  spec,
+  samples,
+  title,
+}: {
+  spec: ChartSpec;
+  samples: readonly Sample[];
+  title: string;
+}) {
   const newest = samples.length - 1;
   const rows = samples.filter((_, i) => (newest - i) % ROW_EVERY === 0).slice(-ROWS);
   return (

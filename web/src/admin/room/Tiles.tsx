@@ -67,7 +67,7 @@ function tilesOf(stats: Stats, now: Sample, peak: number): Tile[] {
   ];
 }
 
-export function Tiles({ stats, samples }: { stats: Stats; samples: Sample[] }) {
+export function Tiles({ stats, samples }: { stats: Stats; samples: readonly Sample[] }) {
   const now = samples[samples.length - 1];
   if (!now) return null;
   const peak = samples.reduce((most, sample) => Math.max(most, sample.requestsPerS), 0);

@@ -59,11 +59,12 @@ export class Rates {
 }
 
 export class History {
-  readonly samples: Sample[] = [];
+  /** Oldest first; a new array with each sample, so that what shows it draws again. */
+  samples: readonly Sample[] = [];
   private readonly requests = new Rates("publisher", "requests");
   private readonly decided = new Rates("consumer", "decided");
 
-  take(stats: Stats): Sample {
+  take(stats: Stats): void {
     const sample: Sample = {
       ...unitsOf(stats),
       atMs: stats.server_time_ms,
@@ -76,8 +77,6 @@ export class History {
       oldestMs: stats.pressure?.oldest_ms ?? 0,
       watching: stats.watching,
     };
-    this.samples.push(sample);
-    if (this.samples.length > SAMPLES_MAX) this.samples.shift();
-    return sample;
+    this.samples = [...this.samples.slice(1 - SAMPLES_MAX), sample];
   }
 }

@@ -2,7 +2,10 @@
 // allows. Stacked series are drawn as sums, the highest first, each covering the one below.
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { language } from "../../i18n/language";
 import type { CanvasProps } from "./Canvas";
+
+const SHOWN_AT_LEAST_S = 60;
 
 /** The colour a class gives text inside `element`. */
 function colour(element: Element, kind: string): string {
@@ -16,6 +19,12 @@ function colour(element: Element, kind: string): string {
 
 function faint(rgb: string): string {
   return rgb.replace(/^rgb\((.+)\)$/, "rgba($1, 0.14)");
+}
+
+function timeOfDay(seconds: number): string {
+  return new Intl.DateTimeFormat(language.value, { timeStyle: "medium", hourCycle: "h23" }).format(
+    seconds * 1000,
+  );
 }
 
 /** Sums from the first row up to each, highest first. */
@@ -47,9 +56,12 @@ export class Plot {
       padding: [8, 8, 0, 0],
       legend: { show: false },
       cursor: { show: false },
-      scales: { y: { range: (_plot, _low, high) => [0, Math.max(1, high * 1.06)] } },
+      scales: {
+        x: { range: (_plot, low, high) => [Math.min(low, high - SHOWN_AT_LEAST_S), high] },
+        y: { range: (_plot, _low, high) => [0, Math.max(1, high * 1.06)] },
+      },
       axes: [
-        { ...axis, space: 90 },
+        { ...axis, space: 90, values: (_plot, seconds) => seconds.map(timeOfDay) },
         { ...axis, size: 62, space: 40, values: (_plot, ticks) => ticks.map(props.shown) },
       ],
       series: [

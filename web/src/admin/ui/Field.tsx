@@ -8,7 +8,6 @@ interface FieldProps {
   hint?: ComponentChildren;
   /** Gets what ties the control to its label, hint and error. */
   children: (tie: Tie) => ComponentChildren;
-  class?: string;
 }
 
 export interface Tie {
@@ -17,13 +16,13 @@ export interface Tie {
   "aria-describedby"?: string;
 }
 
-export function Field({ label, error, hint, children, class: extra }: FieldProps) {
+export function Field({ label, error, hint, children }: FieldProps) {
   const id = useId();
   const described = [error && `${id}-error`, hint && `${id}-hint`].filter(Boolean).join(" ");
   const tie: Tie = { id, "aria-invalid": Boolean(error) };
   if (described) tie["aria-describedby"] = described;
   return (
-    <div class={`field ${error ? "wrong" : ""} ${extra ?? ""}`}>
+    <div class={error ? "field wrong" : "field"}>
       <label for={id}>{label}</label>
       {children(tie)}
       {error && (
@@ -52,13 +51,12 @@ interface InputProps {
   required?: boolean;
   error?: string | undefined;
   hint?: ComponentChildren;
-  fieldClass?: string;
 }
 
 export function TextField(props: InputProps) {
-  const { label, error, hint, fieldClass } = props;
+  const { label, error, hint } = props;
   return (
-    <Field label={label} error={error} hint={hint} class={fieldClass ?? ""}>
+    <Field label={label} error={error} hint={hint}>
       {(tie) => <Control {...props} tie={tie} />}
     </Field>
   );

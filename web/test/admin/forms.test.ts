@@ -1,0 +1,132 @@
+// What is typed into the console's forms, and files chosen for pictures.
+import { describe, expect, it } from "vitest";
+import { amountText, clock, fieldMs, fieldTime, minorUnits, span } from "../../src/admin/format";
+import { choose, kindOf, PICTURE_MAX_BYTES } from "../../src/admin/products/pictureFile";
+import { draftOf, fieldOf, read } from "../../src/admin/sales/form";
+import { query } from "../../src/admin/server";
+
+const NOW = Date.UTC(2030, 0, 2, 3, 4, 5);
+
+function filled() {
+  const draft = draftOf(null, NOW);
+  return {
+    ...draft,
+    product_id: "3",
+    title: " Lamps ",
+    amount: "19.90",
+    questions: [{ text: "How many?", choices: ["one", "two"], right: 1 }],
+  };
+}
+
+describe("a sale's form", () => {
+  it("becomes the terms", () => {
+    const result = read(filled());
+    if (!("body" in result)) throw new Error(JSON.stringify(result.errors));
+    expect(result.body).toMatchObject({
+      product_id: 3,
+      title: "Lamps",
+      price: { amount: 1990, currency: "USD" },
+      stock: 100,
+      pay_within_s: 600,
+      standby_limit: null,
+      questions: [{ text: "How many?", answer: "b", choices: [{ key: "a" }, { key: "b" }] }],
+    });
+    expect(result.body.closes_at_ms - result.body.opens_at_ms).toBe(3_600_000);
+  });
+
+  it("names every field that is wrong as the API does", () => {
+    const result = read({ ...draftOf(null, NOW), stock: "0", pay_within: "x", closes_at: "" });
+    expect("errors" in result && Object.keys(result.errors).sort()).toEqual([
+      "closes_at_ms",
+      "pay_within_s",
+      "price",
+      "product_id",
+      "questions[0].choices[0].text",
+      "questions[0].choices[1].text",
+      "questions[0].text",
+      "stock",
+      "title",
+    ]);
+  });
+
+  it("closes after it opens", () => {
+    const draft = filled();
+    const result = read({ ...draft, closes_at: draft.opens_at });
+    expect(result).toEqual({ errors: { closes_at_ms: "wrong.before" } });
+  });
+
+  it("puts the server's errors where they belong", () => {
+    expect(fieldOf("price.amount")).toBe("price");
+    expect(fieldOf("questions[1].text")).toBe("questions[1].text");
+    for (const name of ["mode", "questions", "", null]) expect(fieldOf(name)).toBe("form");
+  });
+});
+
+describe("amounts", () => {
+  it.each([
+    ["19.90", "USD", 1990],
+    ["19,9", "EUR", 1990],
+    ["7", "USD", 700],
+    ["1500", "JPY", 1500],
+    ["15.5", "JPY", null],
+    ["1.234", "USD", null],
+    ["-1", "USD", null],
+    ["", "USD", null],
+    ["1e3", "USD", null],
+  ])("%s %s", (text, currency, amount) => {
+    expect(minorUnits(text, currency)).toBe(amount);
+  });
+
+  it("are written as they are typed", () => {
+    expect(amountText({ amount: 1990, currency: "USD" })).toBe("19.90");
+    expect(amountText({ amount: 1500, currency: "JPY" })).toBe("1500");
+  });
+});
+
+describe("times", () => {
+  it("come back from a field as they went in, to the second", () => {
+    expect(fieldMs(fieldTime(NOW))).toBe(NOW);
+    expect(fieldMs("")).toBeNull();
+    expect(fieldMs("soon")).toBeNull();
+  });
+
+  it("are short", () => {
+    expect([clock(-5), clock(61_000), clock(3_661_000), clock(90_061_000)]).toEqual([
+      "0:00",
+      "1:01",
+      "1:01:01",
+      "1d 01:01:01",
+    ]);
+    expect([span(84), span(3_210), span(250_000), span(7_260_000)]).toEqual([
+      "84 ms",
+      "3.2 s",
+      "4 min 10 s",
+      "2 h 1 min",
+    ]);
+  });
+});
+
+describe("a picture", () => {
+  const bytes = (...values: number[]) => new Uint8Array(values);
+  const png = bytes(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
+
+  it("is what its first bytes say", () => {
+    expect(kindOf(png)).toBe("image/png");
+    expect(kindOf(bytes(0xff, 0xd8, 0xff, 0xe0))).toBe("image/jpeg");
+    expect(kindOf(new TextEncoder().encode("RIFF1234WEBPVP8 "))).toBe("image/webp");
+    expect(kindOf(new TextEncoder().encode("<svg onload=…>"))).toBeNull();
+    expect(kindOf(bytes())).toBeNull();
+  });
+
+  it("is refused when it is too large or of another kind, before it is sent", async () => {
+    expect(await choose(new Blob([new Uint8Array(PICTURE_MAX_BYTES + 1)]))).toBe(
+      "picture.too_large",
+    );
+    expect(await choose(new Blob(["hello"], { type: "image/png" }))).toBe("picture.wrong_kind");
+  });
+});
+
+it("a query leaves out what is empty", () => {
+  expect(query({ q: "a b", cursor: null, state: "", limit: 5 })).toBe("?q=a+b&limit=5");
+  expect(query({})).toBe("");
+});
