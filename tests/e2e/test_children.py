@@ -83,6 +83,22 @@ async def test_a_deaf_child_is_killed_after_its_time(told: list[str], tmp_path: 
     assert "did not end" in told[-1]
 
 
+async def test_what_a_killed_child_had_started_ends_with_it(
+    told: list[str], tmp_path: Path
+) -> None:
+    """As the workers of a killed nginx, which would keep its port."""
+    log = tmp_path / "log"
+    argv = ["/bin/sh", "-c", "sleep 600 & echo $!; wait"]
+    child = Child(Spec("parent-0", argv, at_once, log=log), told.append)
+    await child.start()
+    await until(lambda: log.exists() and log.read_text().endswith("\n"))
+    worker = int(log.read_text())
+    assert _runs(worker)
+    os.kill(child.pid, signal.SIGKILL)
+    await until(lambda: not _runs(worker))
+    await child.stop()
+
+
 async def test_a_binary_that_is_not_there_is_told_not_raised(told: list[str]) -> None:
     child = Child(Spec("ghost-0", ["/nonexistent/ghost"], never), told.append)
     await child.start()

@@ -126,6 +126,8 @@ class Child:
             return await self._process.wait()
         finally:
             self._probing.cancel()
+            with contextlib.suppress(ProcessLookupError):  # workers outlive a killed nginx
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     async def _spawn(self) -> Process:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("MIAOSHA_")}
