@@ -104,7 +104,9 @@ def _begun(kind: str, options: Options) -> Result:
 @contextlib.asynccontextmanager
 async def _stack(options: Options, **overrides: Any) -> AsyncIterator[Stack]:
     parts = {"publishers": options.publishers, "consumers": options.consumers}
-    _say(f"starting {options.publishers} publishers, {options.consumers} consumers")
+    _say(
+        f"starting {_many(options.publishers, 'publisher')}, {_many(options.consumers, 'consumer')}"
+    )
     async with stack(options.buyers + 30_000, **RAISED, **parts, **overrides) as running:
         yield running
 
@@ -174,7 +176,8 @@ async def scale(
             async with _stack(chosen, **DECIDE_ALL) as running:
                 await _one(result.rows, "rush", running, chosen)
             result.rows[-1].more |= {"publishers": count, "consumers": deciders}
-            result.rows[-1].name = f"{count} publishers, {deciders} consumers"
+            names = [_many(count, "publisher"), _many(deciders, "consumer")]
+            result.rows[-1].name = ", ".join(names)
     return result
 
 
@@ -185,7 +188,7 @@ def scale_charts(result: Result) -> dict[str, str]:
 
     def series(value: Callable[[Row], float]) -> dict[str, list[float]]:
         return {
-            f"{n} consumer{'s' if n > 1 else ''}": [
+            _many(n, "consumer"): [
                 value(row)
                 for point in points
                 for row in result.rows
@@ -194,7 +197,7 @@ def scale_charts(result: Result) -> dict[str, str]:
             for n in deciders
         }
 
-    names = [f"{point} publisher{'s' if point > 1 else ''}" for point in points]
+    names = [_many(point, "publisher") for point in points]
     return {
         "benchmarks-throughput.svg": line_chart(
             "Decided purchases per second",
@@ -238,6 +241,10 @@ async def profile(options: Options, role: str, to: Path) -> Row:
             )
         )
     return row[0]
+
+
+def _many(count: int, name: str) -> str:
+    return f"{count} {name}{'s' if count != 1 else ''}"
 
 
 def _say(text: str) -> None:
