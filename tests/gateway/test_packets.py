@@ -148,7 +148,7 @@ def test_the_hot_path_says_the_same() -> None:
 
 
 def test_the_open_packet() -> None:
-    packet = engineio.open_packet("3-x", [], 25_000, 20_000, 4096).packet
+    packet = engineio.open_packet("3-x", b"[]", 25_000, 20_000, 4096).packet
     assert packet[:1] == b"0"
     assert msgspec.json.decode(packet[1:]) == {
         "sid": "3-x",
@@ -160,9 +160,31 @@ def test_the_open_packet() -> None:
 
 
 def test_sids_differ_and_name_their_process() -> None:
-    sids = {engineio.new_sid("3") for _ in range(100)}
-    assert len(sids) == 100
+    new_sid = engineio.Sids("3").new
+    sids = {new_sid() for _ in range(1000)}
+    assert len(sids) == 1000
     assert all(sid.startswith("3-") and len(sid) == 22 for sid in sids)
+
+
+@given(st.lists(st.one_of(st.text(), st.binary()), min_size=1))
+def test_payloads_are_inverse(messages: list[str | bytes]) -> None:
+    sent = [
+        engineio.message(one, binary=True)
+        if isinstance(one, bytes)
+        else engineio.message(one.replace("\x1e", "").encode())
+        for one in messages
+    ]
+    read = list(engineio.packets(engineio.payload(sent)))
+    assert read == [one.packet if one.binary else one.packet.decode() for one in sent]
+
+
+@given(st.binary(max_size=200))
+def test_any_payload_is_packets_or_refused(body: bytes) -> None:
+    try:
+        assert all(isinstance(one, str | bytes) for one in engineio.packets(body))
+    except engineio.EngineError:
+        return
+    assert len(list(engineio.packets(body))) == body.count(b"\x1e") + 1
 
 
 @pytest.mark.parametrize("text", ["", "7", "x", "10000"])

@@ -70,6 +70,20 @@ def test_utf8_split_between_fragments() -> None:
     assert read(data) == [Message(Opcode.TEXT, "€")]
 
 
+@given(st.one_of(st.binary(max_size=140), st.text(max_size=140).map(lambda x: masked(x.encode()))))
+def test_the_short_way_agrees_with_the_long_one(data: bytes) -> None:
+    text = websocket.short_text(data, 60)
+    if text is not None:
+        assert read(data) == [Message(Opcode.TEXT, text)] and len(data) <= 66
+    elif data[:1] == b"\x81" and len(data) <= 66:
+        reader = FrameReader(60)
+        reader.feed(data)
+        with pytest.raises(WebSocketError):
+            message = reader.next_message()
+            if message is None or not reader.idle:
+                raise WebSocketError(0, "not one whole frame")
+
+
 def header(first: int, length: int, size: int) -> bytes:
     """A masked header whose length is written in `size` bytes."""
     mark = {2: 126, 8: 127}[size]

@@ -88,7 +88,7 @@ class Arrival(Connection):
             self.answer(address.response)
         else:
             self.address = address
-            opening = core.open_packet(core.new_sid(), [])
+            opening = core.open_packet(core.new_sid())
             self._transport.write(response + opening.frame)
             self.opened()
             if rest:

@@ -42,7 +42,12 @@ class Connection(Session, asyncio.Protocol):
             return
         reader = self._received
         if isinstance(reader, bytes):
-            reader = FrameReader(self.core.limits.message_max)
+            message_max = self.core.limits.message_max
+            text = websocket.short_text(data, message_max)
+            if text is not None and self.stage is Stage.OPEN:
+                self.receive_text(text)
+                return
+            reader = FrameReader(message_max)
         reader.feed(data)
         self._read(reader)
 

@@ -128,6 +128,7 @@ class Core:
         self.polling: dict[bytes, Polling] = {}  # sessions on long polling by sid
         self._random = random.Random(seed)  # noqa: S311 - jitter, not a secret
         self.cost_s = 1 / limits.rate_per_s if limits.rate_per_s else 0.0
+        self.new_sid = engineio.Sids(instance).new
         self.burst_s = limits.burst * self.cost_s
         for name in COUNTERS:
             counters.setdefault(name, 0)
@@ -188,10 +189,7 @@ class Core:
         enough for a silent client to be gone when pingInterval + pingTimeout have passed."""
         return self.limits.ping_interval_s * self._random.uniform(0.3, 0.8)
 
-    def new_sid(self) -> str:
-        return engineio.new_sid(self.instance)
-
-    def open_packet(self, sid: str, upgrades: list[str]) -> engineio.Outbound:
+    def open_packet(self, sid: str, upgrades: bytes = b"[]") -> engineio.Outbound:
         limits = self.limits
         interval, timeout = (
             round(limits.ping_interval_s * 1000),

@@ -18,6 +18,8 @@ from miaosha.gateway.websocket import Opcode, frame
 
 PROTOCOL: Final = b"4"
 SEPARATOR: Final = b"\x1e"
+SID_BYTES: Final = 15  # of chance in an id; a multiple of 3, so that base64 has no padding
+SIDS: Final = 64  # made at a time
 
 
 class PacketType(StrEnum):
@@ -74,17 +76,14 @@ def decode(text: str) -> tuple[PacketType, str]:
 
 
 def open_packet(
-    sid: str, upgrades: list[str], ping_interval_ms: int, ping_timeout_ms: int, max_payload: int
+    sid: str, upgrades: bytes, ping_interval_ms: int, ping_timeout_ms: int, max_payload: int
 ) -> Outbound:
-    """What the server says first: the session's id and the times and size a client must keep."""
-    handshake = {
-        "sid": sid,
-        "upgrades": upgrades,
-        "pingInterval": ping_interval_ms,
-        "pingTimeout": ping_timeout_ms,
-        "maxPayload": max_payload,
-    }
-    return Outbound(b"0" + msgspec.json.encode(handshake))
+    """What the server says first: the session's id (needs no quoting), what it may be upgraded to
+    (a JSON list), and the times and size a client must keep."""
+    return Outbound(
+        b'0{"sid":"%b","upgrades":%b,"pingInterval":%d,"pingTimeout":%d,"maxPayload":%d}'
+        % (sid.encode(), upgrades, ping_interval_ms, ping_timeout_ms, max_payload)
+    )
 
 
 def message(payload: bytes, *, binary: bool = False) -> Outbound:
@@ -124,6 +123,19 @@ def failure_body(failure: tuple[int, str]) -> bytes:
     return msgspec.json.encode({"code": code, "message": text})
 
 
-def new_sid(instance: str) -> str:
-    """An id nobody can guess; it starts with its process's number, by which an edge may route."""
-    return f"{instance}-{base64.urlsafe_b64encode(os.urandom(15)).decode()}"
+class Sids:
+    """Ids nobody can guess; each starts with its process's number, by which an edge may route.
+
+    The kernel is asked for many at a time.
+    """
+
+    def __init__(self, instance: str) -> None:
+        self._instance = instance
+        self._ready: list[str] = []
+
+    def new(self) -> str:
+        if not self._ready:
+            text = base64.urlsafe_b64encode(os.urandom(SID_BYTES * SIDS)).decode()
+            size = len(text) // SIDS
+            self._ready = [text[at : at + size] for at in range(0, len(text), size)]
+        return f"{self._instance}-{self._ready.pop()}"

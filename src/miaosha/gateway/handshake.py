@@ -15,7 +15,7 @@ from miaosha.gateway.engineio import Failure
 
 HEADERS_MAX: Final = 64
 
-_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
+_LINES = re.compile(rb"(?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+)*+")
 _REQUEST = re.compile(rb"([A-Z]{1,16}) (/[\x21-\x7e]*) HTTP/1\.([01])")
 _ONCE: Final = frozenset(
     {b"host", b"origin", b"sec-websocket-key", b"sec-websocket-version", b"content-length"}
@@ -90,12 +90,12 @@ def parse(head: bytes) -> Request:
     line = _REQUEST.fullmatch(first)
     if line is None or len(lines) > HEADERS_MAX:
         raise BadHead("request line or number of headers")
+    if _LINES.fullmatch(head, len(first)) is None:
+        raise BadHead("header line")
     headers: dict[bytes, bytes] = {}
     for text in lines:
-        match = _LINE.fullmatch(text)
-        if match is None:
-            raise BadHead("header line")
-        name, value = match[1].lower(), match[2].strip(b" \t")
+        name, _, value = text.partition(b":")
+        name, value = name.lower(), value.strip(b" \t")
         if name in headers:
             if name in _ONCE:
                 raise BadHead("a header came twice")

@@ -162,7 +162,7 @@ class Peer(asyncio.Protocol):
             return
         sid = core.new_sid()
         Polling(core, sid.encode()).address = address
-        self._answer(200, core.open_packet(sid, ["websocket"]).packet)
+        self._answer(200, core.open_packet(sid, b'["websocket"]').packet)
 
     def _begin_post(self, session: Polling, request: Request) -> None:
         code = handshake.unfit_body(request, self._core.limits.message_max)

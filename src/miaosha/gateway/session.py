@@ -137,7 +137,7 @@ class Session(EngineSession):
         self.namespaces = (
             ROOT if not self.namespaces and namespace == "/" else (*self.namespaces, namespace)
         )
-        self._send_packet(PacketType.CONNECT, namespace, {"sid": core.new_sid()})
+        self.send(socketio.connected(namespace, core.new_sid()))
         core.application.connected(self, namespace, auth)
 
     def _left(self, namespace: str) -> None:

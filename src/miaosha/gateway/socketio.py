@@ -167,6 +167,12 @@ def _strip(data: Any, parts: list[bytes]) -> Any:
     return data
 
 
+def connected(namespace: str, sid: str) -> Outbound:
+    """The answer to a CONNECT; the id needs no quoting."""
+    where = b"" if namespace == "/" else namespace.encode() + b","
+    return engineio.message(b'0%b{"sid":"%b"}' % (where, sid.encode()))
+
+
 def event(name: str, argument: bytes) -> Outbound:
     """An event of the namespace `/` whose one argument is JSON already."""
     return engineio.message(b'2["%b",%b]' % (name.encode(), argument))

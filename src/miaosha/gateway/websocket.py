@@ -141,6 +141,20 @@ class FrameReader:
         return opcode
 
 
+def short_text(data: bytes, message_max: int) -> str | None:
+    """The text of `data`, if that is exactly one whole text frame of less than 126 bytes: what a
+    client nearly always sends, read without a FrameReader. None: anything else, broken or not."""
+    size = len(data) - 6
+    if not 0 <= size <= min(125, message_max) or data[0] != 0x81 or data[1] != 0x80 | size:
+        return None
+    key = (data[2:6] * (size // 4 + 1))[:size]
+    text = int.from_bytes(data[6:], "little") ^ int.from_bytes(key, "little")
+    try:
+        return text.to_bytes(size, "little").decode()
+    except UnicodeDecodeError:
+        return None
+
+
 def _long_length(buffer: bytearray, start: int) -> int:
     length = int.from_bytes(buffer[2:start], "big")
     if length < (126 if start == 4 else 0x10000) or length >> 63:
