@@ -1,7 +1,6 @@
 """One server's sockets: connected, counted, told a few times; processor time and memory of it."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -49,9 +48,9 @@ async def measure(subject: Subject, connections: int, directory: Path, issued_s:
     async with AsyncExitStack() as stack:
         crews = Crews(directory)
         stack.push_async_callback(crews.stop)
-        empty, others = used(subject.pids), _others(subject)
-        began = time.monotonic()
         await crews.start(plans(plan, this_machine().per_process))
+        empty, others = used(subject.pids), _others(subject)
+        began = await crews.go()
         await _until(crews, lambda said: said.settled_at > 0)
         seconds, connected = crews.said.settled_at - began, used(subject.pids)
         await asyncio.sleep(QUIET_S)

@@ -1,8 +1,9 @@
 """The bus between roles: pub/sub on one channel of the store. At most once, no memory.
 
 A subscription can die without a sign (a proxy that forgot it, an output buffer that was cut), so
-every listener sends itself a ping through the bus each period and subscribes anew when it has not
-heard one for three. A listener that is too slow loses the oldest messages, never memory.
+every listener sends itself a ping each period, on a channel of its own beside the common one in the
+same subscription, and subscribes anew when it has not heard one for three. A listener that is too
+slow loses the oldest messages, never memory.
 """
 
 import asyncio
@@ -112,7 +113,7 @@ class RedisBus:
         listener.heard_once = False
         listener.heard_at = loop.time()
         try:
-            await channel.subscribe(CHANNEL)
+            await channel.subscribe(CHANNEL, listener.channel)
             while not listener.deaf(self._period_s):
                 message = await channel.get_message(
                     ignore_subscribe_messages=True, timeout=self._period_s
@@ -143,8 +144,9 @@ class RedisBus:
     async def _ping_self(self, listener: "_Listener") -> None:
         loop = asyncio.get_running_loop()
         while True:
-            with contextlib.suppress(DependencyDown):
-                await self.publish(BusPing(listener.origin, int(loop.time() * 1000)))
+            ping = encode_bus(BusPing(listener.origin, int(loop.time() * 1000)))
+            with contextlib.suppress(DependencyDown), reaching("bus"):
+                await self._client.publish(listener.channel, ping)
             await asyncio.sleep(self._period_s)
 
 
@@ -153,6 +155,7 @@ class _Listener:
 
     def __init__(self, bus: RedisBus) -> None:
         self.origin = uuid.uuid4().hex
+        self.channel = f"{CHANNEL}:{self.origin}"
         self.queue: asyncio.Queue[BusMessage | None] = asyncio.Queue(QUEUE_MAX)
         self.heard_at = asyncio.get_running_loop().time()
         self.heard_once = False

@@ -17,6 +17,7 @@ import msgspec
 
 from miaosha.supervisor.rehearsal.plan import (
     Arm,
+    Go,
     Line,
     Moments,
     Order,
@@ -39,6 +40,7 @@ class Listener:
 
     def __init__(self, sockets: Sockets) -> None:
         self.fd = sys.stdin.fileno()
+        self.going = False
         self.over = False
         self.asked = False  # an answer is waited for
         self._sockets = sockets
@@ -56,6 +58,8 @@ class Listener:
     def _obey(self, order: Order) -> None:
         sockets = self._sockets
         match order:
+            case Go():
+                self.going = True
             case Arm(marker):
                 sockets.arm(marker)
                 self.asked = True
@@ -93,14 +97,16 @@ def rehearse(plan: Plan) -> None:
     say_at = 0.0
     while not listener.over:
         now = time.monotonic()
-        sockets.turn(now)
+        if listener.going:
+            sockets.turn(now)
         if now >= say_at or listener.asked:
             listener.asked = False
             say_at = now + SAY_S
             sockets.said.cpu_s = time.process_time()
             sockets.said.memory = private_bytes(os.getpid())
             _say(Progress(said=sockets.said))
-        happened = sockets.epoll.poll(sockets.pause_s(), EVENTS_MAX)
+        pause_s = sockets.pause_s() if listener.going else SAY_S
+        happened = sockets.epoll.poll(pause_s, EVENTS_MAX)
         now = time.monotonic()
         for fd, _ in happened:
             if fd == listener.fd:

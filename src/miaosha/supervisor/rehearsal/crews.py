@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import time
 from array import array
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import msgspec
 
 from miaosha.supervisor.rehearsal.plan import (
     Arm,
+    Go,
     Line,
     Moments,
     Order,
@@ -28,6 +30,7 @@ from miaosha.supervisor.tether import tethered
 
 LINE_MAX: Final = 64 * 2**20  # bytes of one line: the moments of 20,000 sockets, many times
 ANSWER_S: Final = 60.0
+READY_S: Final = 120.0  # for all processes to have started
 STOP_S: Final = 30.0
 _decode = msgspec.json.Decoder(Line).decode
 _SUMS = [name for name in Said.__struct_fields__ if name not in ("settled_at", "failed", "lost")]
@@ -107,6 +110,16 @@ class Crews:
                 limit=LINE_MAX,
             )
             self._crews.append(Crew(process))
+
+    async def go(self) -> float:
+        """Wait until all of them are there, and let them begin; when that was (monotonic seconds).
+        Raises TimeoutError."""
+        async with asyncio.timeout(READY_S):
+            while not all(crew.empty_bytes for crew in self._crews):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        began = time.monotonic()
+        await asyncio.gather(*(crew.order(Go()) for crew in self._crews))
+        return began
 
     @property
     def alive(self) -> bool:

@@ -1,7 +1,6 @@
 """Leads a rehearsal of sockets: against a private set, or against a deployment that is there."""
 
 import asyncio
-import time
 import urllib.parse
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -147,9 +146,9 @@ async def _lead(
     empty = used(running.pids) if running else Used(0.0, 0)
     async with _crews(directory) as crews:
         rehearsal = Rehearsal(crews, outcome, running, FIRST_USER if keys else 0, show)
-        free_bytes, began = available_bytes(), time.monotonic()
         await crews.start(plans)
-        await rehearsal.connect(began, empty, free_bytes)
+        began = await crews.go()
+        await rehearsal.connect(began, empty, available_bytes())
         await rehearsal.hold(options.hold_s)
         if running:
             await rehearsal.broadcasts()

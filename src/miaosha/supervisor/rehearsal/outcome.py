@@ -98,13 +98,36 @@ def table(outcome: Outcome) -> Table:
     return shown
 
 
-def _rows(o: Outcome) -> list[tuple[str, str, str]]:
+Line = tuple[str, str, str]
+
+
+def _rows(o: Outcome) -> list[Line]:
+    rows = [*_connected(o), *_memory(o)]
+    if o.held_s:
+        cpu = "" if o.hold_cpu_percent is None else f"; {o.hold_cpu_percent:.1f} % of a core"
+        rows.append(("held", f"{o.held_s:.0f} s", f"{o.pings:,} heartbeats answered{cpu}"))
+    for name, told in (("broadcast", o.broadcast), ("  with results", o.busy_broadcast)):
+        if told:
+            each = f"{told.cpu_us_per_recipient:.1f} µs gateway CPU each; twice {told.twice}"
+            reached = f"{told.expected - told.missed:,} of {told.expected:,}"
+            rows += [(name, *_spread(told.delivery)), ("", reached, each)]
+    for name, personal in (("result", o.personal), ("  in a broadcast", o.busy_personal)):
+        if personal:
+            value, more = _spread(personal.latency)
+            rows.append((name, value, f"{more}; {personal.missing} of {personal.sent} missing"))
+    if o.storm_s is not None:
+        rate = f"{o.storm_sockets / max(o.storm_s, 0.001):,.0f}/s"
+        storm = f"{o.storm_sockets:,} sockets, {rate}"
+        rows.append(("reconnect storm", f"{o.storm_s:.1f} s", storm))
+    if o.restarts:
+        rows.append(("[red]gateways restarted[/]", str(o.restarts), ""))
+    return rows + [("note", "", note) for note in o.notes]
+
+
+def _connected(o: Outcome) -> list[Line]:
+    processes = f"{o.gateways} gateways, {o.client_processes} client processes"
     rows = [
-        (
-            "sockets",
-            f"{o.ready:,} of {o.connections:,}",
-            f"{o.gateways} gateways, {o.client_processes} client processes",
-        ),
+        ("sockets", f"{o.ready:,} of {o.connections:,}", processes),
         ("connected in", f"{o.connect_s:.1f} s", f"{o.connects_per_s:,.0f}/s"),
     ]
     if o.connect_cpu_us is not None:
@@ -112,48 +135,18 @@ def _rows(o: Outcome) -> list[tuple[str, str, str]]:
         rows.append(("  gateway CPU", f"{o.connect_cpu_us:.0f} µs each", per_core))
     if o.connect_latency:
         rows.append(("  until ready", *_spread(o.connect_latency)))
+    return rows
+
+
+def _memory(o: Outcome) -> list[Line]:
+    rows = []
     if o.bytes_per_connection is not None:
-        rows.append(
-            (
-                "gateway memory",
-                f"{o.bytes_per_connection:,.0f} B each",
-                f"beside {o.empty_gateway_mb:.1f} MB of an empty process",
-            )
-        )
+        empty = f"beside {o.empty_gateway_mb:.1f} MB of an empty process"
+        rows.append(("gateway memory", f"{o.bytes_per_connection:,.0f} B each", empty))
     if o.machine_bytes_per_connection is not None:
-        rows.append(
-            (
-                "machine memory",
-                f"{o.machine_bytes_per_connection:,.0f} B each",
-                f"kernel and clients included; client {o.client_bytes_per_connection:,.0f} B",
-            )
-        )
-    if o.held_s:
-        cpu = "" if o.hold_cpu_percent is None else f"gateways {o.hold_cpu_percent:.1f} % of a core"
-        rows.append(("held", f"{o.held_s:.0f} s", f"{o.pings:,} heartbeats answered; {cpu}"))
-    for name, told in (("broadcast", o.broadcast), ("  with results", o.busy_broadcast)):
-        if told:
-            value, more = _spread(told.delivery)
-            rows.append((name, value, more))
-            rows.append(
-                (
-                    "",
-                    f"{told.expected - told.missed:,} of {told.expected:,}",
-                    f"{told.cpu_us_per_recipient:.1f} µs gateway CPU each; twice {told.twice}",
-                )
-            )
-    for name, personal in (("result", o.personal), ("  in a broadcast", o.busy_personal)):
-        if personal:
-            value, more = _spread(personal.latency)
-            rows.append((name, value, f"{more}; {personal.missing} of {personal.sent} missing"))
-    if o.storm_s is not None:
-        rate = o.storm_sockets / max(o.storm_s, 0.001)
-        rows.append(
-            ("reconnect storm", f"{o.storm_s:.1f} s", f"{o.storm_sockets:,} sockets, {rate:,.0f}/s")
-        )
-    if o.restarts:
-        rows.append(("[red]gateways restarted[/]", str(o.restarts), ""))
-    return rows + [("note", "", note) for note in o.notes]
+        client = f"kernel and clients included; client {o.client_bytes_per_connection:,.0f} B"
+        rows.append(("machine memory", f"{o.machine_bytes_per_connection:,.0f} B each", client))
+    return rows
 
 
 def _spread(spread: Spread) -> tuple[str, str]:

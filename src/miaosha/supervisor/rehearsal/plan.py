@@ -67,6 +67,10 @@ class Said(msgspec.Struct, kw_only=True):
     lost: dict[str, int] = {}
 
 
+class Go(msgspec.Struct, frozen=True, tag="go"):
+    """Begin to open sockets; until then a process only says that it is there."""
+
+
 class Arm(msgspec.Struct, frozen=True, tag="arm"):
     """From now on, note when each socket gets a `sale` event that contains `marker`."""
 
@@ -87,7 +91,7 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
     """Close everything and end."""
 
 
-Order = Arm | Tell | Storm | Stop
+Order = Go | Arm | Tell | Storm | Stop
 
 
 class Moments(msgspec.Struct, frozen=True, kw_only=True, tag="moments"):

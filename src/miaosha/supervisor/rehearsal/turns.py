@@ -23,7 +23,7 @@ class Turns:
         self._tries = bytearray(numbers)
         self._fresh = 0  # numbers from here on were never tried
         self._again: list[tuple[float, int]] = []  # (not before, number)
-        self._since = time.monotonic()
+        self._since = 0.0  # when the first was asked for
         self._taken = 0
 
     @property
@@ -32,6 +32,7 @@ class Turns:
 
     def take(self, most: int, now: float) -> list[int]:
         """Up to `most` numbers whose turn it is."""
+        self._since = self._since or now
         if self._rate:
             most = min(most, int((now - self._since) * self._rate) - self._taken)
         taken: list[int] = []
