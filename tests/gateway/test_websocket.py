@@ -1,5 +1,7 @@
 """RFC 6455 without a network: frames in any pieces, and everything a peer must not send."""
 
+from typing import cast
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,18 +72,25 @@ def test_utf8_split_between_fragments() -> None:
     assert read(data) == [Message(Opcode.TEXT, "€")]
 
 
-@given(st.one_of(st.binary(max_size=140), st.text(max_size=140).map(lambda x: masked(x.encode()))))
-def test_the_short_way_agrees_with_the_long_one(data: bytes) -> None:
-    text = websocket.short_text(data, 60)
-    if text is not None:
-        assert read(data) == [Message(Opcode.TEXT, text)] and len(data) <= 66
-    elif data[:1] == b"\x81" and len(data) <= 66:
-        reader = FrameReader(60)
-        reader.feed(data)
-        with pytest.raises(WebSocketError):
-            message = reader.next_message()
-            if message is None or not reader.idle:
-                raise WebSocketError(0, "not one whole frame")
+@given(
+    st.one_of(
+        st.binary(max_size=140),
+        st.text(max_size=300).map(lambda text: masked(text.encode())),
+        st.integers(0, 140).map(lambda size: masked(b"x" * size)),
+    ),
+    st.sampled_from([60, 125, 126, 1000]),
+)
+@settings(max_examples=300, deadline=None)
+def test_the_short_way_agrees_with_the_long_one(data: bytes, message_max: int) -> None:
+    text = websocket.whole_text(data, message_max)
+    reader = FrameReader(message_max)
+    reader.feed(data)
+    try:
+        message = reader.next_message()
+    except WebSocketError:
+        message = None
+    if text is not None or (message and message.opcode is Opcode.TEXT and reader.idle):
+        assert message == Message(Opcode.TEXT, cast(str, text)) and reader.idle
 
 
 def header(first: int, length: int, size: int) -> bytes:

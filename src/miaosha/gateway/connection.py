@@ -43,7 +43,7 @@ class Connection(Session, asyncio.Protocol):
         reader = self._received
         if isinstance(reader, bytes):
             message_max = self.core.limits.message_max
-            text = websocket.short_text(data, message_max)
+            text = websocket.whole_text(data, message_max)
             if text is not None and self.stage is Stage.OPEN:
                 self.receive_text(text)
                 return

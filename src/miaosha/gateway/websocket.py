@@ -141,14 +141,18 @@ class FrameReader:
         return opcode
 
 
-def short_text(data: bytes, message_max: int) -> str | None:
-    """The text of `data`, if that is exactly one whole text frame of less than 126 bytes: what a
-    client nearly always sends, read without a FrameReader. None: anything else, broken or not."""
-    size = len(data) - 6
-    if not 0 <= size <= min(125, message_max) or data[0] != 0x81 or data[1] != 0x80 | size:
+def whole_text(data: bytes, message_max: int) -> str | None:
+    """The text of `data`, if that is exactly one whole text frame of less than 64 KB: what a client
+    nearly always sends, read without a FrameReader. None: anything else, broken or not."""
+    mask = 2 if len(data) < 134 else 4  # where it is: lengths above 125 take two bytes more
+    size = len(data) - mask - 4
+    if not 0 <= size <= min(message_max, 0xFFFF) or data[0] != 0x81:
         return None
-    key = (data[2:6] * (size // 4 + 1))[:size]
-    text = int.from_bytes(data[6:], "little") ^ int.from_bytes(key, "little")
+    length = bytes((0x80 | size,)) if mask == 2 else b"\xfe" + size.to_bytes(2, "big")
+    if data[1:mask] != length:
+        return None
+    key = (data[mask : mask + 4] * (size // 4 + 1))[:size]
+    text = int.from_bytes(data[mask + 4 :], "little") ^ int.from_bytes(key, "little")
     try:
         return text.to_bytes(size, "little").decode()
     except UnicodeDecodeError:
