@@ -61,7 +61,7 @@ export class Plot {
         y: { range: (_plot, _low, high) => [0, Math.max(1, high * 1.06)] },
       },
       axes: [
-        { ...axis, space: 90, values: (_plot, seconds) => seconds.map(timeOfDay) },
+        { ...axis, size: 30, space: 90, values: (_plot, seconds) => seconds.map(timeOfDay) },
         { ...axis, size: 62, space: 40, values: (_plot, ticks) => ticks.map(props.shown) },
       ],
       series: [
