@@ -109,6 +109,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     socket_burst: int = 10
     socket_handshake_timeout_ms: int = 10_000  # from the TCP connect to the Socket.IO CONNECT
     drain_ms: int = 2_000  # a stopping gateway spreads its closes over this
+    drain_return_ms: int = 10_000  # … and tells its sockets to come back within this, at random
     ping_interval_ms: int = 25_000
     ping_timeout_ms: int = 20_000
     access_token_s: int = 28_800

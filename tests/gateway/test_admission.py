@@ -8,7 +8,7 @@ import pytest
 from miaosha.domain.errors import SettingsError
 from miaosha.gateway.admission import RETRY_S, Admission, networks, number
 from miaosha.settings import Settings
-from miaosha.supervisor import parts
+from miaosha.supervisor import edge, parts
 from tests.gateway.conftest import Start, World, eventually
 from tests.gateway.wire import HEAD, Wire
 
@@ -126,6 +126,19 @@ async def test_too_many_sockets_of_a_user_are_counted(start_gateway: Start) -> N
         second.text(f'40{{"token":"{world.token(5)}"}}')
         assert "Too many sockets" in await second.packet()
         assert world.process.counters["connects_refused_user"] == 1
+
+
+@pytest.mark.parametrize(
+    ("sockets", "cores", "files", "expected"),
+    [
+        (16_000, 1, 20_000, 3),
+        (8_000, 2, 65_536, 2),
+        (16_000, 16, 65_536, 4),
+        (10**6, 2, 65_536, 39),
+    ],
+)
+def test_how_many_workers_the_edge_has(sockets: int, cores: int, files: int, expected: int) -> None:
+    assert edge.workers(sockets, cores, files) == expected
 
 
 @pytest.mark.parametrize(

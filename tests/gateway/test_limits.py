@@ -201,10 +201,14 @@ async def test_draining_spreads_the_closes(start_gateway: Start) -> None:
         half.send(HEAD)
         await world.count("sockets", 41)
         stopping = asyncio.create_task(world.stop())
+        retries = []
         for wire in wires:
             code, reason = await wire.closed()
             assert code == 1012 and reason.startswith("restart; retry=")
+            retries.append(int(reason.partition("=")[2]))
             wire.send(masked(b"\x03\xf4", 8))
+        assert min(retries) >= 1_000 and max(retries) <= 1_000 + 200 + 41 * 2 + 1
+        assert len(set(retries)) > 10, "they come back at different times"
         assert (await half.eof()).startswith(b"HTTP/1.1 503 ")
         await stopping
         assert world.process.counters["sockets"] == 0

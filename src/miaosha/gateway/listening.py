@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ from miaosha.gateway.session import Stage
 BACKLOG: Final = 4_096  # connections the kernel keeps until they are accepted
 DRAIN_STEPS: Final = 20
 DRAIN_RATE_PER_S: Final = 1_000  # a handful of sockets is not worth a long goodbye
+RETURN_RATE_PER_S: Final = 500  # nor is it worth a long absence
 LAST_WORDS_S: Final = 1.0  # for close frames to be answered before the rest is dropped
 
 log = structlog.get_logger()
@@ -53,17 +55,22 @@ def bound(server: asyncio.Server) -> str:
     return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else ""
 
 
-async def drain(core: Core, spread_s: float) -> None:
-    """Close every socket with 1012, spread over at most `spread_s` seconds; then drop the rest."""
+async def drain(core: Core, spread_s: float, return_s: float) -> None:
+    """Close every socket with 1012, spread over at most `spread_s` seconds; then drop the rest.
+
+    Each is told to come back at a random moment after that, within at most `return_s` seconds, so
+    that a deploy is no storm for the process that takes over.
+    """
     core.draining = True
     sessions = [session for session in set(core.wheel) if session.stage is not Stage.CLOSED]
     log.info("draining", sockets=len(sessions))
     spread_s = min(spread_s, len(sessions) / DRAIN_RATE_PER_S)
+    return_s = min(return_s, len(sessions) / RETURN_RATE_PER_S)
     for step in range(DRAIN_STEPS):
         left_s = spread_s * (DRAIN_STEPS - step) / DRAIN_STEPS
-        close = closing.restart(round(left_s * 1000) + 1_000)
         for session in sessions[step::DRAIN_STEPS]:
-            session.close(close)
+            wait_s = left_s + LAST_WORDS_S + random.uniform(0, return_s)  # noqa: S311 - jitter
+            session.close(closing.restart(round(wait_s * 1000)))
         if spread_s:
             await asyncio.sleep(spread_s / DRAIN_STEPS)
     deadline = core.monotonic() + LAST_WORDS_S

@@ -58,7 +58,7 @@ class Gateway:
     def __init__(self, parts: Parts, process: Process, settings: Settings) -> None:
         clock = parts.clock
         self._process = process
-        self._drain_s = settings.drain_ms / 1000
+        self._drain_s = settings.drain_ms / 1000, settings.drain_return_ms / 1000
         hub = Hub(process.watching, settings.sockets_per_user_max)
         self._sales = Sales(parts.store, parts.heartbeats, clock, hub.count, process.instance)
         self._lookups = Lookups(parts.store, self._sales)
@@ -103,7 +103,7 @@ class Gateway:
             tasks = [group.create_task(work) for work in self._work()]
             await self._process.stop.wait()
             server.close()
-            await drain(self.core, self._drain_s)
+            await drain(self.core, *self._drain_s)
             for task in tasks:
                 task.cancel()
 

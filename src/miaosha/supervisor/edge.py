@@ -59,7 +59,7 @@ proxy_set_header X-Request-Id $request_id;
 """
 FILES_SPARE = 200  # descriptors nginx needs besides its connections
 CONNECTIONS_MAX = 65_536
-WORKERS_MAX = 4
+WORKERS_MAX = 4  # of those that have a core each
 PROXY_EXTRA_S = 10
 
 
@@ -144,12 +144,19 @@ def csp(settings: Settings) -> str:
     return CSP.format(sockets=" ".join(f"ws{origin[4:]}" for origin in origins(settings)))
 
 
+def workers(sockets: int, cores: int, files: int) -> int:
+    """One a core, up to WORKERS_MAX; more if so many sockets need more: each is two of a worker's
+    `files`, and workers do not share them out evenly."""
+    room = max(1, (files - FILES_SPARE) // 2)
+    return max(min(cores, WORKERS_MAX), -(-sockets * 5 // (room * 4)))
+
+
 def _limits(settings: Settings) -> dict[str, str]:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     files = CONNECTIONS_MAX if hard == resource.RLIM_INFINITY else min(hard, CONNECTIONS_MAX)
     ping_s = (settings.ping_interval_ms + settings.ping_timeout_ms) // 1000
     return {
-        "workers": str(min(os.cpu_count() or 1, WORKERS_MAX)),
+        "workers": str(workers(settings.sockets_max, os.cpu_count() or 1, files)),
         "files_max": str(files),
         "connections": str(max(256, files - FILES_SPARE)),
         "rate": str(settings.edge_rate_per_s),
