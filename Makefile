@@ -16,7 +16,7 @@ NPM := web/with-node npm --prefix web
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -name test -prune -o -type f -print)
 SITE := src/miaosha/web/index.html
 
-.PHONY: help install demo test drills check bench bench-scale bench-sockets profile docs web screenshots clean
+.PHONY: help install demo test test-servers drills check bench bench-scale bench-sockets profile docs web screenshots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,12 +30,15 @@ test: .venv/.installed $(SITE) ## the whole suite, folder by folder; ARGS="-k na
 	@$(NPM) --silent test
 	@exec $(BIN)/python tests/suites.py $(ARGS)
 
+test-servers: .venv/.installed ## the same contracts on RabbitMQ, MariaDB and PostgreSQL, which must be installed
+	@exec $(BIN)/pytest -q -m servers tests $(ARGS)
+
 drills: .venv/.installed $(SITE) ## the long fault drills
 	@exec $(BIN)/pytest -m drill tests $(ARGS)
 
 check: .venv/.installed web/node_modules/.installed ## format, lint, types, layers, tidiness: what CI runs first
-	$(BIN)/ruff format --check src tests bench
-	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench examples
+	$(BIN)/ruff check src tests bench examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/test_tidy.py
