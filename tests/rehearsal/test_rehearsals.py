@@ -11,11 +11,11 @@ from miaosha.cli.main import app
 from miaosha.domain.errors import SettingsError
 from miaosha.supervisor.rehearsal import machine
 from miaosha.supervisor.rehearsal.crews import plans
-from miaosha.supervisor.rehearsal.lead import Options, rehearse
+from miaosha.supervisor.rehearsal.lead import Options, gateway_settings, rehearse
 from miaosha.supervisor.rehearsal.machine import Machine, obstacles, sources
 from miaosha.supervisor.rehearsal.outcome import Outcome
 from miaosha.supervisor.rehearsal.plan import Plan, Said
-from miaosha.supervisor.rehearsal.stage import free_targets
+from miaosha.supervisor.rehearsal.stage import SALE_ID, free_targets, stage
 
 ROOMY = Machine(20_000, 2_400_000, (32_768, 60_999), 24_000_000_000, 4_096, 2)
 
@@ -108,3 +108,19 @@ def test_a_client_process_stays_light() -> None:
         [sys.executable, "-c", script], check=True, capture_output=True, text=True
     )
     assert not {"asyncio", "rich", "typer", "redis", "sqlalchemy"} & set(done.stdout.split())
+
+
+async def test_a_deployment_that_is_there(run_dir: Path) -> None:
+    settings = gateway_settings(Options(connections=1))
+    async with stage(run_dir, "127.0.0.1:20700", 1, lambda _: None, settings) as there:
+        options = Options(
+            connections=60,
+            hold_s=0.5,
+            storm=20,
+            url=f"http://{there.targets[0]}",
+            sale_id=SALE_ID,
+            secret_keys=there.settings.secret_keys,
+        )
+        outcome = await rehearse(options, lambda *_: None, lambda _: None)
+    assert outcome.clean and outcome.ready == 60 and outcome.clients.attempts == 80
+    assert outcome.broadcast is None and outcome.bytes_per_connection is None
