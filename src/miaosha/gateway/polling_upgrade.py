@@ -84,7 +84,9 @@ class Candidate(asyncio.Protocol):
     def _hand_over(self, session: Polling) -> None:
         transport, self._transport, self._session = self._transport, None, None
         assert transport is not None
-        session.upgrade(transport, self._reader)
+        reader = self._reader
+        del self._reader  # the wheel keeps us for some seconds more
+        session.upgrade(transport, reader)
 
     # sending, and the end
 
