@@ -22,6 +22,7 @@ from miaosha.supervisor.rehearsal.turns import Turns
 
 IN_FLIGHT_MAX: Final = 256  # sockets between connect and ready
 OPENED_AT_ONCE: Final = 64
+LOOKED_AT_PER_S: Final = 4_000  # sockets that may have fallen silent
 SPARE: Final = 256  # descriptors of everything else
 SILENCE_S: Final = 5.0  # beyond ping interval and timeout before a server counts as silent
 PONG: Final = wire.frame(b"3")
@@ -109,7 +110,7 @@ class Sockets:
         for number in self._turns.take(room, now):
             self._open(number, now)
         if now >= self._next_look:
-            self._next_look = now + 1.0
+            self._next_look = now + max(1.0, self._plan.connections / LOOKED_AT_PER_S)
             self._look(now)
 
     def _open(self, number: int, now: float) -> None:
