@@ -1,7 +1,9 @@
 // The console of the people who run the sale: everything under /admin, loaded when first visited.
 import "./styles/console.css";
+import "./styles/parts.css";
 import "./styles/forms.css";
 import "./styles/room.css";
+import "./styles/charts.css";
 import "./styles/print.css";
 import type { ComponentChild } from "preact";
 import { prepared } from "../i18n/language";
