@@ -1,7 +1,8 @@
 """A migrated SQLite file per test, reached by each implementation of `Database`.
 
 `server` is the path the database servers take (async driver, pool, one transaction per unit), on
-SQLite's async driver, so that its logic is tested where no server is installed.
+SQLite's async driver, so that its logic is tested where no server is installed. The same tests run
+on MariaDB and PostgreSQL with `make test-servers`.
 """
 
 import shutil
@@ -17,6 +18,10 @@ from miaosha.adapters.sql.engine import open_database
 from miaosha.adapters.sql.filedb import PRAGMAS, attach_rules
 from miaosha.adapters.sql.migrate import upgrade
 from miaosha.adapters.sql.serverdb import ServerDatabase
+from miaosha.supervisor.mariadb import start_mariadb
+from miaosha.supervisor.postgres import start_postgres
+from miaosha.supervisor.sqlservers import SqlServer
+from tests.contract.sql.servers import connected, emptied, running
 from tests.contract.sql.shop import Shop
 
 
@@ -41,15 +46,56 @@ def server_like(path: Path) -> ServerDatabase:
         f"sqlite+aiosqlite:///{path}", pool_size=5, max_overflow=0, pool_timeout=5
     )
     attach_rules(engine.sync_engine, "BEGIN IMMEDIATE", PRAGMAS)
-    return ServerDatabase(engine)
+    return ServerDatabase(engine, engine)
 
 
-@pytest.fixture(params=["file", "server"])
-async def database(request: pytest.FixtureRequest, database_path: Path) -> AsyncIterator[Database]:
-    if request.param == "file":
-        database = open_database(f"sqlite:///{database_path}")
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[SqlServer]:
+    with running(start_mariadb) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[SqlServer]:
+    with running(start_postgres) as server:
+        yield server
+
+
+SERVERS = [pytest.param(name, marks=pytest.mark.servers) for name in ("mariadb", "postgresql")]
+
+
+@pytest.fixture(params=SERVERS)
+def sql_server(request: pytest.FixtureRequest) -> SqlServer:
+    server: SqlServer = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.fixture(params=["file", "server", *SERVERS])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Of each kind; `server+sqlite` is SQLite by the servers' path."""
+    if request.param in ("file", "server"):
+        path = request.getfixturevalue("database_path")
+        return f"{'server+' if request.param == 'server' else ''}sqlite:///{path}"
+    server: SqlServer = request.getfixturevalue(request.param)
+    return server.url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    if database_url.startswith("sqlite"):
+        database = open_database(database_url)
+    elif database_url.startswith("server+"):
+        database = server_like(Path(database_url.partition("///")[2]))
     else:
-        database = server_like(database_path)
+        database = await emptied(connected(database_url))
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def server_database(sql_server: SqlServer) -> AsyncIterator[Database]:
+    """For what concerns database servers alone."""
+    database = await emptied(connected(sql_server.url))
     yield database
     await database.close()
 

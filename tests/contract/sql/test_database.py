@@ -36,16 +36,16 @@ def writing_engine(database: Any) -> Engine:
     engine: Engine = (
         database._writer._engine
         if isinstance(database, FileDatabase)
-        else database._primary.sync_engine
+        else database._writing.sync_engine
     )
     return engine
 
 
-async def test_a_unit_is_committed_when_it_answers(database: Database, database_path: Path) -> None:
+async def test_a_unit_is_committed_when_it_answers(database: Database, database_url: str) -> None:
     assert await database.write(put("a")) == "a"
-    other = sqlite3.connect(database_path)
-    assert other.execute("SELECT name FROM leases").fetchall() == [("a",)]
-    other.close()
+    other = open_database(database_url.removeprefix("server+"))
+    assert await other.read(names) == {"a"}
+    await other.close()
 
 
 async def test_a_rollback_undoes_and_answers(database: Database) -> None:

@@ -14,6 +14,8 @@ DRIVERS = {
     "postgres": "postgresql+asyncpg",
     "postgresql": "postgresql+asyncpg",
 }
+CONNECTIONS = 10
+LAG_MAX_MS = 5_000
 EXPECTED = "expected sqlite:///FILE, mysql://…, mariadb://… or postgresql://…"
 
 
@@ -41,12 +43,20 @@ def is_file(url: URL) -> bool:
     return url.drivername.startswith("sqlite")
 
 
-def open_database(url: str, replica_url: str = "") -> Database:
+def open_database(
+    url: str,
+    replica_url: str = "",
+    *,
+    connections: int = CONNECTIONS,
+    replica_lag_max_ms: int = LAG_MAX_MS,
+) -> Database:
     """Open nothing yet: connections are made by the first call.
 
     Args:
         url: `MIAOSHA_DATABASE_URL`.
         replica_url: a copy of it for reads that tolerate lag; SQLite has none.
+        connections: of a server, at most: for writes, as many for reads, as many to the replica.
+        replica_lag_max_ms: while the replica is further behind, or away, the primary answers.
 
     Raises:
         SettingsError: see `driver_url`, or the driver is not installed.
@@ -54,12 +64,15 @@ def open_database(url: str, replica_url: str = "") -> Database:
     primary = driver_url(url)
     if is_file(primary):
         return FileDatabase(primary)
-    from miaosha.adapters.sql.serverdb import ServerDatabase, server_engine  # 0.3 s a start
+    from miaosha.adapters.sql.serverdb import ServerDatabase  # 0.3 s a start
+    from miaosha.adapters.sql.serverpool import READING, WRITING, server_engine
 
     try:
-        replica = server_engine(driver_url(replica_url)) if replica_url else None
-        return ServerDatabase(server_engine(primary), replica)
+        copy = server_engine(driver_url(replica_url), READING, connections) if replica_url else None
+        writing = server_engine(primary, WRITING, connections)
+        reading = server_engine(primary, READING, connections)
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"MIAOSHA_DATABASE_URL: the driver {error.name} is not installed"
         ) from error
+    return ServerDatabase(writing, reading, copy, lag_max_ms=replica_lag_max_ms)

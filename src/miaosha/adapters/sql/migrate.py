@@ -1,7 +1,7 @@
 """The schema's migrations, run as an explicit step: `miaosha db upgrade`, or `up` on one machine.
 
 All functions block; inside a running event loop call them in a thread. Two upgrades at once are
-harmless on SQLite (the lock of all writers); on a server run one.
+harmless: on SQLite the lock of all writers, on a server a lock of their own makes one wait.
 """
 
 import asyncio
@@ -21,8 +21,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from miaosha.adapters.sql.database import before_commit
 from miaosha.adapters.sql.engine import driver_url, is_file
 from miaosha.adapters.sql.filedb import PRAGMAS, lock_path, sqlite_engine, write_lock
+from miaosha.domain.errors import DependencyDown
 
 T = TypeVar("T")
+
+TURN_S = 60  # an upgrade waits this long for another to end
+TURN_KEY = 7_217_001  # of PostgreSQL's advisory lock: any number that nobody else takes
 
 # Batch mode rebuilds a table by dropping it, which enforced foreign keys would refuse.
 _PRAGMAS = tuple("foreign_keys = OFF" if "foreign_keys" in p else p for p in PRAGMAS)
@@ -73,7 +77,7 @@ def _run(url: str, work: Callable[[Connection], T], *, write: bool = False) -> T
     try:
         if is_file(driver_url(url)):
             return _run_on_file(url, work, write)
-        return asyncio.run(_run_on_server(url, work))
+        return asyncio.run(_run_on_server(url, work, write))
     except (SQLAlchemyError, OSError) as error:
         raise before_commit(error) from error
 
@@ -95,12 +99,29 @@ def _run_on_file(url: str, work: Callable[[Connection], T], write: bool) -> T:
         engine.dispose()
 
 
-async def _run_on_server(url: str, work: Callable[[Connection], T]) -> T:
-    from miaosha.adapters.sql.serverdb import server_engine
+async def _run_on_server(url: str, work: Callable[[Connection], T], write: bool) -> T:
+    from miaosha.adapters.sql.serverpool import MIGRATING, server_engine
 
-    engine = server_engine(driver_url(url))
+    engine = server_engine(driver_url(url), MIGRATING, 2)
     try:
-        async with engine.begin() as connection:
+        async with engine.connect() as turns, engine.begin() as connection:
+            if write:  # held by a connection of its own: MySQL's schema changes commit as they go
+                await turns.run_sync(_take_turn)
             return await connection.run_sync(work)
     finally:
         await engine.dispose()
+
+
+def _take_turn(connection: Connection) -> None:
+    """Wait until no other process migrates this database; ends with the connection.
+
+    Raises:
+        DependencyDown: another still does after `TURN_S`.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET lock_timeout = {TURN_S * 1000}")
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({TURN_KEY})")
+    else:
+        query = f"SELECT GET_LOCK(CONCAT('miaosha.', LEFT(DATABASE(), 50)), {TURN_S})"
+        if connection.exec_driver_sql(query).scalar() != 1:
+            raise DependencyDown("database: another process is migrating it")

@@ -1,15 +1,17 @@
-"""MariaDB/MySQL and PostgreSQL: async drivers, a bounded pool, units run by `run_sync`.
+"""MariaDB/MySQL and PostgreSQL (`Database`): async drivers, units run by `run_sync`.
 
-READ COMMITTED everywhere: every change is a single-statement compare-and-set, so nothing needs
-more, and REPEATABLE READ of MySQL would allow lost updates. A unit that lost a deadlock runs again.
+A unit that lost a deadlock, or met a connection that had died, runs again: nothing of it was
+committed. What happens after COMMIT was sent is never guessed.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from miaosha.adapters.sql.database import (
     READ_TIMEOUT_S,
@@ -19,58 +21,74 @@ from miaosha.adapters.sql.database import (
     at_commit,
     before_commit,
 )
-from miaosha.domain.errors import DependencyDown
+from miaosha.adapters.sql.replica import ANSWER_S, Replica
+from miaosha.domain.errors import DependencyDown, Fault, Overloaded
 
 T = TypeVar("T")
 
-POOL_MAX = 10  # connections of one process to the primary, and as many to the replica
-TRIES = 3  # of a unit that lost a deadlock
-DEADLOCKS = frozenset({"1213", "1205", "40P01", "40001"})  # MySQL, MariaDB · PostgreSQL
-
-
-def server_engine(url: URL) -> AsyncEngine:
-    """Imports the driver, so it must be installed; opens nothing yet."""
-    return create_async_engine(
-        url,
-        pool_size=POOL_MAX,
-        max_overflow=0,
-        pool_timeout=5,
-        pool_pre_ping=True,
-        pool_recycle=1_800,
-        isolation_level="READ COMMITTED",
-        hide_parameters=True,
-    )
+TRIES = 3  # of a unit that lost a deadlock or its connection
+WRITES_WAITING_MAX = 2_000  # writes of one process under way or waiting for a connection
+READS_WAITING_MAX = 2_000
+# What a server says of a transaction that it has undone, or that waited too long for a lock:
+# MySQL and MariaDB (deadlock, lock wait, changed since read) · PostgreSQL (deadlock, serialization,
+# lock not available).
+UNDONE = frozenset({"1213", "1205", "1020", "40P01", "40001", "55P03"})
 
 
 class ServerDatabase:
-    """A database server (`Database`) with an optional replica for reads that tolerate lag."""
+    """A database server (`Database`) with an optional replica for reads that tolerate lag.
 
-    def __init__(self, primary: AsyncEngine, replica: AsyncEngine | None = None) -> None:
-        self._primary = primary
-        self._replica = replica
+    Args:
+        writing, reading: pools to the primary; apart, so that neither waits for the other.
+        replica: a pool to a copy, used while it is at most `lag_max_ms` behind.
+    """
+
+    def __init__(
+        self,
+        writing: AsyncEngine,
+        reading: AsyncEngine,
+        replica: AsyncEngine | None = None,
+        *,
+        lag_max_ms: int = 0,
+    ) -> None:
+        self._writing = writing
+        self._reading = reading
+        self._replica = Replica(replica, self, lag_max_ms) if replica else None
+        self._writes = _Waiting("sql_writes_waiting_max", WRITES_WAITING_MAX)
+        self._reads = _Waiting("sql_reads_waiting_max", READS_WAITING_MAX)
 
     async def write(self, unit: Unit[T]) -> T:
         committing = asyncio.Event()
-        try:
-            async with asyncio.timeout(WRITE_TIMEOUT_S):
-                for tries_left in reversed(range(TRIES)):
-                    try:
-                        value: T = await self._transaction(unit, committing)
-                        return value
-                    except DBAPIError as error:
-                        if committing.is_set() or not tries_left or not _is_deadlock(error):
-                            raise
-                raise AssertionError("unreachable")
-        except TimeoutError as error:
-            if committing.is_set():
-                raise at_commit(error) from error
-            raise DependencyDown("database: no answer to a write") from error
-        except (SQLAlchemyError, OSError) as error:
-            failure = at_commit if committing.is_set() else before_commit
-            raise failure(error) from error
+        with self._writes.one():
+            try:
+                async with asyncio.timeout(WRITE_TIMEOUT_S):
+                    return await self._tried(unit, committing)
+            except PoolTimeout as error:
+                raise Overloaded("sql_connections") from error
+            except TimeoutError as error:
+                if committing.is_set():
+                    raise at_commit(error) from error
+                raise DependencyDown("database: no answer to a write") from error
+            except (SQLAlchemyError, OSError) as error:
+                failure = at_commit if committing.is_set() else before_commit
+                raise failure(error) from error
+
+    async def _tried(self, unit: Unit[T], committing: asyncio.Event) -> T:
+        for tries_left in reversed(range(TRIES)):
+            try:
+                value: T = await self._transaction(unit, committing)
+                return value
+            except DBAPIError as error:
+                undone = _is_undone(error)
+                if undone:
+                    committing.clear()  # the server's own word, even in answer to a commit
+                lost = error.connection_invalidated and not committing.is_set()
+                if not tries_left or not (undone or lost):
+                    raise
+        raise AssertionError("unreachable")
 
     async def _transaction(self, unit: Unit[T], committing: asyncio.Event) -> Any:
-        async with self._primary.connect() as connection:
+        async with self._writing.connect() as connection:
             try:
                 value = await connection.run_sync(unit)
             except Rollback as refusal:
@@ -79,29 +97,69 @@ class ServerDatabase:
             committing.set()
             try:
                 await connection.commit()
-            except SQLAlchemyError:
+            except (SQLAlchemyError, OSError):
                 await connection.invalidate()  # it may still be inside the transaction
                 raise
             committing.clear()  # what fails from here on does not concern the data
             return value
 
     async def read(self, unit: Unit[T], *, lagging: bool = False) -> T:
-        engine = self._replica if lagging and self._replica else self._primary
-        try:
-            async with asyncio.timeout(READ_TIMEOUT_S), engine.connect() as connection:
-                return await connection.run_sync(unit)
-        except TimeoutError as error:
-            raise DependencyDown("database: no answer to a read") from error
-        except (SQLAlchemyError, OSError) as error:
-            raise before_commit(error) from error
+        with self._reads.one():
+            replica = self._replica
+            if lagging and replica and replica.fresh():
+                try:
+                    return await _read(replica.engine, unit, ANSWER_S)
+                except Fault:
+                    replica.failed()
+            return await _read(self._reading, unit, READ_TIMEOUT_S)
 
     async def close(self) -> None:
-        await self._primary.dispose()
         if self._replica:
-            await self._replica.dispose()
+            await self._replica.close()
+        await self._reading.dispose()
+        await self._writing.dispose()
 
 
-def _is_deadlock(error: DBAPIError) -> bool:
+async def _read(engine: AsyncEngine, unit: Unit[T], timeout_s: float) -> T:
+    try:
+        async with asyncio.timeout(timeout_s):
+            for tries_left in reversed(range(TRIES)):
+                try:
+                    async with engine.connect() as connection:
+                        return await connection.run_sync(unit)
+                except DBAPIError as error:
+                    if not tries_left or not error.connection_invalidated:
+                        raise
+        raise AssertionError("unreachable")
+    except PoolTimeout as error:
+        raise Overloaded("sql_connections") from error
+    except TimeoutError as error:
+        raise DependencyDown("database: no answer to a read") from error
+    except (SQLAlchemyError, OSError) as error:
+        raise before_commit(error) from error
+
+
+class _Waiting:
+    """How many calls are under way, and the limit of it."""
+
+    def __init__(self, limit: str, most: int) -> None:
+        self._limit = limit
+        self._most = most
+        self._count = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Raises Overloaded."""
+        if self._count >= self._most:
+            raise Overloaded(self._limit)
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
+
+
+def _is_undone(error: DBAPIError) -> bool:
     inner: Any = error.orig
     code = getattr(inner, "sqlstate", None) or (inner.args[0] if inner and inner.args else "")
-    return str(code) in DEADLOCKS
+    return str(code) in UNDONE
