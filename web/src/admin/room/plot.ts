@@ -53,7 +53,7 @@ export class Plot {
     const options: uPlot.Options = {
       width: Math.max(200, element.clientWidth),
       height,
-      padding: [8, 8, 0, 0],
+      padding: [8, 28, 0, 0],
       legend: { show: false },
       cursor: { show: false },
       scales: {
