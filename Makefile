@@ -76,7 +76,7 @@ $(SITE): $(WEB_SOURCES) web/node_modules/.installed
 	@$(NPM) --silent run build
 
 web/node_modules/.installed: web/package-lock.json | .venv/.installed
-	@$(NPM) ci --silent --no-audit --no-fund
+	@$(NPM) ci --loglevel=error --no-audit --no-fund
 	@touch $@
 
 .venv/.installed: uv.lock pyproject.toml | $(UV)
