@@ -51,14 +51,12 @@ def server_like(path: Path) -> ServerDatabase:
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[SqlServer]:
-    with running(start_mariadb) as server:
-        yield server
+    yield from running(start_mariadb)
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[SqlServer]:
-    with running(start_postgres) as server:
-        yield server
+    yield from running(start_postgres)
 
 
 SERVERS = [pytest.param(name, marks=pytest.mark.servers) for name in ("mariadb", "postgresql")]

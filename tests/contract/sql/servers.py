@@ -2,8 +2,8 @@
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, delete
@@ -18,26 +18,34 @@ from miaosha.supervisor.sqlservers import SqlServer
 CONNECTIONS = 8
 
 
-@contextmanager
 def running(start: Callable[[Path], Awaitable[SqlServer]]) -> Iterator[SqlServer]:
-    """A private server for the length of a block; migrated."""
-    with tempfile.TemporaryDirectory(prefix="ms-sql-", dir="/tmp") as name:
-        server = asyncio.run(_awaited(start(Path(name))))
+    """A private, migrated server for a fixture of a whole session."""
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
         try:
-            upgrade(server.url)
+            yield runner.run(stack.enter_async_context(serving(start)))
+        finally:
+            runner.run(stack.aclose())
+
+
+@asynccontextmanager
+async def serving(start: Callable[[Path], Awaitable[SqlServer]]) -> AsyncIterator[SqlServer]:
+    """A private, migrated server for the length of a block."""
+    with tempfile.TemporaryDirectory(prefix="ms-sql-", dir="/tmp") as name:
+        server = await start(Path(name))
+        try:
+            await asyncio.to_thread(upgrade, server.url)
             yield server
         finally:
-            asyncio.run(server.stop())
+            await server.stop()
 
 
-async def _awaited(starting: Awaitable[SqlServer]) -> SqlServer:
-    return await starting
-
-
-def connected(url: str) -> ServerDatabase:
+def connected(url: str, *, write_timeout_s: float = 10) -> ServerDatabase:
     parsed = driver_url(url)
     return ServerDatabase(
-        server_engine(parsed, WRITING, CONNECTIONS), server_engine(parsed, READING, CONNECTIONS)
+        server_engine(parsed, WRITING, CONNECTIONS),
+        server_engine(parsed, READING, CONNECTIONS),
+        write_timeout_s=write_timeout_s,
     )
 
 

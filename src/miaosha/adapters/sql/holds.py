@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Select, exists, false, select, update
 
 from miaosha.adapters.sql.database import AnyRow, Database
 from miaosha.adapters.sql.tables import holds, ledger
+from miaosha.adapters.sql.terms import lock_ledger
 from miaosha.adapters.sql.trail import write_entry
 from miaosha.domain.reservation import GRACE_MS, HoldState
 from miaosha.ports.ledger import Extended, Hold
@@ -119,6 +120,8 @@ class HoldsLedger:
         )
 
         def unit(connection: Connection) -> Extended:
+            if known := read_hold(connection, rid):
+                lock_ledger(connection, known.sale_id)  # a freeze waits, or went before
             fresh = connection.execute(statement).rowcount > 0
             hold = read_hold(connection, rid)
             if fresh and hold:

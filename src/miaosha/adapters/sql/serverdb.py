@@ -41,6 +41,7 @@ class ServerDatabase:
     Args:
         writing, reading: pools to the primary; apart, so that neither waits for the other.
         replica: a pool to a copy, used while it is at most `lag_max_ms` behind.
+        write_timeout_s: seconds a caller waits for a write, retries included.
     """
 
     def __init__(
@@ -50,10 +51,12 @@ class ServerDatabase:
         replica: AsyncEngine | None = None,
         *,
         lag_max_ms: int = 0,
+        write_timeout_s: float = WRITE_TIMEOUT_S,
     ) -> None:
         self._writing = writing
         self._reading = reading
         self._replica = Replica(replica, self, lag_max_ms) if replica else None
+        self._write_timeout_s = write_timeout_s
         self._writes = _Waiting("sql_writes_waiting_max", WRITES_WAITING_MAX)
         self._reads = _Waiting("sql_reads_waiting_max", READS_WAITING_MAX)
 
@@ -61,7 +64,7 @@ class ServerDatabase:
         committing = asyncio.Event()
         with self._writes.one():
             try:
-                async with asyncio.timeout(WRITE_TIMEOUT_S):
+                async with asyncio.timeout(self._write_timeout_s):
                     return await self._tried(unit, committing)
             except PoolTimeout as error:
                 raise Overloaded("sql_connections") from error

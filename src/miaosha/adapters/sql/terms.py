@@ -52,10 +52,15 @@ def read_terms(connection: Connection, sale_id: int) -> Terms | None:
     return _terms(row) if row else None
 
 
-def lock_terms(connection: Connection, sale_id: int) -> Terms | None:
-    """The terms, with the ledger row locked until the transaction ends. Two statements: a join
-    under a lock would show the sale as it was before the wait."""
+def lock_ledger(connection: Connection, sale_id: int) -> None:
+    """Hold the ledger row until the transaction ends. Before a statement whose condition looks at
+    another table, too: one that waits for the row judges that table as it was before the wait."""
     connection.execute(select(ledger.c.epoch).where(ledger.c.sale_id == sale_id).with_for_update())
+
+
+def lock_terms(connection: Connection, sale_id: int) -> Terms | None:
+    """The terms, with the ledger row locked until the transaction ends."""
+    lock_ledger(connection, sale_id)
     return read_terms(connection, sale_id)
 
 
@@ -79,6 +84,7 @@ class TermsLedger:
         """The terms after a compare-and-set; None if it changed nothing."""
 
         def unit(connection: Connection) -> Terms | None:
+            lock_ledger(connection, sale_id)
             if connection.execute(statement).rowcount == 0:
                 return None
             return read_terms(connection, sale_id)
@@ -91,7 +97,7 @@ class TermsLedger:
             .where(ledger.c.sale_id == sale_id, ledger.c.epoch == epoch, sale_in(*RUNNING))
             .values(epoch=ledger.c.epoch + 1, frozen=why[:FROZEN_MAX])
         )
-        return await self._db.write(lambda c: c.execute(statement).rowcount > 0)
+        return await self._change(sale_id, statement) is not None
 
     async def unfreeze(self, sale_id: int, epoch: int) -> bool:
         statement = (
@@ -122,6 +128,7 @@ class TermsLedger:
         )
 
         def unit(connection: Connection) -> Terms | None:
+            lock_ledger(connection, sale_id)
             if connection.execute(bump).rowcount == 0:
                 return None
             connection.execute(extra)
