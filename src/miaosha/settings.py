@@ -25,6 +25,7 @@ ZERO_ALLOWED = frozenset(
         "sockets_per_user_max",
         "sockets_per_ip_max",
         "accept_rate_per_s",
+        "strict",
     }
 )
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -55,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_port: int = 0  # the first of one loopback port per role for /metrics; 0: none
     log_level: str = "info"  # debug, info, warning or error
     mail_from: str = "Miaosha <shop@localhost>"
+    strict: int = 0  # 1: no role starts on a server that `miaosha doctor` says "refused" of
 
     # how many processes `up` starts
     publishers: int = 1
@@ -113,6 +115,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ping_interval_ms: int = 25_000
     ping_timeout_ms: int = 20_000
     access_token_s: int = 28_800
+    sql_connections_api: int = 16  # of one api process to a SQL server: to write, as many to read
+    sql_connections_consumer: int = 4
+    sql_connections_scheduler: int = 6
+    sql_connections_mailer: int = 2
+    replica_lag_max_ms: int = 5_000  # a replica further behind is not asked
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from miaosha.bootstrap.auditing import open_auditor
+from miaosha.bootstrap.examining import refuse_unfit
 from miaosha.bootstrap.opening import Core, Opening, open_core
 from miaosha.bootstrap.parts import (
     ApiParts,
@@ -96,6 +97,7 @@ async def publisher(settings: Settings) -> AsyncIterator[PublisherParts]:
     from miaosha.adapters.keyring import Keyring
 
     async with AsyncExitStack() as stack:
+        await refuse_unfit(settings, sql=False)
         opened = Opening(settings, stack)
         store, heartbeats, clock, _ = await opened.store()
         ring = Keyring.parse(settings.secret_keys)
@@ -110,6 +112,7 @@ async def gateway(settings: Settings) -> AsyncIterator[GatewayParts]:
     from miaosha.adapters.keyring import Keyring
 
     async with AsyncExitStack() as stack:
+        await refuse_unfit(settings, sql=False)
         opened = Opening(settings, stack)
         store, heartbeats, clock, _ = await opened.store()
         ring = Keyring.parse(settings.secret_keys)
@@ -127,7 +130,8 @@ async def consumer(
     from miaosha.usecases.allocate import Allocator
 
     async with AsyncExitStack() as stack:
-        opened = Opening(settings, stack)
+        await refuse_unfit(settings)
+        opened = Opening(settings, stack, settings.sql_connections_consumer)
         core = await open_core(opened)
         allocator = Allocator(core.ledger, core.store, core.granter, core.announcer, counters)
         yield ConsumerParts(
@@ -142,7 +146,8 @@ async def mailer(
     from miaosha.adapters.mail import open_mailer
 
     async with AsyncExitStack() as stack:
-        opened = Opening(settings, stack)
+        await refuse_unfit(settings)
+        opened = Opening(settings, stack, settings.sql_connections_mailer)
         core = await open_core(opened)
         letters = open_mailer(settings, core.clock)
         stack.push_async_callback(letters.close)
@@ -176,7 +181,8 @@ async def scheduler(settings: Settings, instance: str) -> AsyncIterator[Schedule
     from miaosha.usecases.settlement import Settlement
 
     async with AsyncExitStack() as stack:
-        opened = Opening(settings, stack)
+        await refuse_unfit(settings)
+        opened = Opening(settings, stack, settings.sql_connections_scheduler)
         core = await open_core(opened)
         owner = _owner("scheduler", instance)
         control = _control(core, SqlCatalogue(core.database), owner)
@@ -218,7 +224,8 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
     from miaosha.usecases.query import Query
 
     async with AsyncExitStack() as stack:
-        opened = Opening(settings, stack)
+        await refuse_unfit(settings)
+        opened = Opening(settings, stack, settings.sql_connections_api)
         core = await open_core(opened)
         catalogue = SqlCatalogue(core.database)
         payments = _payments(core, settings)

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 class Opening:
     """What roles share, opened on first use and closed in reverse by the stack."""
 
-    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, settings: Settings, stack: AsyncExitStack, sql_connections: int = 0
+    ) -> None:
         self._settings = settings
         self._stack = stack
+        self._sql_connections = sql_connections
         self.checks: Checks = {}
 
     async def store(self) -> tuple[StockStore, Heartbeats, Clock, Any]:
@@ -73,7 +76,12 @@ class Opening:
     def database(self) -> "Database":
         from miaosha.adapters.sql.engine import open_database
 
-        database = open_database(self._settings.database_url, self._settings.database_replica_url)
+        database = open_database(
+            self._settings.database_url,
+            self._settings.database_replica_url,
+            connections=self._sql_connections,
+            replica_lag_max_ms=self._settings.replica_lag_max_ms,
+        )
         self._stack.push_async_callback(database.close)
         return database
 

@@ -1,4 +1,5 @@
-"""`miaosha doctor`: is this machine fit, and do the configured parts answer?"""
+"""`miaosha doctor`: is this machine fit, do the configured parts answer, and do they keep what they
+confirm?"""
 
 import asyncio
 import os
@@ -8,15 +9,24 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from miaosha.bootstrap.examining import examine
 from miaosha.cli.role import LISTENING, WORKERS
 from miaosha.cli.session import FAILED, DataDir, finish, here, opened, screen
 from miaosha.domain.errors import DependencyDown, MiaoshaError
+from miaosha.ports.findings import Finding, Verdict
 from miaosha.ports.store import Heartbeat
 from miaosha.settings import Settings
 from miaosha.supervisor import datadir
 from miaosha.supervisor.checks import check_ports
 from miaosha.supervisor.edge import nginx_binary
+from miaosha.supervisor.limits import examine_machine
+from miaosha.supervisor.rehearsal.machine import this_machine
 from miaosha.supervisor.servers import valkey_binary
 
 FILES_WANTED = 4_096
@@ -24,7 +34,10 @@ DISK_WANTED = 1_000_000_000
 CHECK_S = 5.0
 
 
-def doctor(data_dir: DataDir = None) -> None:
+Strict = Annotated[bool, typer.Option("--strict", help="Exit code 1 on what is refused, too.")]
+
+
+def doctor(data_dir: DataDir = None, strict: Strict = False) -> None:
     """Check this machine, and the parts of a running platform; exit code 1 if something fails."""
 
     async def work() -> int:
@@ -32,14 +45,36 @@ def doctor(data_dir: DataDir = None) -> None:
         good = True
         for name, check in _machine(settings):
             good &= _line(name, check)
+        found = examine_machine(this_machine(), settings)
         if datadir.running(Path(settings.data_dir)) or _elsewhere(settings):
             good &= await _parts(data_dir)
+            found += await examine(settings)
         else:
             _line("free port", lambda: _free(settings))
             screen.print("  [dim]–    nothing runs on this data directory[/]")
-        return 0 if good else FAILED
+        _show(found)
+        refused = any(finding.verdict is Verdict.REFUSED for finding in found)
+        return FAILED if not good or (strict and refused) else 0
 
     finish(work)
+
+
+COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.REFUSED: "red"}
+
+
+def _show(found: Sequence[Finding]) -> None:
+    """A table; on a narrow screen, or none, what to change follows below each row."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("", "part", "what", "found"):
+        table.add_column(title, overflow="fold")
+    for finding in found:
+        verdict = f"[{COLOURS[finding.verdict]}]{finding.verdict}[/]"
+        told = escape(finding.found)
+        if finding.advice:
+            told += f"\n[dim]→ {escape(finding.advice)}[/]"
+        table.add_row(verdict, finding.part, finding.what, told)
+    screen.print()
+    screen.print(table)
 
 
 def _line(name: str, check: Callable[[], str]) -> bool:

@@ -66,7 +66,9 @@ async def opened(data_dir: Path | None) -> AsyncIterator[Any]:
     from miaosha.adapters import logs
 
     logs.configure("cli", "0", "error")
-    async with bootstrap.api(complete(here(data_dir))) as parts:
+    settings = complete(here(data_dir))
+    lenient = msgspec.structs.replace(settings, strict=0)  # a person may look at anything
+    async with bootstrap.api(lenient) as parts:
         yield parts
 
 

@@ -63,7 +63,8 @@ class OrdersLedger:
     async def orders(
         self, user_id: int | None, cursor: str | None, limit: int, *, sale_id: int | None = None
     ) -> OrderPage:
-        """May come from the replica. At most `PAGE_MAX` a page.
+        """At most `PAGE_MAX` a page. Buyers' first pages are of the primary, for they show what
+        these have just bought; further pages, and what admins read, may be of the replica.
 
         Raises:
             Problem: bad_request for a cursor that is not one.
@@ -77,8 +78,9 @@ class OrdersLedger:
         if cursor:
             query = query.where(after(cursor))
         query = query.limit(limit + 1)
+        old = cursor is not None or user_id is None
         items = await self._db.read(
-            lambda c: [_order(row) for row in c.execute(query)], lagging=True
+            lambda c: [_order(row) for row in c.execute(query)], lagging=old
         )
         more = len(items) > limit
         last = items[limit - 1] if more else None

@@ -1,0 +1,71 @@
+"""Looks at every configured part: for `miaosha doctor`, and for roles that are strict."""
+
+from collections.abc import Awaitable
+
+from miaosha.domain.errors import SettingsError
+from miaosha.ports.findings import Finding, Verdict
+from miaosha.settings import Settings
+
+
+def sql_connections(settings: Settings) -> int:
+    """What all processes together may open to the primary: each for writes and as many to read."""
+    per_role = (
+        settings.apis * settings.sql_connections_api,
+        settings.consumers * settings.sql_connections_consumer,
+        settings.schedulers * settings.sql_connections_scheduler,
+        settings.mailers * settings.sql_connections_mailer,
+    )
+    return 2 * sum(per_role)
+
+
+async def examine(settings: Settings, *, sql: bool = True) -> list[Finding]:
+    """What the servers of these settings are like; one that is away is a finding.
+
+    Args:
+        sql: the database too (roles that never use it do not load its driver).
+
+    Raises:
+        SettingsError: a URL that cannot be used.
+    """
+    from miaosha.adapters.clock import StoreClock
+    from miaosha.adapters.redis.examine import examine_redis
+
+    machine_ms = StoreClock().now_ms
+    found = await examine_redis(settings.redis_url, "store", machine_ms)
+    broker = _broker(settings)
+    found += await broker if broker else []
+    if sql:
+        from miaosha.adapters.sql.examine import examine_database
+
+        found += await examine_database(
+            settings.database_url,
+            settings.database_replica_url,
+            settings.replica_lag_max_ms,
+            sql_connections(settings),
+            machine_ms,
+        )
+    return found
+
+
+def _broker(settings: Settings) -> Awaitable[list[Finding]] | None:
+    """By the scheme of its URL; None for one whose adapter has nothing to say of its server."""
+    from miaosha.adapters.clock import StoreClock
+    from miaosha.adapters.redis.examine import examine_redis
+
+    if settings.broker_url.startswith(("amqp://", "amqps://")):
+        return None
+    return examine_redis(settings.broker_url, "broker", StoreClock().now_ms)
+
+
+async def refuse_unfit(settings: Settings, *, sql: bool = True) -> None:
+    """With MIAOSHA_STRICT=1: no start on a server that breaks a promise.
+
+    Raises:
+        SettingsError: naming each, with what to change.
+    """
+    if not settings.strict:
+        return
+    bad = [f for f in await examine(settings, sql=sql) if f.verdict is Verdict.REFUSED]
+    if bad:
+        lines = [f"{f.part}: {f.what} is {f.found}: {f.advice}" for f in bad]
+        raise SettingsError("MIAOSHA_STRICT=1 refuses to start:\n  - " + "\n  - ".join(lines))

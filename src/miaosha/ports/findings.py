@@ -1,0 +1,47 @@
+"""What `miaosha doctor` finds about the parts of a platform, and what roles refuse to start on."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    WARNING = "warning"  # works, though something is lost or slow when things go wrong
+    REFUSED = "refused"  # a promise to buyers would not be kept
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at.
+
+    Attributes:
+        part: database, replica, store, broker or machine.
+        what: the setting or property, by the name its own documentation has for it.
+        found: its value.
+        advice: what to change; empty: nothing.
+    """
+
+    part: str
+    what: str
+    found: str
+    verdict: Verdict = Verdict.OK
+    advice: str = ""
+
+
+def judged(part: str, what: str, found: object, good: bool, bad: Verdict, advice: str) -> Finding:
+    """`bad` with the advice, unless it is good."""
+    return Finding(part, what, str(found), Verdict.OK if good else bad, "" if good else advice)
+
+
+CLOCK_OFFSET_MAX_MS = 500
+
+
+def clock_finding(part: str, offset_ms: int) -> Finding:
+    """A server's clock against this machine's."""
+    return judged(
+        part,
+        "clock",
+        f"{offset_ms:+d} ms",
+        abs(offset_ms) <= CLOCK_OFFSET_MAX_MS,
+        Verdict.WARNING,
+        "run an NTP client on both machines",
+    )
