@@ -42,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str = "sqlite:///miaosha.sqlite"  # or mysql://…, mariadb://…, postgresql://…
     database_replica_url: str = ""  # for reads that tolerate lag; empty: none
     redis_url: str = "redis://127.0.0.1:6379/0"  # or rediss://, redis+cluster://, unix:///…
-    broker_url: str = "redis://127.0.0.1:6380/0"  # a Redis of its own
+    broker_url: str = "redis://127.0.0.1:6380/0"  # a Redis of its own, or amqp://, amqps://
     mail_url: str = "console:"  # or file:DIR, smtp://host:port, smtps://host:port
     files_url: str = "file:files"  # pictures
     payments_url: str = "sandbox:"  # no money moves

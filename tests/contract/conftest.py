@@ -13,6 +13,7 @@ import pytest
 
 from miaosha.adapters.redis.connect import Client, connect
 from miaosha.adapters.redis.store import RedisStore
+from miaosha.supervisor.rabbitmq import RabbitMq, start_rabbitmq
 from miaosha.supervisor.servers import start_valkey
 from tests.contract.cluster import start_cluster
 
@@ -33,6 +34,15 @@ def cluster_url() -> Iterator[str]:
         cluster = runner.run(start_cluster(Path(name)))
         yield cluster.url
         runner.run(cluster.stop())
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMq]:
+    """A server that tests may stop, if they start it again."""
+    with tempfile.TemporaryDirectory(prefix="ms-", dir="/tmp") as name, asyncio.Runner() as runner:
+        server = runner.run(start_rabbitmq(Path(name)))
+        yield server
+        runner.run(server.stop())
 
 
 @pytest.fixture(params=["node", "cluster"])

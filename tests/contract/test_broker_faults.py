@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Overloa
 from miaosha.domain.messages import Batch, MailJob
 from miaosha.ports.broker import Reminder
 from miaosha.supervisor.servers import Valkey, start_valkey
+from tests.contract.brokers import RedisRig
 from tests.contract.test_broker import SALE, Seen, batch, empty, running, until
 
 
@@ -208,3 +210,11 @@ async def test_callers_that_give_up_do_not_shift_the_replies(broker: RedisBroker
     done = await asyncio.gather(*calls, return_exceptions=True)
     assert all(answer is None for answer in done[1::2])
     assert (await broker.pressure(SALE)).backlog >= 50
+
+
+async def test_pressure_counts_when_the_server_cannot(broker: RedisBroker) -> None:
+    for n in range(5):
+        await broker.publish(batch(n))
+    entries: Any = await broker._client.xrange(RedisRig.queue)
+    await broker._client.xgroup_setid(RedisRig.queue, "consumers", entries[1][0])
+    assert (await broker.pressure(SALE)).backlog == 3

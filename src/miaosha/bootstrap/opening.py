@@ -24,12 +24,13 @@ class Opening:
     """What roles share, opened on first use and closed in reverse by the stack."""
 
     def __init__(
-        self, settings: Settings, stack: AsyncExitStack, sql_connections: int = 0
+        self, settings: Settings, stack: AsyncExitStack, sql_connections: int = 1
     ) -> None:
         self._settings = settings
         self._stack = stack
         self._sql_connections = sql_connections
         self.checks: Checks = {}
+        self._clock: Clock | None = None
 
     async def store(self) -> tuple[StockStore, Heartbeats, Clock, Any]:
         from miaosha.adapters.clock import StoreClock
@@ -42,6 +43,7 @@ class Opening:
         store = RedisStore(client)
         clock = StoreClock(store.now_ms)
         await clock.start()
+        self._clock = clock
         self._stack.push_async_callback(clock.stop)
 
         async def reached() -> None:
@@ -51,10 +53,32 @@ class Opening:
         return store, RedisHeartbeats(client), clock, client
 
     def broker(self) -> Any:
+        """By the scheme of its URL; after `store`, whose clock it tells the time by."""
+        amqp = self._settings.broker_url.startswith(("amqp://", "amqps://"))
+        broker = self._rabbitmq() if amqp else self._redis_broker()
+        self._stack.push_async_callback(broker.close)
+        self.checks["broker"] = broker.ping
+        return broker
+
+    def _rabbitmq(self) -> Any:
+        from miaosha.adapters.rabbitmq.broker import RabbitBroker
+
+        settings = self._settings
+        assert self._clock is not None
+        return RabbitBroker(
+            settings.broker_url,
+            now_ms=self._clock.now_ms,
+            backlog_max=settings.backlog_max,
+            log_max_bytes=settings.log_max_bytes,
+            prefetch=settings.prefetch,
+            confirm_timeout_ms=settings.confirm_timeout_ms,
+        )
+
+    def _redis_broker(self) -> Any:
         from miaosha.adapters.redis.broker import RedisBroker
 
         settings = self._settings
-        broker = RedisBroker(
+        return RedisBroker(
             settings.broker_url,
             backlog_max=settings.backlog_max,
             log_max_bytes=settings.log_max_bytes,
@@ -62,9 +86,6 @@ class Opening:
             reclaim_after_ms=settings.reclaim_after_ms,
             confirm_timeout_ms=settings.confirm_timeout_ms,
         )
-        self._stack.push_async_callback(broker.close)
-        self.checks["broker"] = broker.ping
-        return broker
 
     def bus(self) -> "RedisBus":
         from miaosha.adapters.redis.bus import RedisBus

@@ -22,7 +22,7 @@ async def check_settings(settings: Settings) -> None:
 
         Keyring.parse(settings.secret_keys)
     await _redis("MIAOSHA_REDIS_URL", settings.redis_url)
-    await _redis("MIAOSHA_BROKER_URL", settings.broker_url)
+    await _broker("MIAOSHA_BROKER_URL", settings.broker_url)
     await asyncio.to_thread(_adapters, settings)
 
 
@@ -31,6 +31,18 @@ async def _redis(key: str, url: str) -> None:
 
     try:
         await connect(url).aclose()
+    except SettingsError as error:
+        raise SettingsError(f"{key}: {error}") from None
+
+
+async def _broker(key: str, url: str) -> None:
+    if not url.startswith("amqp"):
+        await _redis(key, url)
+        return
+    from miaosha.adapters.rabbitmq.link import Link
+
+    try:
+        Link(url)
     except SettingsError as error:
         raise SettingsError(f"{key}: {error}") from None
 

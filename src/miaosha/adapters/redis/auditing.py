@@ -197,7 +197,7 @@ class RedisQueueReader:
             if not await self._client.exists(key):
                 return None
             async for entry_id, raw in self._log(key):
-                batch = _batch(raw, sale_id)
+                batch = read_batch(raw, sale_id)
                 if batch is None:
                     undecodable += 1
                     continue
@@ -244,7 +244,7 @@ def _order(entry_id: bytes) -> tuple[int, int]:
     return int(ms), int(number)
 
 
-def _batch(raw: bytes, sale_id: int) -> tuple[str, int] | None:
+def read_batch(raw: bytes, sale_id: int) -> tuple[str, int] | None:
     """(batch id, requests in it) of `[version, sale, batch id, accepted_at, users]`."""
     try:
         version, sale, batch_id, _, users = msgspec.msgpack.decode(raw)

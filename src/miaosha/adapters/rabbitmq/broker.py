@@ -1,0 +1,232 @@
+"""The broker on RabbitMQ (3.10 or newer): quorum queues, publisher confirms, a stream as the log.
+
+What it is made of: `topology`. A batch whose confirm was lost is sent again until it is known: a
+broker that died in the middle may have it in the log alone.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+from pamqp.commands import Basic
+
+from miaosha.adapters.rabbitmq import log as request_log
+from miaosha.adapters.rabbitmq.link import Link, NoQueue
+from miaosha.adapters.rabbitmq.parked import ParkingLot
+from miaosha.adapters.rabbitmq.pressure import Gauge
+from miaosha.adapters.rabbitmq.reader import Reader
+from miaosha.adapters.rabbitmq.reminders import Reminders
+from miaosha.adapters.rabbitmq.topology import (
+    EXCHANGE,
+    MAIL,
+    MAIL_MAX,
+    count,
+    drop_sale,
+    key_of,
+    log_of,
+    make,
+    make_sale,
+    publish,
+    requests_of,
+)
+from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Overloaded
+from miaosha.domain.messages import (
+    Batch,
+    MailJob,
+    MalformedMessage,
+    decode_batch,
+    encode_batch,
+)
+from miaosha.ports.broker import (
+    BatchHandler,
+    MailHandler,
+    Parked,
+    Pressure,
+    Reminder,
+    ReminderHandler,
+)
+
+UNKNOWN_MAX: Final = 256  # batches kept whose confirm was lost; the oldest goes
+AGAIN_S: Final = 0.2  # between two tries to make one known
+
+log = structlog.get_logger()
+
+
+class RabbitBroker:
+    """Implements ports/broker.Broker.
+
+    Args:
+        url: amqp:// or amqps://; see `Link`.
+        now_ms: Unix ms, for the time of parking.
+        backlog_max: batches a sale's queue may hold before it reads `full`.
+        log_max_bytes: bytes a sale's log may take (as estimated) before it reads `full`.
+        prefetch: batches handed to a consumer's handler at most.
+        confirm_timeout_ms: how long `publish` waits for the broker's confirm.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        now_ms: Callable[[], int],
+        backlog_max: int = 20_000,
+        log_max_bytes: int = 2_000_000_000,
+        prefetch: int = 16,
+        confirm_timeout_ms: int = 5_000,
+    ) -> None:
+        self._link = Link(url)
+        self._prefetch = prefetch
+        self._confirm_s = confirm_timeout_ms / 1000
+        self._gauge = Gauge(self._link, backlog_max, log_max_bytes)
+        self._parking = ParkingLot(self._link, now_ms)
+        self._reminders = Reminders(self._link)
+        self._unknown: deque[tuple[str, str, bytes]] = deque(maxlen=UNKNOWN_MAX)
+        self._settling: asyncio.Task[None] | None = None
+
+    async def ping(self) -> None:
+        async with self._link.channel():
+            pass
+
+    async def open(self, sale_id: int) -> None:
+        await make_sale(self._link, sale_id)
+
+    async def drop(self, sale_id: int) -> None:
+        await drop_sale(self._link, sale_id)
+
+    async def close(self) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+            await asyncio.wait({self._settling})
+        await self._gauge.close()
+        await self._link.close()
+
+    # publishing
+
+    async def publish(self, batch: Batch) -> None:
+        """Never makes a queue: a batch for one that was not opened, or is dropped, is refused with
+        DependencyDown."""
+        key, raw = key_of(batch.sale_id), encode_batch(batch)
+        self._gauge.see(len(raw))
+        try:
+            await self._send(key, batch.batch_id, raw)
+        except OutcomeUnknown:
+            self._unknown.append((key, batch.batch_id, raw))
+            if self._settling is None or self._settling.done():
+                self._settling = asyncio.create_task(self._settle(), name="unknown-batches")
+            raise
+
+    async def _send(self, key: str, batch_id: str, raw: bytes) -> None:
+        properties = Basic.Properties(message_id=batch_id)
+        await self._link.publish(
+            raw, key, exchange=EXCHANGE, timeout_s=self._confirm_s, properties=properties
+        )
+
+    async def _settle(self) -> None:
+        """Send again what may be there or not, until it is there, or nothing takes it any more."""
+        while self._unknown:
+            await asyncio.sleep(AGAIN_S)
+            key, batch_id, raw = self._unknown[0]
+            try:
+                await self._send(key, batch_id, raw)
+            except NoQueue:
+                pass
+            except Fault:
+                continue
+            with contextlib.suppress(ValueError):  # pushed out meanwhile
+                self._unknown.remove((key, batch_id, raw))
+
+    # consuming
+
+    async def consume(self, sale_id: int, consumer: str, handler: BatchHandler) -> None:
+        def decode(raw: bytes) -> Batch:
+            self._gauge.see(len(raw))
+            batch = decode_batch(raw)
+            if batch.sale_id != sale_id:
+                raise MalformedMessage(f"a batch of sale {batch.sale_id}")
+            return batch
+
+        reader = Reader(
+            self._link,
+            requests_of(sale_id),
+            consumer,
+            prefetch=self._prefetch,
+            decode=decode,
+            park=self._parking.park,
+        )
+        await reader.run(handler)
+
+    async def replay(self, sale_id: int, until_batch_id: str) -> AsyncIterator[Batch]:
+        """Skips what cannot be decoded.
+
+        Raises:
+            DependencyDown: the broker is away, or the log ended before the marker.
+        """
+        stream = log_of(sale_id)
+        async with contextlib.aclosing(request_log.read(self._link, stream)) as bodies:
+            async for raw in bodies:
+                try:
+                    batch = decode_batch(raw)
+                except MalformedMessage:
+                    continue
+                if batch.batch_id == until_batch_id:
+                    return
+                yield batch
+        raise DependencyDown(f"broker: {stream} ended before its marker")
+
+    async def pressure(self, sale_id: int) -> Pressure:
+        return await self._gauge.read(sale_id)
+
+    # reminders, mails, parked messages
+
+    async def remind(self, reminders: Sequence[Reminder], after_s: float) -> None:
+        await self._reminders.add(reminders, after_s)
+
+    async def reminders(self, handler: ReminderHandler) -> None:
+        await self._reminders.deliver(handler, self._parking.park)
+
+    async def send_mail(self, jobs: Sequence[MailJob]) -> None:
+        """Raises Overloaded("mail_queue_max") when too many wait already."""
+        if not jobs:
+            return
+        try:
+            waiting = (await count(self._link, MAIL.name)).ready
+        except NoQueue:
+            await make(self._link, MAIL)
+            waiting = 0
+        if waiting + len(jobs) > MAIL_MAX:
+            raise Overloaded("mail_queue_max")
+        await asyncio.gather(
+            *(publish(self._link, MAIL, msgspec.msgpack.encode(job)) for job in jobs)
+        )
+
+    async def mails(self, consumer: str, handler: MailHandler) -> None:
+        async def each(jobs: Sequence[MailJob]) -> None:
+            for job in jobs:
+                await handler(job)
+
+        reader = Reader(
+            self._link,
+            MAIL,
+            consumer,
+            prefetch=1,  # so that a mail is acknowledged as soon as it is sent
+            decode=_decode_mail,
+            park=self._parking.park,
+        )
+        await reader.run(each)
+
+    async def parked(self, limit: int = 100) -> list[Parked]:
+        return await self._parking.newest(limit)
+
+    async def redrive(self, parked_id: str) -> bool:
+        return await self._parking.redrive(parked_id)
+
+
+def _decode_mail(raw: bytes) -> MailJob:
+    try:
+        return msgspec.msgpack.decode(raw, type=MailJob)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedMessage(str(error)) from error

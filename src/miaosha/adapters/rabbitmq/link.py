@@ -1,0 +1,226 @@
+"""One connection to RabbitMQ that is made again when it is lost, and its errors turned into ours.
+
+Nothing here repeats what was sent: a lost connection fails everything on the way, and the next call
+connects anew. Knows no queue by name.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from aiormq.abc import AbstractChannel, DeliveredMessage
+from aiormq.connection import Connection
+from aiormq.exceptions import AMQPError, ChannelNotFoundEntity, DeliveryError, PublishError
+from pamqp.commands import Basic
+from yarl import URL
+
+from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded, SettingsError
+
+Channel = AbstractChannel
+Delivered = DeliveredMessage
+Properties = Basic.Properties
+
+SCHEMES: Final = ("amqp", "amqps")
+CONNECT_TIMEOUT_S: Final = 5.0
+COMMAND_TIMEOUT_S: Final = 5.0
+CLOSE_TIMEOUT_S: Final = 2.0
+RETRY_AFTER_S: Final = 0.1  # a refused connect is answered from memory for so long
+HEARTBEAT_S: Final = 10  # a peer that hangs is given up after about three of them
+INFLIGHT_MAX: Final = 4_096  # messages on the way of one process
+PERSISTENT: Final = 2
+
+
+class NoQueue(DependencyDown):
+    """The queue is not there (or nothing is bound where a message was sent)."""
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """Turn "the broker is away, or hung up" into DependencyDown, a missing queue into NoQueue."""
+    before = _cancellations()
+    try:
+        yield
+    except ChannelNotFoundEntity as error:
+        if "no queue" in str(error):
+            raise NoQueue(f"broker: {error}") from error
+        raise DependencyDown(f"broker: {error}") from error
+    except (AMQPError, OSError, RuntimeError) as error:  # includes asyncio's TimeoutError
+        raise DependencyDown(f"broker: {type(error).__name__}: {error}") from error
+    except asyncio.CancelledError:
+        if _cancellations() > before:
+            raise
+        # Not ours: the client cancels what waits on a connection that is gone.
+        raise DependencyDown("broker: the connection was lost") from None
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
+class Link:
+    """See the module.
+
+    Args:
+        url: amqp:// or amqps://user:password@host:port/vhost; TLS files as query parameters
+            (cafile, certfile, keyfile).
+
+    Raises:
+        SettingsError: the URL is none.
+    """
+
+    def __init__(self, url: str) -> None:
+        if urlsplit(url).scheme not in SCHEMES:
+            raise SettingsError("broker URL: expected amqp:// or amqps://")
+        try:
+            self._url = URL(url)
+        except ValueError:  # its text may quote the password
+            raise SettingsError("broker URL: expected amqp://user:password@host:port/") from None
+        if "heartbeat" not in self._url.query:
+            self._url = self._url.update_query(heartbeat=HEARTBEAT_S)
+        self._connection: Connection | None = None
+        self._connecting = asyncio.Lock()
+        self._retry_at = 0.0
+        self._closed = False
+        self._shared: Channel | None = None
+        self._inflight = 0
+
+    async def connection(self) -> Connection:
+        """The live connection, made if need be. Raises DependencyDown."""
+        connection = self._connection
+        if connection is not None and connection.is_opened:
+            return connection
+        async with self._connecting:
+            if self._connection is None or not self._connection.is_opened:
+                self._connection = await self._connect()
+            return self._connection
+
+    async def _connect(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        if self._closed or loop.time() < self._retry_at:
+            raise DependencyDown("broker: no connection")
+        fresh = Connection(self._url, loop=loop)
+        try:
+            with reaching():
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    await fresh.connect()
+        except DependencyDown:
+            self._retry_at = loop.time() + RETRY_AFTER_S
+            raise
+        self._shared = None
+        return fresh
+
+    async def version(self) -> tuple[int, ...]:
+        """Of the server, e.g. (3, 10, 8)."""
+        properties: Any = (await self.connection()).server_properties
+        return tuple(int(n) for n in str(properties["version"]).split(".")[:3] if n.isdigit())
+
+    @asynccontextmanager
+    async def channel(self, *, confirms: bool = False) -> AsyncIterator[Channel]:
+        """A channel of one's own, closed at the end: what it has not acknowledged comes again.
+        Errors inside are turned as `reaching` says."""
+        with reaching():
+            connection = await self.connection()
+            async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                channel = await connection.channel(publisher_confirms=confirms)
+            try:
+                yield channel
+            finally:
+                await _close(channel)
+
+    async def publish(
+        self,
+        body: bytes,
+        routing_key: str,
+        *,
+        exchange: str = "",
+        timeout_s: float = COMMAND_TIMEOUT_S,
+        properties: Properties | None = None,
+    ) -> None:
+        """Send one message and wait until the broker has it durably.
+
+        Raises:
+            DependencyDown: nothing was sent.
+            NoQueue: no queue takes it.
+            Overloaded: the broker takes nothing for the time being, or too many are on the way.
+            OutcomeUnknown: no confirm came, or the broker could not store it everywhere.
+        """
+        connection = await self.connection()
+        if _blocked(connection):
+            raise Overloaded("broker_blocked")
+        if self._inflight >= INFLIGHT_MAX:
+            raise Overloaded("broker_inflight_max")
+        channel = await self._publishing(connection)
+        properties = properties or Properties()
+        properties.delivery_mode = PERSISTENT
+        self._inflight += 1
+        try:
+            with reaching():
+                async with asyncio.timeout(timeout_s):
+                    await _send(channel, body, exchange, routing_key, properties)
+        except (NoQueue, OutcomeUnknown):
+            raise
+        except DependencyDown as error:
+            raise OutcomeUnknown(str(error)) from error
+        finally:
+            self._inflight -= 1
+
+    async def _publishing(self, connection: Connection) -> Channel:
+        """The one channel all publishes of this process share."""
+        shared = self._shared
+        if shared is not None and not shared.is_closed and connection is self._connection:
+            return shared
+        async with self._connecting:
+            shared = self._shared
+            if shared is None or shared.is_closed:
+                with reaching():
+                    async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                        shared = self._shared = await connection.channel(publisher_confirms=True)
+            return shared
+
+    async def close(self) -> None:
+        self._closed = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(DependencyDown), reaching():
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await connection.close()
+
+
+async def _send(
+    channel: Channel, body: bytes, exchange: str, routing_key: str, properties: Properties
+) -> None:
+    try:
+        await channel.basic_publish(
+            body,
+            exchange=exchange,
+            routing_key=routing_key,
+            mandatory=True,
+            properties=properties,
+        )
+    except PublishError:
+        raise NoQueue(f"broker: no queue takes {routing_key}") from None
+    except DeliveryError:  # refused by one of several queues: another may have it
+        raise OutcomeUnknown(f"broker: {routing_key} was refused") from None
+
+
+def _blocked(connection: Connection) -> bool:
+    """Whether the broker has said that it reads nothing from us now (an alarm): `ready` returns
+    at its first step unless it has to wait for the end of that."""
+    step: Any = connection.ready()
+    try:
+        step.send(None)
+    except StopIteration:
+        return False
+    step.close()
+    return True
+
+
+async def _close(channel: Channel) -> None:
+    """End a channel within a bound, also while we are being cancelled."""
+    with contextlib.suppress(DependencyDown), reaching():
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await channel.close()

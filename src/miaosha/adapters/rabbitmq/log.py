@@ -1,0 +1,46 @@
+"""Reads a sale's stream from its beginning to its present end.
+
+A stream tells no reader where it ends, so whoever reads one writes an end mark of his own first and
+stops there. An end mark is no batch: its type says so, and others pass over it.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from pamqp.commands import Basic
+
+from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Link, reaching
+from miaosha.adapters.rabbitmq.reader import Arrivals, tag_of
+from miaosha.domain.errors import DependencyDown
+
+END: Final = "end"
+WINDOW: Final = 200  # messages the broker lends us at once
+STALLED_S: Final = 10.0
+
+
+async def read(link: Link, stream: str) -> AsyncGenerator[bytes, None]:
+    """The bodies in order. Raises DependencyDown, NoQueue when there is no such stream."""
+    mark = uuid.uuid4().hex
+    await link.publish(b"", stream, properties=Basic.Properties(message_type=END, message_id=mark))
+    async with link.channel() as channel:
+        arrivals = Arrivals(channel)
+        async with asyncio.timeout(COMMAND_TIMEOUT_S):
+            await channel.basic_qos(prefetch_count=WINDOW)
+            await channel.basic_consume(
+                stream, arrivals.add, arguments={"x-stream-offset": "first"}
+            )
+        while True:
+            async with asyncio.timeout(STALLED_S):
+                group = await arrivals.take(WINDOW)
+            if not group:
+                raise DependencyDown(f"broker: {stream} ended early")
+            with reaching():
+                await channel.basic_ack(tag_of(group[-1]), multiple=True)
+            for message in group:
+                properties = message.header.properties
+                if properties.message_type != END:
+                    yield message.body
+                elif properties.message_id == mark:
+                    return

@@ -1,0 +1,82 @@
+"""Reminders through delay queues: a message waits out a queue's time to live and dead-letters
+into `reminders`, where its consumer hands it over or lets it wait out what is left.
+
+A wait is the sum of a few fixed ones (whole minutes, seconds, quarters), so that any time needs at
+most WAITS queues, and the longest wait comes first. Waits are rounded up: late by a quarter of a
+second at most, never early. Only a nudge for punctuality: the sweep finds whatever is lost here.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from miaosha.adapters.rabbitmq.link import Link
+from miaosha.adapters.rabbitmq.reader import Park, Reader
+from miaosha.adapters.rabbitmq.topology import REMINDERS, delay_of, make, publish
+from miaosha.domain.messages import MalformedMessage
+from miaosha.ports.broker import Reminder, ReminderHandler
+
+STEPS_MS: Final = (60_000, 1_000, 250)
+LONGEST_MS: Final = 3_600_000
+WAITS: Final = 60 + 59 + 3
+TOGETHER_MAX: Final = 256  # reminders in one message
+PREFETCH: Final = 16
+
+
+class Waiting(msgspec.Struct, frozen=True, array_like=True):
+    """`left_ms`: to wait after the queue it is in; `reminders`: pairs of sale and rid."""
+
+    left_ms: int
+    reminders: list[tuple[int, str]]
+
+
+def first_wait(wait_ms: int) -> int:
+    """The longest wait there is a queue for within `wait_ms`, rounded up to a quarter; 0 for 0."""
+    last = STEPS_MS[-1]
+    wait_ms = min(-(-wait_ms // last) * last, LONGEST_MS)
+    return next((wait_ms // step * step for step in STEPS_MS if wait_ms >= step), 0)
+
+
+class Reminders:
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._made = False  # whether dead letters have somewhere to go
+
+    async def add(self, reminders: Sequence[Reminder], after_s: float) -> None:
+        """Raises a Fault when they could not be left with the broker."""
+        pairs = [(reminder.sale_id, reminder.rid) for reminder in reminders]
+        for start in range(0, len(pairs), TOGETHER_MAX):
+            await self._send(Waiting(int(after_s * 1000) + 1, pairs[start : start + TOGETHER_MAX]))
+
+    async def _send(self, waiting: Waiting) -> None:
+        wait_ms = first_wait(waiting.left_ms)
+        queue = delay_of(wait_ms) if wait_ms else REMINDERS
+        left = Waiting(max(0, waiting.left_ms - wait_ms), waiting.reminders)
+        if not self._made:
+            await make(self._link, REMINDERS)
+            self._made = True
+        await publish(self._link, queue, msgspec.msgpack.encode(left))
+
+    async def deliver(self, handler: ReminderHandler, park: Park) -> None:
+        """Until cancelled; a handler that raises gets the same reminders again."""
+
+        async def due(messages: Sequence[Waiting]) -> None:
+            for waiting in messages:
+                if waiting.left_ms > 0:
+                    await self._send(waiting)
+            now = [Reminder(*p) for w in messages if w.left_ms <= 0 for p in w.reminders]
+            for start in range(0, len(now), TOGETHER_MAX):
+                await handler(now[start : start + TOGETHER_MAX])
+
+        reader = Reader(
+            self._link, REMINDERS, "reminders", prefetch=PREFETCH, decode=_decode, park=park
+        )
+        await reader.run(due)
+
+
+def _decode(raw: bytes) -> Waiting:
+    try:
+        return msgspec.msgpack.decode(raw, type=Waiting)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedMessage(str(error)) from error

@@ -1,0 +1,123 @@
+"""Names and kinds of everything Miaosha has in RabbitMQ, and how it is made.
+
+A sale has a quorum queue `sale.7.requests` with one active consumer at a time (the next one takes
+over at once, so that order holds) and a stream `sale.7.log`; both are bound to the exchange
+`miaosha.requests` by the sale's key. Beside them: `mail`, `parked`, `reminders` and the delay
+queues `reminders.in.…ms` that dead-letter into it. All are durable; nothing is transient.
+"""
+
+import asyncio
+from typing import Any, Final, NamedTuple
+
+from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Channel, Link, NoQueue, Properties
+
+EXCHANGE: Final = "miaosha.requests"
+MAIL_MAX: Final = 100_000  # mails queued at most; the outbox keeps the rest
+PARKED_MAX: Final = 10_000  # parked messages kept; the oldest goes
+REMINDERS_MAX: Final = 1_000_000  # in one delay queue; the sweep finds what is refused
+UNLIMITED_SINCE: Final = (4, 0)  # from here on a queue without a delivery limit must say so
+
+Arguments = dict[str, Any]
+
+
+class Queue(NamedTuple):
+    """`arguments`: beside what every quorum queue has. `made`: made again when it is missing (else
+    a missing queue ends its reading)."""
+
+    name: str
+    arguments: Arguments
+    made: bool = True
+
+
+def _dead_letters(to: str) -> Arguments:
+    """At least once: a dead message stays until its new queue has confirmed it."""
+    return {
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": to,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+PARKED: Final = Queue("parked", {"x-max-length": PARKED_MAX})
+MAIL: Final = Queue("mail", {**_dead_letters(PARKED.name), "x-max-length": MAIL_MAX})
+REMINDERS: Final = Queue("reminders", _dead_letters(PARKED.name))
+
+
+def requests_of(sale_id: int) -> Queue:
+    """Dead letters only ever come from a limit that an operator's policy sets: they are parked."""
+    arguments = {**_dead_letters(PARKED.name), "x-single-active-consumer": True}
+    return Queue(f"sale.{sale_id}.requests", arguments, made=False)
+
+
+def log_of(sale_id: int) -> str:
+    return f"sale.{sale_id}.log"
+
+
+def key_of(sale_id: int) -> str:
+    return f"sale.{sale_id}"
+
+
+def delay_of(after_ms: int) -> Queue:
+    """One time to live per queue, and in its name: a queue expires messages at its head only."""
+    arguments = {**_dead_letters(REMINDERS.name), "x-message-ttl": after_ms}
+    return Queue(f"reminders.in.{after_ms}ms", arguments | {"x-max-length": REMINDERS_MAX})
+
+
+async def make(link: Link, queue: Queue) -> None:
+    """The queue, unless it is there, however it was made (an older version, a policy)."""
+    try:
+        await count(link, queue.name)
+    except NoQueue:
+        arguments = {"x-queue-type": "quorum", **queue.arguments}
+        if await link.version() >= UNLIMITED_SINCE:
+            arguments["x-delivery-limit"] = -1
+        async with link.channel() as channel, asyncio.timeout(COMMAND_TIMEOUT_S):
+            await channel.queue_declare(queue.name, durable=True, arguments=arguments)
+
+
+async def publish(
+    link: Link, queue: Queue, body: bytes, properties: Properties | None = None
+) -> None:
+    """Publish to a queue that is made when it is missing. Raises as `Link.publish` does."""
+    try:
+        await link.publish(body, queue.name, properties=properties)
+    except NoQueue:
+        await make(link, queue)
+        await link.publish(body, queue.name, properties=properties)
+
+
+async def make_sale(link: Link, sale_id: int) -> None:
+    """The sale's queue and log. The queue is bound first: a batch that stood in the log alone would
+    be confirmed and never delivered."""
+    queue, log, key = requests_of(sale_id), log_of(sale_id), key_of(sale_id)
+    await make(link, PARKED)
+    await make(link, queue)
+    async with link.channel() as channel, asyncio.timeout(2 * COMMAND_TIMEOUT_S):
+        await channel.queue_declare(log, durable=True, arguments={"x-queue-type": "stream"})
+        await channel.exchange_declare(EXCHANGE, exchange_type="direct", durable=True)
+        await channel.queue_bind(queue.name, EXCHANGE, key)
+        await channel.queue_bind(log, EXCHANGE, key)
+
+
+async def drop_sale(link: Link, sale_id: int) -> None:
+    async with link.channel() as channel, asyncio.timeout(2 * COMMAND_TIMEOUT_S):
+        await channel.queue_delete(requests_of(sale_id).name)  # a missing one is deleted, too
+        await channel.queue_delete(log_of(sale_id))
+
+
+class Counted(NamedTuple):
+    ready: int
+    consumers: int
+
+
+async def count(link: Link, name: str) -> Counted:
+    """Messages that nobody has in hand, and the queue's consumers. Raises NoQueue."""
+    async with link.channel() as channel:
+        return await counted(channel, name)
+
+
+async def counted(channel: Channel, name: str) -> Counted:
+    async with asyncio.timeout(COMMAND_TIMEOUT_S):
+        found = await channel.queue_declare(name, passive=True)
+    return Counted(found.message_count or 0, found.consumer_count or 0)
