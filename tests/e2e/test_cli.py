@@ -97,8 +97,10 @@ def test_nothing_is_parked(up: Up) -> None:
 
 def test_the_doctor_finds_everything_well(up: Up) -> None:
     said = good(up, "doctor")
-    assert "FAIL" not in said
+    assert "FAIL" not in said and "refused" not in said
     for words in ("valkey", "nginx", "database: answers", "publisher-0", "scheduler-0"):
+        assert words in said
+    for words in ("SQLite 3.", "appendfsync", "maxmemory-policy", "fs.file-max", "schema"):
         assert words in said
 
 

@@ -58,3 +58,13 @@ async def emptied(database: ServerDatabase) -> ServerDatabase:
 
     await database.write(unit)
     return database
+
+
+async def administer(server: SqlServer, *statements: str) -> None:
+    """Said to a MariaDB by its administrator, over its socket."""
+    command = ["/usr/bin/mariadb", "--no-defaults", f"--socket={server.home}/sql.sock"]
+    process = await asyncio.create_subprocess_exec(
+        *command, "-e", "; ".join(statements), stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await process.communicate()
+    assert process.returncode == 0, said

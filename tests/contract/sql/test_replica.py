@@ -15,6 +15,7 @@ from miaosha.adapters.sql.engine import open_database
 from miaosha.adapters.sql.office import SqlOffice
 from miaosha.supervisor.mariadb import start_mariadb, start_mariadb_replica
 from miaosha.supervisor.sqlservers import SqlServer
+from tests.contract.sql.servers import administer
 from tests.contract.sql.shop import Shop
 
 pytestmark = pytest.mark.servers
@@ -36,7 +37,7 @@ class Pair:
         def port(connection: Connection) -> int:
             return int(connection.execute(text("SELECT @@port")).scalar() or 0)
 
-        return await self.database.read(port, lagging=True) == server.port
+        return bool(await self.database.read(port, lagging=True) == server.port)
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ async def test_buyers_read_their_own_writes(pair: Pair) -> None:
     sale = await shop.sale(stock=20)
     await shop.grant(sale, *range(1, 21))
     await until(lambda: pair.answers_from(pair.replica))
-    await _alone(pair, "STOP SLAVE SQL_THREAD")
+    await administer(pair.replica, "STOP SLAVE SQL_THREAD")
     for user in range(1, 4):
         order = await shop.pay(user)
         assert [o.id for o in (await shop.ledger.orders(user, None, 10)).items] == [order.id]
@@ -88,18 +89,20 @@ async def test_buyers_read_their_own_writes(pair: Pair) -> None:
 async def test_a_replica_that_stopped_misleads_nobody(pair: Pair) -> None:
     shop, office = Shop(pair.database), SqlOffice(pair.database)
     await until(lambda: pair.answers_from(pair.replica))
-    await _alone(pair, "STOP SLAVE")
+    await administer(pair.replica, "STOP SLAVE")
     await until(lambda: pair.answers_from(pair.primary))
     await shop.accounts.create("ann@example.org", "Ann", "", "buyer", 1)
     assert [person.name for person in await office.people("ann", None, 10)] == ["Ann"]
-    await _alone(pair, "START SLAVE")
+    await administer(pair.replica, "START SLAVE")
     await until(lambda: pair.answers_from(pair.replica))
 
 
 async def test_a_replica_half_a_minute_late_misleads_nobody(pair: Pair) -> None:
     shop, office = Shop(pair.database), SqlOffice(pair.database)
     await until(lambda: pair.answers_from(pair.replica))
-    await _alone(pair, "STOP SLAVE", f"CHANGE MASTER TO MASTER_DELAY={LATE_S}", "START SLAVE")
+    await administer(
+        pair.replica, "STOP SLAVE", f"CHANGE MASTER TO MASTER_DELAY={LATE_S}", "START SLAVE"
+    )
     await until(lambda: pair.answers_from(pair.primary))
     await shop.accounts.create("ann@example.org", "Ann", "", "buyer", 1)
     for _ in range(20):
@@ -118,13 +121,3 @@ async def test_a_replica_that_is_gone_or_hangs_breaks_nothing(pair: Pair) -> Non
         assert await pair.answers_from(pair.primary)
     finally:
         pair.replica.resume()
-
-
-async def _alone(pair: Pair, *statements: str) -> None:
-    """Said to the replica by its administrator, over its socket."""
-    command = ["/usr/bin/mariadb", "--no-defaults", f"--socket={pair.replica.home}/sql.sock"]
-    process = await asyncio.create_subprocess_exec(
-        *command, "-e", "; ".join(statements), stderr=asyncio.subprocess.PIPE
-    )
-    _, said = await process.communicate()
-    assert process.returncode == 0, said

@@ -1,0 +1,87 @@
+"""What the doctor says of a Redis: durable as a broker must be, or refused; what strict does."""
+
+from pathlib import Path
+
+import pytest
+
+from miaosha.adapters.clock import StoreClock
+from miaosha.adapters.redis.examine import examine_redis
+from miaosha.adapters.sql import migrate
+from miaosha.bootstrap.examining import refuse_unfit, sql_connections
+from miaosha.domain.errors import SettingsError
+from miaosha.ports.findings import Finding, Verdict, clock_finding
+from miaosha.settings import Settings
+from miaosha.supervisor.limits import examine_machine
+from miaosha.supervisor.rehearsal.machine import Machine
+from miaosha.supervisor.servers import Valkey, start_valkey
+
+FORGETFUL = ("--appendonly", "no", "--maxmemory-policy", "allkeys-lru")
+
+
+async def examined(url: str, part: str) -> list[Finding]:
+    return await examine_redis(url, part, StoreClock().now_ms)
+
+
+def wrong(found: list[Finding], verdict: Verdict) -> set[str]:
+    return {finding.what for finding in found if finding.verdict is verdict}
+
+
+@pytest.mark.parametrize("part", ["store", "broker"])
+async def test_our_own_servers_are_well(store_url: str, part: str) -> None:
+    found = await examined(store_url, part)
+    assert {finding.verdict for finding in found} == {Verdict.OK}
+    assert {"version", "appendonly", "appendfsync", "maxmemory-policy", "clock"} <= {
+        finding.what for finding in found
+    }
+
+
+async def test_a_forgetful_server_may_be_a_store_but_no_broker(run_dir: Path) -> None:
+    server = await start_valkey(run_dir, "forgetful", extra=FORGETFUL)
+    try:
+        store, broker = await examined(server.url, "store"), await examined(server.url, "broker")
+    finally:
+        await server.stop()
+    assert wrong(store, Verdict.WARNING) == {"appendonly"}
+    assert wrong(store, Verdict.REFUSED) == {"maxmemory-policy"}
+    assert wrong(broker, Verdict.REFUSED) == {"appendonly", "maxmemory-policy"}
+
+
+async def test_one_that_is_away_is_a_finding(run_dir: Path) -> None:
+    found = await examined(f"unix://{run_dir}/nowhere.sock", "store")
+    assert wrong(found, Verdict.REFUSED) == {"answers"}
+
+
+def test_a_clock_that_is_off_is_told() -> None:
+    assert clock_finding("store", -400).verdict is Verdict.OK
+    assert clock_finding("store", 700).verdict is Verdict.WARNING
+
+
+async def test_strict_roles_refuse_what_breaks_a_promise(
+    run_dir: Path, store_server: Valkey
+) -> None:
+    database_url = f"sqlite:///{run_dir}/shop.sqlite"
+    settings = Settings(
+        redis_url=store_server.url,
+        broker_url=store_server.url,
+        database_url=database_url,
+        strict=1,
+    )
+    with pytest.raises(SettingsError, match="schema is none: miaosha db upgrade"):
+        await refuse_unfit(settings)
+    await refuse_unfit(settings, sql=False)  # a publisher never asks the database
+    migrate.upgrade(database_url)
+    await refuse_unfit(settings)
+
+
+def test_a_machine_too_small_for_its_sockets_is_refused() -> None:
+    small = Machine(1_024, 10_000, (32_768, 60_999), 10**10, 128, 2)
+    found = examine_machine(small, Settings(gateways=1))
+    assert wrong(found, Verdict.REFUSED) == {"open files of a process", "fs.file-max"}
+    assert wrong(found, Verdict.WARNING) == {"net.core.somaxconn"}
+    big = Machine(100_000, 10**7, (10_240, 65_535), 10**11, 4_096, 8)
+    assert {finding.verdict for finding in examine_machine(big, Settings())} == {Verdict.OK}
+
+
+def test_connections_of_all_processes_are_counted() -> None:
+    one = sql_connections(Settings())
+    assert sql_connections(Settings(apis=2)) == one + 2 * Settings().sql_connections_api
