@@ -29,7 +29,7 @@ def examine_machine(machine: Machine, settings: Settings) -> list[Finding]:
         judged(
             MACHINE,
             "open files of a process",
-            f"{machine.descriptors:,} for {each:,} sockets in each of {count} gateways",
+            f"{machine.descriptors:,} for {each:,} sockets in each of {count} gateway(s)",
             machine.descriptors >= files,
             Verdict.REFUSED,
             f"LimitNOFILE={files} (ulimit -Hn), or more MIAOSHA_GATEWAYS",
