@@ -73,12 +73,14 @@ class Link:
     """
 
     def __init__(self, url: str) -> None:
-        if urlsplit(url).scheme not in SCHEMES:
-            raise SettingsError("broker URL: expected amqp:// or amqps://")
         try:
+            parts = urlsplit(url)
+            usable = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
             self._url = URL(url)
         except ValueError:  # its text may quote the password
-            raise SettingsError("broker URL: expected amqp://user:password@host:port/") from None
+            usable = False
+        if not usable:
+            raise SettingsError("broker URL: expected amqp[s]://user:password@host:port/vhost")
         if "heartbeat" not in self._url.query:
             self._url = self._url.update_query(heartbeat=HEARTBEAT_S)
         self._connection: Connection | None = None
