@@ -68,10 +68,16 @@ def _mariadb(directory: Path, name: str, server_id: int) -> SqlServer:
         raise DependencyDown(NOT_INSTALLED)
     home, account = make_home(directory, name, "mysql")
     data, port = home / "data", free_port()
+    scratch = home / "tmp"
+    scratch.mkdir()
+    shutil.chown(scratch, account)
     making = [install, "--no-defaults", f"--datadir={data}", "--skip-test-db"]
     making += ["--skip-name-resolve", "--auth-root-authentication-method=socket"]
+    # Its own: a server that starts removes what others have in a shared one.
+    making += [f"--tmpdir={scratch}"]
     run(making, account, home)
     args = [binary, "--no-defaults", f"--datadir={data}", f"--port={port}"]
+    args += [f"--tmpdir={scratch}"]
     args += [f"--bind-address={LOOPBACK}", f"--socket={home}/sql.sock", f"--pid-file={home}/pid"]
     args += ["--character-set-server=utf8mb4", "--collation-server=utf8mb4_bin"]
     args += ["--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1", "--skip-name-resolve"]

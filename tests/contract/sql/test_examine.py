@@ -15,8 +15,10 @@ from miaosha.supervisor.sqlservers import SqlServer
 from tests.contract.sql.servers import administer
 
 
-async def examined(url: str, replica_url: str = "", connections: int = 50) -> dict[str, Finding]:
-    found = await examine_database(url, replica_url, 5_000, connections, StoreClock().now_ms)
+async def examined(
+    url: str, replica_url: str = "", *, connections: int = 50, lag_max_ms: int = 5_000
+) -> dict[str, Finding]:
+    found = await examine_database(url, replica_url, lag_max_ms, connections, StoreClock().now_ms)
     return {f"{finding.part}.{finding.what}": finding for finding in found}
 
 
@@ -64,7 +66,7 @@ async def test_what_is_wrong_is_named() -> None:
             await primary.stop()
             primary.args += ["--sync-binlog=0", "--innodb-flush-log-at-trx-commit=2"]
             await primary.start()
-            found = await examined(primary.url, replica.url, connections=1_000)
+            found = await examined(primary.url, replica.url, connections=1_000, lag_max_ms=1)
             assert verdicts(found, Verdict.REFUSED) == {"database.innodb_flush_log_at_trx_commit"}
             assert verdicts(found, Verdict.WARNING) == {
                 "database.sync_binlog",
