@@ -28,11 +28,15 @@ export interface Options {
  */
 export async function request<T>(method: string, path: string, options: Options = {}): Promise<T> {
   const response = await send(method, path, options);
-  if (response.status === 401 && credentials.token()) credentials.refused();
-  if (!response.ok) throw await problem(response);
+  if (!response.ok) throw signedOut(await problem(response));
   if (response.status === 204) return undefined as T;
   const kind = response.headers.get("content-type") ?? "";
   return (kind.includes("json") ? await response.json() : await response.text()) as T;
+}
+
+function signedOut(found: Problem): Problem {
+  if (found.code === "unauthorized" && credentials.token()) credentials.refused();
+  return found;
 }
 
 async function send(method: string, path: string, options: Options): Promise<Response> {

@@ -1,10 +1,131 @@
-// The sales: running, next, past.
-import { t } from "../i18n";
+// The sales: running, coming up, past.
+import { useEffect } from "preact/hooks";
+import { request } from "../api/client";
+import type { Sale } from "../api/types";
+import { askTime, offset, serverNow } from "../clock/server";
+import { useRemaining } from "../clock/useRemaining";
+import { type Key, t } from "../i18n";
+import { dateTime } from "../i18n/format";
+import { saleStage } from "../purchase/stage";
+import { ShortCountdown } from "../ui/Countdown";
+import { Icon } from "../ui/Icon";
+import { Picture } from "../ui/Picture";
+import { Price } from "../ui/Price";
+import { Trouble } from "../ui/Trouble";
+import { useLoad } from "../ui/useLoad";
+import { useTitle } from "../ui/useTitle";
+
+const LOOK_EVERY_MS = 15_000;
+const GROUPS = ["running", "next", "past"] as const;
+type Group = (typeof GROUPS)[number];
+
+function groupOf(sale: Sale): Group {
+  const now = saleStage(sale, serverNow());
+  if (now === "before") return "next";
+  return now === "over" ? "past" : "running";
+}
 
 export function Home() {
+  useTitle(t("home.title"));
+  const sales = useLoad(() => request<{ items: Sale[] }>("GET", "/sales"), "");
+  useEffect(() => {
+    if (offset.peek() === null) void askTime();
+    const timer = window.setInterval(() => {
+      if (document.visibilityState === "visible") sales.again();
+    }, LOOK_EVERY_MS);
+    return () => window.clearInterval(timer);
+  }, [sales.again]);
+  if (sales.problem && !sales.value) {
+    return <Trouble problem={sales.problem} again={sales.again} />;
+  }
   return (
-    <main class="page">
-      <h1>{t("shop")}</h1>
-    </main>
+    <>
+      <div class="intro">
+        <h1>{t("shop.tagline")}</h1>
+      </div>
+      {sales.value ? <Groups sales={sales.value.items} again={sales.again} /> : <Waiting />}
+    </>
   );
+}
+
+function Waiting() {
+  return (
+    <div class="cards" aria-busy="true">
+      <div class="card card-blank" />
+      <div class="card card-blank" />
+      <span class="visually-hidden">{t("loading")}</span>
+    </div>
+  );
+}
+
+function Groups({ sales, again }: { sales: Sale[]; again: () => void }) {
+  if (sales.length === 0) return <NoSales />;
+  return (
+    <>
+      {GROUPS.map((group) => {
+        const items = sales.filter((sale) => groupOf(sale) === group);
+        if (items.length === 0) return null;
+        return (
+          <section key={group} class="group">
+            <h2>{t(`home.${group}` as Key)}</h2>
+            <ul class="cards">
+              {items.map((sale) => (
+                <SaleCard key={sale.id} sale={sale} opened={again} />
+              ))}
+            </ul>
+          </section>
+        );
+      })}
+    </>
+  );
+}
+
+function NoSales() {
+  return (
+    <section class="empty">
+      <span class="empty-sign">
+        <Icon name="clock" />
+      </span>
+      <h2>{t("home.empty")}</h2>
+      <p>{t("home.empty.why")}</p>
+    </section>
+  );
+}
+
+function SaleCard({ sale, opened }: { sale: Sale; opened: () => void }) {
+  const { totalS } = useRemaining(sale.opens_at_ms);
+  const isOpen = totalS === 0;
+  useEffect(() => {
+    if (isOpen) opened(); // it moves to the others that run
+  }, [isOpen, opened]);
+  const stage = saleStage(sale, serverNow());
+  const shown = stage === "open" && !sale.available ? "gone" : stage;
+  return (
+    <li class={`card card-${shown}`}>
+      <Picture src={sale.product.picture_url} name={sale.product.name} eager />
+      <div class="card-text">
+        <p class="card-state">
+          <span class={`tag tag-${shown}`}>{t(`sale.state.${shown}`)}</span>
+          {stage === "before" && <ShortCountdown untilMs={sale.opens_at_ms} />}
+        </p>
+        <h3>
+          <a href={`/sales/${sale.id}`} class="card-link">
+            {sale.title}
+          </a>
+        </h3>
+        <p class="quiet small">{sale.product.name}</p>
+        <div class="card-foot">
+          <Price sale={sale} />
+          <span class="quiet small">{t("sale.units", { n: sale.stock })}</span>
+        </div>
+        <p class="quiet small">{when(sale, stage)}</p>
+      </div>
+    </li>
+  );
+}
+
+function when(sale: Sale, stage: ReturnType<typeof saleStage>): string {
+  if (stage === "before") return t("sale.opens", { time: dateTime(sale.opens_at_ms) });
+  if (stage === "over") return t("sale.ended", { time: dateTime(sale.closes_at_ms) });
+  return t("sale.opened", { time: dateTime(sale.closes_at_ms) });
 }

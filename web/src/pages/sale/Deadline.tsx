@@ -1,0 +1,85 @@
+// The time left to pay, always in sight, by the server's clock. It warns at 60 and at 20 seconds, and
+// can be moved once with one tap.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { problemOf } from "../../api/problem";
+import {
+  clockText,
+  DEADLINE_MILESTONES,
+  milestone,
+  type Remaining,
+  urgency,
+} from "../../clock/countdown";
+import { useRemaining } from "../../clock/useRemaining";
+import { t } from "../../i18n";
+import { dayTime } from "../../i18n/format";
+import type { Buyer } from "../../purchase/buyer";
+import { announce } from "../../ui/announce";
+
+export function Deadline({ buyer, payByMs }: { buyer: Buyer; payByMs: number }) {
+  const left = useRemaining(payByMs);
+  const how = urgency(left.totalS);
+  useSpoken(left);
+  return (
+    <div class={`deadline deadline-${how}`}>
+      <div class="deadline-time">
+        <span class="small">{t("deadline.left")}</span>
+        <b class="digits" role="timer">
+          {clockText(left)}
+        </b>
+      </div>
+      <div class="deadline-more">
+        <span class="small">
+          {how === "calm"
+            ? t("deadline.until", { time: dayTime(payByMs) })
+            : t(how === "warn" ? "deadline.warn" : "deadline.last")}
+        </span>
+        <Extend buyer={buyer} />
+      </div>
+    </div>
+  );
+}
+
+function useSpoken(left: Remaining): void {
+  const before = useRef<number | null>(null);
+  useEffect(() => {
+    const passed = milestone(before.current, left.totalS, DEADLINE_MILESTONES);
+    before.current = left.totalS;
+    if (passed !== null) announce(t("deadline.spoken", { time: clockText(left) }));
+  }, [left.totalS]);
+}
+
+function Extend({ buyer }: { buyer: Buyer }) {
+  const [busy, setBusy] = useState(false);
+  const [said, setSaid] = useState("");
+  const { extended } = buyer.purchase.value.place;
+  const ask = async () => {
+    setBusy(true);
+    try {
+      await buyer.extend();
+      setSaid(t("deadline.extended"));
+    } catch (error) {
+      problemOf(error);
+      await buyer.ask(); // it may have been done, and its answer lost
+      setSaid(buyer.purchase.peek().place.extended ? "" : t("deadline.not-extended"));
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <>
+      {extended !== true && (
+        <button
+          type="button"
+          class="button button-small button-on-deadline"
+          disabled={busy}
+          onClick={() => void ask()}
+        >
+          {t("deadline.extend")}
+        </button>
+      )}
+      <span class="small" role="status">
+        {said}
+      </span>
+    </>
+  );
+}

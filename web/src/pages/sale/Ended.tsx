@@ -1,0 +1,29 @@
+// How an earlier place or request of this buyer ended, why, and whether pressing again can help.
+import type { State } from "../../api/types";
+import { serverNow } from "../../clock/server";
+import { type Key, t } from "../../i18n";
+import { mayPressAgain } from "../../purchase/stage";
+import type { PanelProps } from "./Panel";
+
+const WORDS: Partial<Record<State, [Key, Key]>> = {
+  sold_out: ["soldout.title", "soldout.text"],
+  expired: ["expired.title", "expired.text"],
+  declined: ["declined.title", "declined.text"],
+  left: ["left.title", "left.text"],
+  closed: ["closed.title", "closed.text"],
+};
+
+export function Ended({ visit, sale }: PanelProps) {
+  const { state } = visit.buyer.purchase.value.place;
+  const words = WORDS[state];
+  if (!words) return null;
+  const again = mayPressAgain(sale, serverNow());
+  const more: Key = again ? "again.can" : "again.cannot";
+  return (
+    <div class="ended" role="status">
+      <h2>{t(words[0])}</h2>
+      <p>{t(words[1], { n: sale.stock })}</p>
+      {state !== "closed" && <p class="quiet">{t(more)}</p>}
+    </div>
+  );
+}

@@ -1,0 +1,23 @@
+// How long to wait before asking again. Pure: the randomness comes in.
+
+export const PRESS_TRIES_MAX = 12;
+const FIRST_MS = 400;
+const MOST_MS = 8_000;
+
+/**
+ * Milliseconds before try number `tries` + 1: a random part of a growing window ("full jitter"), and
+ * never before what the server asked for.
+ *
+ * @param random in [0, 1).
+ */
+export function waitMs(tries: number, retryAfterS: number | null, random: number): number {
+  const window = Math.min(MOST_MS, FIRST_MS * 2 ** tries);
+  const asked = retryAfterS === null ? 0 : retryAfterS * 1000;
+  return Math.round(asked + random * window);
+}
+
+/** Milliseconds between two looks while nothing is pushed: seldom, and no two buyers together. */
+export function pollMs(looks: number, random: number): number {
+  const every = Math.min(10_000, 2_000 * 1.5 ** looks);
+  return Math.round(every * (0.5 + random));
+}

@@ -1,0 +1,185 @@
+// One buyer's purchase in one sale, run: presses, looks the place up, remembers the open request on
+// this device so that a reload or another tab goes on with it. What it means is in ./machine.
+import { effect, signal } from "@preact/signals";
+import { request } from "../api/client";
+import { type Problem, problemOf } from "../api/problem";
+import type { Mine, Queued } from "../api/types";
+import { serverNow } from "../clock/server";
+import { userId } from "../session/session";
+import { load, save } from "../session/storage";
+import { PRESS_TRIES_MAX, waitMs } from "./backoff";
+import { lookInMs } from "./looking";
+import { type Happening, next, type Purchase, START, type Told, toldBy } from "./machine";
+
+const NOT_YET_WITHIN_MS = 3_000; // a publisher's clock may lag behind the one we measured
+
+export class Buyer {
+  readonly purchase = signal<Purchase>(START);
+  private timer = 0;
+  private looks = 0;
+  private live = false;
+  private running = false;
+
+  /**
+   * @param lookup the place as the gateway knows it, null if it cannot be asked.
+   * @param opensAtMs when the sale opens, as known now.
+   */
+  constructor(
+    readonly saleId: number,
+    private readonly lookup: () => Promise<Told | null>,
+    private readonly opensAtMs: () => number,
+  ) {}
+
+  /** Begin with what this device remembers; the returned function stops. */
+  start(): () => void {
+    this.running = true;
+    const stopFollowing = effect(() => this.restart(userId.value));
+    addEventListener("storage", this.otherTab);
+    document.addEventListener("visibilitychange", this.shown);
+    return () => {
+      this.running = false;
+      window.clearTimeout(this.timer);
+      stopFollowing();
+      removeEventListener("storage", this.otherTab);
+      document.removeEventListener("visibilitychange", this.shown);
+    };
+  }
+
+  private restart(who: number | null): void {
+    const key = this.key(who);
+    const requestId = key && load(key); // before forgetting writes there
+    this.happened({ kind: "forgotten" });
+    if (requestId) this.happened({ kind: "adopted", requestId });
+  }
+
+  /** The feed's connection began or ended: pushes may have been missed meanwhile. */
+  connected(live: boolean): void {
+    this.live = live;
+    if (userId.peek() !== null) void this.look();
+  }
+
+  told(news: Told): void {
+    this.happened({ kind: "told", told: news });
+  }
+
+  /** Ask for one unit, again and again while the shop is too busy to say anything. */
+  async press(answer: string): Promise<void> {
+    if (this.purchase.peek().press.step !== "idle") return;
+    for (let tries = 0; this.running; tries += 1) {
+      this.happened({ kind: "pressed" });
+      const problem = await this.send(answer);
+      if (problem === null) return;
+      if (!this.worthAnotherTry(problem) || tries + 1 >= PRESS_TRIES_MAX) {
+        this.happened({ kind: "refused", code: problem.code });
+        return;
+      }
+      const wait = waitMs(tries, problem.retryAfterS, Math.random());
+      const untilMs = serverNow() + wait;
+      this.happened({ kind: "postponed", untilMs, tries: tries + 1, code: problem.code });
+      await new Promise((resume) => setTimeout(resume, wait));
+      if (this.purchase.peek().press.step !== "waiting") return; // told meanwhile
+    }
+  }
+
+  private async send(answer: string): Promise<Problem | null> {
+    try {
+      const path = `/sales/${this.saleId}/purchases`;
+      const queued = await request<Queued>("POST", path, { body: { answer } });
+      this.happened({ kind: "accepted", requestId: queued.request_id });
+      return null;
+    } catch (error) {
+      return problemOf(error);
+    }
+  }
+
+  private worthAnotherTry(problem: Problem): boolean {
+    const early = serverNow() - this.opensAtMs();
+    const clocksDiffer = problem.code === "not_open" && Math.abs(early) < NOT_YET_WITHIN_MS;
+    return problem.passing || clocksDiffer;
+  }
+
+  /** Ask where we stand: cheaply over the socket if that says enough, else the API's `mine`. */
+  async look(): Promise<void> {
+    const { place, pending } = this.purchase.peek();
+    if (this.live && pending === null && (place.state === "none" || place.state === "standby")) {
+      const known = await this.lookup();
+      if (known) {
+        this.told(known);
+        this.arm();
+        return;
+      }
+    }
+    await this.ask();
+  }
+
+  /** Ask `mine`, the truth. A failure is answered as its Problem; the next look may do better. */
+  async ask(): Promise<Problem | null> {
+    if (userId.peek() === null) return null;
+    const { pending } = this.purchase.peek();
+    const query = pending ? `?request_id=${encodeURIComponent(pending)}` : "";
+    try {
+      const mine = await request<Mine>("GET", `/sales/${this.saleId}/purchases/mine${query}`);
+      this.told(toldBy(mine));
+      return null;
+    } catch (error) {
+      return problemOf(error);
+    } finally {
+      this.arm();
+    }
+  }
+
+  /** Give up the unit or the place on standby. Raises Problem. */
+  async giveUp(): Promise<void> {
+    await request<undefined>("DELETE", `/sales/${this.saleId}/purchases/mine`);
+    await this.ask();
+  }
+
+  /** Move the deadline, once. Raises Problem. */
+  async extend(): Promise<void> {
+    const path = `/sales/${this.saleId}/purchases/mine/extend`;
+    this.told(toldBy(await request<Mine>("POST", path)));
+  }
+
+  private happened(what: Happening): void {
+    const before = this.purchase.peek();
+    const after = next(before, what);
+    if (after === before) return;
+    if (after.place.state !== before.place.state || after.pending !== before.pending)
+      this.looks = 0;
+    this.purchase.value = after;
+    this.remember(after.pending);
+    this.arm();
+  }
+
+  private arm(): void {
+    window.clearTimeout(this.timer);
+    if (!this.running) return;
+    const now = this.purchase.peek();
+    const wait = lookInMs(now, this.live, serverNow(), this.looks, Math.random());
+    if (wait === null) return;
+    this.timer = window.setTimeout(() => {
+      this.looks += 1;
+      void this.look();
+    }, wait);
+  }
+
+  private key(who: number | null): string | null {
+    return who === null ? null : `miaosha.request.${who}.${this.saleId}`;
+  }
+
+  private remember(pending: string | null): void {
+    const key = this.key(userId.peek());
+    if (key && load(key) !== pending) save(key, pending);
+  }
+
+  private readonly otherTab = (event: StorageEvent) => {
+    if (event.key === this.key(userId.peek())) {
+      this.happened({ kind: "adopted", requestId: event.newValue });
+    }
+  };
+
+  private readonly shown = () => {
+    const waiting = this.purchase.peek().place.state !== "none";
+    if (document.visibilityState === "visible" && waiting) void this.look();
+  };
+}
