@@ -107,7 +107,7 @@ async def test_granted_takes_a_hold_off_the_list_and_copies_pay_by(
     assert await store.granted(sale_id, 1, [Told(11, "b.0", 5000, 1)]) is None
     view = await store.place(sale_id, 11)
     assert view is not None and not view.ungranted
-    assert (view.place.pay_by_ms, view.place.version) == (5000, 2)
+    assert (view.place.pay_by_ms, view.place.version) == (5000, 1)
     await store.granted(sale_id, 1, [Told(11, "b.0", 4000, 1), Told(12, "x.0", 1, 1)])
     assert await store.place(sale_id, 11) == view, "a late repeat changes nothing"
     await store.granted(sale_id, 1, [Told(11, "b.0", 9000, 7)])

@@ -127,7 +127,7 @@ def granted(c: Scope, redis: Redis, epoch: int, rid: int, version: int) -> Answe
     users, user = redis[10], c.user_of[rid]
     place = users[user]
     if place and place[1] == rid and place[0] == HELD:
-        place = (HELD, rid, place[2], max(place[3] + c.v, version))
+        place = (HELD, rid, place[2], max(place[3], version))
         users = put(users, user, place)
     left = tuple(other for other in redis[11] if other != rid)
     return OK, (*redis[:10], users, left, redis[12]), True

@@ -154,7 +154,8 @@ def granted(
     sale: Allocation, epoch: int, user: int, rid: str, pay_by_ms: int, version: int
 ) -> bool | Refusal:
     """SQL has committed this hold: off `ungranted`, its pay_by copied (also a later one, when the
-    hold was extended; pay_by never falls). True if this call changed something."""
+    hold was extended; pay_by never falls). The place takes the row's version: what a lookup and what
+    SQL answer of one state must not differ in age. True if this call changed something."""
     if refusal := _guard(sale, epoch):
         return refusal
     removed = sale.ungranted.pop(rid, None) is not None
@@ -164,7 +165,7 @@ def granted(
     if not removed and pay_by_ms <= place.pay_by_ms:
         return False
     sale.users[user] = place._replace(
-        pay_by_ms=max(place.pay_by_ms, pay_by_ms), version=max(place.version + 1, version)
+        pay_by_ms=max(place.pay_by_ms, pay_by_ms), version=max(place.version, version)
     )
     return True
 
