@@ -15,6 +15,8 @@ const NOT_YET_WITHIN_MS = 3_000; // a publisher's clock may lag behind the one w
 
 export class Buyer {
   readonly purchase = signal<Purchase>(START);
+  /** This page has sent a payment and waits for its answer. */
+  readonly checkingOut = signal(false);
   private timer = 0;
   private looks = 0;
   private live = false;

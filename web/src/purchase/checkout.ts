@@ -20,6 +20,15 @@ export type Paid =
   | { kind: "failed"; code: string };
 
 export async function pay(buyer: Buyer, body: CheckoutBody): Promise<Paid> {
+  buyer.checkingOut.value = true;
+  try {
+    return await sent(buyer, body);
+  } finally {
+    buyer.checkingOut.value = false;
+  }
+}
+
+async function sent(buyer: Buyer, body: CheckoutBody): Promise<Paid> {
   try {
     const path = `/sales/${buyer.saleId}/checkout`;
     const answer = await request<Order | ActionNeeded>("POST", path, {

@@ -43,7 +43,9 @@ export function Panel(props: PanelProps) {
 }
 
 function Face(props: PanelProps) {
-  switch (props.stage) {
+  // the form that sent the payment stays: it will be told what came of it
+  const sending = props.stage === "paying" && props.visit.buyer.checkingOut.value;
+  switch (sending ? "held" : props.stage) {
     case "held":
       return <Held {...props} />;
     case "paying":
