@@ -1,0 +1,197 @@
+"""The console: a sale is made, steered and looked at by a person with a browser."""
+
+import csv
+import io
+import re
+from datetime import datetime, timedelta, timezone
+from importlib.resources import files
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.web.conftest import Visitors
+from tests.web.shop import Shop
+from tests.web.steps import button
+from tests.web.visitor import Visitor
+
+PICTURE = Path(str(files("miaosha.supervisor").joinpath("moon-lamp.jpg")))
+TAIPEI = timezone(timedelta(hours=8))
+
+
+def fill(page: Page, **boxes: str) -> None:
+    for name, value in boxes.items():
+        page.get_by_role("textbox", name=name.replace("_", " "), exact=True).fill(value)
+
+
+def confirm(page: Page, name: str) -> None:
+    """Press a lever, and once more in the dialog that asks."""
+    page.get_by_role("button", name=name, exact=True).first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name=name, exact=True).click()
+    expect(dialog).to_have_count(0)
+
+
+def new_product(page: Page, name: str) -> None:
+    page.goto("/admin/products/new")
+    fill(page, Name=name, Description="It glows.", List_price="49.00")
+    button(page, "^Create product$").click()
+    page.wait_for_url(re.compile(r"/admin/products/\d+$"))
+    page.get_by_label("Choose a picture").first.set_input_files(PICTURE)
+    button(page, "^Upload$").click()
+    expect(page.locator("img[src^='/files/']")).to_be_visible()
+
+
+def local(moment: datetime) -> str:
+    return moment.astimezone(TAIPEI).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def new_sale(page: Page, product: str, title: str, opens: datetime) -> int:
+    page.goto("/admin/sales/new")
+    page.get_by_role("combobox", name="Product").select_option(label=product)
+    fill(page, Title=title, Price="4.90", Units="2", Seconds_to_pay="300", Question_1="Which?")
+    fill(page, Choice_1="This", Choice_2="That")
+    page.get_by_label("Opens", exact=True).fill(local(opens))
+    page.get_by_label("Closes", exact=True).fill(local(opens + timedelta(hours=1)))
+    button(page, "^Save as draft$").click()
+    page.wait_for_url(re.compile(r"/admin/sales/\d+/edit$"))
+    confirm(page, "Publish")
+    page.wait_for_url(re.compile(r"/admin/sales/\d+$"))
+    return int(page.url.rsplit("/", 1)[1])
+
+
+def in_phase(page: Page, phase: str) -> None:
+    expect(page.get_by_text(phase, exact=True).first).to_be_visible()
+
+
+def test_a_sale_is_made_and_steered(shop: Shop, visitors: Visitors) -> None:
+    page = visitors(person=shop.admin).go("/admin")
+    new_product(page, "Console lamp")
+    opens = datetime.fromtimestamp(shop.now_ms() / 1000 - 60, TAIPEI)
+    sale = new_sale(page, "Console lamp", "Lamps from the console", opens)
+    in_phase(page, "Open")
+    expect(page.get_by_text("it adds up")).to_be_visible()
+
+    confirm(page, "Pause")
+    in_phase(page, "Paused")
+    confirm(page, "Resume")
+    in_phase(page, "Open")
+    button(page, "^Change stock$").click()
+    dialog = page.get_by_role("dialog")
+    fill(page, **{"Units_in_all,_those_sold_included": "1"})
+    expect(dialog.get_by_text("One unit fewer")).to_be_visible()
+    fill(page, **{"Units_in_all,_those_sold_included": "5"})
+    dialog.get_by_role("button", name="Change stock", exact=True).click()
+    expect(dialog).to_have_count(0)
+    shop.eventually("five", lambda: shop.call("GET", f"/sales/{sale}")["stock"] == 5)
+
+    confirm(page, "Close sale")
+    in_phase(page, "Closed")
+    page.goto(f"/admin/trail?subject=sale:{sale}")
+    for said in ("Sale created", "Sale published", "Sale paused", "Sale resumed", "Stock changed"):
+        expect(page.get_by_role("cell", name=said).first).to_be_visible()
+    shop.audit(sale)
+
+
+def test_fields_that_are_wrong_say_so(shop: Shop, visitors: Visitors) -> None:
+    page = visitors(person=shop.admin).go("/admin/sales/new")
+    expect(page.get_by_text("Times are in").first).to_be_visible()
+    button(page, "^Save as draft$").click()
+    expect(page.get_by_text("Choose a product.").last).to_be_visible()
+    expect(page.get_by_text("Please fill this in.").first).to_be_visible()
+    assert page.evaluate("document.activeElement.getAttribute('aria-invalid')") == "true"
+    page.goto("/admin/products/new")
+    page.get_by_role("textbox", name="List price").fill("a lot")
+    button(page, "^Create product$").click()
+    expect(page.get_by_text("An amount such as 19.90 is expected.")).to_be_visible()
+
+
+def test_a_file_that_is_no_picture_is_refused_before_it_is_sent(
+    shop: Shop, visitors: Visitors, tmp_path: Path
+) -> None:
+    product = shop.product("Plain lamp")
+    visitor = visitors(person=shop.admin)
+    page = visitor.go(f"/admin/products/{product}")
+    fake = tmp_path / "lamp.png"
+    fake.write_text("no picture")
+    page.get_by_label("Choose a picture").first.set_input_files(fake)
+    expect(page.get_by_text("no JPEG, PNG or WebP picture")).to_be_visible()
+    assert not [call for call in visitor.calls if call.startswith("PUT")]
+
+
+def sold(shop: Shop) -> tuple[int, str]:
+    """A sale with an order, and its number."""
+    sale, ada = shop.sale(title="Lamps that are sold"), shop.person('Ada "Quote", Lovelace')
+    assert shop.press(sale, ada) == "held"
+    return sale, shop.pay(sale, ada)["order_no"]
+
+
+def test_orders_are_found_and_exported(shop: Shop, visitors: Visitors) -> None:
+    _, number = sold(shop)
+    page = visitors(person=shop.admin).go("/admin/orders")
+    search = page.get_by_label("Order number, e-mail or name")
+    search.fill(number)
+    search.press("Enter")
+    expect(page.get_by_text(number).first).to_be_visible()
+    button(page, "^Export CSV$").click()
+    with page.expect_download() as download:
+        page.get_by_role("dialog").get_by_role("button", name="Export", exact=True).click()
+    text = download.value.path().read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["order_no"] for row in rows] == [number]
+
+
+def test_support_sees_a_buyers_whole_story(shop: Shop, visitors: Visitors) -> None:
+    sale, ada = shop.sale(title="A story"), shop.person("Grace Hopper")
+    assert shop.press(sale, ada) == "held"
+    shop.call("POST", f"/sales/{sale}/purchases/mine/extend", ada)
+    shop.pay(sale, ada)
+    page = visitors(person=shop.admin).go("/admin/people")
+    search = page.get_by_label("E-mail, name or id")
+    search.fill(ada.email)
+    search.press("Enter")
+    page.get_by_role("link", name=re.compile("Grace Hopper|" + ada.email)).first.click()
+    expect(page.get_by_text("Payment 1: charged").first).to_be_visible()
+    page.goto(f"/admin/trail?subject=sale:{sale}")
+    expect(page.get_by_text("Deadline moved by the buyer").first).to_be_visible()
+
+
+def test_a_buyer_cannot_open_the_console(shop: Shop, visitors: Visitors) -> None:
+    visitor = visitors(person=shop.person())
+    visitor.expect(403)
+    for path in ("/admin", "/admin/orders", "/admin/sales/1"):
+        page = visitor.go(path)
+        expect(page.get_by_text("The console is not for this account")).to_be_visible()
+    stranger = visitors()
+    stranger.expect(401)
+    page = stranger.go("/admin/orders")
+    expect(page.get_by_text("Sign in to open the console")).to_be_visible()
+
+
+def look(visitor: Visitor, path: str, name: str) -> None:
+    page = visitor.go(path)
+    expect(page.get_by_role("heading", level=1).first).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    visitor.in_both_schemes(f"console-{name}")
+
+
+def test_its_pages_are_accessible(shop: Shop, visitors: Visitors) -> None:
+    sale, _ = sold(shop)
+    product = shop.product("Pictured lamp", PICTURE.read_bytes())
+    draft = shop.sale(title="A draft of a sale", publish=False, opens_in_s=86_400)
+    visitor = visitors(person=shop.admin)
+    look(visitor, "/admin/sales", "sales")
+    look(visitor, f"/admin/sales/{sale}", "room")
+    look(visitor, f"/admin/sales/{sale}/report", "report")
+    look(visitor, f"/admin/sales/{draft}/edit", "sale")
+    look(visitor, "/admin/products", "products")
+    look(visitor, f"/admin/products/{product}", "product")
+
+
+def test_its_lists_are_accessible(shop: Shop, visitors: Visitors) -> None:
+    _ = sold(shop)
+    visitor = visitors(person=shop.admin)
+    look(visitor, "/admin/orders", "orders")
+    look(visitor, "/admin/people", "people")
+    look(visitor, f"/admin/people/{shop.admin.id}", "person")
+    look(visitor, "/admin/parked", "parked")
+    look(visitor, "/admin/trail", "trail")

@@ -1,0 +1,114 @@
+"""Every page once, light and dark, on a phone and on a desktop: pictures to look at, axe-core
+without findings, and nothing wider than the screen.
+"""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.web.conftest import Visitors
+from tests.web.shop import RIGHT, Shop
+from tests.web.steps import (
+    HELD,
+    PRIZE,
+    REDIRECT,
+    STANDBY,
+    button,
+    buy,
+    pay_with,
+    press,
+    sees,
+)
+
+
+def test_pages_anyone_sees(shop: Shop, visitors: Visitors) -> None:
+    sale = shop.sale(opens_in_s=3_700, title="Forty moon lamps at a tenth of the price", stock=40)
+    shop.sale(stock=3)
+    visitor = visitors()
+    visitor.expect(404)
+    for path, name in (
+        ("/", "home"),
+        (f"/sales/{sale}", "before"),
+        ("/sign-in", "sign-in"),
+        ("/sign-up", "sign-up"),
+        ("/nowhere", "not-found"),
+        ("/offline.html", "offline"),
+        ("/unavailable.html", "unavailable"),
+    ):
+        page = visitor.go(path)
+        expect(page.get_by_role("heading").first).to_be_visible()
+        page.wait_for_load_state("networkidle")
+        visitor.in_both_schemes(name)
+
+
+def test_pages_of_a_buyer(shop: Shop, visitors: Visitors) -> None:
+    sale, ada = shop.sale(stock=1, title="One last moon lamp"), shop.person()
+    visitor = visitors(person=ada)
+    page = visitor.go(f"/sales/{sale}")
+    page.get_by_role("radio", name=RIGHT).check()
+    expect(buy(page)).to_be_enabled()
+    visitor.in_both_schemes("open")
+    buy(page).click()
+    sees(page, HELD)
+    visitor.in_both_schemes("held")
+    button(page, "^Give up this unit$").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    visitor.in_both_schemes("dialog")
+    page.keyboard.press("Escape")
+    pay_with(page, REDIRECT)
+    expect(button(page, "^Approve$")).to_be_visible()
+    visitor.in_both_schemes("bank")
+    button(page, "^Approve$").click()
+    sees(page, PRIZE)
+    visitor.in_both_schemes("order")
+    for path, name in ((f"/sales/{sale}", "paid"), ("/orders", "orders"), ("/account", "account")):
+        visitor.go(path)
+        expect(page.get_by_role("heading").first).to_be_visible()
+        page.wait_for_load_state("networkidle")
+        visitor.in_both_schemes(name)
+
+
+def test_pages_of_one_who_waits_or_loses(shop: Shop, visitors: Visitors) -> None:
+    sale = shop.sale(stock=1, standby_limit=1)
+    assert shop.press(sale, shop.person()) == "held"
+    visitor = visitors(person=shop.person())
+    page = visitor.go(f"/sales/{sale}")
+    press(page)
+    sees(page, STANDBY)
+    visitor.in_both_schemes("standby")
+    loser = visitors(person=shop.person())
+    loser.expect(410)
+    loser.go(f"/sales/{sale}")
+    expect(loser.page.get_by_text("Sold out").first).to_be_visible()
+    loser.in_both_schemes("sold-out")
+
+
+def test_the_keyboard_alone_buys(shop: Shop, visitors: Visitors) -> None:
+    sale, ada = shop.sale(), shop.person()
+    page = visitors(person=ada).go(f"/sales/{sale}")
+    expect(page.get_by_role("radio").first).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    for _ in range(40):
+        if page.evaluate("document.activeElement?.type") == "radio":
+            break
+        page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("radio").first).to_be_checked()
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if "Buy now" in page.evaluate("document.activeElement?.textContent"):
+            break
+    page.keyboard.press("Enter")
+    sees(page, HELD)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_scheme_can_be_chosen_against_the_system(visitors: Visitors, scheme: str) -> None:
+    visitor = visitors(dark=scheme == "light")
+    page = visitor.go("/")
+    expect(page.get_by_role("heading").first).to_be_visible()
+    menu = page.get_by_role("combobox", name="Colours").first
+    menu.select_option(label=scheme.capitalize())
+    expect(page.locator("html")).to_have_attribute("data-theme", scheme)
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", scheme)

@@ -1,0 +1,210 @@
+"""Waiting for a sale and for a verdict: clocks that are wrong, networks that go, other tabs."""
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.web.conftest import Visitors
+from tests.web.shop import RIGHT, Shop
+from tests.web.steps import HELD, QUEUED, SOLD_OUT, STANDBY, button, buy, heading, press, sees
+
+PUNCTUAL_MS = 100  # a quiet machine; one that is loaded renders late, hence the allowance
+ALLOWANCE_MS = 900
+TEN_MINUTES_MS = 600_000
+OFFLINE = ("INTERNET_DISCONNECTED", "NETWORK_CHANGED", "NETWORK_IO_SUSPENDED", "TIMED_OUT")
+# Resolves to the Unix time at which the button went live, by a clock no page can shift.
+WENT_LIVE = """
+() => new Promise((resolve) => {
+  const look = () => {
+    const live = [...document.querySelectorAll("button")].some((button) =>
+      button.textContent.trim().startsWith("Buy now") && !button.disabled &&
+      button.getAttribute("aria-disabled") !== "true");
+    if (live) resolve(performance.timeOrigin + performance.now());
+    else setTimeout(look, 4);
+  };
+  look();
+})
+"""
+
+
+@contextmanager
+def consumer_stopped(shop: Shop) -> Iterator[None]:
+    """What is accepted is not decided meanwhile."""
+    pid = shop.up.children()["consumer"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("shift_ms", [TEN_MINUTES_MS, -TEN_MINUTES_MS], ids=["fast", "slow"])
+def test_the_button_goes_live_by_the_shops_clock(
+    shop: Shop, visitors: Visitors, shift_ms: int
+) -> None:
+    sale = shop.sale(opens_in_s=5)
+    opens_at_ms = shop.call("GET", f"/sales/{sale}")["opens_at_ms"]
+    visitor = visitors(person=shop.person(), shift_ms=shift_ms)
+    page = visitor.go(f"/sales/{sale}")
+    page.get_by_role("radio", name=RIGHT).check()
+    expect(buy(page)).to_have_count(0)
+    late_ms = page.evaluate(WENT_LIVE) - opens_at_ms
+    print(f"the button went live {late_ms:.0f} ms after the shop's clock struck")
+    assert -PUNCTUAL_MS <= late_ms <= PUNCTUAL_MS + ALLOWANCE_MS
+    buy(page).click()
+    sees(page, HELD)
+
+
+def test_the_network_goes_and_comes_back_while_waiting(shop: Shop, visitors: Visitors) -> None:
+    sale = shop.sale(opens_in_s=8)
+    visitor = visitors(person=shop.person())
+    visitor.expect(*OFFLINE)
+    page = visitor.go(f"/sales/{sale}")
+    page.get_by_role("radio", name=RIGHT).check()
+    visitor.context.set_offline(True)
+    expect(page.get_by_text("No connection").first).to_be_visible()
+    before = page.get_by_role("timer").first.inner_text()
+    expect(page.get_by_role("timer").first).not_to_have_text(before)  # the countdown goes on
+    visitor.context.set_offline(False)
+    expect(page.get_by_text("No connection")).to_have_count(0)
+    buy(page).click()
+    sees(page, HELD)
+
+
+def test_the_network_goes_and_comes_back_while_queued(shop: Shop, visitors: Visitors) -> None:
+    sale = shop.sale()
+    visitor = visitors(person=shop.person())
+    visitor.expect(*OFFLINE)
+    page = visitor.go(f"/sales/{sale}")
+    page.get_by_role("radio", name=RIGHT).check()
+    expect(buy(page)).to_be_enabled()
+    with consumer_stopped(shop):
+        buy(page).click()
+        sees(page, QUEUED)
+        visitor.context.set_offline(True)
+        expect(page.get_by_text("No connection").first).to_be_visible()
+    visitor.context.set_offline(False)
+    sees(page, HELD)
+
+
+def test_a_queued_buyer_reloads_and_looks_from_another_device(
+    shop: Shop, visitors: Visitors
+) -> None:
+    sale, ada = shop.sale(), shop.person()
+    page = visitors(person=ada).go(f"/sales/{sale}")
+    page.get_by_role("radio", name=RIGHT).check()
+    expect(buy(page)).to_be_enabled()
+    with consumer_stopped(shop):
+        buy(page).click()
+        sees(page, QUEUED)
+        page.reload()
+        sees(page, QUEUED)
+        other = visitors(person=ada, phone=True).go(f"/sales/{sale}")
+    sees(page, HELD)
+    sees(other, HELD)
+
+
+def test_two_tabs_tell_the_same(shop: Shop, visitors: Visitors) -> None:
+    sale, first, ada = shop.sale(stock=1), shop.person(), shop.person()
+    assert shop.press(sale, first) == "held"
+    visitor = visitors(person=ada)
+    page = visitor.go(f"/sales/{sale}")
+    other = visitor.open_tab()
+    other.goto(f"/sales/{sale}")
+    press(page)
+    sees(page, STANDBY)
+    sees(other, STANDBY)
+    shop.give_up(sale, first)
+    sees(page, HELD)
+    sees(other, HELD)
+    button(page, "^Two more minutes$").click()
+    expect(button(other, "^Two more minutes$")).to_have_count(0)
+    other.goto("/account")
+    button(other, "^Sign out$").click()
+    expect(heading(page, HELD)).to_have_count(0)
+
+
+def test_without_a_socket_the_page_asks_and_says_so(shop: Shop, visitors: Visitors) -> None:
+    sale, first, ada = shop.sale(stock=1), shop.person(), shop.person()
+    assert shop.press(sale, first) == "held"
+    visitor = visitors(person=ada)
+    visitor.expect("FAILED")
+    visitor.context.route("**/socket.io/**", lambda route: route.abort())
+    visitor.context.route_web_socket(re.compile("/socket.io/"), lambda socket: socket.close())
+    page = visitor.go(f"/sales/{sale}")
+    expect(page.get_by_text("Live updates are interrupted")).to_be_visible()
+    press(page)
+    sees(page, STANDBY)
+    shop.give_up(sale, first)
+    sees(page, HELD)
+
+
+def test_a_press_is_repeated_while_the_shop_is_too_busy(shop: Shop, visitors: Visitors) -> None:
+    sale = shop.sale()
+    visitor = visitors(person=shop.person())
+    visitor.expect(503)
+    busy = {
+        "title": "Busy",
+        "status": 503,
+        "code": "overloaded",
+        "detail": "",
+        "type": "about:blank",
+    }
+    visitor.context.route(
+        f"**/sales/{sale}/purchases",
+        lambda route: route.fulfill(status=503, json=busy, headers={"retry-after": "1"}),
+        times=2,
+    )
+    page = visitor.go(f"/sales/{sale}")
+    press(page)
+    sees(page, HELD)
+    presses = [call for call in visitor.calls if call.endswith(f"{sale}/purchases")]
+    assert len(presses) == 3, visitor.calls
+
+
+def test_a_sale_is_paused_and_goes_on_under_an_open_page(shop: Shop, visitors: Visitors) -> None:
+    sale = shop.sale()
+    page = visitors(person=shop.person()).go(f"/sales/{sale}")
+    page.get_by_role("radio", name=RIGHT).check()
+    expect(buy(page)).to_be_enabled()
+    shop.admin_does(sale, "pause")
+    expect(page.get_by_text("The sale is paused").first).to_be_visible()
+    shop.admin_does(sale, "resume")
+    buy(page).click()
+    sees(page, HELD)
+
+
+def test_a_phone_in_chinese(shop: Shop, visitors: Visitors) -> None:
+    sale = shop.sale()
+    visitor = visitors(person=shop.person(), phone=True, locale="zh-TW")
+    page = visitor.go(f"/sales/{sale}")
+    expect(page.locator("html")).to_have_attribute("lang", "zh-Hant")
+    page.get_by_role("radio", name=RIGHT).check()
+    visitor.shot("sale-open-phone-zh-Hant")
+    page.get_by_role("button", name=re.compile("US\\$4.90|\\$4.90")).click()
+    expect(
+        page.get_by_role("textbox", name="信用卡號").or_(page.get_by_role("textbox").first)
+    ).to_be_visible()
+    visitor.shot("held-phone-zh-Hant")
+    visitor.fits()
+    visitor.accessible()
+
+
+def test_a_losing_buyer_reads_so_after_a_reload(shop: Shop, visitors: Visitors) -> None:
+    sale, ada = shop.sale(stock=1, standby_limit=0), shop.person()
+    page = visitors(person=ada).go(f"/sales/{sale}")
+    page.get_by_role("radio", name=RIGHT).check()
+    expect(buy(page)).to_be_enabled()
+    with consumer_stopped(shop):
+        buy(page).click()
+        sees(page, QUEUED)
+        assert shop.http.post(
+            f"/sales/{sale}/purchases", json={"answer": "moon"}, headers=shop.person().auth
+        ).status_code in (202, 410)
+        page.reload()
+    expect(heading(page, HELD).or_(heading(page, SOLD_OUT)).first).to_be_visible()
