@@ -80,6 +80,12 @@ describe("looking", () => {
     expect(lookInMs(whole, false, T0, 0, 0)).toBe(5_000);
   });
 
+  it("asks for a position that was not told", () => {
+    expect(lookInMs(next(START, told({ state: "standby" })), true, T0, 0, 0)).toBe(500);
+    const placed = next(START, told({ state: "standby", position: 4 }));
+    expect(lookInMs(placed, true, T0, 0, 0)).toBeGreaterThan(20_000);
+  });
+
   it("fetches the order of what is paid", () => {
     expect(lookInMs(next(START, told({ state: "paid" })), true, T0, 0, 0)).toBe(0);
     const whole = next(START, told({ state: "paid", order_id: "o" }));

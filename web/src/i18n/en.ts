@@ -99,7 +99,7 @@ const texts = {
 
   "held.title": "One unit is yours",
   "held.text": "It is held for you. Pay before the time runs out.",
-  "deadline.left": "Time left to pay",
+  "deadline.left": "Left to pay",
   "deadline.until": "until {time}",
   "deadline.spoken": "{time} left to pay.",
   "deadline.warn": "Less than a minute left.",

@@ -20,7 +20,7 @@ export function dateTime(ms: number): string {
     weekday: "short",
     month: "short",
     day: "numeric",
-    hour: "2-digit",
+    hour: "numeric",
     minute: "2-digit",
     second: "2-digit",
     timeZoneName: "short",
@@ -32,6 +32,11 @@ export function dayTime(ms: number): string {
     dateStyle: "medium",
     timeStyle: "short",
   }).format(ms);
+}
+
+/** The time of day, to the second. */
+export function timeOfDay(ms: number): string {
+  return new Intl.DateTimeFormat(language.value, { timeStyle: "medium" }).format(ms);
 }
 
 export function count(n: number): string {

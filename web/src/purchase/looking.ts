@@ -34,6 +34,7 @@ export function lookInMs(
       if (place.orderId !== null) return null;
       return looks === 0 ? 0 : pollMs(looks, random);
     case "standby":
+      if (place.position === null && looks === 0) return 500 + random * 1_000;
       return live ? STANDBY_MS * (0.75 + random / 2) : pollMs(looks, random);
     default:
       return null;

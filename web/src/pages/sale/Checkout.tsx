@@ -7,21 +7,17 @@ import { t } from "../../i18n";
 import { money } from "../../i18n/format";
 import type { Buyer } from "../../purchase/buyer";
 import { type Paid, pay } from "../../purchase/checkout";
-import { go, place } from "../../router";
+import { go } from "../../router";
 import { type Delivery, saveDelivery } from "../../session/delivery";
 import { DELIVERY_CHECKS, DeliveryFields, knownDelivery } from "../../ui/DeliveryForm";
 import { FormError } from "../../ui/Field";
 import { type Form, useForm } from "../../ui/useForm";
 import * as fields from "../../ui/validation";
 import { type CardField, CardFields } from "./CardFields";
+import { returned } from "./returned";
 
 type Name = keyof Delivery | CardField;
 const SLOW_MS = 4_000;
-
-/** The buyer came back from the bank and still holds the unit: the bank said no. */
-function returned(): boolean {
-  return new URLSearchParams(place.peek().query).get("payment") === "returned";
-}
 
 export function Checkout({ buyer, sale }: { buyer: Buyer; sale: Sale }) {
   const form = useForm<Name>(
@@ -34,6 +30,7 @@ export function Checkout({ buyer, sale }: { buyer: Buyer; sale: Sale }) {
     },
   );
   const [busy, setBusy] = useState(false);
+  // back from the bank and still held: the bank said no
   const [failure, setFailure] = useState(() => (returned() ? t("checkout.returned") : null));
   const slow = useSlow(busy);
   const send = async (event: TargetedSubmitEvent<HTMLFormElement>) => {

@@ -11,7 +11,7 @@ import {
 } from "../../clock/countdown";
 import { useRemaining } from "../../clock/useRemaining";
 import { t } from "../../i18n";
-import { dayTime } from "../../i18n/format";
+import { timeOfDay } from "../../i18n/format";
 import type { Buyer } from "../../purchase/buyer";
 import { announce } from "../../ui/announce";
 
@@ -30,7 +30,7 @@ export function Deadline({ buyer, payByMs }: { buyer: Buyer; payByMs: number }) 
       <div class="deadline-more">
         <span class="small">
           {how === "calm"
-            ? t("deadline.until", { time: dayTime(payByMs) })
+            ? t("deadline.until", { time: timeOfDay(payByMs) })
             : t(how === "warn" ? "deadline.warn" : "deadline.last")}
         </span>
         <Extend buyer={buyer} />

@@ -1,10 +1,11 @@
 // Waiting for the verdict, paying, paid, and nothing left.
 import { useEffect } from "preact/hooks";
 import { t } from "../../i18n";
-import { go, place } from "../../router";
+import { go } from "../../router";
 import { Icon } from "../../ui/Icon";
 import { Ended } from "./Ended";
 import type { PanelProps } from "./Panel";
+import { returned } from "./returned";
 
 export function Queued() {
   return (
@@ -33,10 +34,9 @@ export function Paying(_: PanelProps) {
 
 export function Paid({ visit }: PanelProps) {
   const { orderId } = visit.buyer.purchase.value.place;
-  const fromBank = new URLSearchParams(place.value.query).get("payment") === "returned";
   useEffect(() => {
-    if (fromBank && orderId) go(`/orders/${orderId}?won`, { replace: true });
-  }, [fromBank, orderId]);
+    if (orderId && returned()) go(`/orders/${orderId}?won`, { replace: true });
+  }, [orderId]);
   return (
     <div class="outcome outcome-good">
       <span class="outcome-sign" aria-hidden="true">
