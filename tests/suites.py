@@ -65,7 +65,9 @@ def run(part: Path, arguments: list[str]) -> Part:
         if missing:
             said = "left out: no browser" if missing == NO_BROWSER else "FAIL: no browser"
             return Part(f"{said} {name}", 0 if missing == NO_BROWSER else missing, printed)
-    status, printed = _python("-m", "pytest", "-q", "-m", "not drill and not servers", str(part), *arguments)
+    status, printed = _python(
+        "-m", "pytest", "-q", "-m", "not drill and not servers", str(part), *arguments
+    )
     good = status in (0, NOTHING_COLLECTED)
     spent = time.monotonic() - began
     line = f"{'ok  ' if good else 'FAIL'} {name:<30} {spent:6.1f} s"
