@@ -84,7 +84,9 @@ class RabbitBroker:
         self._gauge = Gauge(self._link, backlog_max, log_max_bytes)
         self._parking = ParkingLot(self._link, now_ms)
         self._reminders = Reminders(self._link)
-        self._unknown: deque[tuple[str, str, bytes]] = deque(maxlen=UNKNOWN_MAX)
+        self._unknown: deque[tuple[int, str, bytes]] = deque(maxlen=UNKNOWN_MAX)
+        self._asked_on: object = None  # the connection on which `_logs_up` was learnt
+        self._logs_up: set[int] = set()
         self._settling: asyncio.Task[None] | None = None
 
     async def ping(self) -> None:
@@ -109,35 +111,54 @@ class RabbitBroker:
     async def publish(self, batch: Batch) -> None:
         """Never makes a queue: a batch for one that was not opened, or is dropped, is refused with
         DependencyDown."""
-        key, raw = key_of(batch.sale_id), encode_batch(batch)
+        sale_id, raw = batch.sale_id, encode_batch(batch)
         self._gauge.see(len(raw))
         try:
-            await self._send(key, batch.batch_id, raw)
+            await self._send(sale_id, batch.batch_id, raw)
         except OutcomeUnknown:
-            self._unknown.append((key, batch.batch_id, raw))
+            self._unknown.append((sale_id, batch.batch_id, raw))
             if self._settling is None or self._settling.done():
                 self._settling = asyncio.create_task(self._settle(), name="unknown-batches")
             raise
 
-    async def _send(self, key: str, batch_id: str, raw: bytes) -> None:
+    async def _send(self, sale_id: int, batch_id: str, raw: bytes) -> None:
+        await self._log_is_up(sale_id)
         properties = Basic.Properties(message_id=batch_id)
         await self._link.publish(
-            raw, key, exchange=EXCHANGE, timeout_s=self._confirm_s, properties=properties
+            raw,
+            key_of(sale_id),
+            exchange=EXCHANGE,
+            timeout_s=self._confirm_s,
+            properties=properties,
         )
+
+    async def _log_is_up(self, sale_id: int) -> None:
+        """A server that has just started confirms what is meant for its streams before they are up,
+        and they never get it: so on every connection the log is asked for before the first batch.
+
+        Raises:
+            DependencyDown: it is not up, or was never made.
+        """
+        connection = await self._link.connection()
+        if connection is not self._asked_on:
+            self._asked_on, self._logs_up = connection, set()
+        if sale_id not in self._logs_up:
+            await count(self._link, log_of(sale_id))
+            self._logs_up.add(sale_id)
 
     async def _settle(self) -> None:
         """Send again what may be there or not, until it is there, or nothing takes it any more."""
         while self._unknown:
             await asyncio.sleep(AGAIN_S)
-            key, batch_id, raw = self._unknown[0]
+            sale_id, batch_id, raw = self._unknown[0]
             try:
-                await self._send(key, batch_id, raw)
+                await self._send(sale_id, batch_id, raw)
             except NoQueue:
                 pass
             except Fault:
                 continue
             with contextlib.suppress(ValueError):  # pushed out meanwhile
-                self._unknown.remove((key, batch_id, raw))
+                self._unknown.remove((sale_id, batch_id, raw))
 
     # consuming
 
