@@ -16,8 +16,8 @@ from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Overloa
 from miaosha.domain.messages import Batch, MailJob
 from miaosha.ports.broker import Reminder
 from miaosha.supervisor.servers import Valkey, start_valkey
-from tests.contract.brokers import RedisRig
-from tests.contract.test_broker import SALE, Seen, batch, empty, running, until
+from tests.contract.brokers import SALE, RedisRig
+from tests.contract.test_broker import Seen, batch, empty, running, until
 
 
 @pytest.fixture

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 class Opening:
     """What roles share, opened on first use and closed in reverse by the stack."""
 
-    def __init__(
-        self, settings: Settings, stack: AsyncExitStack, sql_connections: int = 1
-    ) -> None:
+    def __init__(self, settings: Settings, stack: AsyncExitStack, sql_connections: int = 1) -> None:
         self._settings = settings
         self._stack = stack
         self._sql_connections = sql_connections

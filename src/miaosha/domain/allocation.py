@@ -154,8 +154,8 @@ def granted(
     sale: Allocation, epoch: int, user: int, rid: str, pay_by_ms: int, version: int
 ) -> bool | Refusal:
     """SQL has committed this hold: off `ungranted`, its pay_by copied (also a later one, when the
-    hold was extended; pay_by never falls). The place takes the row's version: what a lookup and what
-    SQL answer of one state must not differ in age. True if this call changed something."""
+    hold was extended; pay_by never falls). The place takes the row's version: what a lookup and
+    what SQL answer of one state must not differ in age. True if this call changed something."""
     if refusal := _guard(sale, epoch):
         return refusal
     removed = sale.ungranted.pop(rid, None) is not None
