@@ -23,7 +23,8 @@ class Bus(Protocol):
     async def publish(self, message: BusMessage) -> None: ...
 
     def listen(self) -> AsyncIterator[BusMessage]:
-        """Messages until closed; resubscribes by itself after a lost connection."""
+        """Messages until closed. A listener that has not heard itself through the bus for three
+        periods subscribes anew by itself."""
 
     async def close(self) -> None: ...
 
