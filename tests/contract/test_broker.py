@@ -145,7 +145,7 @@ async def test_failing_handler_is_not_called_in_a_tight_loop(broker: Broker) -> 
     async with running(broker.consume(SALE, "c1", seen)):
         await until(lambda: len(seen.groups) == 4)
     assert asyncio.get_running_loop().time() - started >= 0.05 + 0.1 + 0.2
-    await backlog(broker, 1)
+    assert (await broker.pressure(SALE)).backlog >= 1  # a question may wait with it
 
 
 async def test_cancelled_consumer_continues_under_its_name(broker: Broker) -> None:
@@ -255,7 +255,7 @@ async def test_redrive_puts_back_once(rig: Rig) -> None:
     assert await broker.redrive(parked.id) is False
     assert await broker.redrive("nonsense") is False
     assert await broker.parked() == []
-    await backlog(broker, 1)
+    assert (await broker.pressure(SALE)).backlog >= 1  # a question may wait with it
     async with running(broker.consume(SALE, "c1", Seen())):
         await empty(broker)
     [again] = await broker.parked()
