@@ -4,6 +4,8 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -23,6 +25,7 @@ QUESTIONS = [
         "answer": "moon",
     },
 ]
+PICTURE = Path(str(files("miaosha.supervisor").joinpath("moon-lamp.jpg")))
 RIGHT, WRONG = "The moon", "The cable"
 HOME = {
     "name": "Ada Lovelace",
@@ -94,18 +97,17 @@ class Shop:
         made = self.call("POST", "/accounts", body=body)
         return Person(made["user"]["id"], name, email, made["access_token"])
 
-    def product(self, name: str = "Moon lamp", picture: bytes | None = None) -> int:
+    def product(self, name: str = "Moon lamp") -> int:
         body = {
             "name": name,
             "description": "A porcelain moon, 15 cm, that glows for a month of evenings.",
             "list_price": {"amount": 4_900, "currency": "USD"},
         }
         product = int(self.call("POST", "/admin/products", self.admin, body)["id"])
-        if picture is not None:
-            headers = self.admin.auth | {"content-type": "image/jpeg"}
-            path = f"/admin/products/{product}/picture"
-            answer = self.http.put(path, content=picture, headers=headers)
-            assert answer.status_code < 300, answer.text
+        headers = self.admin.auth | {"content-type": "image/jpeg"}
+        path = f"/admin/products/{product}/picture"
+        answer = self.http.put(path, content=PICTURE.read_bytes(), headers=headers)
+        assert answer.status_code < 300, answer.text
         return product
 
     def sale(
@@ -121,7 +123,7 @@ class Shop:
         opens_at_ms = self.now_ms() + round(opens_in_s * 1000)
         body = {
             "product_id": terms.pop("product_id", None) or self.product(),
-            "title": terms.pop("title", f"{stock} moon lamps at a tenth of the price"),
+            "title": terms.pop("title", "Moon lamps at a tenth of the price"),
             "price": {"amount": 490, "currency": "USD"},
             "stock": stock,
             "opens_at_ms": opens_at_ms,

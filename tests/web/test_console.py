@@ -4,17 +4,15 @@ import csv
 import io
 import re
 from datetime import datetime, timedelta, timezone
-from importlib.resources import files
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
 from tests.web.conftest import Visitors
-from tests.web.shop import Shop
+from tests.web.shop import PICTURE, Shop
 from tests.web.steps import button
 from tests.web.visitor import Visitor
 
-PICTURE = Path(str(files("miaosha.supervisor").joinpath("moon-lamp.jpg")))
 TAIPEI = timezone(timedelta(hours=8))
 
 
@@ -176,7 +174,7 @@ def look(visitor: Visitor, path: str, name: str) -> None:
 
 def test_its_pages_are_accessible(shop: Shop, visitors: Visitors) -> None:
     sale, _ = sold(shop)
-    product = shop.product("Pictured lamp", PICTURE.read_bytes())
+    product = shop.product("Pictured lamp")
     draft = shop.sale(title="A draft of a sale", publish=False, opens_in_s=86_400)
     visitor = visitors(person=shop.admin)
     look(visitor, "/admin/sales", "sales")

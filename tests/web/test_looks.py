@@ -74,6 +74,7 @@ def test_pages_of_one_who_waits_or_loses(shop: Shop, visitors: Visitors) -> None
     page = visitor.go(f"/sales/{sale}")
     press(page)
     sees(page, STANDBY)
+    expect(page.get_by_text("Your place in line")).to_be_visible()
     visitor.in_both_schemes("standby")
     loser = visitors(person=shop.person())
     loser.expect(410)

@@ -119,6 +119,7 @@ class Visitor:
     def shot(self, name: str, *, whole: bool = True) -> None:
         """Keep a picture of the page as it is."""
         SHOTS.mkdir(exist_ok=True)
+        self.page.evaluate("scrollTo(0, 0)")  # a whole page is drawn from where it is scrolled to
         self.page.screenshot(path=SHOTS / f"{name}.png", full_page=whole, animations="disabled")
 
     def in_both_schemes(self, name: str) -> None:
