@@ -1,5 +1,6 @@
 // Lets in whom the server lets in: one small request tells, and nobody else is shown a page.
 import type { ComponentChildren } from "preact";
+import type { Problem } from "../api/problem";
 import { place } from "../router";
 import { useLoaded } from "./hooks";
 import { server } from "./server";
@@ -11,6 +12,14 @@ const ask = () => server.trail(null, null, 1);
 export function Gate({ children }: { children: ComponentChildren }) {
   const { data, problem, reload } = useLoaded(ask);
   if (data) return <>{children}</>;
+  return (
+    <main class="console-page" id="content" tabIndex={-1}>
+      <Outside problem={problem} onRetry={reload} />
+    </main>
+  );
+}
+
+function Outside({ problem, onRetry }: { problem: Problem | null; onRetry: () => void }) {
   if (problem?.status === 401) {
     const next = encodeURIComponent(place.value.path);
     return (
@@ -34,5 +43,5 @@ export function Gate({ children }: { children: ComponentChildren }) {
       </section>
     );
   }
-  return problem ? <ProblemNote problem={problem} onRetry={reload} /> : <Loading />;
+  return problem ? <ProblemNote problem={problem} onRetry={onRetry} /> : <Loading />;
 }

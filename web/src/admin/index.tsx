@@ -66,10 +66,12 @@ export default function Admin() {
       <Header />
       <Banners />
       <div class="console">
-        <Nav path={path} />
-        <main class="console-page" id="content" tabIndex={-1}>
-          <Gate key={userId.value}>{page(path)}</Gate>
-        </main>
+        <Gate key={userId.value}>
+          <Nav path={path} />
+          <main class="console-page" id="content" tabIndex={-1}>
+            {page(path)}
+          </main>
+        </Gate>
       </div>
       <Footer />
     </>
