@@ -21,20 +21,18 @@ export function Deadline({ buyer, payByMs }: { buyer: Buyer; payByMs: number }) 
   useSpoken(left);
   return (
     <div class={`deadline deadline-${how}`}>
-      <div class="deadline-time">
-        <span class="small">{t("deadline.left")}</span>
-        <b class="digits" role="timer">
-          {clockText(left)}
-        </b>
-      </div>
-      <div class="deadline-more">
-        <span class="small">
+      <p class="small deadline-words">
+        <span>{t("deadline.left")}</span>
+        <span>
           {how === "calm"
             ? t("deadline.until", { time: timeOfDay(payByMs) })
             : t(how === "warn" ? "deadline.warn" : "deadline.last")}
         </span>
-        <Extend buyer={buyer} />
-      </div>
+      </p>
+      <b class="digits" role="timer">
+        {clockText(left)}
+      </b>
+      <Extend buyer={buyer} />
     </div>
   );
 }
@@ -77,7 +75,7 @@ function Extend({ buyer }: { buyer: Buyer }) {
           {t("deadline.extend")}
         </button>
       )}
-      <span class="small" role="status">
+      <span class="small deadline-said" role="status">
         {said}
       </span>
     </>

@@ -89,7 +89,7 @@ function Shown({ visit, sale }: { visit: Visit; sale: Sale }) {
       </div>
       <div class="sale-more">
         <SaleFacts sale={sale} />
-        {(now === "before" || now === "open") && <Steps sale={sale} />}
+        {now === "before" && <Steps sale={sale} />}
       </div>
     </div>
   );
