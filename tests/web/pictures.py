@@ -89,6 +89,7 @@ def draw(browser: Browser, url: str, passwords: dict[str, str]) -> None:
     room.page.wait_for_timeout(INTO_THE_RUSH_MS)
     button(room.page, "^Check now$").click()
     room.page.get_by_text("Audit clean").wait_for()
+    room.page.mouse.move(0, 0)
     room.page.screenshot(path=DOCS / "control-room.png", animations="disabled")
     button(phone.page, "^Pay ").wait_for(timeout=HELD_WITHIN_MS)
     pay_with(phone.page, ACCEPTED)

@@ -26,7 +26,7 @@ from tests.web.steps import WRONG as WRONG_SAYS
 
 
 def test_from_signing_up_to_the_order(shop: Shop, visitors: Visitors) -> None:
-    sale = shop.sale(stock=2, opens_in_s=9, title="The lamps of this test")
+    sale = shop.sale(stock=2, opens_in_s=6, title="The lamps of this test")
     visitor = visitors()
     visitor.expect(402, 403)
     page = visitor.go("/")

@@ -168,7 +168,7 @@ def test_a_buyer_cannot_open_the_console(shop: Shop, visitors: Visitors) -> None
 def look(visitor: Visitor, path: str, name: str) -> None:
     page = visitor.go(path)
     expect(page.get_by_role("heading", level=1).first).to_be_visible()
-    page.wait_for_load_state("networkidle")
+    visitor.at_rest()
     visitor.in_both_schemes(f"console-{name}")
 
 

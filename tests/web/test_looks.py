@@ -36,7 +36,7 @@ def test_pages_anyone_sees(shop: Shop, visitors: Visitors) -> None:
     ):
         page = visitor.go(path)
         expect(page.get_by_role("heading").first).to_be_visible()
-        page.wait_for_load_state("networkidle")
+        visitor.at_rest()
         visitor.in_both_schemes(name)
 
 
@@ -63,7 +63,7 @@ def test_pages_of_a_buyer(shop: Shop, visitors: Visitors) -> None:
     for path, name in ((f"/sales/{sale}", "paid"), ("/orders", "orders"), ("/account", "account")):
         visitor.go(path)
         expect(page.get_by_role("heading").first).to_be_visible()
-        page.wait_for_load_state("networkidle")
+        visitor.at_rest()
         visitor.in_both_schemes(name)
 
 

@@ -175,6 +175,7 @@ def test_a_sale_is_paused_and_goes_on_under_an_open_page(shop: Shop, visitors: V
     shop.admin_does(sale, "pause")
     expect(page.get_by_text("The sale is paused").first).to_be_visible()
     shop.admin_does(sale, "resume")
+    shop.press(sale, shop.person())  # every part has heard of it
     buy(page).click()
     sees(page, HELD)
 

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    expect,
+)
 
 from tests.web.shop import Person
 
@@ -115,6 +123,12 @@ class Visitor:
     def go(self, path: str) -> Page:
         self.page.goto(path)
         return self.page
+
+    def at_rest(self) -> None:
+        """Nothing is being loaded, and every picture is there."""
+        expect(self.page.locator("[aria-busy=true]")).to_have_count(0)
+        expect(self.page.get_by_text("Loading…")).to_have_count(0)
+        self.page.wait_for_function("[...document.images].every((image) => image.complete)")
 
     def shot(self, name: str, *, whole: bool = True) -> None:
         """Keep a picture of the page as it is."""
