@@ -3,7 +3,7 @@
 import { effect, signal } from "@preact/signals";
 import { request } from "../api/client";
 import { type Problem, problemOf } from "../api/problem";
-import type { Mine, Queued } from "../api/types";
+import type { Mine, Queued, Sale } from "../api/types";
 import { serverNow } from "../clock/server";
 import { userId } from "../session/session";
 import { load, save } from "../session/storage";
@@ -12,6 +12,7 @@ import { lookInMs } from "./looking";
 import { type Happening, next, type Purchase, START, type Told, toldBy } from "./machine";
 
 const NOT_YET_WITHIN_MS = 3_000; // a publisher's clock may lag behind the one we measured
+const LATE_TRIES = 4;
 
 export class Buyer {
   readonly purchase = signal<Purchase>(START);
@@ -24,12 +25,12 @@ export class Buyer {
 
   /**
    * @param lookup the place as the gateway knows it, null if it cannot be asked.
-   * @param opensAtMs when the sale opens, as known now.
+   * @param sale the sale as the page knows it now.
    */
   constructor(
     readonly saleId: number,
     private readonly lookup: () => Promise<Told | null>,
-    private readonly opensAtMs: () => number,
+    private readonly sale: () => Sale | null,
   ) {}
 
   /** Begin with what this device remembers; the returned function stops. */
@@ -71,7 +72,7 @@ export class Buyer {
       this.happened({ kind: "pressed" });
       const problem = await this.send(answer);
       if (problem === null) return;
-      if (!this.worthAnotherTry(problem) || tries + 1 >= PRESS_TRIES_MAX) {
+      if (!this.worthAnotherTry(problem, tries) || tries + 1 >= PRESS_TRIES_MAX) {
         this.happened({ kind: "refused", code: problem.code });
         return;
       }
@@ -94,10 +95,14 @@ export class Buyer {
     }
   }
 
-  private worthAnotherTry(problem: Problem): boolean {
-    const early = serverNow() - this.opensAtMs();
-    const clocksDiffer = problem.code === "not_open" && Math.abs(early) < NOT_YET_WITHIN_MS;
-    return problem.passing || clocksDiffer;
+  /** A publisher may know of an opening or a resumption a moment later than this page. */
+  private worthAnotherTry(problem: Problem, tries: number): boolean {
+    const sale = this.sale();
+    const justOpened =
+      problem.code === "not_open" &&
+      Math.abs(serverNow() - (sale?.opens_at_ms ?? 0)) < NOT_YET_WITHIN_MS;
+    const resumed = problem.code === "paused" && sale?.phase !== "paused" && tries < LATE_TRIES;
+    return problem.passing || justOpened || resumed;
   }
 
   /** Ask where we stand: cheaply over the socket if that says enough, else the API's `mine`. */

@@ -32,7 +32,7 @@ function visitOf(saleId: number): Visit {
   const buyer = new Buyer(
     saleId,
     () => feed.lookup(),
-    () => feed.sale.peek()?.opens_at_ms ?? 0,
+    () => feed.sale.peek(),
   );
   return { feed, buyer };
 }
