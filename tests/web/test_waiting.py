@@ -170,7 +170,7 @@ def test_a_press_is_repeated_while_the_shop_is_too_busy(shop: Shop, visitors: Vi
 def test_a_sale_is_paused_and_goes_on_under_an_open_page(shop: Shop, visitors: Visitors) -> None:
     sale = shop.sale()
     visitor = visitors(person=shop.person())
-    visitor.expect(409)  # a publisher may hear of the end of a pause after the page; it presses again
+    visitor.expect(409)  # a publisher may hear of the end of the pause later than the page
     page = visitor.go(f"/sales/{sale}")
     page.get_by_role("radio", name=RIGHT).check()
     expect(buy(page)).to_be_enabled()
