@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from miaosha.supervisor.crowd.buyer import CARD, Buyer
 from miaosha.supervisor.crowd.http import Answer
@@ -118,7 +118,7 @@ async def _pay(buyer: Buyer, card: str = GOOD) -> None:
 async def _confirm(buyer: Buyer, url: str) -> None:
     """Open the provider's page and say yes: the first form on it, by its first button."""
     where = urlsplit(url)
-    page = await buyer.http.request("GET", where.path + (f"?{where.query}" if where.query else ""))
+    page = await _visit(buyer, "GET", where)
     text = page.body if isinstance(page.body, str) else ""
     form = re.search(r"<form([^>]*)>(.*?)</form>", text, re.DOTALL)
     if page.status != 200 or not form:
@@ -127,8 +127,19 @@ async def _confirm(buyer: Buyer, url: str) -> None:
     fields = dict(re.findall(r"name=\"([^\"]+)\"[^>]*?value=\"([^\"]*)\"", form[2])[:1])
     action = re.search(r"action=\"([^\"]*)\"", form[1])
     target = urlsplit(action[1].replace("&amp;", "&")) if action else where
-    path = target.path + (f"?{target.query}" if target.query else "")
-    await buyer.http.request("POST", path, urlencode(fields).encode())
+    await _visit(buyer, "POST", target, urlencode(fields).encode())
+
+
+async def _visit(
+    buyer: Buyer, method: str, where: SplitResult, form: bytes | None = None
+) -> Answer:
+    """Open a page, again and again while it is away, as a person reloads it."""
+    path = where.path + (f"?{where.query}" if where.query else "")
+    while True:
+        page = await buyer.http.request(method, path, form)
+        if page.status not in (0, 429, 503) or buyer.crowd.over.is_set():
+            return page
+        await buyer.pause(max(page.retry_after_s, 0.5))
 
 
 def _pays_with(card: str) -> Callable[[Buyer], Awaitable[None]]:
