@@ -28,6 +28,8 @@ RAISED: dict[str, Any] = {
     "sign_ins_per_min": 1_000_000,  # all come from one address
     "account_tries_per_min": 1_000_000,
     "edge_connections_max": 30_000,
+    "sockets_per_ip_max": 0,
+    "accept_rate_per_s": 0,
 }
 DECIDE_ALL: dict[str, Any] = {"reading_max_age_ms": 1}  # no publisher answers "sold out" by itself
 FLOOD_CONNECTIONS = 16_000  # a crowd has one each; fewer would hold the offer back
