@@ -5,6 +5,7 @@ carry their unit in the name. `docs/settings.md` is generated from this class.
 """
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from typing import Any
 import msgspec
 
 from miaosha.domain.errors import SettingsError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 PREFIX = "MIAOSHA_"
 SECRET = frozenset({"secret_keys"})
@@ -205,6 +208,24 @@ def origins(settings: Settings) -> list[str]:
             )
     own = settings.public_url.split("/")[:3]
     return sorted({*listed, "/".join(own), f"http://localhost:{settings.port}"})
+
+
+def proxies(settings: Settings) -> list[Network]:
+    """MIAOSHA_TRUSTED_PROXIES: whose word about a client's address counts.
+
+    Raises:
+        SettingsError: one of those listed is neither an address nor a network.
+    """
+    found: list[Network] = []
+    for part in filter(None, map(str.strip, settings.trusted_proxies.split(","))):
+        try:
+            found.append(ipaddress.ip_network(part, strict=False))
+        except ValueError:
+            raise SettingsError(
+                f"{PREFIX}TRUSTED_PROXIES={part!r}: expected addresses or networks like "
+                "10.0.0.0/8, separated by commas"
+            ) from None
+    return found
 
 
 def data_path(settings: Settings, *parts: str) -> Path:

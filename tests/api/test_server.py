@@ -9,10 +9,10 @@ import pytest
 
 from miaosha.adapters.process import Process
 from miaosha.api.bounds import Bounded
-from miaosha.api.limits import BUCKETS_MAX, Buckets, client_key, trusted_networks
+from miaosha.api.limits import BUCKETS_MAX, Buckets, client_key
 from miaosha.api.server import listen
 from miaosha.domain.errors import Problem, SettingsError
-from miaosha.settings import Settings, origins
+from miaosha.settings import Settings, origins, proxies
 from tests.api.world import MovableClock, World
 
 
@@ -140,14 +140,14 @@ def test_buckets_are_bounded_and_refill() -> None:
     ],
 )
 def test_whose_address_counts(peer: Any, real_ip: bytes, key: str) -> None:
-    trusted = trusted_networks(Settings(trusted_proxies="10.0.0.0/8, 192.0.2.1"))
+    trusted = proxies(Settings(trusted_proxies="10.0.0.0/8, 192.0.2.1"))
     scope = {"client": peer, "headers": [(b"x-real-ip", real_ip)] if real_ip else []}
     assert client_key(scope, trusted) == key
 
 
 def test_settings_that_stop_the_start() -> None:
     with pytest.raises(SettingsError, match="TRUSTED_PROXIES"):
-        trusted_networks(Settings(trusted_proxies="the edge"))
+        proxies(Settings(trusted_proxies="the edge"))
     for bad in ("*", "shop.example", "https://a.example/path", "ftp://x.example"):
         with pytest.raises(SettingsError, match="ALLOWED_ORIGINS"):
             origins(Settings(allowed_origins=bad))

@@ -6,8 +6,8 @@ import random
 import pytest
 
 from miaosha.domain.errors import SettingsError
-from miaosha.gateway.admission import RETRY_S, Admission, networks, number
-from miaosha.settings import Settings
+from miaosha.gateway.admission import RETRY_S, Admission, number
+from miaosha.settings import Settings, proxies
 from miaosha.supervisor import edge, parts
 from tests.gateway.conftest import Start, World, eventually
 from tests.gateway.wire import HEAD, Wire
@@ -37,7 +37,8 @@ def test_addresses_as_numbers() -> None:
 
 
 def test_whose_word_counts() -> None:
-    gate = admission(per_address_max=1, trusted="10.0.0.0/8, 192.0.2.7")
+    trusted = proxies(Settings(trusted_proxies="10.0.0.0/8, 192.0.2.7"))
+    gate = admission(per_address_max=1, trusted=trusted)
     assert gate.address(UNIX, b"203.0.113.9") == number("203.0.113.9")
     assert gate.address(None, None) == 0
     assert gate.address(("10.1.2.3", 5), b"203.0.113.9") == number("203.0.113.9")
@@ -46,7 +47,7 @@ def test_whose_word_counts() -> None:
     assert gate.address(("10.1.2.3", 5), None) == number("10.1.2.3")
     assert gate.address(("10.1.2.3", 5), b"unix:") == 0
     with pytest.raises(SettingsError, match=r"TRUSTED_PROXIES='10\.0\.0\.0/99'"):
-        networks("127.0.0.1, 10.0.0.0/99")
+        proxies(Settings(trusted_proxies="127.0.0.1, 10.0.0.0/99"))
 
 
 def test_the_accept_rate_lets_a_burst_in_and_then_the_rate() -> None:

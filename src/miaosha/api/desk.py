@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from miaosha.api.board import Board
-from miaosha.api.limits import Buckets, Network, trusted_networks
+from miaosha.api.limits import Buckets
 from miaosha.bootstrap import ApiParts
-from miaosha.settings import Settings
+from miaosha.settings import Network, Settings, proxies
 from miaosha.usecases.accounts import Membership
 from miaosha.usecases.manage import Manage
 from miaosha.usecases.presses import Presses
@@ -67,7 +67,7 @@ def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str,
         sign_ins=Buckets("sign_ins_per_min", settings.sign_ins_per_min, clock),
         tries=Buckets("account_tries_per_min", settings.account_tries_per_min, clock),
         account_tries=Buckets("account_tries", settings.account_tries_per_min * 10, clock),
-        trusted=trusted_networks(settings),
+        trusted=proxies(settings),
         counters=counters,
     )
 

@@ -9,13 +9,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final
 
-from miaosha.domain.errors import Problem, SettingsError
+from miaosha.domain.errors import Problem
 from miaosha.ports.outside import Clock
-from miaosha.settings import Settings
+from miaosha.settings import Network
 
 BUCKETS_MAX: Final = 50_000  # keys remembered; beyond it the one longest unused starts afresh
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Buckets:
@@ -40,25 +38,6 @@ class Buckets:
         if not allowed:
             wait = int((1 - left) / self._rate_s) + 1
             raise Problem("rate_limited", f"The limit is {self._name}.", retry_after_s=wait)
-
-
-def trusted_networks(settings: Settings) -> list[Network]:
-    """MIAOSHA_TRUSTED_PROXIES as networks.
-
-    Raises:
-        SettingsError: one of them is neither an address nor a network.
-    """
-    networks: list[Network] = []
-    for text in settings.trusted_proxies.split(","):
-        if not (part := text.strip()):
-            continue
-        try:
-            networks.append(ipaddress.ip_network(part, strict=False))
-        except ValueError:
-            raise SettingsError(
-                f"MIAOSHA_TRUSTED_PROXIES={part!r}: expected addresses or networks like 10.0.0.0/8"
-            ) from None
-    return networks
 
 
 def client_key(scope: Any, trusted: Sequence[Network]) -> str:

@@ -9,10 +9,11 @@ import ipaddress
 import random
 import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from miaosha.domain.errors import SettingsError
+from miaosha.settings import Network
 
 RETRY_S: Final = (1, 10)  # whoever is refused comes back after a random time in between
 BURST_S: Final = 2.0  # of the accept rate, that may come at once
@@ -27,7 +28,7 @@ class Admission:
     """Args:
     per_address_max: sessions from one address in this process; 0: any number.
     rate_per_s: sessions opened a second in this process; 0: any number.
-    trusted: see `networks`.
+    trusted: proxies whose X-Real-IP counts.
     dice: a whole number between two, both included; spreads those who come back.
 
     Attributes:
@@ -38,7 +39,7 @@ class Admission:
         self,
         per_address_max: int = 0,
         rate_per_s: float = 0.0,
-        trusted: str = "",
+        trusted: Sequence[Network] = (),
         *,
         monotonic: Callable[[], float],
         dice: Dice = random.randint,
@@ -48,7 +49,7 @@ class Admission:
         self._monotonic = monotonic
         self._dice = dice
         self._next_at = 0.0  # when the next session would be on time (GCRA)
-        self._networks = networks(trusted)
+        self._networks = trusted
         self._proxies: dict[str, bool] = {}
         self._held: dict[int, int] = {}  # address → sessions
 
@@ -117,19 +118,6 @@ def number(host: str) -> int:
     if whole.startswith(bytes(10) + b"\xff\xff"):  # an IPv4 address in IPv6 clothes
         return int.from_bytes(whole[12:], "big")
     return 1 << 64 | int.from_bytes(whole[:8], "big")
-
-
-def networks(trusted: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    """Addresses and networks separated by commas. Raises SettingsError."""
-    found = []
-    for part in (part.strip() for part in trusted.split(",") if part.strip()):
-        try:
-            found.append(ipaddress.ip_network(part, strict=False))
-        except ValueError:
-            raise SettingsError(
-                f"MIAOSHA_TRUSTED_PROXIES={part!r}: expected an address or a network"
-            ) from None
-    return found
 
 
 def sockets_max(wanted: int) -> int:

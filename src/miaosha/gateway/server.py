@@ -20,7 +20,7 @@ from miaosha.gateway.probes import Checks
 from miaosha.gateway.sales import Sales
 from miaosha.ports.outside import Bus, Clock
 from miaosha.ports.store import Heartbeats, StockStore
-from miaosha.settings import Settings
+from miaosha.settings import Settings, proxies
 
 PATH: Final = b"/socket.io/"
 
@@ -84,7 +84,7 @@ class Gateway:
             admission=Admission(
                 settings.sockets_per_ip_max,
                 settings.accept_rate_per_s,
-                settings.trusted_proxies,
+                proxies(settings),
                 monotonic=clock.monotonic,
             ),
         )

@@ -8,13 +8,13 @@ import asyncio
 import socket
 
 from miaosha.domain.errors import SettingsError
-from miaosha.settings import Settings, origins
-from miaosha.supervisor import edge, parts
+from miaosha.settings import Settings, origins, proxies
+from miaosha.supervisor import parts
 
 
 async def check_settings(settings: Settings) -> None:
     """Raises SettingsError naming the setting, its value and what was expected."""
-    edge.proxies(settings.trusted_proxies)
+    proxies(settings)
     origins(settings)
     check_ports(settings)
     if settings.secret_keys:

@@ -11,13 +11,12 @@ import re
 import resource
 import shutil
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_network
 from pathlib import Path
 
 import msgspec
 
-from miaosha.domain.errors import CODES, DependencyDown, SettingsError
-from miaosha.settings import Settings, origins
+from miaosha.domain.errors import CODES, DependencyDown
+from miaosha.settings import Settings, origins, proxies
 from miaosha.supervisor.tether import tethered
 
 CSP = (
@@ -131,7 +130,7 @@ def write_config(
         "apis": _servers(sockets["api"]),
         "problems": "\n".join(_problem(code, after) for code, after in EDGE_PROBLEMS.items()),
         "origins": "\n".join(f'        "{origin}" "{origin}";' for origin in origins(settings)),
-        **proxies(settings.trusted_proxies),
+        **proxy_lines(settings),
     }
     template = importlib.resources.files("miaosha.supervisor").joinpath("nginx.conf").read_text()
     config = run / "nginx.conf"
@@ -187,17 +186,9 @@ def _each_gateway(sockets: Sequence[Path]) -> dict[str, str]:
     return {"each_gateway": "\n".join(upstreams), "gateway_numbers": "\n".join(numbers)}
 
 
-def proxies(trusted: str) -> dict[str, str]:
+def proxy_lines(settings: Settings) -> dict[str, str]:
     """The lines about trusted proxies. Raises SettingsError for what is no address or network."""
-    networks = []
-    for text in filter(None, (part.strip() for part in trusted.split(","))):
-        try:
-            networks.append(str(ip_network(text, strict=False)))
-        except ValueError:
-            raise SettingsError(
-                f"MIAOSHA_TRUSTED_PROXIES={trusted!r}: expected addresses or networks such as "
-                f"10.0.0.0/8, separated by commas; {text!r} is neither"
-            ) from None
+    networks = proxies(settings)
     real_ip = [f"    set_real_ip_from {network};" for network in networks]
     if networks:
         real_ip += ["    real_ip_header X-Forwarded-For;", "    real_ip_recursive on;"]
