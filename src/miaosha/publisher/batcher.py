@@ -44,7 +44,7 @@ class Batcher:
         clock: Clock,
         settings: Settings,
         counters: MutableMapping[str, float],
-        turns: Sized = (),
+        turns: Sized,
     ) -> None:
         self._turns = turns
         self._broker = broker
