@@ -36,6 +36,8 @@ class Process:
     """What a running role knows of itself.
 
     Attributes:
+        instance: a name unique within the role among all that use the same stores:
+            `[machine.]number`, with `~generation` after a rolling upgrade.
         listen: unix:/path or host:port; "" for a worker.
         stop: set when the role shall drain.
         counters: plain numbers; they become metrics and heartbeat counters.
@@ -80,6 +82,11 @@ class Process:
                 task.cancel()
 
     @property
+    def number(self) -> str:
+        """The process's place within its role on this machine; a successor has the same."""
+        return self.instance.rpartition(".")[2].partition("~")[0]
+
+    @property
     def consumer_name(self) -> str:
         """A name within a consumer group: the same after a restart, another on every machine."""
         return f"{self.role}-{socket.gethostname()}-{self.instance}"
@@ -116,7 +123,9 @@ def die_with(parent: int) -> None:
 def _arguments(role: str, argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=f"miaosha run {role}", allow_abbrev=False)
     parser.add_argument("--listen", default="", help="unix:/path or host:port")
-    parser.add_argument("--instance", default="0", help="a name, unique within the role")
+    parser.add_argument(
+        "--instance", default=f"{socket.gethostname()}.0", help="a name, unique within the role"
+    )
     parser.add_argument("--metrics", default="", help="host:port of /metrics, /healthz, /readyz")
     parser.add_argument("--die-with-parent", type=int, default=0, metavar="PID")
     return parser.parse_args(argv)

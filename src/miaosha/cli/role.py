@@ -17,7 +17,9 @@ def run(
     listen: Annotated[
         str, typer.Option(help="unix:/path or host:port (publisher, gateway, api).")
     ] = "",
-    instance: Annotated[str, typer.Option(help="A name, unique within the role.")] = "0",
+    instance: Annotated[
+        str, typer.Option(help="[machine.]number, unique in the role.", show_default="HOSTNAME.0")
+    ] = "",
     metrics: Annotated[str, typer.Option(help="host:port of /metrics, not public.")] = "",
 ) -> None:
     """Run one process of a role; it reads MIAOSHA_… settings from the environment."""
@@ -33,7 +35,9 @@ def run(
         errors.print(f"miaosha: {role} {wanted}")
         raise typer.Exit(BAD_USAGE)
     module = [f"miaosha.{role}", "--listen", listen] if listen else ["miaosha.workers", role]
-    argv = [sys.executable, "-m", *module, "--instance", instance]
+    argv = [sys.executable, "-m", *module]
+    if instance:
+        argv += ["--instance", instance]
     if metrics:
         argv += ["--metrics", metrics]
     os.execv(sys.executable, argv)  # noqa: S606 - becoming the role is the point

@@ -7,6 +7,7 @@ import typer
 
 from miaosha.cli.session import errors, finish, screen
 from miaosha.settings import Settings, load
+from miaosha.supervisor.parts import tied
 from miaosha.supervisor.up import platform, stop_on_signals
 
 
@@ -33,6 +34,8 @@ def up(
 async def _up(settings: Settings) -> int:
     stop = stop_on_signals()
     screen.print(f"starting on {settings.data_dir} …", soft_wrap=True)
+    for own in tied(settings):
+        _tell(own)
     async with platform(settings, _tell, stop) as running:
         if running is not None:
             parts = ", ".join(child.spec.name for child in running.children)

@@ -79,7 +79,7 @@ class Gateway:
             monotonic=clock.monotonic,
             now_s=lambda: clock.now_ms() // 1000,
             counters=process.counters,
-            instance=process.instance,
+            instance=process.number,
             checks=process.checks,
             admission=Admission(
                 settings.sockets_per_ip_max,

@@ -52,6 +52,7 @@ class Spec:
         stop_signal: the polite request to end; KILL follows after `stop_within_s` seconds.
         nice: added to the process's niceness: how far it steps back for others when all are busy.
         log: file that gets its stdout and stderr; None: the supervisor's own stderr.
+        generation: how many processes have handed this name on (a rolling upgrade).
     """
 
     name: str
@@ -62,6 +63,7 @@ class Spec:
     stop_within_s: float = 4.0
     nice: int = 0
     log: Path | None = None
+    generation: int = 0
 
     @property
     def role(self) -> str:

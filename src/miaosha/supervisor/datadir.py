@@ -1,15 +1,17 @@
 """The data directory of an embedded platform: its lock, its secret keys, where it is running.
 
 Layout: miaosha.sqlite, store/ and broker/ (Valkey's files), files/ (pictures), secret.keys (0600),
-edge.log, lock, and while it runs run.json (0600) with the addresses other commands use.
+machine, edge.log, lock, and while it runs run.json (0600) with the addresses other commands use.
 """
 
 import base64
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from miaosha.domain.errors import MiaoshaError, SettingsError
 from miaosha.settings import Settings
 
 KEY_BYTES = 32
+MACHINE_HOST_MAX = 24  # characters of the host's name in a machine's
 SOCKET_PATH_MAX = 80  # bytes of the run directory; a socket path has at most 108
 DEFAULTS = Settings()
 
@@ -78,6 +81,18 @@ def secret_keys(path: Path) -> str:
     descriptor = os.open(keys, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as handle:
         handle.write(text + "\n")
+    return text
+
+
+def machine(path: Path) -> str:
+    """The name, written on first use, of the set of roles on this directory among other sets that
+    share its stores: the host's name and four random letters."""
+    name = path / "machine"
+    with contextlib.suppress(FileNotFoundError):
+        return name.read_text().strip()
+    host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:MACHINE_HOST_MAX]
+    text = f"{host}-{secrets.token_hex(2)}"
+    name.write_text(text + "\n")
     return text
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from miaosha.gateway.admission import DESCRIPTORS_KEPT
 from miaosha.settings import Settings, environ_of
-from miaosha.supervisor import edge
+from miaosha.supervisor import datadir, edge
 from miaosha.supervisor.children import Ready, Spec
 from miaosha.supervisor.datadir import DEFAULTS
 from miaosha.supervisor.probes import Beats, http_ready, port_open
@@ -47,7 +47,19 @@ class Places:
         return self.logs / f"{name}.log" if self.logs else None
 
     def socket(self, name: str) -> Path:
+        """Where the edge finds a role's process: a link to the socket of its latest generation."""
         return self.run / f"{name}.sock"
+
+    def own_socket(self, name: str, generation: int) -> Path:
+        """Where that generation listens."""
+        return self.run / f"{name}~{generation}.sock"
+
+    def point(self, name: str, generation: int) -> None:
+        """Let new connections of the edge go to that generation, from one moment to the next."""
+        link = self.run / f"{name}.link"
+        link.unlink(missing_ok=True)
+        link.symlink_to(self.own_socket(name, generation).name)
+        link.replace(self.socket(name))
 
 
 def gateways(settings: Settings, cores: int, descriptors: int) -> int:
@@ -108,25 +120,67 @@ def _valkey_ready(socket: Path) -> Ready:
 
 
 def role_specs(settings: Settings, places: Places, beats: Beats) -> list[Spec]:
-    environ = environ_of(settings)
-    ports = metrics_ports(settings)
-    specs = []
-    for name in role_names(settings):
-        role, _, instance = name.partition("-")
-        if role in LISTENING:
-            socket = places.socket(name)
-            argv = [f"miaosha.{role}", "--listen", f"unix:{socket}"]
-            ready = _http_ready(socket)
-        else:
-            argv = ["miaosha.workers", role]
-            ready = beats.seen
-        argv += ["--instance", instance, "--die-with-parent", str(os.getpid())]
-        if name in ports:
-            argv += ["--metrics", f"127.0.0.1:{ports[name]}"]
-        argv = [sys.executable, "-m", *argv]
-        nice = NICE.get(role, 0)
-        specs.append(Spec(name, argv, ready, environ=environ, nice=nice, log=places.log(name)))
-    return specs
+    """Every role process of a start."""
+    return [role_spec(settings, places, beats, name) for name in role_names(settings)]
+
+
+def role_spec(
+    settings: Settings, places: Places, beats: Beats, name: str, generation: int = 0
+) -> Spec:
+    """One role process; the first generation is where the edge goes at once.
+
+    Args:
+        name: such as "publisher-0".
+        generation: how many have gone before it on this place (a rolling upgrade).
+    """
+    role, _, number = name.partition("-")
+    if role in LISTENING:
+        socket = places.own_socket(name, generation)
+        argv = [f"miaosha.{role}", "--listen", f"unix:{socket}"]
+        ready = _http_ready(socket)
+        if not generation:
+            places.point(name, generation)
+    else:
+        argv = ["miaosha.workers", role]
+        ready = beats.seen
+    argv += ["--instance", _instance(settings, places, number, generation)]
+    argv += ["--die-with-parent", str(os.getpid())]
+    if port := metrics_ports(settings).get(name):
+        argv += ["--metrics", f"127.0.0.1:{port}"]
+    return Spec(
+        name,
+        [sys.executable, "-m", *argv],
+        ready,
+        environ=environ_of(settings),
+        nice=NICE.get(role, 0),
+        log=places.log(name),
+        generation=generation,
+    )
+
+
+def _instance(settings: Settings, places: Places, number: str, generation: int) -> str:
+    """A name that no other process of the role has, on this machine or on another one that works
+    on the same stores."""
+    alone = settings.redis_url.startswith(f"unix://{places.run}/")
+    machine = "" if alone else f"{datadir.machine(places.data)}."
+    return f"{machine}{number}~{generation}" if generation else f"{machine}{number}"
+
+
+def tied(settings: Settings) -> list[str]:
+    """What another machine on the same stores would have to share too, one sentence each: settings
+    left to this machine's own data directory although the stores are elsewhere."""
+    if settings.redis_url == DEFAULTS.redis_url:
+        return []
+    found = []
+    for name, meaning in (
+        ("secret_keys", "tokens made here are refused"),
+        ("database_url", "nothing sold here is known"),
+        ("broker_url", "requests accepted here are not decided"),
+        ("files_url", "pictures uploaded here are missing"),
+    ):
+        if getattr(settings, name) == getattr(DEFAULTS, name):
+            found.append(f"MIAOSHA_{name.upper()} is this machine's own: {meaning} on another one")
+    return found
 
 
 def _http_ready(socket: Path) -> Ready:

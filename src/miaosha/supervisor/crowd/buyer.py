@@ -63,7 +63,9 @@ class Buyer:
         self.person = person
         self.crowd = crowd
         self.dice = random.Random(f"{crowd.plan.seed}:{person.number}")  # noqa: S311 - a play
-        self.http = Http(crowd.plan.host, crowd.plan.port, person.address)
+        edges = [(crowd.plan.host, crowd.plan.port), *crowd.plan.more_edges]
+        home = person.number % len(edges)
+        self.http = Http(*edges[home], person.address, edges[home + 1 :] + edges[:home])
         self.view = View(number=person.number, kind=person.kind, user_id=person.user_id)
         self.socket: Socket | None = None
         self.sale: dict[str, Any] = {}
@@ -115,8 +117,7 @@ class Buyer:
             with contextlib.suppress(OSError, TimeoutError):
                 async with self.crowd.gate:
                     self.socket = await connect(
-                        plan.host,
-                        plan.port,
+                        *self.http.edge,
                         self.person.address,
                         self.http.token,
                         self._event,
@@ -128,6 +129,7 @@ class Buyer:
                     self.question = watched.get("question") or self.question
                     self.crowd.tally.connected += 1
                     return
+            self.http.turn_away()
             await self.pause(self.dice.uniform(0.3, 1.5))
 
     async def _listen_again(self) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import httptools
@@ -97,11 +98,16 @@ class _Exchange(asyncio.Protocol):
 
 
 class Http:
-    """Requests of one buyer, one after the other. Never raises for the network: status 0."""
+    """Requests of one buyer, one after the other. Never raises for the network: status 0.
 
-    def __init__(self, host: str, port: int, address: str) -> None:
-        self._host = host
-        self._port = port
+    Args:
+        more: further edges (host, port), tried in turn when one takes no connection.
+    """
+
+    def __init__(
+        self, host: str, port: int, address: str, more: Sequence[tuple[str, int]] = ()
+    ) -> None:
+        self._edges = [(host, port), *more]
         self._address = address
         self._exchange: _Exchange | None = None
         self._turn = asyncio.Lock()
@@ -137,13 +143,23 @@ class Http:
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(CONNECT_S):
                 _, self._exchange = await asyncio.get_running_loop().create_connection(
-                    _Exchange, self._host, self._port, local_addr=(self._address, 0)
+                    _Exchange, *self.edge, local_addr=(self._address, 0)
                 )
                 return self._exchange
+        self.turn_away()
         return None
 
+    @property
+    def edge(self) -> tuple[str, int]:
+        """Where connections go now."""
+        return self._edges[0]
+
+    def turn_away(self) -> None:
+        """This edge took no connection: go to the next one, if there is one."""
+        self._edges.append(self._edges.pop(0))
+
     def _encode(self, method: str, path: str, body: object) -> bytes:
-        head = f"{method} {path} HTTP/1.1\r\nHost: localhost:{self._port}\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost:{self.edge[1]}\r\n"
         if self.token:
             head += f"Authorization: Bearer {self.token}\r\n"
         if isinstance(body, Raw):

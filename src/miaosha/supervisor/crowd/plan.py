@@ -56,6 +56,8 @@ class Person(msgspec.Struct, frozen=True):
 
 class Plan(msgspec.Struct, frozen=True):
     """Attributes:
+    more_edges: (host, port) of further edges of the same platform; buyers are spread over all, and
+        go to the next one when theirs takes no connection.
     right: question id → key of the right choice.
     rush_s: mean seconds between opening and a buyer's first press.
     out: where the views go (msgpack).
@@ -69,6 +71,7 @@ class Plan(msgspec.Struct, frozen=True):
     people: list[Person]
     out: str
     rush_s: float = 1.0
+    more_edges: list[tuple[str, int]] = []
 
 
 class View(msgspec.Struct):
