@@ -101,7 +101,8 @@ async def _spawn(args: list[str], socket: Path) -> Process:
 
 
 async def answers(socket: Path) -> bool:
-    """Does a Valkey on this socket answer PING (so: it has loaded its data)?"""
+    """Does a Valkey on this socket answer PING (so: it has loaded its data, unless it wants a
+    password first)?"""
     try:
         reader, writer = await asyncio.open_unix_connection(str(socket))
     except OSError:
@@ -109,7 +110,7 @@ async def answers(socket: Path) -> bool:
     try:
         writer.write(b"PING\r\n")
         async with asyncio.timeout(2):
-            return (await reader.readline()).startswith(b"+PONG")
+            return (await reader.readline()).startswith((b"+PONG", b"-NOAUTH"))
     except (OSError, TimeoutError):
         return False
     finally:
