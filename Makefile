@@ -44,8 +44,9 @@ check: .venv/.installed web/node_modules/.installed ## format, lint, types, laye
 	$(BIN)/pytest -q tests/test_tidy.py
 	$(NPM) --silent run check
 
-bench: .venv/.installed ## measure the purchase path (10 minutes); ARGS="--seconds 5 --only rush,over"
-	@exec $(BIN)/python -m bench run $(ARGS)
+STACK ?= embedded
+bench: .venv/.installed ## measure the purchase path (10 minutes); STACK=full, ARGS="--seconds 5 --only rush,over"
+	@exec $(BIN)/python -m bench run --stack $(STACK) $(ARGS)
 
 bench-scale: .venv/.installed ## the rush with 1, 2, 4 publishers and 1, 2 consumers
 	@exec $(BIN)/python -m bench scale $(ARGS)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench import commands, report, sockets_rows, sockets_run
 from bench.commands import SCENARIOS, Options
+from bench.servers import STACKS
 
 FLAME = report.ROOT / "bench" / "results"
 
@@ -25,6 +26,7 @@ def main() -> int:
         processes=args.processes,
         publishers=args.publishers,
         consumers=args.consumers,
+        stack=args.stack,
     )
     if args.command == "profile":
         to = FLAME / f"flame-{args.role}.svg"
@@ -68,6 +70,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=2, help="of the generator")
     parser.add_argument("--publishers", type=int, default=2)
     parser.add_argument("--consumers", type=int, default=1)
+    parser.add_argument("--stack", default="embedded", choices=STACKS)
     parser.add_argument("--role", default="publisher", help="profile: whose first process")
     return parser.parse_args()
 

@@ -49,7 +49,7 @@ SCENARIOS = (
 
 @dataclass(frozen=True)
 class Options:
-    """How much of everything. `only`: scenarios by name."""
+    """How much of everything, on what. `only`: scenarios by name; `stack`: one of STACKS."""
 
     only: tuple[str, ...] = SCENARIOS
     seconds: float = 30.0
@@ -58,6 +58,7 @@ class Options:
     processes: int = 2
     publishers: int = 2
     consumers: int = 1
+    stack: str = "embedded"
 
 
 def load(options: Options, targets: tuple[str, ...], **more: Any) -> Load:
@@ -67,7 +68,7 @@ def load(options: Options, targets: tuple[str, ...], **more: Any) -> Load:
 
 async def run(options: Options) -> Result:
     """Every scenario of `options.only`, and the limit before them, on an idle platform."""
-    result = _begun("run", options)
+    result = _begun("run" if options.stack == "embedded" else options.stack, options)
     rows = result.rows
     decided_all: tuple[str, ...] = ("rush", "wait", "steady")
     deciding = [name for name in decided_all if name in options.only]
@@ -109,7 +110,8 @@ async def _stack(options: Options, **overrides: Any) -> AsyncIterator[Stack]:
     _say(
         f"starting {_many(options.publishers, 'publisher')}, {_many(options.consumers, 'consumer')}"
     )
-    async with stack(options.buyers + 30_000, **RAISED, **parts, **overrides) as running:
+    opened = stack(options.buyers + 30_000, options.stack, **RAISED, **parts, **overrides)
+    async with opened as running:
         yield running
 
 

@@ -1,17 +1,18 @@
-"""The embedded platform, started privately in a temporary directory, as `miaosha up` starts it."""
+"""The platform, started privately in a temporary directory, as `miaosha up` starts it."""
 
 import asyncio
 import socket
-import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from bench.books import Books, books
+from bench.servers import Servers, servers
 from bench.usage import Used, used
 from miaosha import bootstrap
 from miaosha.bootstrap.auditing import open_auditor
@@ -32,9 +33,11 @@ OPEN_FOR_S = 3_600
 class Stack:
     """A running platform, and what a scenario asks of it."""
 
-    def __init__(self, running: Platform, parts: Any) -> None:
+    def __init__(self, running: Platform, parts: Any, shelf: Books, beside: Servers) -> None:
         self.running = running
         self.parts = parts
+        self.books = shelf
+        self._beside = beside
         self.first_user = 0
         self._admin: sample.Login | None = None
 
@@ -52,26 +55,13 @@ class Stack:
         return f"127.0.0.1:{self.settings.port}"
 
     def pids(self) -> dict[str, int]:
-        return {child.spec.name: child.pid for child in self.running.children}
+        return {
+            **self._beside.pids,
+            **{child.spec.name: child.pid for child in self.running.children},
+        }
 
     def used(self) -> dict[str, Used]:
         return used(self.pids())
-
-    def people(self, count: int) -> int:
-        """Insert buyers straight into the table; the first one's id, the others follow."""
-        now_ms = self.parts.clock.now_ms()
-        path = self.settings.database_url.removeprefix("sqlite:///")
-        with closing(sqlite3.connect(path, timeout=30)) as base, base:
-            first = 1 + (base.execute("SELECT max(id) FROM users").fetchone()[0] or 0)
-            base.executemany(
-                "INSERT INTO users (id, email, name, role, password_hash, created_at_ms)"
-                " VALUES (?, ?, ?, 'buyer', '', ?)",
-                (
-                    (i, f"buyer-{i}@crowd.example", f"Buyer {i}", now_ms)
-                    for i in range(first, first + count)
-                ),
-            )
-        return int(first)
 
     async def admin(self) -> sample.Login:
         if self._admin is None:
@@ -110,13 +100,10 @@ class Stack:
     async def quiet(self) -> None:
         """Waits until the mails of what was sold before are sent, so that nobody pays for them
         twice; at most QUIET_WITHIN_S."""
-        path = self.settings.database_url.removeprefix("sqlite:///")
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as base:
-            waiting = "SELECT count(*) FROM outbox WHERE state IN ('new', 'queued')"
-            with suppress(TimeoutError):
-                async with asyncio.timeout(QUIET_WITHIN_S):
-                    while base.execute(waiting).fetchone()[0]:  # noqa: ASYNC110
-                        await asyncio.sleep(1.0)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(QUIET_WITHIN_S):
+                while await self.books.mails_waiting():  # noqa: ASYNC110
+                    await asyncio.sleep(1.0)
 
     async def counters(self) -> dict[str, Counter[str]]:
         """What each role counted since its start, summed over its processes."""
@@ -137,20 +124,29 @@ class Stack:
 
 
 @asynccontextmanager
-async def stack(buyers: int, **overrides: Any) -> AsyncIterator[Stack]:
-    """Everything started, with so many buyers inserted. `overrides`: settings, knowingly raised
-    or turned off."""
-    with tempfile.TemporaryDirectory(prefix="miaosha-bench-") as directory:
-        data = Path(directory)
+async def stack(buyers: int, kind: str = "embedded", **overrides: Any) -> AsyncIterator[Stack]:
+    """Everything started, with so many buyers inserted. `kind`: one of STACKS; `overrides`:
+    settings, knowingly raised or turned off."""
+    async with AsyncExitStack() as opened:
+        data = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="miaosha-bench-")))
+        beside = await opened.enter_async_context(servers(kind, data))
         settings = load(
-            {}, data_dir=str(data), mail_url=f"file:{data / 'mails'}", port=free_port(), **overrides
+            {},
+            data_dir=str(data / "data"),
+            mail_url=f"file:{data / 'mails'}",
+            port=free_port(),
+            **beside.settings,
+            **overrides,
         )
-        async with platform(settings, _tell, asyncio.Event(), logs=True) as running:
-            assert running is not None
-            async with bootstrap.api(running.settings, "bench") as parts:
-                made = Stack(running, parts)
-                made.first_user = await asyncio.to_thread(made.people, buyers)
-                yield made
+        running = await opened.enter_async_context(
+            platform(settings, _tell, asyncio.Event(), logs=True)
+        )
+        assert running is not None
+        parts = await opened.enter_async_context(bootstrap.api(running.settings, "bench"))
+        shelf = await opened.enter_async_context(books(running.settings))
+        made = Stack(running, parts, shelf, beside)
+        made.first_user = await shelf.people(buyers, parts.clock.now_ms())
+        yield made
 
 
 def free_port() -> int:

@@ -1,9 +1,7 @@
 """(f) checkout and (g) sign-in: the api's two heavy calls; and winners told by push."""
 
 import asyncio
-import sqlite3
 import time
-from contextlib import closing
 from typing import Any, NamedTuple
 
 from bench.load import Load
@@ -36,11 +34,7 @@ class Checkouts(NamedTuple):
         load = Load(targets=stack.targets(), connections=64, seconds=60.0)
         row = Row(name="", mix="")
         await pressed(stack, row, sale, load, buyers=units, first_user=first_user, processes=1)
-        path = stack.settings.database_url.removeprefix("sqlite:///")
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as base:
-            holds = base.execute(
-                "SELECT rid, user_id, pay_by_ms FROM holds WHERE sale_id = ?", (sale.id,)
-            ).fetchall()
+        holds = await stack.books.held(sale.id)
         assert len(holds) == units, f"{len(holds)} of {units} units are held"
         tokens = JwtTokens(Keyring.parse(stack.settings.secret_keys))
         now_ms = stack.parts.clock.now_ms()
@@ -60,7 +54,10 @@ class Checkouts(NamedTuple):
 
 async def checkout(stack: Stack, orders: int, connections: int) -> Row:
     """(f) Every unit of a sale is paid for, straight at the api."""
-    row = Row(name="checkout", mix=f"{orders:,} holds paid over {connections} connections (SQLite)")
+    row = Row(
+        name="checkout",
+        mix=f"{orders:,} holds paid over {connections} connections ({stack.books.name})",
+    )
     prepared = await Checkouts.prepare(stack, orders, first_user=stack.first_user)
     requests = [post(path, body, token) for path, body, token in prepared.requests]
     await _called(stack, row, requests, connections, 201)
