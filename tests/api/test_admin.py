@@ -135,6 +135,15 @@ async def test_a_draft_becomes_a_sale(world: World, admin: Person) -> None:
     assert draft["sale"]["questions"][0]["answer"] == "b"
     changed = await world.http.put(path, json=body | {"stock": 9}, headers=admin.auth)
     assert changed.json()["sale"]["stock"] == 9
+    stale = body | {"stock": 8, "version": draft["version"]}
+    missed = await world.http.put(path, json=stale, headers=admin.auth)
+    assert (missed.status_code, missed.json()["code"], missed.json()["field"]) == (
+        409,
+        "conflict",
+        "version",
+    )
+    fresh = body | {"stock": 9, "version": changed.json()["version"]}
+    assert (await world.http.put(path, json=fresh, headers=admin.auth)).status_code == 200
     published = await world.http.post(f"{path}/publish", headers=admin.auth)
     assert (published.status_code, published.json()["phase"]) == (200, "open")
     reading = await world.parts.store.reading(draft["id"])

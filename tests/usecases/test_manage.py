@@ -10,8 +10,9 @@ from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Mode, Phase, ProductView, Question, Sale
 from miaosha.ports.people import Product, SaleDraft
 from miaosha.usecases.control import Control
-from miaosha.usecases.manage import Manage, draft_of
+from miaosha.usecases.manage import Manage
 from miaosha.usecases.products import picture_kind
+from miaosha.usecases.terms import draft_of, terms_of, version_of
 from tests.usecases.people import StillClock
 
 NOW = 1_700_000_000_000
@@ -70,6 +71,7 @@ class OneCatalogue:
     def __init__(self) -> None:
         self.kept: dict[int, Sale] = {}
         self.fixed: set[int] = set()
+        self.at_once: SaleDraft | None = None  # another's update that comes right before the next
 
     async def product(self, product_id: int) -> Product | None:
         return Product(1, "Kettle", "", "", Money(1, "EUR")) if product_id == 1 else None
@@ -79,8 +81,13 @@ class OneCatalogue:
         self.kept[sale.id] = sale
         return sale
 
-    async def update_sale(self, sale_id: int, draft: SaleDraft) -> Sale | None:
-        if sale_id in self.fixed:
+    async def update_sale(
+        self, sale_id: int, draft: SaleDraft, was: SaleDraft | None = None
+    ) -> Sale | None:
+        if self.at_once is not None:
+            self.kept[sale_id] = _sale(sale_id, self.at_once, self.kept[sale_id].phase)
+            self.at_once = None
+        if sale_id in self.fixed or was not in (None, terms_of(self.kept[sale_id])):
             return None
         self.kept[sale_id] = _sale(sale_id, draft, self.kept[sale_id].phase)
         return self.kept[sale_id]
@@ -275,6 +282,28 @@ async def test_what_does_not_fit_the_phase_leaves_no_trace(
             await lost
         assert missing.value.code == "not_found"
     assert notes.said == []
+
+
+async def test_of_two_admins_the_second_hears_of_the_first(manage: Manage) -> None:
+    began = await manage.create("ann", terms(), publish=False)
+    await manage.update("ann", began.id, terms(stock=8), version_of(began))
+    with pytest.raises(Problem) as refused:
+        await manage.update("bob", began.id, terms(stock=9), version_of(began))
+    assert (refused.value.code, refused.value.field) == ("conflict", "version")
+    now = await manage.get(began.id)
+    assert now.stock == 8
+    assert (await manage.update("bob", began.id, terms(stock=9), version_of(now))).stock == 9
+
+
+async def test_a_change_in_the_very_moment_is_heard_of_too(
+    manage: Manage, catalogue: OneCatalogue
+) -> None:
+    began = await manage.create("ann", terms(), publish=False)
+    catalogue.at_once = terms(stock=8)
+    with pytest.raises(Problem) as refused:
+        await manage.update("bob", began.id, terms(stock=9), version_of(began))
+    assert (refused.value.code, refused.value.field) == ("conflict", "version")
+    assert (await manage.get(began.id)).stock == 8
 
 
 async def test_one_rebuild_at_a_time(manage: Manage, notes: NotingTrail) -> None:

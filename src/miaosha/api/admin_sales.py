@@ -11,7 +11,9 @@ from miaosha.api.admin_schemas import (
     AdminSaleList,
     NewSaleBody,
     SaleBody,
+    SaleUpdateBody,
     StockBody,
+    admin_sale,
     questions_of,
 )
 from miaosha.api.auth import actor
@@ -19,7 +21,7 @@ from miaosha.api.declare import Req, Who, operation, read_body
 from miaosha.api.desk import Desk, desk_of
 from miaosha.domain.sale import Sale
 from miaosha.ports.people import SaleDraft
-from miaosha.usecases.manage import draft_of
+from miaosha.usecases.terms import draft_of
 
 TAG = "Admin: sales"
 SALE_BODY_MAX = 65_536  # fifty questions fit
@@ -73,15 +75,17 @@ async def show_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
     tag=TAG,
     summary="Change a sale's terms",
     answer=AdminSale,
-    body=SaleBody,
+    body=SaleUpdateBody,
     body_max=SALE_BODY_MAX,
     codes=("conflict",),
 )
 async def update_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
-    """Only while it is a draft, or scheduled and not armed yet. All terms at once."""
+    """Only while it is a draft, or scheduled and not armed yet. All terms at once; with a
+    `version`, only if nobody else has changed them since (else 409 with the field `version`)."""
     desk = desk_of(request)
-    body = await read_body(request, SaleBody)
-    return _view(desk, await desk.manage.update(actor(request), sale_id, _draft(body)))
+    body = await read_body(request, SaleUpdateBody)
+    sale = await desk.manage.update(actor(request), sale_id, _draft(body), body.version)
+    return _view(desk, sale)
 
 
 @operation(
@@ -179,7 +183,7 @@ def _draft(body: SaleBody) -> SaleDraft:
 
 
 def _view(desk: Desk, sale: Sale) -> AdminSale:
-    return AdminSale(sale.id, sale.phase_at(desk.parts.clock.now_ms()), sale.phase, sale)
+    return admin_sale(sale, desk.parts.clock.now_ms())
 
 
 ROUTES = [

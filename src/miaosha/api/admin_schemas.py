@@ -12,6 +12,7 @@ from miaosha.ports.office import Books, FoundOrder, Milestones, Person
 from miaosha.ports.people import Product
 from miaosha.ports.store import Heartbeat, Reading
 from miaosha.usecases.audit import Verdict
+from miaosha.usecases.terms import version_of
 
 
 class ProductBody(Body, frozen=True, kw_only=True):
@@ -53,18 +54,29 @@ class NewSaleBody(SaleBody, frozen=True, kw_only=True):
     publish: bool = False
 
 
+class SaleUpdateBody(SaleBody, frozen=True, kw_only=True):
+    """`version`: the AdminSale's that the change began with; if it is another by now, 409."""
+
+    version: Short | None = None
+
+
 class StockBody(Body, frozen=True, kw_only=True):
     stock: Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class AdminSale(msgspec.Struct, frozen=True):
     """A sale with what only admins see: the right answers, the reason of a freeze. `phase` is the
-    phase now, `stored_phase` what a person or the system set."""
+    phase now, `stored_phase` what a person or the system set; `version` stands for its terms."""
 
     id: int
     phase: Phase
     stored_phase: Phase
     sale: Sale
+    version: str
+
+
+def admin_sale(sale: Sale, now_ms: int) -> AdminSale:
+    return AdminSale(sale.id, sale.phase_at(now_ms), sale.phase, sale, version_of(sale))
 
 
 class AdminSaleList(msgspec.Struct, frozen=True):

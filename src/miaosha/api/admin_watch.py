@@ -2,13 +2,7 @@
 
 from litestar.params import FromPath
 
-from miaosha.api.admin_schemas import (
-    AdminSale,
-    LedgerStats,
-    PressureView,
-    Report,
-    Stats,
-)
+from miaosha.api.admin_schemas import LedgerStats, PressureView, Report, Stats, admin_sale
 from miaosha.api.declare import Req, Who, operation
 from miaosha.api.desk import Desk, desk_of
 from miaosha.domain.errors import DependencyDown, Problem
@@ -109,7 +103,7 @@ async def report(request: Req, sale_id: FromPath[int]) -> Report:
     books = await desk.watch.books(sale_id)
     now = desk.parts.clock.now_ms()
     return Report(
-        sale=AdminSale(sale.id, sale.phase_at(now), sale.phase, sale),
+        sale=admin_sale(sale, now),
         server_time_ms=now,
         ledger=_ledger(terms),
         books=books,

@@ -58,7 +58,7 @@ def create(
     """Create a sale, and publish it unless --draft is given."""
 
     async def work() -> None:
-        from miaosha.usecases.manage import draft_of
+        from miaosha.usecases.terms import draft_of
 
         async with opened(data_dir) as parts:
             amount = money(price)

@@ -73,8 +73,11 @@ class Catalogue(Protocol):
     async def create_sale(self, draft: SaleDraft, phase: Phase) -> Sale:
         """The sale, its questions and its ledger row, in one transaction."""
 
-    async def update_sale(self, sale_id: int, draft: SaleDraft) -> Sale | None:
-        """Only while it is a draft, or scheduled and not yet armed (ledger epoch 0); else None."""
+    async def update_sale(
+        self, sale_id: int, draft: SaleDraft, was: SaleDraft | None = None
+    ) -> Sale | None:
+        """Only while it is a draft, or scheduled and not yet armed (ledger epoch 0), and, with
+        `was`, while its terms are still these; else None."""
 
     async def delete_sale(self, sale_id: int) -> bool:
         """Only a draft."""

@@ -5,25 +5,14 @@ out in SQL and Redis. A sale that is armed keeps its terms; only stock and phase
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from miaosha.domain.errors import Problem
-from miaosha.domain.money import Money
-from miaosha.domain.sale import Choice, Mode, Phase, Question, Sale, default_standby_limit
+from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.outside import Clock
 from miaosha.ports.people import Catalogue, SaleDraft, Trail
 from miaosha.usecases.control import Control
-from miaosha.usecases.credentials import plain_line
-from miaosha.usecases.products import check_money
-
-TITLE_MAX: Final = 200
-STOCK_MAX: Final = 1_000_000
-STANDBY_MAX: Final = 10_000_000
-PAY_WITHIN_MAX_S: Final = 7 * 86_400
-SALE_MAX_MS: Final = 366 * 86_400_000
-QUESTIONS_MAX: Final = 50
-CHOICES_MAX: Final = 10
-TIME_MAX_MS: Final = 253_402_300_799_000  # the year 9999
+from miaosha.usecases.terms import STOCK_MAX, checked_terms, in_range, summary, terms_of, version_of
 
 
 class Manage:
@@ -53,7 +42,7 @@ class Manage:
         checked = await self._check(draft)
         self.check_terms(checked, publish=publish)
         sale = await self._catalogue.create_sale(checked, Phase.DRAFT)
-        await self._note(actor, "sale.create", sale.id, _summary(checked))
+        await self._note(actor, "sale.create", sale.id, summary(checked))
         return await self.publish(actor, sale.id) if publish else sale
 
     def check_terms(self, draft: SaleDraft, *, publish: bool) -> None:
@@ -62,24 +51,35 @@ class Manage:
         Raises:
             Problem: bad_request naming the field.
         """
-        checked = _checked(draft)
+        checked = checked_terms(draft)
         if publish:
             self._still_to_come(checked.closes_at_ms)
 
-    async def update(self, actor: str, sale_id: int, draft: SaleDraft) -> Sale:
+    async def update(
+        self, actor: str, sale_id: int, draft: SaleDraft, version: str | None = None
+    ) -> Sale:
         """Replace the terms of a draft, or of a scheduled sale that is not armed yet.
 
+        Args:
+            version: of the terms the admin began with (`version_of`); None: whatever they are now.
+
         Raises:
-            Problem: bad_request naming the field, not_found, conflict (armed already).
+            Problem: bad_request naming the field, not_found, conflict (armed already; with the
+                field `version`: somebody else has changed the terms meanwhile).
         """
         old = await self.get(sale_id)
+        if version is not None and version != version_of(old):
+            raise _changed()
         checked = await self._check(draft)
         if old.phase is not Phase.DRAFT:
             self._still_to_come(checked.closes_at_ms)
-        sale = await self._catalogue.update_sale(sale_id, checked)
+        was = None if version is None else terms_of(old)
+        sale = await self._catalogue.update_sale(sale_id, checked, was)
         if sale is None:
+            if version is not None and version_of(await self.get(sale_id)) != version:
+                raise _changed()
             raise Problem("conflict", "The terms of this sale are fixed by now.")
-        await self._note(actor, "sale.update", sale_id, _summary(checked))
+        await self._note(actor, "sale.update", sale_id, summary(checked))
         if sale.phase is not Phase.DRAFT:
             await self._control.refresh_board()
         return sale
@@ -138,7 +138,7 @@ class Manage:
         Raises:
             Problem: bad_request (field stock), not_found, conflict.
         """
-        _range(new, "stock", 1, STOCK_MAX)
+        in_range(new, "stock", 1, STOCK_MAX)
         sale = await self._expect(sale_id, Phase.SCHEDULED, Phase.OPEN, Phase.PAUSED)
         if new == sale.stock:
             return sale
@@ -177,104 +177,8 @@ class Manage:
     async def _check(self, draft: SaleDraft) -> SaleDraft:
         if await self._catalogue.product(draft.product_id) is None:
             raise Problem("bad_request", "There is no such product.", field="product_id")
-        return _checked(draft)
+        return checked_terms(draft)
 
 
-def _checked(draft: SaleDraft) -> SaleDraft:
-    if draft.mode is not Mode.FIFO:
-        raise Problem("bad_request", "Only fifo is possible now.", field="mode")
-    _range(draft.stock, "stock", 1, STOCK_MAX)
-    _range(draft.pay_within_s, "pay_within_s", 1, PAY_WITHIN_MAX_S)
-    _range(draft.standby_pay_within_s, "standby_pay_within_s", 1, PAY_WITHIN_MAX_S)
-    _range(draft.standby_limit, "standby_limit", 0, STANDBY_MAX)
-    _range(draft.opens_at_ms, "opens_at_ms", 0, TIME_MAX_MS)
-    latest = min(draft.opens_at_ms + SALE_MAX_MS, TIME_MAX_MS)
-    _range(draft.closes_at_ms, "closes_at_ms", draft.opens_at_ms + 1, latest)
-    return SaleDraft(
-        product_id=draft.product_id,
-        title=plain_line(draft.title, "title", TITLE_MAX),
-        price=check_money(draft.price, "price"),
-        stock=draft.stock,
-        opens_at_ms=draft.opens_at_ms,
-        closes_at_ms=draft.closes_at_ms,
-        pay_within_s=draft.pay_within_s,
-        standby_pay_within_s=draft.standby_pay_within_s,
-        standby_limit=draft.standby_limit,
-        questions=_questions(draft.questions),
-        mode=draft.mode,
-    )
-
-
-def draft_of(
-    *,
-    product_id: int,
-    title: str,
-    price: Money,
-    stock: int,
-    opens_at_ms: int,
-    closes_at_ms: int,
-    questions: Sequence[Question],
-    pay_within_s: int = 600,
-    standby_pay_within_s: int | None = None,
-    standby_limit: int | None = None,
-    mode: Mode = Mode.FIFO,
-) -> SaleDraft:
-    """Terms with what was left out filled in: promoted buyers have as long to pay as winners, and
-    standby takes max(1000, 10 × stock). Checks nothing (`Manage` does)."""
-    return SaleDraft(
-        product_id=product_id,
-        title=title,
-        price=price,
-        stock=stock,
-        opens_at_ms=opens_at_ms,
-        closes_at_ms=closes_at_ms,
-        pay_within_s=pay_within_s,
-        standby_pay_within_s=pay_within_s if standby_pay_within_s is None else standby_pay_within_s,
-        standby_limit=default_standby_limit(stock) if standby_limit is None else standby_limit,
-        questions=list(questions),
-        mode=mode,
-    )
-
-
-def _range(value: int, field: str, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise Problem("bad_request", f"Expected {low} to {high}.", field=field)
-
-
-def _questions(questions: Sequence[Question]) -> list[Question]:
-    """Checked, and numbered in their order."""
-    if not 1 <= len(questions) <= QUESTIONS_MAX:
-        raise Problem("bad_request", f"Expected 1 to {QUESTIONS_MAX}.", field="questions")
-    return [_question(q, number) for number, q in enumerate(questions, 1)]
-
-
-def _question(question: Question, number: int) -> Question:
-    field = f"questions[{number - 1}]"
-    if not 2 <= len(question.choices) <= CHOICES_MAX:
-        raise Problem("bad_request", f"Expected 2 to {CHOICES_MAX}.", field=f"{field}.choices")
-    choices = [
-        Choice(
-            plain_line(c.key, f"{field}.choices[{i}].key", 40),
-            plain_line(c.text, f"{field}.choices[{i}].text", 200),
-        )
-        for i, c in enumerate(question.choices)
-    ]
-    keys = {c.key for c in choices}
-    if len(keys) != len(choices):
-        raise Problem("bad_request", "Two choices have one key.", field=f"{field}.choices")
-    answer = question.answer.strip()
-    if answer not in keys:
-        raise Problem("bad_request", "No choice has this key.", field=f"{field}.answer")
-    return Question(number, plain_line(question.text, f"{field}.text", 500), choices, answer)
-
-
-def _summary(draft: SaleDraft) -> dict[str, Any]:
-    return {
-        "title": draft.title,
-        "product_id": draft.product_id,
-        "price": str(draft.price),
-        "stock": draft.stock,
-        "opens_at_ms": draft.opens_at_ms,
-        "closes_at_ms": draft.closes_at_ms,
-        "pay_within_s": draft.pay_within_s,
-    }
+def _changed() -> Problem:
+    return Problem("conflict", "Somebody else has changed this sale meanwhile.", field="version")

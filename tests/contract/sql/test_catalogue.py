@@ -68,6 +68,18 @@ async def test_terms_change_until_the_sale_is_armed(shop: Shop, phase: Phase) ->
     assert (changed.phase, changed.product.id) == (phase, product.id)
 
 
+async def test_terms_change_only_from_those_that_were_seen(shop: Shop) -> None:
+    product = await shop.product()
+    was = draft(product.id, stock=3)
+    sale = (await shop.catalogue.create_sale(was, Phase.DRAFT)).id
+    now = msgspec.structs.replace(was, title="New")
+    assert await shop.catalogue.update_sale(sale, now, was) is not None
+    for other in (was, msgspec.structs.replace(now, stock=4), draft(product.id, stock=4)):
+        assert await shop.catalogue.update_sale(sale, other, other) is None
+    kept = await shop.catalogue.sale(sale)
+    assert kept is not None and (kept.title, kept.stock) == ("New", 3)
+
+
 async def test_an_armed_paused_or_unknown_sale_keeps_its_terms(shop: Shop) -> None:
     armed, paused = await shop.sale(), await shop.sale(armed=False)
     await shop.ledger.set_phase(paused, Phase.SCHEDULED, Phase.PAUSED)

@@ -258,7 +258,7 @@ export interface paths {
         get: operations["show_sale"];
         /**
          * Change a sale's terms
-         * @description Only while it is a draft, or scheduled and not armed yet. All terms at once.
+         * @description Only while it is a draft, or scheduled and not armed yet. All terms at once; with a `version`, only if nobody else has changed them since (else 409 with the field `version`).
          */
         put: operations["update_sale"];
         post?: never;
@@ -939,13 +939,14 @@ export interface components {
         /**
          * AdminSale
          * @description A sale with what only admins see: the right answers, the reason of a freeze. `phase` is the
-         *         phase now, `stored_phase` what a person or the system set.
+         *         phase now, `stored_phase` what a person or the system set; `version` stands for its terms.
          */
         AdminSale: {
             id: number;
             phase: components["schemas"]["Phase"];
             stored_phase: components["schemas"]["Phase"];
             sale: components["schemas"]["Sale"];
+            version: string;
         };
         /**
          * Phase
@@ -1044,8 +1045,11 @@ export interface components {
             key: string;
             text: string;
         };
-        /** SaleBody */
-        SaleBody: {
+        /**
+         * SaleUpdateBody
+         * @description `version`: the AdminSale's that the change began with; if it is another by now, 409.
+         */
+        SaleUpdateBody: {
             product_id: number;
             title: string;
             price: components["schemas"]["Money"];
@@ -1063,6 +1067,8 @@ export interface components {
             standby_limit: number | null;
             /** @default fifo */
             mode: components["schemas"]["Mode"];
+            /** @default null */
+            version: string | null;
         };
         /**
          * Verdict
@@ -3349,7 +3355,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["SaleBody"];
+                "application/json": components["schemas"]["SaleUpdateBody"];
             };
         };
         responses: {

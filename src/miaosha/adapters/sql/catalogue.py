@@ -172,18 +172,24 @@ class SqlCatalogue:
         except IntegrityError:
             raise Problem("bad_request", "no such product", field="product_id") from None
 
-    async def update_sale(self, sale_id: int, draft: SaleDraft) -> Sale | None:
+    async def update_sale(
+        self, sale_id: int, draft: SaleDraft, was: SaleDraft | None = None
+    ) -> Sale | None:
         terms = (
             update(sales)
             .where(sales.c.id == sale_id)
             .where(or_(sales.c.phase == Phase.DRAFT, sales.c.phase == Phase.SCHEDULED))
             .values(**_sale_values(draft))
         )
+        if was is not None:
+            terms = terms.where(*(sales.c[k] == v for k, v in _sale_values(was).items()))
         stock = (
             update(ledger)
             .where(ledger.c.sale_id == sale_id, ledger.c.epoch == 0)  # 0: not armed yet
             .values(stock=draft.stock)
         )
+        if was is not None:
+            stock = stock.where(ledger.c.stock == was.stock)
 
         def unit(connection: Connection) -> Sale | None:
             for statement in (stock, terms):

@@ -1,0 +1,145 @@
+"""What terms a sale may have, checked field by field, and how two sets of them are told apart."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from miaosha.domain.errors import Problem
+from miaosha.domain.money import Money
+from miaosha.domain.sale import Choice, Mode, Question, Sale, default_standby_limit
+from miaosha.ports.people import SaleDraft
+from miaosha.usecases.credentials import plain_line
+from miaosha.usecases.products import check_money
+
+TITLE_MAX: Final = 200
+STOCK_MAX: Final = 1_000_000
+STANDBY_MAX: Final = 10_000_000
+PAY_WITHIN_MAX_S: Final = 7 * 86_400
+SALE_MAX_MS: Final = 366 * 86_400_000
+QUESTIONS_MAX: Final = 50
+CHOICES_MAX: Final = 10
+TIME_MAX_MS: Final = 253_402_300_799_000  # the year 9999
+
+
+def terms_of(sale: Sale) -> SaleDraft:
+    """What an admin set of it."""
+    return SaleDraft(
+        product_id=sale.product.id,
+        title=sale.title,
+        price=sale.price,
+        stock=sale.stock,
+        opens_at_ms=sale.opens_at_ms,
+        closes_at_ms=sale.closes_at_ms,
+        pay_within_s=sale.pay_within_s,
+        standby_pay_within_s=sale.standby_pay_within_s,
+        standby_limit=sale.standby_limit,
+        questions=sale.questions,
+        mode=sale.mode,
+    )
+
+
+def version_of(sale: Sale) -> str:
+    """Stands for the sale's terms: 16 hexadecimal digits, others as soon as one term is another."""
+    return hashlib.sha256(msgspec.json.encode(terms_of(sale))).hexdigest()[:16]
+
+
+def checked_terms(draft: SaleDraft) -> SaleDraft:
+    if draft.mode is not Mode.FIFO:
+        raise Problem("bad_request", "Only fifo is possible now.", field="mode")
+    in_range(draft.stock, "stock", 1, STOCK_MAX)
+    in_range(draft.pay_within_s, "pay_within_s", 1, PAY_WITHIN_MAX_S)
+    in_range(draft.standby_pay_within_s, "standby_pay_within_s", 1, PAY_WITHIN_MAX_S)
+    in_range(draft.standby_limit, "standby_limit", 0, STANDBY_MAX)
+    in_range(draft.opens_at_ms, "opens_at_ms", 0, TIME_MAX_MS)
+    latest = min(draft.opens_at_ms + SALE_MAX_MS, TIME_MAX_MS)
+    in_range(draft.closes_at_ms, "closes_at_ms", draft.opens_at_ms + 1, latest)
+    return SaleDraft(
+        product_id=draft.product_id,
+        title=plain_line(draft.title, "title", TITLE_MAX),
+        price=check_money(draft.price, "price"),
+        stock=draft.stock,
+        opens_at_ms=draft.opens_at_ms,
+        closes_at_ms=draft.closes_at_ms,
+        pay_within_s=draft.pay_within_s,
+        standby_pay_within_s=draft.standby_pay_within_s,
+        standby_limit=draft.standby_limit,
+        questions=_questions(draft.questions),
+        mode=draft.mode,
+    )
+
+
+def draft_of(
+    *,
+    product_id: int,
+    title: str,
+    price: Money,
+    stock: int,
+    opens_at_ms: int,
+    closes_at_ms: int,
+    questions: Sequence[Question],
+    pay_within_s: int = 600,
+    standby_pay_within_s: int | None = None,
+    standby_limit: int | None = None,
+    mode: Mode = Mode.FIFO,
+) -> SaleDraft:
+    """Terms with what was left out filled in: promoted buyers have as long to pay as winners, and
+    standby takes max(1000, 10 × stock). Checks nothing (`Manage` does)."""
+    return SaleDraft(
+        product_id=product_id,
+        title=title,
+        price=price,
+        stock=stock,
+        opens_at_ms=opens_at_ms,
+        closes_at_ms=closes_at_ms,
+        pay_within_s=pay_within_s,
+        standby_pay_within_s=pay_within_s if standby_pay_within_s is None else standby_pay_within_s,
+        standby_limit=default_standby_limit(stock) if standby_limit is None else standby_limit,
+        questions=list(questions),
+        mode=mode,
+    )
+
+
+def in_range(value: int, field: str, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise Problem("bad_request", f"Expected {low} to {high}.", field=field)
+
+
+def _questions(questions: Sequence[Question]) -> list[Question]:
+    """Checked, and numbered in their order."""
+    if not 1 <= len(questions) <= QUESTIONS_MAX:
+        raise Problem("bad_request", f"Expected 1 to {QUESTIONS_MAX}.", field="questions")
+    return [_question(q, number) for number, q in enumerate(questions, 1)]
+
+
+def _question(question: Question, number: int) -> Question:
+    field = f"questions[{number - 1}]"
+    if not 2 <= len(question.choices) <= CHOICES_MAX:
+        raise Problem("bad_request", f"Expected 2 to {CHOICES_MAX}.", field=f"{field}.choices")
+    choices = [
+        Choice(
+            plain_line(c.key, f"{field}.choices[{i}].key", 40),
+            plain_line(c.text, f"{field}.choices[{i}].text", 200),
+        )
+        for i, c in enumerate(question.choices)
+    ]
+    keys = {c.key for c in choices}
+    if len(keys) != len(choices):
+        raise Problem("bad_request", "Two choices have one key.", field=f"{field}.choices")
+    answer = question.answer.strip()
+    if answer not in keys:
+        raise Problem("bad_request", "No choice has this key.", field=f"{field}.answer")
+    return Question(number, plain_line(question.text, f"{field}.text", 500), choices, answer)
+
+
+def summary(draft: SaleDraft) -> dict[str, Any]:
+    return {
+        "title": draft.title,
+        "product_id": draft.product_id,
+        "price": str(draft.price),
+        "stock": draft.stock,
+        "opens_at_ms": draft.opens_at_ms,
+        "closes_at_ms": draft.closes_at_ms,
+        "pay_within_s": draft.pay_within_s,
+    }
