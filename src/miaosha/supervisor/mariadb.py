@@ -1,24 +1,21 @@
-"""Starts a private MariaDB, and a read-only replica of it, from the system's package."""
+"""A private MariaDB, and a read-only replica of it, from the system's package."""
 
 import asyncio
 import secrets
-import shutil
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from miaosha.domain.errors import DependencyDown
-from miaosha.supervisor.sqlservers import (
-    DATABASE,
-    LOOPBACK,
-    USER,
-    SqlServer,
-    find,
-    free_port,
-    make_home,
-    run,
-)
+from miaosha.supervisor.packaged import LOOPBACK, USER, account_of, find, free_ports, make_home
+from miaosha.supervisor.sqlservers import DATABASE, SqlServer
 
-REPLICA_USER = "replica"
-NOT_INSTALLED = "no mariadbd on this machine. On Debian or Ubuntu: apt install mariadb-server"
+ACCOUNT: Final = "mysql"
+REPLICA_USER: Final = "replica"
+LOG_DAYS: Final = 7  # of binary log: a replica away for longer must be made anew
+NOT_INSTALLED: Final = (
+    "no mariadbd on this machine. On Debian or Ubuntu: apt install mariadb-server"
+)
 
 
 async def start_mariadb(directory: Path, name: str = "mariadb") -> SqlServer:
@@ -27,16 +24,8 @@ async def start_mariadb(directory: Path, name: str = "mariadb") -> SqlServer:
     Raises:
         DependencyDown: not installed, or it did not start.
     """
-    server = await asyncio.to_thread(_mariadb, directory, name, 1)
-    await _first_start(
-        server,
-        f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;",
-        f"CREATE USER '{USER}'@'{LOOPBACK}' IDENTIFIED BY '{server.password}';",
-        f"GRANT ALL ON `{DATABASE}%`.* TO '{USER}'@'{LOOPBACK}';",
-        f"GRANT REPLICA MONITOR ON *.* TO '{USER}'@'{LOOPBACK}';",
-        f"CREATE USER '{REPLICA_USER}'@'{LOOPBACK}' IDENTIFIED BY '{server.password}';",
-        f"GRANT REPLICATION SLAVE ON *.* TO '{REPLICA_USER}'@'{LOOPBACK}';",
-    )
+    server = prepare_mariadb(directory, name)
+    await server.start()
     return server
 
 
@@ -48,10 +37,43 @@ async def start_mariadb_replica(
     Raises:
         DependencyDown: not installed, or it did not start.
     """
-    server = await asyncio.to_thread(_mariadb, directory, name, 2)
-    server.args += ["--read-only"]
-    server.password = primary.password
-    await _first_start(
+    server = prepare_mariadb_replica(directory, primary, name, delay_s=delay_s)
+    await server.start()
+    return server
+
+
+def prepare_mariadb(directory: Path, name: str = "mariadb", password: str = "") -> SqlServer:
+    """The primary in `directory`/`name`, new or of an earlier start; nothing runs yet.
+
+    Args:
+        password: the one it was made with; a new server may be given any. Empty: made up.
+
+    Raises:
+        DependencyDown: not installed.
+        SettingsError: see `make_home`.
+    """
+    server = _mariadb(directory, name, 1, password or secrets.token_hex(16))
+    told = f"IDENTIFIED BY '{server.password}'"
+    _at_start(
+        server,
+        f"CREATE DATABASE IF NOT EXISTS {DATABASE} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;",
+        f"CREATE USER IF NOT EXISTS '{USER}'@'{LOOPBACK}' {told};",
+        f"GRANT ALL ON `{DATABASE}%`.* TO '{USER}'@'{LOOPBACK}';",
+        f"GRANT REPLICA MONITOR ON *.* TO '{USER}'@'{LOOPBACK}';",
+        f"CREATE USER IF NOT EXISTS '{REPLICA_USER}'@'{LOOPBACK}' {told};",
+        f"GRANT REPLICATION SLAVE ON *.* TO '{REPLICA_USER}'@'{LOOPBACK}';",
+    )
+    return server
+
+
+def prepare_mariadb_replica(
+    directory: Path, primary: SqlServer, name: str = "replica", *, delay_s: int = 0
+) -> SqlServer:
+    """The replica in `directory`/`name`, which goes on where it was; nothing runs yet. It may start
+    before its primary. Raises as `prepare_mariadb`."""
+    server = _mariadb(directory, name, 2, primary.password)
+    server.args += ["--read-only", "--skip-slave-start"]
+    _at_start(
         server,
         f"CHANGE MASTER TO MASTER_HOST='{LOOPBACK}', MASTER_PORT={primary.port}, "
         f"MASTER_USER='{REPLICA_USER}', MASTER_PASSWORD='{primary.password}', "
@@ -61,44 +83,59 @@ async def start_mariadb_replica(
     return server
 
 
-def _mariadb(directory: Path, name: str, server_id: int) -> SqlServer:
+def _mariadb(directory: Path, name: str, server_id: int, password: str) -> SqlServer:
     binary = find("mariadbd", Path("/usr/sbin/mariadbd"))
     install = find("mariadb-install-db", Path("/usr/bin/mariadb-install-db"))
     if not binary or not install:
         raise DependencyDown(NOT_INSTALLED)
-    home, account = make_home(directory, name, "mysql")
-    data, port = home / "data", free_port()
-    scratch = home / "tmp"
-    scratch.mkdir()
-    shutil.chown(scratch, account)
-    making = [install, "--no-defaults", f"--datadir={data}", "--skip-test-db"]
-    making += ["--skip-name-resolve", "--auth-root-authentication-method=socket"]
-    # Its own: a server that starts removes what others have in a shared one.
-    making += [f"--tmpdir={scratch}"]
-    run(making, account, home)
-    args = [binary, "--no-defaults", f"--datadir={data}", f"--port={port}"]
-    args += [f"--tmpdir={scratch}"]
-    args += [f"--bind-address={LOOPBACK}", f"--socket={home}/sql.sock", f"--pid-file={home}/pid"]
-    args += ["--character-set-server=utf8mb4", "--collation-server=utf8mb4_bin"]
-    args += ["--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1", "--skip-name-resolve"]
-    args += ["--innodb-buffer-pool-size=128M", "--innodb-log-file-size=64M"]
-    args += [f"--server-id={server_id}", f"--log-bin={data}/binlog", "--log-slave-updates"]
-    args += ["--gtid-strict-mode", "--max-connections=400", "--skip-slave-start=0"]
-    password = secrets.token_hex(16)
-    return SqlServer(home, port, "mariadb", password, account, args, _mariadb_greets)
+    account = account_of(ACCOUNT)
+    home = make_home(directory, name, account)
+    scratch, (port,) = home / "tmp", free_ports(1)
+
+    def making(data: Path) -> list[str]:
+        words = [install, "--no-defaults", f"--datadir={data}", "--skip-test-db"]
+        words += ["--skip-name-resolve", "--auth-root-authentication-method=socket"]
+        # Its own: a server that starts removes what others have in a shared one.
+        return [*words, f"--tmpdir={scratch}"]
+
+    server = SqlServer(
+        home=home,
+        args=[binary, "--no-defaults", *_options(home, scratch, port, server_id)],
+        account=account,
+        ready=partial(_greets, port),
+        install=making,
+        port=port,
+        scheme="mariadb",
+        password=password,
+    )
+    scratch.mkdir(exist_ok=True)
+    server.own(scratch)
+    return server
 
 
-async def _first_start(server: SqlServer, *statements: str) -> None:
-    """With statements the server runs before it lets anybody in; they hold the password."""
+def _options(home: Path, scratch: Path, port: int, server_id: int) -> list[str]:
+    data = home / "data"
+    return [
+        *(f"--datadir={data}", f"--tmpdir={scratch}", f"--port={port}"),
+        *(f"--bind-address={LOOPBACK}", f"--socket={home}/sql.sock", f"--pid-file={home}/pid"),
+        *("--character-set-server=utf8mb4", "--collation-server=utf8mb4_bin"),
+        *("--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1", "--skip-name-resolve"),
+        *("--innodb-buffer-pool-size=128M", "--innodb-log-file-size=64M"),
+        *(f"--server-id={server_id}", f"--log-bin={data}/binlog", "--log-slave-updates"),
+        *("--gtid-strict-mode", "--max-connections=400", f"--expire-logs-days={LOG_DAYS}"),
+    ]
+
+
+def _at_start(server: SqlServer, *statements: str) -> None:
+    """What the server runs at every start before it lets anybody in; it holds the password."""
     first = server.home / "first.sql"
+    first.touch(mode=0o600)
     first.write_text("\n".join(statements) + "\n")
-    shutil.chown(first, server.account)
-    first.chmod(0o600)
-    await server.start(f"--init-file={first}")
-    first.unlink()
+    server.own(first)
+    server.args.append(f"--init-file={first}")
 
 
-async def _mariadb_greets(port: int) -> bool:
+async def _greets(port: int) -> bool:
     """The server speaks first, once it lets clients in."""
     try:
         reader, writer = await asyncio.open_connection(LOOPBACK, port)

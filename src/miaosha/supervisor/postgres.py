@@ -1,25 +1,20 @@
-"""Starts a private PostgreSQL from the system's package."""
+"""A private PostgreSQL from the system's package."""
 
 import asyncio
 import secrets
-import shutil
 import signal
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from miaosha.domain.errors import DependencyDown
-from miaosha.supervisor.sqlservers import (
-    DATABASE,
-    LOOPBACK,
-    USER,
-    SqlServer,
-    find,
-    free_port,
-    make_home,
-    run,
-)
+from miaosha.supervisor.packaged import LOOPBACK, USER, account_of, find, free_ports, make_home
+from miaosha.supervisor.sqlservers import DATABASE, SqlServer
 
-NOT_INSTALLED = "no PostgreSQL server on this machine. On Debian or Ubuntu: apt install postgresql"
+ACCOUNT: Final = "postgres"
+NOT_INSTALLED: Final = (
+    "no PostgreSQL server on this machine. On Debian or Ubuntu: apt install postgresql"
+)
 
 
 async def start_postgres(directory: Path, name: str = "postgres") -> SqlServer:
@@ -30,7 +25,7 @@ async def start_postgres(directory: Path, name: str = "postgres") -> SqlServer:
     """
     server = await asyncio.to_thread(_postgres, directory, name)
     await server.start()
-    connection = await _connect_postgres(server.port, server.password)
+    connection = await _connect(server.port, server.password)
     try:
         await connection.execute(f"CREATE DATABASE {DATABASE}")
     finally:
@@ -45,16 +40,14 @@ def _postgres(directory: Path, name: str) -> SqlServer:
     install = find("initdb", folder / "initdb")
     if not binary or not install:
         raise DependencyDown(NOT_INSTALLED)
-    home, account = make_home(directory, name, "postgres")
-    data, port, password = home / "data", free_port(), secrets.token_hex(16)
-    secret = home / "password"
-    secret.write_text(password)
-    shutil.chown(secret, account)
-    secret.chmod(0o600)
-    making = [install, "-D", str(data), "-U", USER, f"--pwfile={secret}", "--no-sync"]
-    making += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
-    run(making, account, home)
-    secret.unlink()
+    account = account_of(ACCOUNT)
+    home = make_home(directory, name, account)
+    (port,), password, secret = free_ports(1), secrets.token_hex(16), home / "password"
+
+    def making(data: Path) -> list[str]:
+        words = [install, "-D", str(data), "-U", USER, f"--pwfile={secret}", "--no-sync"]
+        return [*words, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
+
     settings = {
         "listen_addresses": LOOPBACK,
         "port": str(port),
@@ -63,18 +56,26 @@ def _postgres(directory: Path, name: str) -> SqlServer:
         "synchronous_commit": "on",
         "max_connections": "200",
     }
-    args = [binary, "-D", str(data)]
+    args = [binary, "-D", str(home / "data")]
     args += [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-
-    async def ready(port: int) -> bool:
-        return await _postgres_answers(port, password)
-
-    return SqlServer(
-        home, port, "postgresql", password, account, args, ready, stop_signal=signal.SIGINT
+    server = SqlServer(
+        home=home,
+        args=args,
+        account=account,
+        ready=partial(_answers, port, password),
+        install=making,
+        stop_signal=signal.SIGINT,
+        port=port,
+        scheme="postgresql",
+        password=password,
     )
+    secret.touch(mode=0o600)
+    secret.write_text(password)
+    server.own(secret)
+    return server
 
 
-async def _connect_postgres(port: int, password: str) -> Any:
+async def _connect(port: int, password: str) -> Any:
     import asyncpg  # type: ignore[import-untyped] # 0.1 s, and only here
 
     return await asyncpg.connect(
@@ -82,11 +83,11 @@ async def _connect_postgres(port: int, password: str) -> Any:
     )
 
 
-async def _postgres_answers(port: int, password: str) -> bool:
+async def _answers(port: int, password: str) -> bool:
     import asyncpg
 
     try:
-        connection = await _connect_postgres(port, password)
+        connection = await _connect(port, password)
     except (OSError, TimeoutError, asyncpg.PostgresError):
         return False
     await connection.close()

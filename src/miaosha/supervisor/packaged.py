@@ -1,0 +1,232 @@
+"""A server of the system's packages as a private process: started, stopped, hung, started again.
+
+On loopback and free ports, with its files in a directory that the caller removes. Started by root
+it runs as the system user of its package. It dies with this process and is stopped by its own pid.
+Which server it is: `rabbitmq`, `mariadb` and `postgres` beside this file.
+"""
+
+import asyncio
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from miaosha.domain.errors import DependencyDown, SettingsError
+from miaosha.supervisor.tether import tethered
+
+LOOPBACK: Final = "127.0.0.1"
+USER: Final = "miaosha"  # whom the server knows us as
+START_S: Final = 90.0  # a server has this long until it answers
+STOP_S: Final = 30.0  # and this long to end in order
+RUN_S: Final = 120.0  # one program of a package, run to its end
+POLL_S: Final = 0.05
+WORDS_MAX: Final = 500  # characters of what a server said last
+
+
+@dataclass(kw_only=True)
+class Packaged:
+    """A server, prepared or running.
+
+    Attributes:
+        home: its directory, which belongs to its account; what it says is in `log`.
+        args: its command line; a caller may add options before a start.
+        account: the system user it runs as; None: ourselves.
+        ready: does it answer?
+        environ: its whole environment; None: ours.
+        install: the command that fills a new data directory, which `make` runs once.
+        stop_signal: what makes it end in order without waiting for its clients.
+    """
+
+    home: Path
+    args: list[str]
+    account: str | None
+    ready: Callable[[], Awaitable[bool]]
+    environ: Mapping[str, str] | None = field(default=None, repr=False)
+    install: Callable[[Path], list[str]] | None = None
+    stop_signal: int = signal.SIGTERM
+    log_name: str = "server.log"
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def log(self) -> Path:
+        return self.home / self.log_name
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def command(self) -> list[str]:
+        """Its command line as its account, for whoever starts it in `home`, with `environ`."""
+        return become(self.account, self.args)
+
+    async def make(self) -> None:
+        """Fill its data directory, unless that was done before. Raises DependencyDown."""
+        if self.install is None or self.data.exists():
+            return
+        new = self.home / "new"  # one that a killed predecessor left is not whole
+        await asyncio.to_thread(shutil.rmtree, new, True)
+        await asyncio.to_thread(self.run, self.install(new))
+        new.rename(self.data)
+
+    async def start(self) -> None:
+        """Start, or start again on the same files and port; returns when it answers.
+
+        Raises:
+            DependencyDown: it ended, or did not answer within `START_S`.
+        """
+        await self.make()
+        self.process = self._spawn()
+        deadline = asyncio.get_running_loop().time() + START_S
+        while self.process.poll() is None and asyncio.get_running_loop().time() < deadline:
+            if await self.ready():
+                return
+            await asyncio.sleep(POLL_S)
+        await self.stop(signal.SIGKILL)
+        raise DependencyDown(f"{self.args[0]} did not start: {self.last_words()}")
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                self.command(),
+                cwd=self.home,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+            )
+
+    async def stop(self, sig: int = 0) -> None:
+        """End it: 0 in order, SIGKILL as a crash. One that has ended already is left alone."""
+        process = self.process
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGCONT)  # one that was paused must be able to end
+        process.send_signal(sig or self.stop_signal)
+        deadline = asyncio.get_running_loop().time() + STOP_S
+        while process.poll() is None:
+            if asyncio.get_running_loop().time() > deadline:
+                process.kill()
+            await asyncio.sleep(POLL_S)
+
+    def pause(self) -> None:
+        """Let it hang, as a machine that has lost its network: connections stay, answers do not
+        come. `resume` ends that."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def run(self, args: Sequence[str], within_s: float = RUN_S) -> str:
+        """Run a program of its package to its end, as its account, in its home; what it printed.
+        Blocks.
+
+        Raises:
+            DependencyDown: it failed; says what it said.
+        """
+        try:
+            done = subprocess.run(
+                become(self.account, args),
+                cwd=self.home,
+                env=self.environ,
+                capture_output=True,
+                text=True,
+                timeout=within_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise DependencyDown(f"{args[0]} took longer than {within_s:g} s") from None
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip()[-WORDS_MAX:]
+            raise DependencyDown(f"{args[0]}: {said}")
+        return done.stdout
+
+    def own(self, *paths: Path) -> None:
+        """Give files that we wrote to its account, for nobody else to read."""
+        for path in paths:
+            if self.account is not None:
+                shutil.chown(path, self.account)
+            path.chmod(0o700 if path.is_dir() else 0o600)
+
+    def last_words(self) -> str:
+        try:
+            return self.log.read_text(errors="replace").strip()[-WORDS_MAX:]
+        except OSError:
+            return "it wrote nothing"
+
+
+def account_of(package_user: str) -> str | None:
+    """The system user a server runs as: None, so ourselves, unless we are root.
+
+    Raises:
+        DependencyDown: we are root and there is no such user (databases refuse to run as root).
+    """
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam(package_user).pw_name
+    except KeyError:
+        raise DependencyDown(f"no system user {package_user}, whom its package makes") from None
+
+
+def make_home(directory: Path, name: str, account: str | None) -> Path:
+    """`directory`/`name`, for a server's files, made if need be and given to its account.
+
+    Raises:
+        SettingsError: the account cannot get there, because a directory above lets nobody in.
+    """
+    home = directory / name
+    home.mkdir(parents=True, exist_ok=True)
+    if account is not None:
+        directory.chmod(directory.stat().st_mode | 0o011)  # the way to its own directory
+        for above in directory.resolve().parents:
+            if not above.stat().st_mode & 0o001:
+                raise SettingsError(
+                    f"{directory}: the system user {account} cannot enter {above}; choose a "
+                    "directory that it can reach, such as one under /var/lib or /tmp"
+                )
+        shutil.chown(home, account, account)
+    home.chmod(0o700)
+    return home
+
+
+def become(account: str | None, args: Sequence[str]) -> list[str]:
+    """`args` as a command of `account` that dies with this process. Our own interpreter may lie
+    where that user cannot go, so it is setpriv that becomes it."""
+    if account is None:
+        return tethered(args)
+    tool = find("setpriv", Path("/usr/bin/setpriv"))
+    if not tool:
+        raise DependencyDown(
+            "no setpriv on this machine. On Debian or Ubuntu: apt install util-linux"
+        )
+    user = [f"--reuid={account}", f"--regid={account}", "--clear-groups"]
+    return [tool, *user, "--pdeathsig=TERM", "--", *args]
+
+
+def find(name: str, usual: Path) -> str | None:
+    """`usual` is where the Debian package has it: not on everybody's PATH."""
+    return str(usual) if usual.exists() else shutil.which(name)
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody listens on now."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind((LOOPBACK, 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
