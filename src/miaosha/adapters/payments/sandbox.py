@@ -9,14 +9,14 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
-from miaosha.adapters.sql.database import AnyRow, Database
+from miaosha.adapters.sql.database import AnyRow, Bulk, Database
 from miaosha.adapters.sql.inserts import insert_ignoring
 from miaosha.adapters.sql.tables import sandbox_charges as charges
 from miaosha.domain.errors import OutcomeUnknown, Problem
@@ -189,13 +189,8 @@ class SandboxPayments:
             **values,
         }
 
-        def unit(connection: Connection) -> tuple[AnyRow, bool]:
-            insert_ignoring(connection, charges, [row])
-            found = _read(connection, key)
-            assert found is not None
-            return found, found.secret == secret
-
-        return await self._db.write(unit)
+        found = await self._db.write_one(INSERT, row)
+        return found, found.secret == secret
 
     async def _move(
         self, key: str, when: ColumnElement[bool], state: ChargeState, *, reason: str | None = None
@@ -232,6 +227,17 @@ class SandboxPayments:
 
     def _sign(self, body: bytes) -> str:
         return hmac.new(self._webhook_secret, body, hashlib.sha256).hexdigest()
+
+
+def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[AnyRow]:
+    """Rows that are there already stay. Answers them as they are now."""
+    insert_ignoring(connection, charges, rows)
+    query = select(charges).where(charges.c.key.in_([row["key"] for row in rows]))
+    found = {row.key: row for row in connection.execute(query)}
+    return [found[row["key"]] for row in rows]
+
+
+INSERT = Bulk(_insert, key=lambda row: row["key"])
 
 
 def _read(connection: Connection, key: str) -> AnyRow | None:

@@ -5,8 +5,9 @@ Driver errors become DependencyDown before the commit was sent and OutcomeUnknow
 IntegrityError passes through, for it is an answer about the data.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, Row
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 Unit = Callable[[Connection], T]
 AnyRow = Row[*tuple[Any, ...]]
 
@@ -27,6 +29,28 @@ class Rollback(Exception):
     def __init__(self, value: Any = None) -> None:
         super().__init__()
         self.value = value
+
+
+@dataclass(frozen=True, eq=False)
+class Bulk(Generic[Item, T]):
+    """A unit that does the work of many callers at once, each with an item of their own.
+
+    Args:
+        run: answers one value per item, in their order, with or without company. It does all of
+            them or raises, and never a Rollback.
+        key: items with the same key never share a run.
+    """
+
+    run: Callable[[Connection, Sequence[Item]], Sequence[T]]
+    key: Callable[[Item], Hashable]
+
+    def one(self, item: Item) -> Unit[T]:
+        """The unit that does this item."""
+        return lambda connection: self.run(connection, [item])[0]
+
+    def all(self, items: Sequence[Item]) -> Unit[Sequence[T]]:
+        """The unit that does all of these."""
+        return lambda connection: self.run(connection, items)
 
 
 class Database(Protocol):
@@ -48,6 +72,14 @@ class Database(Protocol):
 
         `lagging`: an older state will do, so the replica may answer.
         """
+
+    async def write_one(self, bulk: Bulk[Item, T], item: Item) -> T:
+        """As `write`; callers who wait at the same time may share a transaction. What goes wrong
+        with one item does not concern the others."""
+
+    async def read_one(self, bulk: Bulk[Item, T], item: Item) -> T:
+        """As `read`; callers who wait at the same time may share a snapshot, which is not older
+        than the call."""
 
     async def close(self) -> None:
         """Finish what was taken, then close every connection."""

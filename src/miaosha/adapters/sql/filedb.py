@@ -27,6 +27,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from miaosha.adapters.sql.database import (
     READ_TIMEOUT_S,
     WRITE_TIMEOUT_S,
+    Bulk,
+    Item,
     Rollback,
     Unit,
     at_commit,
@@ -138,6 +140,12 @@ class FileDatabase:
             raise DependencyDown("database: no answer to a read") from None
         finally:
             self._reading -= 1
+
+    async def write_one(self, bulk: Bulk[Item, T], item: Item) -> T:
+        return await self.write(bulk.one(item))
+
+    async def read_one(self, bulk: Bulk[Item, T], item: Item) -> T:
+        return await self.read(bulk.one(item))
 
     def _read(self, unit: Unit[T]) -> T:
         try:

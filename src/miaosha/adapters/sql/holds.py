@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, exists, false, select, update
 
-from miaosha.adapters.sql.database import AnyRow, Database
+from miaosha.adapters.sql.database import AnyRow, Bulk, Database
 from miaosha.adapters.sql.tables import holds, ledger
 from miaosha.adapters.sql.terms import lock_ledger
 from miaosha.adapters.sql.trail import write_entry
@@ -35,6 +35,35 @@ def read_holds(connection: Connection, rids: Sequence[str]) -> dict[str, Hold]:
     return found
 
 
+def lock_holds(connection: Connection, rids: Sequence[str]) -> dict[str, Hold]:
+    """The rows as they are, held until the transaction ends; in one order, so that two who lock
+    several do not deadlock."""
+    query = select(*COLUMNS).where(holds.c.rid.in_(rids)).order_by(holds.c.rid).with_for_update()
+    for dialect in ("mysql", "mariadb"):  # they lock all they pass: a whole table while it is small
+        query = query.with_hint(holds, "FORCE INDEX (PRIMARY)", dialect)
+    return {row.rid: hold_of(row) for row in connection.execute(query)}
+
+
+def _mark_synced(connection: Connection, items: Sequence[tuple[str, HoldState]]) -> Sequence[None]:
+    for state in {state for _, state in items}:
+        rids = sorted(rid for rid, told in items if told is state)
+        connection.execute(
+            update(holds)
+            .where(holds.c.rid.in_(rids), holds.c.state == state, holds.c.synced == false())
+            .values(synced=True)
+        )
+    return [None] * len(items)
+
+
+def _read_each(connection: Connection, items: Sequence[str]) -> list[Hold | None]:
+    found = read_holds(connection, items)
+    return [found.get(rid) for rid in items]
+
+
+MARK_SYNCED = Bulk(_mark_synced, key=lambda item: item[0])
+READ_ONE = Bulk(_read_each, key=lambda rid: rid)
+
+
 def _of_unfrozen_sales() -> Select[Any]:
     return (
         select(*COLUMNS)
@@ -49,6 +78,9 @@ class HoldsLedger:
     _db: Database
 
     async def holds(self, rids: Sequence[str]) -> dict[str, Hold]:
+        if len(rids) == 1:
+            hold = await self._db.read_one(READ_ONE, rids[0])
+            return {hold.rid: hold} if hold else {}
         return await self._db.read(lambda connection: read_holds(connection, rids))
 
     async def _list(self, query: Select[Any]) -> list[Hold]:
@@ -93,13 +125,10 @@ class HoldsLedger:
 
     async def mark_synced(self, rids: Sequence[str], state: HoldState) -> None:
         assert len(rids) <= RIDS_MAX, len(rids)
-        statement = (
-            update(holds)
-            .where(holds.c.rid.in_(rids), holds.c.state == state, holds.c.synced == false())
-            .values(synced=True)
-        )
-        if rids:
-            await self._db.write(lambda connection: connection.execute(statement))
+        if len(rids) == 1:
+            await self._db.write_one(MARK_SYNCED, (rids[0], state))
+        elif rids:
+            await self._db.write(lambda c: _mark_synced(c, [(rid, state) for rid in rids]))
 
     async def extend(
         self, rid: str, user_id: int, epoch: int, extra_s: int, now_ms: int

@@ -1,10 +1,11 @@
 """Orders: units sold, as their owner and the admins see them."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, or_, select
+from sqlalchemy import Connection, Select, and_, or_, select, tuple_
 
-from miaosha.adapters.sql.database import AnyRow, Database
+from miaosha.adapters.sql.database import AnyRow, Bulk, Database
 from miaosha.adapters.sql.tables import orders, payments
 from miaosha.domain.errors import Problem
 from miaosha.ports.ledger import Delivery, Order, OrderPage
@@ -22,6 +23,19 @@ def order_of_attempt(connection: Connection, rid: str, attempt: int) -> Order | 
     query = select(*_COLUMNS).where(orders.c.rid == rid, orders.c.attempt == attempt)
     row = connection.execute(query).first()
     return _order(row) if row else None
+
+
+def _orders_of(connection: Connection, items: Sequence[tuple[str, int]]) -> list[Order | None]:
+    """`items`: (rid, user_id)."""
+    query = select(*_COLUMNS).where(
+        orders.c.rid.in_([rid for rid, _ in items]),
+        tuple_(orders.c.rid, orders.c.user_id).in_(items),
+    )
+    found = {row.rid: _order(row) for row in connection.execute(query)}
+    return [found.get(rid) for rid, _ in items]
+
+
+ORDER_OF = Bulk(_orders_of, key=lambda item: item[0])
 
 
 def cursor_of(created_at_ms: int, order_id: str) -> str:
@@ -51,9 +65,7 @@ class OrdersLedger:
         return _order(row) if row else None
 
     async def order_of(self, rid: str, user_id: int) -> Order | None:
-        return await self._one(
-            select(*_COLUMNS).where(orders.c.rid == rid, orders.c.user_id == user_id)
-        )
+        return await self._db.read_one(ORDER_OF, (rid, user_id))
 
     async def order(self, order_id: str, user_id: int) -> Order | None:
         return await self._one(

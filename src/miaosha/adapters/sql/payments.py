@@ -1,23 +1,22 @@
 """Payments: HELD → PAYING → PAID or back, each move a compare-and-set that names its attempt."""
 
 import secrets
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, case, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from miaosha.adapters.sql.database import AnyRow, Database
-from miaosha.adapters.sql.holds import COLUMNS, hold_of, read_hold
-from miaosha.adapters.sql.orders import order_of_attempt
+from miaosha.adapters.sql.captures import CAPTURE, Charged
+from miaosha.adapters.sql.database import AnyRow, Bulk, Database
+from miaosha.adapters.sql.holds import lock_holds, read_hold
 from miaosha.adapters.sql.outbox import Mail, write_mails
-from miaosha.adapters.sql.releases import give_back, ledger_state, moved_by, released_values
-from miaosha.adapters.sql.tables import holds, ledger, orders, payments, sales
+from miaosha.adapters.sql.releases import give_back, moved_by, released_values
+from miaosha.adapters.sql.tables import holds, payments, sales
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import MAX_ATTEMPTS, HoldState
-from miaosha.ports.ledger import Attempt, Captured, Delivery, Hold, NotPayable, Order, Released
+from miaosha.ports.ledger import Attempt, Captured, Delivery, Hold, NotPayable, Released
 
 ORDER_NO_LETTERS = "23456789ABCDEFGHJKLMNPQRSTVWXYZ"  # none that is mistaken for another
 ORDER_NO_TRIES = 5
@@ -55,15 +54,13 @@ class PaymentsLedger:
     async def begin_payment(
         self, rid: str, user_id: int, delivery: Delivery, now_ms: int
     ) -> Attempt | NotPayable:
-        return await self._db.write(lambda c: _begin(c, rid, user_id, delivery, now_ms))
+        return await self._db.write_one(BEGIN, Wish(rid, user_id, delivery, now_ms))
 
     async def capture(self, rid: str, attempt: int, now_ms: int) -> Captured:
         for tries_left in reversed(range(ORDER_NO_TRIES)):
-            unit = partial(
-                _capture, rid=rid, attempt=attempt, order_no=self._order_no(), now_ms=now_ms
-            )
+            charged = Charged(rid, attempt, self._order_no(), now_ms)
             try:
-                return await self._db.write(unit)
+                return await self._db.write_one(CAPTURE, charged)
             except IntegrityError:  # the number is taken
                 if not tries_left:
                     raise
@@ -117,103 +114,89 @@ class PaymentsLedger:
         await self._db.write(unit)
 
 
-def _begin(
-    connection: Connection, rid: str, user_id: int, delivery: Delivery, now_ms: int
-) -> Attempt | NotPayable:
+class Wish(NamedTuple):
+    """A payment to begin."""
+
+    rid: str
+    user_id: int
+    delivery: Delivery
+    now_ms: int
+
+
+def _begin(connection: Connection, wishes: Sequence[Wish]) -> list[Attempt | NotPayable]:
+    found = lock_holds(connection, [wish.rid for wish in wishes])
+    wanted = [wish for wish in wishes if _payable(found.get(wish.rid), wish.user_id)]
+    begun: dict[str, Attempt] = {}
+    if wanted:
+        _pin(connection, wanted)
+        prices = _prices(connection, {found[wish.rid].sale_id for wish in wanted})
+        for rid, user_id, _, now_ms in wanted:
+            hold = found[rid]
+            price = prices[hold.sale_id]
+            begun[rid] = Attempt(rid, hold.sale_id, user_id, hold.attempt + 1, price, now_ms)
+        rows = [_started(begun[wish.rid], wish.delivery) for wish in wanted]
+        connection.execute(insert(payments), rows)
+    return [begun.get(w.rid) or _not_payable(found.get(w.rid), w.user_id) for w in wishes]
+
+
+def _payable(hold: Hold | None, user_id: int) -> bool:
+    return (
+        hold is not None
+        and hold.user_id == user_id
+        and hold.state is HoldState.HELD
+        and hold.attempt < MAX_ATTEMPTS
+    )
+
+
+def _pin(connection: Connection, wishes: Sequence[Wish]) -> None:
+    """HELD → PAYING; the rows are locked."""
+    began = {wish.rid: wish.now_ms for wish in wishes}
     pin = (
         update(holds)
-        .where(holds.c.rid == rid, holds.c.user_id == user_id)
+        .where(holds.c.rid.in_(list(began)))
         .where(holds.c.state == HoldState.HELD, holds.c.attempt < MAX_ATTEMPTS)
         .values(
             state=HoldState.PAYING,
             attempt=holds.c.attempt + 1,
-            paying_since_ms=now_ms,
+            paying_since_ms=case(began, value=holds.c.rid),
             version=holds.c.version + 1,
         )
     )
-    if connection.execute(pin).rowcount == 0:
-        return _not_payable(read_hold(connection, rid), user_id)
-    query = (
-        select(holds.c.sale_id, holds.c.attempt, sales.c.amount, sales.c.currency)
-        .join(sales, sales.c.id == holds.c.sale_id)
-        .where(holds.c.rid == rid)
-    )
-    sale_id, attempt, amount, currency = connection.execute(query).one()
-    connection.execute(
-        insert(payments).values(
-            rid=rid,
-            attempt=attempt,
-            sale_id=sale_id,
-            user_id=user_id,
-            state="started",
-            amount=amount,
-            currency=currency,
-            name=delivery.name,
-            phone=delivery.phone,
-            address=delivery.address,
-            created_at_ms=now_ms,
-            changed_at_ms=now_ms,
-        )
-    )
-    return Attempt(rid, sale_id, user_id, attempt, Money(amount, currency), now_ms)
+    moved = connection.execute(pin).rowcount
+    assert moved == len(wishes), (moved, len(wishes))
+
+
+def _prices(connection: Connection, sale_ids: Collection[int]) -> dict[int, Money]:
+    query = select(sales.c.id, sales.c.amount, sales.c.currency).where(sales.c.id.in_(sale_ids))
+    return {row.id: Money(row.amount, row.currency) for row in connection.execute(query)}
+
+
+def _started(attempt: Attempt, delivery: Delivery) -> dict[str, Any]:
+    return {
+        "rid": attempt.rid,
+        "attempt": attempt.attempt,
+        "sale_id": attempt.sale_id,
+        "user_id": attempt.user_id,
+        "state": "started",
+        "amount": attempt.amount.amount,
+        "currency": attempt.amount.currency,
+        "name": delivery.name,
+        "phone": delivery.phone,
+        "address": delivery.address,
+        "created_at_ms": attempt.paying_since_ms,
+        "changed_at_ms": attempt.paying_since_ms,
+    }
 
 
 def _not_payable(hold: Hold | None, user_id: int) -> NotPayable:
     if hold is None or hold.user_id != user_id:
         return NotPayable.UNKNOWN
-    if hold.state is HoldState.HELD:  # either it came back in between, or its attempts are used up
-        return NotPayable.RELEASED if hold.attempt >= MAX_ATTEMPTS else NotPayable.PAYING
+    if hold.state is HoldState.HELD:  # its attempts are used up; a frozen sale has such rows
+        return NotPayable.RELEASED
     return NotPayable(hold.state.value.lower())
 
 
-def _capture(
-    connection: Connection, rid: str, attempt: int, order_no: str, now_ms: int
-) -> Captured:
-    pay = (
-        update(holds)
-        .where(holds.c.rid == rid, holds.c.state == HoldState.PAYING, holds.c.attempt == attempt)
-        .values(
-            state=HoldState.PAID,
-            paying_since_ms=None,
-            synced=False,
-            version=holds.c.version + 1,
-        )
-    )
-    if connection.execute(pay).rowcount == 0:
-        return _captured_before(connection, rid, attempt)
-    _end_payment(connection, rid, attempt, now_ms, state="captured", captured_rid=rid)
-    query = (
-        select(*COLUMNS, payments.c.amount, payments.c.currency)
-        .join(payments, payments.c.rid == holds.c.rid)
-        .where(holds.c.rid == rid, payments.c.attempt == attempt)
-    )
-    row = connection.execute(query).one()
-    hold = hold_of(row)
-    order = Order(
-        id=str(uuid4()),
-        order_no=order_no,
-        rid=rid,
-        sale_id=hold.sale_id,
-        user_id=hold.user_id,
-        state="paid",
-        amount=row.amount,
-        currency=row.currency,
-        created_at_ms=now_ms,
-    )
-    values: dict[str, Any] = {name: getattr(order, name) for name in order.__struct_fields__}
-    connection.execute(insert(orders).values(attempt=attempt, **values))
-    write_mails(connection, [Mail("paid", rid, rid, hold.user_id, hold.sale_id)], now_ms)
-    # Last, for every payment of the sale waits for this row.
-    connection.execute(
-        update(ledger).where(ledger.c.sale_id == hold.sale_id).values(sold=ledger.c.sold + 1)
-    )
-    return Captured(order, ledger_state(connection, hold.sale_id)[0], hold)
-
-
-def _captured_before(connection: Connection, rid: str, attempt: int) -> Captured:
-    hold = read_hold(connection, rid)
-    epoch = ledger_state(connection, hold.sale_id)[0] if hold else 0
-    return Captured(order_of_attempt(connection, rid, attempt), epoch, hold)
+BEGIN = Bulk(_begin, key=lambda wish: wish.rid)
 
 
 def _end_payment(

@@ -1,7 +1,8 @@
 """MariaDB/MySQL and PostgreSQL (`Database`): async drivers, units run by `run_sync`.
 
 A unit that lost a deadlock, or met a connection that had died, runs again: nothing of it was
-committed. What happens after COMMIT was sent is never guessed.
+committed. What happens after COMMIT was sent is never guessed. Items of a `Bulk` that wait at the
+same time share a transaction (`flights`).
 """
 
 import asyncio
@@ -16,11 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from miaosha.adapters.sql.database import (
     READ_TIMEOUT_S,
     WRITE_TIMEOUT_S,
+    Bulk,
+    Item,
     Rollback,
     Unit,
     at_commit,
     before_commit,
 )
+from miaosha.adapters.sql.flights import Flights
 from miaosha.adapters.sql.replica import ANSWER_S, Replica
 from miaosha.domain.errors import DependencyDown, Fault, Overloaded
 
@@ -59,25 +63,43 @@ class ServerDatabase:
         self._write_timeout_s = write_timeout_s
         self._writes = _Waiting("sql_writes_waiting_max", WRITES_WAITING_MAX)
         self._reads = _Waiting("sql_reads_waiting_max", READS_WAITING_MAX)
+        self._flights: dict[Bulk[Any, Any], Flights[Any, Any]] = {}
 
     async def write(self, unit: Unit[T]) -> T:
-        committing = asyncio.Event()
         with self._writes.one():
-            try:
-                async with asyncio.timeout(self._write_timeout_s):
-                    return await self._tried(unit, committing)
-            except PoolTimeout as error:
-                raise Overloaded("sql_connections") from error
-            except TimeoutError as error:
-                if committing.is_set():
-                    raise at_commit(error) from error
-                raise DependencyDown("database: no answer to a write") from error
-            except (SQLAlchemyError, OSError) as error:
-                failure = at_commit if committing.is_set() else before_commit
-                raise failure(error) from error
+            return await self._committed(unit)
 
-    async def _tried(self, unit: Unit[T], committing: asyncio.Event) -> T:
-        for tries_left in reversed(range(TRIES)):
+    async def write_one(self, bulk: Bulk[Item, T], item: Item) -> T:
+        if (flights := self._flights.get(bulk)) is None:
+            flights = self._flights[bulk] = Flights(
+                bulk,
+                lambda items: self._committed(bulk.all(items), tries=1),
+                lambda item: self._committed(bulk.one(item)),
+                limit="sql_writes_waiting_max",
+                waiting_max=WRITES_WAITING_MAX,
+                timeout_s=self._write_timeout_s,
+            )
+        value: T = await flights.fly(item)
+        return value
+
+    async def _committed(self, unit: Unit[T], tries: int = TRIES) -> T:
+        """As `write`, which counts the callers."""
+        committing = asyncio.Event()
+        try:
+            async with asyncio.timeout(self._write_timeout_s):
+                return await self._tried(unit, committing, tries)
+        except PoolTimeout as error:
+            raise Overloaded("sql_connections") from error
+        except TimeoutError as error:
+            if committing.is_set():
+                raise at_commit(error) from error
+            raise DependencyDown("database: no answer to a write") from error
+        except (SQLAlchemyError, OSError) as error:
+            failure = at_commit if committing.is_set() else before_commit
+            raise failure(error) from error
+
+    async def _tried(self, unit: Unit[T], committing: asyncio.Event, tries: int) -> T:
+        for tries_left in reversed(range(tries)):
             try:
                 value: T = await self._transaction(unit, committing)
                 return value
@@ -116,7 +138,22 @@ class ServerDatabase:
                     replica.failed()
             return await _read(self._reading, unit, READ_TIMEOUT_S)
 
+    async def read_one(self, bulk: Bulk[Item, T], item: Item) -> T:
+        if (flights := self._flights.get(bulk)) is None:
+            flights = self._flights[bulk] = Flights(
+                bulk,
+                lambda items: _read(self._reading, bulk.all(items), READ_TIMEOUT_S),
+                lambda item: _read(self._reading, bulk.one(item), READ_TIMEOUT_S),
+                limit="sql_reads_waiting_max",
+                waiting_max=READS_WAITING_MAX,
+                timeout_s=READ_TIMEOUT_S,
+            )
+        value: T = await flights.fly(item)
+        return value
+
     async def close(self) -> None:
+        for flights in self._flights.values():
+            await flights.land()
         if self._replica:
             await self._replica.close()
         await self._reading.dispose()
