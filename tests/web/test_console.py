@@ -193,3 +193,34 @@ def test_its_lists_are_accessible(shop: Shop, visitors: Visitors) -> None:
     look(visitor, f"/admin/people/{shop.admin.id}", "person")
     look(visitor, "/admin/parked", "parked")
     look(visitor, "/admin/trail", "trail")
+
+
+def test_of_two_admins_at_one_draft_the_second_is_told(shop: Shop, visitors: Visitors) -> None:
+    draft = shop.sale(title="A draft for two", publish=False, opens_in_s=86_400)
+    path = f"/admin/sales/{draft}/edit"
+    first, second = visitors(person=shop.admin), visitors(person=shop.admin)
+    second.expect(409)
+    for visitor in (first, second):
+        expect(visitor.go(path).get_by_role("textbox", name="Title")).to_be_visible()
+    save(first.page, "Ann's title")
+    save(second.page, "Bob's title", told="Somebody else has saved this draft")
+    second.accessible("an overtaken form")
+    button(second.page, "^Load the saved terms$").click()
+    expect(second.page.get_by_role("textbox", name="Title")).to_have_value("Ann's title")
+    save(second.page, "Bob's title")
+
+    button(first.page, "^Publish$").click()  # what she sees is no longer what there is
+    first.expect(409)
+    first.page.get_by_role("dialog").get_by_role("button", name="Publish", exact=True).click()
+    expect(first.page.get_by_text("Somebody else has saved this draft")).to_be_visible()
+    fill(first.page, Title="Ann's again")
+    button(first.page, "^Save mine instead$").click()
+    expect(first.page.get_by_role("status").get_by_text("Saved")).to_be_visible()
+    kept = shop.call("GET", f"/admin/sales/{draft}", shop.admin)
+    assert (kept["sale"]["title"], kept["stored_phase"]) == ("Ann's again", "draft")
+
+
+def save(page: Page, title: str, told: str = "Saved") -> None:
+    fill(page, Title=title)
+    button(page, "^Save$").click()
+    expect(page.get_by_text(told).first).to_be_visible()

@@ -2,8 +2,12 @@
 import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/parts.css";
+import "./styles/fields.css";
 import "./styles/shell.css";
 import "./styles/sale.css";
+import "./styles/press.css";
+import "./styles/place.css";
+import "./styles/home.css";
 import "./styles/pages.css";
 import { render } from "preact";
 import { App } from "./app";

@@ -3,6 +3,7 @@ import { money, number, percent, preciseTime, span, time, zone } from "../format
 import { useLoaded } from "../hooks";
 import { type Report, server } from "../server";
 import { t } from "../text";
+import { type Fact, Facts } from "../ui/Facts";
 import { Loading, ProblemNote } from "../ui/Note";
 import { PhaseBadge } from "../ui/PhaseBadge";
 
@@ -12,9 +13,7 @@ export function ReportPage({ id }: { id: number }) {
   return <ReportView report={data} />;
 }
 
-type Row = [name: string, value: string];
-
-function outcomes({ books, milestones, ledger }: Report): Row[] {
+function outcomes({ books, milestones, ledger }: Report): Fact[] {
   return [
     [t("report.sold"), t("report.of", { n: ledger.sold, of: ledger.stock })],
     [t("report.rescued"), number(books.rescued)],
@@ -27,7 +26,7 @@ function outcomes({ books, milestones, ledger }: Report): Row[] {
   ];
 }
 
-function times({ sale: { sale }, milestones: m }: Report): Row[] {
+function times({ sale: { sale }, milestones: m }: Report): Fact[] {
   const since = (ms: number | null) =>
     ms === null ? "–" : `${preciseTime(ms)}  (+${span(Math.max(0, ms - sale.opens_at_ms))})`;
   return [
@@ -42,7 +41,7 @@ function times({ sale: { sale }, milestones: m }: Report): Row[] {
   ];
 }
 
-function checked({ audit }: Report): Row[] {
+function checked({ audit }: Report): Fact[] {
   const counts = audit?.counts ?? {};
   const rows: [string, string][] = [
     ["requests", t("report.requests")],
@@ -51,23 +50,16 @@ function checked({ audit }: Report): Row[] {
     ["orders", t("report.orders")],
     ["mails", t("report.mails")],
   ];
-  return rows.flatMap(([name, label]): Row[] =>
+  return rows.flatMap(([name, label]): Fact[] =>
     counts[name] === undefined ? [] : [[label, number(counts[name])]],
   );
 }
 
-function Facts({ head, rows }: { head: string; rows: Row[] }) {
+function Part({ head, rows }: { head: string; rows: Fact[] }) {
   return (
     <section>
       <h2>{head}</h2>
-      <dl class="facts">
-        {rows.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Facts rows={rows} />
     </section>
   );
 }
@@ -115,10 +107,10 @@ function ReportView({ report }: { report: Report }) {
         </ul>
       )}
       <div class="two even">
-        <Facts head={t("report.outcomes")} rows={outcomes(report)} />
-        <Facts head={t("report.times")} rows={times(report)} />
+        <Part head={t("report.outcomes")} rows={outcomes(report)} />
+        <Part head={t("report.times")} rows={times(report)} />
       </div>
-      {audit && <Facts head={t("report.checked")} rows={checked(report)} />}
+      {audit && <Part head={t("report.checked")} rows={checked(report)} />}
       <p class="hint">
         {t("times_in", { zone: zone(sale.sale.opens_at_ms) })}{" "}
         {t("report.made", { time: time(report.server_time_ms) })}

@@ -1,5 +1,6 @@
 // Creates and edits a draft; publishing is a step of its own, confirmed.
 import { useRef, useState } from "preact/hooks";
+import type { Problem } from "../../api/problem";
 import { fieldMs, zone } from "../format";
 import { useUnsaved } from "../guard";
 import { asProblem } from "../hooks";
@@ -23,6 +24,9 @@ export function SaleForm({ sale, products }: Props) {
   const [errors, setErrors] = useState<Record<string, string>>({});
   const [told, setTold] = useState("");
   const [publishing, setPublishing] = useState(false);
+  /** The terms this form began with; null: whatever they are now. */
+  const version = useRef(sale?.version ?? null);
+  const [overtaken, setOvertaken] = useState(false);
   const form = useRef<HTMLFormElement>(null);
   const dirty = JSON.stringify(draft) !== JSON.stringify(saved);
   const { question, leave } = useUnsaved(dirty);
@@ -47,16 +51,39 @@ export function SaleForm({ sale, products }: Props) {
     }
     try {
       const made = sale
-        ? await server.updateSale(sale.id, result.body)
+        ? await server.updateSale(sale.id, { ...result.body, version: version.current })
         : await server.createSale({ ...result.body, publish: false });
       setErrors({});
       setSaved(draft);
+      setOvertaken(false);
+      version.current = made.version;
       return made;
     } catch (error) {
       const problem = asProblem(error);
-      show({ [fieldOf(problem.field)]: said(problem) });
+      if (problem.field === "version") setOvertaken(true);
+      else show({ [fieldOf(problem.field)]: said(problem) });
       return null;
     }
+  };
+  const theirs = async (id: number) => {
+    const now = await server.sale(id);
+    if (now.stored_phase !== "draft") return leave(`/admin/sales/${id}`);
+    const fresh = draftOf(now, Date.now());
+    setSaved(fresh);
+    setDraft(fresh);
+    setErrors({});
+    setOvertaken(false);
+    version.current = now.version;
+  };
+  const mine = async () => {
+    version.current = null;
+    if (await save()) setTold(t("saved"));
+  };
+  /** The draft, if nobody has changed it since this form began. */
+  const untouched = async (id: number): Promise<AdminSale | null> => {
+    const now = await server.sale(id);
+    setOvertaken(now.version !== version.current);
+    return now.version === version.current ? now : null;
   };
   const submit = async (event: Event) => {
     event.preventDefault();
@@ -65,7 +92,7 @@ export function SaleForm({ sale, products }: Props) {
     else if (made) setTold(t("saved"));
   };
   const publish = async () => {
-    const made = dirty || !sale ? await save() : sale;
+    const made = dirty || !sale ? await save() : await untouched(sale.id);
     if (!made) return; // the dialog closes on what is wrong in the form
     await server.steer(made.id, "publish");
     leave(`/admin/sales/${made.id}`);
@@ -80,7 +107,10 @@ export function SaleForm({ sale, products }: Props) {
         onChange={(questions) => set({ questions })}
         wrong={(field) => errors[field]}
       />
-      <div role="alert">{errors.form && <p class="note bad">{errors.form}</p>}</div>
+      <div role="alert">
+        {errors.form && <p class="note bad">{errors.form}</p>}
+        {overtaken && sale && <Overtaken onTheirs={() => theirs(sale.id)} onMine={mine} />}
+      </div>
       <div class="row sticky">
         <button type="submit" class="button" disabled={sale !== null && !dirty}>
           {sale ? t("save") : t("sales.create")}
@@ -104,6 +134,27 @@ export function SaleForm({ sale, products }: Props) {
       )}
       {question}
     </form>
+  );
+}
+
+/** Somebody else has saved this draft since it was opened here. */
+function Overtaken(props: { onTheirs: () => Promise<void>; onMine: () => Promise<void> }) {
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const doing = (act: () => Promise<void>) => () =>
+    act().catch((error: unknown) => setProblem(asProblem(error)));
+  return (
+    <>
+      <p class="note warn">{t("sales.overtaken")}</p>
+      <div class="row">
+        <button type="button" class="button" onClick={doing(props.onTheirs)}>
+          {t("sales.theirs")}
+        </button>
+        <button type="button" class="button" onClick={doing(props.onMine)}>
+          {t("sales.mine")}
+        </button>
+      </div>
+      {problem && <p class="note bad">{said(problem)}</p>}
+    </>
   );
 }
 

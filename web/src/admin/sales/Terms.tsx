@@ -2,9 +2,10 @@
 import { money, number, time, zone } from "../format";
 import type { AdminSale } from "../server";
 import { t } from "../text";
+import { type Fact, Facts } from "../ui/Facts";
 
 export function Terms({ sale: { sale } }: { sale: AdminSale }) {
-  const rows: [string, string][] = [
+  const rows: Fact[] = [
     [t("sales.product"), sale.product.name],
     [t("sales.price"), money(sale.price)],
     [t("sales.stock"), number(sale.stock)],
@@ -17,14 +18,7 @@ export function Terms({ sale: { sale } }: { sale: AdminSale }) {
   return (
     <section class="panel">
       <p class="note">{t("sales.fixed")}</p>
-      <dl class="facts">
-        {rows.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Facts rows={rows} />
       <p class="hint">{t("times_in", { zone: zone(sale.opens_at_ms) })}</p>
       <h2>{t("questions.title")}</h2>
       <ol class="asked">

@@ -50,6 +50,10 @@ const texts = {
   "sales.publish_title": "Publish this sale?",
   "sales.publish_why":
     "Everybody sees it from now on, it opens by its time, and its terms are fixed.",
+  "sales.overtaken":
+    "Somebody else has saved this draft since you opened it. Your changes are not saved yet.",
+  "sales.theirs": "Load the saved terms",
+  "sales.mine": "Save mine instead",
   "sales.fixed":
     "This sale is published: its terms are fixed. Stock and phase are changed in the control room.",
   "sales.delete": "Delete draft",
