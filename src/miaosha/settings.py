@@ -29,6 +29,7 @@ ZERO_ALLOWED = frozenset(
         "sockets_per_ip_max",
         "accept_rate_per_s",
         "strict",
+        "redirect_port",
     }
 )
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -56,6 +57,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: str = "miaosha-data"  # where `up` keeps everything
     port: int = 8000  # of the edge
     bind: str = "127.0.0.1"  # address the edge listens on; 0.0.0.0: all
+    tls_certificate: str = ""  # file with the edge's certificate and its chain; empty: plain HTTP
+    tls_key: str = ""  # file with the certificate's private key
+    redirect_port: int = 0  # plain port that sends everybody on to public_url; 0: none
     metrics_port: int = 0  # the first of one loopback port per role for /metrics; 0: none
     log_level: str = "info"  # debug, info, warning or error
     mail_from: str = "Miaosha <shop@localhost>"
@@ -142,6 +146,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise _not(self, "public_url", "a URL such as https://shop.example")
         if not _SENDER.fullmatch(self.mail_from):
             raise _not(self, "mail_from", "a sender such as Shop <shop@example.org>")
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise _not(self, "tls_key", "a file, together with MIAOSHA_TLS_CERTIFICATE")
+        if self.tls_certificate and not self.public_url.startswith("https://"):
+            raise _not(self, "public_url", "an https URL, as MIAOSHA_TLS_CERTIFICATE is set")
+        if self.redirect_port and not self.tls_certificate:
+            raise _not(self, "redirect_port", "0, as MIAOSHA_TLS_CERTIFICATE is not set")
 
 
 def _not(settings: Settings, name: str, expected: str) -> SettingsError:

@@ -267,12 +267,11 @@ async def test_pictures_are_served_as_nothing_but_pictures(at_edge: Edge) -> Non
 
 
 def test_bad_proxies_are_named(tmp_path: Path) -> None:
-    sockets = {role: [tmp_path / role] for role in ("publisher", "gateway", "api")}
+    addresses = {role: [f"unix:{tmp_path / role}"] for role in ("publisher", "gateway", "api")}
     with pytest.raises(SettingsError, match="MIAOSHA_TRUSTED_PROXIES"):
         edge.write_config(
             Settings(trusted_proxies="10.0.0.0/8,nonsense"),
             tmp_path,
-            sockets,
-            files=tmp_path,
-            error_log=tmp_path / "log",
+            addresses,
+            edge.Site(run=tmp_path, files=tmp_path, error_log=tmp_path / "l", over=tmp_path / "o"),
         )

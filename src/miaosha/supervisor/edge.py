@@ -10,13 +10,14 @@ import os
 import re
 import resource
 import shutil
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from miaosha.domain.errors import CODES, DependencyDown
 from miaosha.settings import Settings, origins, proxies
+from miaosha.supervisor.edge_upstreams import Addresses, upstream_lines
 from miaosha.supervisor.tether import tethered
 
 CSP = (
@@ -28,6 +29,7 @@ EDGE_PROBLEMS = {  # code: seconds for Retry-After, 0 for none
     "bad_request": 0,
     "not_found": 0,
     "method_not_allowed": 0,
+    "closed": 0,
     "request_timeout": 0,
     "too_large": 0,
     "rate_limited": 1,
@@ -56,6 +58,25 @@ proxy_set_header X-Forwarded-For $remote_addr;
 proxy_set_header X-Forwarded-Proto $client_scheme;
 proxy_set_header X-Request-Id $request_id;
 """
+TLS = """\
+        http2 on;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20;  # forward secrecy and AEAD; 1.3 has no others
+        ssl_prefer_server_ciphers off;
+        ssl_session_cache shared:tls:16m;
+        ssl_session_timeout 1d;
+        ssl_session_tickets off;
+        ssl_stapling off;"""
+REDIRECT = """\
+    server {{
+        listen {where};
+        server_name _;
+        return 308 {origin}$request_uri;
+    }}
+"""
+BACKLOG = 16_384  # connections the kernel keeps until they are accepted
 FILES_SPARE = 200  # descriptors nginx needs besides its connections
 CONNECTIONS_MAX = 65_536
 WORKERS_MAX = 4  # of those that have a core each
@@ -95,45 +116,61 @@ def nginx_command(run: Path, error_log: Path) -> list[str]:
     return tethered([nginx_binary(), "-p", str(run), "-e", str(error_log), "-c", config])
 
 
-def write_config(
-    settings: Settings,
-    run: Path,
-    sockets: Mapping[str, Sequence[Path]],
-    *,
-    files: Path,
-    error_log: Path,
-) -> Path:
-    """Render the configuration into `run`.
+@dataclass(frozen=True)
+class Site:
+    """Where things lie, and what the machine has, for one nginx.
+
+    Attributes:
+        run: directory of nginx's pid and temporary files.
+        files: directory of product pictures.
+        over: directory of the switch: a sale that is over has a file there (edge_switch.py).
+        static: the built pages.
+        resolver: DNS server for the roles' names; see `upstream_lines`.
+        user: the account of nginx's workers, if it is to be named.
+        cores, open_files: of the machine.
+    """
+
+    run: Path
+    files: Path
+    error_log: Path
+    over: Path
+    static: Path = field(default_factory=static_dir)
+    resolver: str = ""
+    user: str = field(default_factory=lambda: "root" if os.geteuid() == 0 else "")
+    cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    open_files: int = field(default_factory=lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+
+
+def write_config(settings: Settings, into: Path, addresses: Addresses, site: Site) -> Path:
+    """Render the configuration into the directory `into`.
 
     Args:
-        sockets: the unix sockets of `publisher`, `gateway` and `api`.
-        files: directory of product pictures.
+        addresses: where the publishers, gateways and apis listen.
 
     Raises:
-        SettingsError: trusted_proxies has something that is no address or network, or
-            allowed_origins something that is no origin.
+        SettingsError: trusted_proxies has something that is no address or network,
+            allowed_origins something that is no origin, or `addresses` something that is none.
     """
     secure = settings.public_url.startswith("https://")
-    (run / "security.conf").write_text(SECURITY + (HTTPS_ONLY if secure else ""))
-    (run / "proxied.conf").write_text(PROXIED)
-    (run / "page.conf").write_text(PAGE.format(csp=csp(settings)))
-    values = _limits(settings) | {
-        "user": "user root;" if os.geteuid() == 0 else "",
-        "run": str(run),
-        "error_log": str(error_log),
-        "static": str(static_dir()),
-        "files": str(files),
-        "listen": f"        listen {address(settings.bind, settings.port)} backlog=16384;",
-        "publishers": _servers(sockets["publisher"]),
-        "gateways": _servers(sockets["gateway"]),
-        **_each_gateway(sockets["gateway"]),
-        "apis": _servers(sockets["api"]),
+    values = _limits(settings, site) | {
+        "user": f"user {site.user};" if site.user else "",
+        "run": str(site.run),
+        "error_log": str(site.error_log),
+        "static": str(site.static),
+        "files": str(site.files),
+        "over": str(site.over),
+        "listen": _listen(settings),
+        "redirect": _redirect(settings),
         "problems": "\n".join(_problem(code, after) for code, after in EDGE_PROBLEMS.items()),
         "origins": "\n".join(f'        "{origin}" "{origin}";' for origin in origins(settings)),
         **proxy_lines(settings),
+        **upstream_lines(addresses, site.resolver, _presses_max(settings, site, addresses)),
     }
     template = importlib.resources.files("miaosha.supervisor").joinpath("nginx.conf").read_text()
-    config = run / "nginx.conf"
+    (into / "security.conf").write_text(SECURITY + (HTTPS_ONLY if secure else ""))
+    (into / "proxied.conf").write_text(PROXIED)
+    (into / "page.conf").write_text(PAGE.format(csp=csp(settings)))
+    config = into / "nginx.conf"
     config.write_text(re.sub(r"<([a-z_]+)>", lambda name: values[name[1]], template))
     return config
 
@@ -150,40 +187,59 @@ def workers(sockets: int, cores: int, files: int) -> int:
     return max(min(cores, WORKERS_MAX), -(-sockets * 5 // (room * 4)))
 
 
-def _limits(settings: Settings) -> dict[str, str]:
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    files = CONNECTIONS_MAX if hard == resource.RLIM_INFINITY else min(hard, CONNECTIONS_MAX)
+def _files(site: Site) -> int:
+    """How many files a worker may open."""
+    endless = site.open_files == resource.RLIM_INFINITY
+    return CONNECTIONS_MAX if endless else min(site.open_files, CONNECTIONS_MAX)
+
+
+def _connections(site: Site) -> int:
+    return max(256, _files(site) - FILES_SPARE)
+
+
+def _presses_max(settings: Settings, site: Site, addresses: Addresses) -> int:
+    """Connections to one publisher: waiting presses, two connections each, take half of a
+    worker's at most, so that a rush leaves the rest to sockets and to those who pay."""
+    publishers = max(settings.publishers, len(addresses.get("publisher", ())))
+    return max(16, _connections(site) // 4 // publishers)
+
+
+def _limits(settings: Settings, site: Site) -> dict[str, str]:
+    files = _files(site)
     ping_s = (settings.ping_interval_ms + settings.ping_timeout_ms) // 1000
     return {
-        "workers": str(workers(settings.sockets_max, os.cpu_count() or 1, files)),
+        "workers": str(workers(settings.sockets_max, site.cores, files)),
         "files_max": str(files),
-        "connections": str(max(256, files - FILES_SPARE)),
+        "connections": str(_connections(site)),
         "rate": str(settings.edge_rate_per_s),
         "burst": str(settings.edge_burst),
         "client_connections": str(settings.edge_connections_max),
+        "request_timeout": f"{settings.request_timeout_ms}ms",
         "purchase_max": str(settings.body_max_bytes),
         "purchase_timeout": f"{settings.confirm_timeout_ms // 1000 + PROXY_EXTRA_S}s",
         "socket_timeout": f"{ping_s + PROXY_EXTRA_S}s",
     }
 
 
+def _listen(settings: Settings) -> str:
+    where = address(settings.bind, settings.port)
+    if not settings.tls_certificate:
+        return f"        listen {where} backlog={BACKLOG};"
+    tls = TLS.format(certificate=settings.tls_certificate, key=settings.tls_key)
+    return f"        listen {where} ssl backlog={BACKLOG};\n{tls}"
+
+
+def _redirect(settings: Settings) -> str:
+    """A plain port that knows one answer: the same address under the public URL."""
+    if not settings.redirect_port:
+        return ""
+    origin = "/".join(settings.public_url.split("/")[:3])
+    return REDIRECT.format(where=address(settings.bind, settings.redirect_port), origin=origin)
+
+
 def address(host: str, port: int) -> str:
     """`host:port`, an IPv6 host in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _servers(sockets: Sequence[Path]) -> str:
-    return "\n".join(f"        server unix:{socket} max_fails=0;" for socket in sockets)
-
-
-def _each_gateway(sockets: Sequence[Path]) -> dict[str, str]:
-    """An upstream of its own for each gateway; the process's number is its place in the list."""
-    upstreams = [
-        f"    upstream gateway_{number} {{\n{_servers([socket])}\n        keepalive 16;\n    }}"
-        for number, socket in enumerate(sockets)
-    ]
-    numbers = [f"        {number} gateway_{number};" for number in range(len(sockets))]
-    return {"each_gateway": "\n".join(upstreams), "gateway_numbers": "\n".join(numbers)}
 
 
 def proxy_lines(settings: Settings) -> dict[str, str]:

@@ -16,10 +16,10 @@ from miaosha.settings import Settings, environ_of
 from miaosha.supervisor import datadir, edge
 from miaosha.supervisor.children import Ready, Spec
 from miaosha.supervisor.datadir import DEFAULTS
+from miaosha.supervisor.edge_upstreams import LISTENING
 from miaosha.supervisor.probes import Beats, http_ready, port_open
 from miaosha.supervisor.servers import answers, valkey_command
 
-LISTENING = ("publisher", "gateway", "api")
 VALKEY_STOP_S = 10.0
 SOCKETS_WORTH_A_CORE = 16_000  # a gateway that holds fewer leaves its core to others
 # On one machine a flood of presses must leave room for those who sign in and pay, and for what
@@ -53,6 +53,11 @@ class Places:
     def own_socket(self, name: str, generation: int) -> Path:
         """Where that generation listens."""
         return self.run / f"{name}~{generation}.sock"
+
+    @property
+    def over(self) -> Path:
+        """The edge's switch: its directory."""
+        return self.run / "over"
 
     def point(self, name: str, generation: int) -> None:
         """Let new connections of the edge go to that generation, from one moment to the next."""
@@ -191,15 +196,20 @@ def edge_spec(settings: Settings, places: Places) -> Spec:
     """Writes nginx's configuration. Raises SettingsError for bad trusted_proxies."""
     error_log = places.data / "edge.log"
     files = settings.files_url.removeprefix("file:")
+    places.over.mkdir(exist_ok=True)
     edge.write_config(
         settings,
         places.run,
         {
-            role: [places.socket(f"{role}-{i}") for i in range(counts(settings)[role])]
+            role: [f"unix:{places.socket(f'{role}-{i}')}" for i in range(counts(settings)[role])]
             for role in LISTENING
         },
-        files=Path(files).absolute() if files != settings.files_url else places.data / "files",
-        error_log=error_log,
+        edge.Site(
+            run=places.run,
+            files=Path(files).absolute() if files != settings.files_url else places.data / "files",
+            error_log=error_log,
+            over=places.over,
+        ),
     )
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind, settings.bind)  # noqa: S104
     return Spec(

@@ -16,6 +16,7 @@ from miaosha.settings import Settings
 from miaosha.supervisor import datadir, parts
 from miaosha.supervisor.checks import check_settings
 from miaosha.supervisor.children import Child, Health, Spec, StartFailed, Tell
+from miaosha.supervisor.edge_switch import switching
 from miaosha.supervisor.parts import DRAIN, Places
 from miaosha.supervisor.probes import Beats
 
@@ -45,6 +46,7 @@ class Platform:
         await _migrate(self.settings)
         beats = await self._open.enter_async_context(_beats(self.settings))
         await self._start(parts.role_specs(self.settings, self.places, beats), ROLES_WITHIN_S)
+        await self._open.enter_async_context(switching(self.settings, self.places.over))
         await self._start([parts.edge_spec(self.settings, self.places)], EDGE_WITHIN_S)
         return self
 

@@ -1,0 +1,102 @@
+"""The edge's switch: of every sale that is over, a file in a directory that nginx looks into.
+
+nginx then answers a press for it as a publisher would, and no role hears of it. A file takes no
+reload, which would end or double workers that hold sockets. The board of sales says what is over;
+a directory begins empty, whatever it held: nothing is over because it once was.
+"""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from miaosha.domain.errors import DependencyDown
+from miaosha.domain.sale import Phase, Sale
+from miaosha.settings import Settings
+
+LOOK_S: Final = 1.0
+OVER_MAX: Final = 1_000  # sales switched off at once, those that closed last
+# A sale is over for the edge this long after it closed: by then no clock and no reader of the
+# board is left that thinks otherwise.
+MARGIN_MS: Final = 2_000
+_NUMBER: Final = re.compile(r"[0-9]{1,19}")
+
+
+class Boards(Protocol):
+    """What the switch needs of the store. Both raise DependencyDown."""
+
+    async def now_ms(self) -> int: ...
+    async def read_sales(self) -> dict[int, Sale] | None: ...
+
+
+def over(sales: Mapping[int, Sale], now_ms: int) -> set[int]:
+    """The sales whose presses every publisher answers with `closed` (at `now_ms`, Unix ms of the
+    store). One that is paused or frozen is left to the publishers: there is more to say of it."""
+    before_ms = now_ms - MARGIN_MS
+    ended = [
+        sale
+        for sale in sales.values()
+        if sale.closes_at_ms <= before_ms
+        and sale.phase is not Phase.PAUSED
+        and sale.phase_at(before_ms) in (Phase.CLOSED, Phase.SETTLED)
+    ]
+    ended.sort(key=lambda sale: (sale.closes_at_ms, sale.id))
+    return {sale.id for sale in ended[-OVER_MAX:]}
+
+
+class EdgeSwitch:
+    """Keeps `directory`, which it owns, in step with the board."""
+
+    def __init__(self, directory: Path, store: Boards) -> None:
+        self._directory = directory
+        self._store = store
+
+    def clear(self) -> None:
+        """Nothing is over. Makes the directory. Raises OSError where it cannot."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._set(set())
+
+    async def run(self) -> None:
+        """Follow the board until cancelled. While the store is away everything stays as it is:
+        what was over stays over."""
+        while True:
+            with contextlib.suppress(DependencyDown, OSError):
+                await self.turn()
+            await asyncio.sleep(LOOK_S)
+
+    async def turn(self) -> None:
+        """Look once. With no board nothing is over. Raises DependencyDown."""
+        now_ms = await self._store.now_ms()  # before the board, which is then not older
+        sales = await self._store.read_sales()
+        self._set(over(sales or {}, now_ms))
+
+    def _set(self, wanted: set[int]) -> None:
+        there = {
+            int(path.name) for path in self._directory.iterdir() if _NUMBER.fullmatch(path.name)
+        }
+        for sale_id in there - wanted:
+            (self._directory / str(sale_id)).unlink(missing_ok=True)
+        for sale_id in wanted - there:
+            (self._directory / str(sale_id)).touch()
+
+
+@contextlib.asynccontextmanager
+async def switching(settings: Settings, directory: Path) -> AsyncIterator[EdgeSwitch]:
+    """A switch that follows the board at `redis_url`; its directory is made, and empty."""
+    from miaosha.adapters.redis.connect import connect
+    from miaosha.adapters.redis.store import RedisStore
+
+    client = connect(settings.redis_url)
+    switch = EdgeSwitch(directory, RedisStore(client))
+    try:
+        await asyncio.to_thread(switch.clear)
+        following = asyncio.create_task(switch.run(), name="edge switch")
+        try:
+            yield switch
+        finally:
+            following.cancel()
+            await asyncio.wait({following})
+    finally:
+        await client.aclose()
