@@ -15,6 +15,7 @@ from miaosha.adapters.redis.connect import Client, connect
 from miaosha.adapters.redis.store import RedisStore
 from miaosha.supervisor.rabbitmq import RabbitMq, start_rabbitmq
 from miaosha.supervisor.servers import start_valkey
+from miaosha.supervisor.valkeycluster import ValkeyCluster
 from tests.contract.cluster import start_cluster
 
 _sale_ids = itertools.count(1)
@@ -29,11 +30,17 @@ def node_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def cluster_url() -> Iterator[str]:
+def cluster() -> Iterator[ValkeyCluster]:
+    """Whose nodes nobody stops."""
     with tempfile.TemporaryDirectory(prefix="ms-", dir="/tmp") as name, asyncio.Runner() as runner:
         cluster = runner.run(start_cluster(Path(name)))
-        yield cluster.url
+        yield cluster
         runner.run(cluster.stop())
+
+
+@pytest.fixture
+def cluster_url(cluster: ValkeyCluster) -> str:
+    return cluster.url
 
 
 @pytest.fixture(scope="session")

@@ -243,4 +243,4 @@ def test_a_bad_url_is_a_bad_setting(url: str) -> None:
     ],
 )
 def test_every_scheme_makes_a_client(url: str, kind: type) -> None:
-    assert type(connect(url)) is kind
+    assert isinstance(connect(url), kind)

@@ -119,7 +119,8 @@ class ValkeyCluster:
     def url(self) -> str:
         """What MIAOSHA_REDIS_URL takes; it holds the password, if there is one."""
         login = f":{self._kept.password}@" if self._kept.password else ""
-        return f"redis+cluster://{login}{LOOPBACK}:{self.ports[0]}"
+        hosts = ",".join(f"{LOOPBACK}:{port}" for port in self.ports)
+        return f"redis+cluster://{login}{hosts}"
 
     def commands(self) -> list[NodeCommand]:
         """The nodes as commands, for a supervisor that starts and restarts them itself. Once they

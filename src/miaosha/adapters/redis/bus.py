@@ -4,6 +4,9 @@ A subscription can die without a sign (a proxy that forgot it, an output buffer 
 every listener sends itself a ping each period, on a channel of its own beside the common one in the
 same subscription, and subscribes anew when it has not heard one for three. A listener that is too
 slow loses the oldest messages, never memory.
+
+In a cluster the channel is sharded: its slot's master alone carries the messages, where a plain one
+would send each to every node. Servers before Redis 7 have none; there, the plain one is used.
 """
 
 import asyncio
@@ -13,9 +16,11 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import structlog
-from redis.asyncio import RedisCluster
+from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import ResponseError
 
-from miaosha.adapters.redis.connect import connect, reaching
+from miaosha.adapters.redis.cluster import open_owner
+from miaosha.adapters.redis.connect import connect, is_cluster, reaching
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.messages import (
     BusMessage,
@@ -50,6 +55,7 @@ class RedisBus:
 
     def __init__(self, url: str, *, ping_period_s: float = PING_PERIOD_S) -> None:
         self._client = connect(url)
+        self._sharded = is_cluster(self._client)
         self._period_s = ping_period_s
         self._listeners: set[_Listener] = set()
         self._closed = False
@@ -59,7 +65,7 @@ class RedisBus:
     async def publish(self, message: BusMessage) -> None:
         """Raises DependencyDown: nobody was told, or somebody was and we do not know."""
         with reaching("bus"):
-            await self._client.publish(CHANNEL, encode_bus(message))
+            await self._tell(CHANNEL, encode_bus(message))
 
     async def listen(self) -> AsyncIterator[BusMessage]:
         """Messages (pings aside) until the bus is closed or the iteration is given up."""
@@ -103,29 +109,63 @@ class RedisBus:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, PAUSE_MAX_S)
 
+    async def _tell(self, channel: str, raw: bytes) -> None:
+        if self._sharded:
+            try:
+                await self._client.execute_command("SPUBLISH", channel, raw)
+                return
+            except ResponseError as error:
+                if "unknown command" not in str(error):
+                    raise
+            self._sharded = False
+        await self._client.publish(channel, raw)
+
     async def _subscribed(self, listener: "_Listener") -> None:
         """One subscription, until it is lost or deaf."""
         loop = asyncio.get_running_loop()
-        if isinstance(self._client, RedisCluster):
-            await self._client.initialize()  # its nodes, of which one takes the subscription
-        channel: Any = self._client.pubsub()
-        pinging = asyncio.create_task(self._ping_self(listener))
+        await self._ping(listener)  # shows where the channel is now, and whether it is sharded
         listener.heard_once = False
         listener.heard_at = loop.time()
+        async with self._carrier() as carrier:
+            channel: Any = carrier.pubsub()
+            pinging = asyncio.create_task(self._ping_self(listener))
+            try:
+                await self._subscribe(channel, listener)
+                while not listener.deaf(self._period_s):
+                    message = await channel.get_message(timeout=self._period_s)
+                    if message is None:
+                        continue
+                    if message["type"] in ("message", "smessage"):
+                        self._take(listener, message["data"])
+                    elif message["type"] == "sunsubscribe":  # its slot has moved
+                        return
+                log.warning("bus_deaf", after_s=PERIODS_DEAF * self._period_s)
+            finally:
+                pinging.cancel()
+                await asyncio.wait({pinging})
+                with contextlib.suppress(Exception):  # it is lost anyway
+                    await channel.aclose()
+
+    @contextlib.asynccontextmanager
+    async def _carrier(self) -> AsyncIterator[Any]:
+        """A client of the server that carries the channel."""
+        if not isinstance(self._client, RedisCluster):
+            yield self._client
+            return
+        owner: Redis = await open_owner(self._client, CHANNEL)
         try:
-            await channel.subscribe(CHANNEL, listener.channel)
-            while not listener.deaf(self._period_s):
-                message = await channel.get_message(
-                    ignore_subscribe_messages=True, timeout=self._period_s
-                )
-                if message is not None:
-                    self._take(listener, message["data"])
-            log.warning("bus_deaf", after_s=PERIODS_DEAF * self._period_s)
+            yield owner
         finally:
-            pinging.cancel()
-            await asyncio.wait({pinging})
-            with contextlib.suppress(Exception):  # it is lost anyway
-                await channel.aclose()
+            with contextlib.suppress(Exception):
+                await owner.aclose()
+
+    async def _subscribe(self, channel: Any, listener: "_Listener") -> None:
+        """Plainly too: while servers are upgraded, some may be told in the other way."""
+        if self._sharded:
+            await channel.subscribe(CHANNEL)
+            await channel.ssubscribe(CHANNEL, listener.channel)
+        else:
+            await channel.subscribe(CHANNEL, listener.channel)
 
     def _take(self, listener: "_Listener", raw: bytes) -> None:
         if len(raw) > MESSAGE_BYTES_MAX:
@@ -142,12 +182,14 @@ class RedisBus:
             listener.heard_once = True
 
     async def _ping_self(self, listener: "_Listener") -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            ping = encode_bus(BusPing(listener.origin, int(loop.time() * 1000)))
             with contextlib.suppress(DependencyDown), reaching("bus"):
-                await self._client.publish(listener.channel, ping)
+                await self._ping(listener)
             await asyncio.sleep(self._period_s)
+
+    async def _ping(self, listener: "_Listener") -> None:
+        sent_ms = int(asyncio.get_running_loop().time() * 1000)
+        await self._tell(listener.channel, encode_bus(BusPing(listener.origin, sent_ms)))
 
 
 class _Listener:
@@ -155,7 +197,7 @@ class _Listener:
 
     def __init__(self, bus: RedisBus) -> None:
         self.origin = uuid.uuid4().hex
-        self.channel = f"{CHANNEL}:{self.origin}"
+        self.channel = f"{{{CHANNEL}}}:{self.origin}"  # in the common channel's slot
         self.queue: asyncio.Queue[BusMessage | None] = asyncio.Queue(QUEUE_MAX)
         self.heard_at = asyncio.get_running_loop().time()
         self.heard_once = False

@@ -15,6 +15,7 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
+from miaosha.adapters.redis.cluster import open_cluster
 from miaosha.adapters.redis.packing import PACKING
 from miaosha.domain.errors import DependencyDown, SettingsError
 
@@ -56,7 +57,8 @@ def connect(
 
     Args:
         url: unix:///path.sock, redis://, rediss://, redis+cluster:// or rediss+cluster://, with
-            user, password and database as usual.
+            user, password and database as usual. A cluster may name several of its nodes, with
+            commas between them: one that answers is enough.
         timeout_s: seconds for one try of one command; None for commands that block at the server.
         connections_max: connections at most (of each node); a call beyond waits its turn.
 
@@ -78,11 +80,16 @@ def connect(
     try:
         if scheme.endswith("+cluster"):
             plain = url.replace("+cluster", "", 1)
-            return RedisCluster.from_url(plain, max_connections=connections_max, **options)
+            return open_cluster(
+                plain, connections_max=connections_max, turn_s=COMMAND_TIMEOUT_S, **options
+            )
         pool = BlockingConnectionPool.from_url(
             url, max_connections=connections_max, timeout=COMMAND_TIMEOUT_S, **options
         )
-    except ValueError:  # its text may quote a part of the password
+    except (
+        ValueError,
+        exceptions.RedisClusterException,
+    ):  # its text may quote a part of the password
         raise SettingsError(
             f"Redis URL: expected {scheme}://[user:password@]host:port[/db] or unix:///path"
         ) from None

@@ -10,14 +10,17 @@ from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple, TypeAlias
 
+from redis.asyncio import RedisCluster
 from redis.exceptions import NoScriptError
 
 from miaosha.adapters.redis.connect import Client
+from miaosha.adapters.redis.copies import Copies
 from miaosha.domain.allocation import Refusal
 
 PIPELINE_MAX = 128  # script calls sent in one go
 
 Argument: TypeAlias = str | int | bytes
+Command: TypeAlias = tuple[Argument, ...]
 
 
 class Script(NamedTuple):
@@ -55,25 +58,56 @@ async def run(client: Client, script: Script, keys: Sequence[str], args: Sequenc
 
 
 async def run_many(
-    client: Client, script: Script, keys: Sequence[str], calls: Sequence[Sequence[Argument]]
+    client: Client,
+    script: Script,
+    keys: Sequence[str],
+    calls: Sequence[Sequence[Argument]],
+    copies: Copies | None = None,
 ) -> list[Any]:
     """Run the script once per entry of `calls`, in order, PIPELINE_MAX to a round trip.
+
+    Args:
+        copies: the replicas that each round trip waits for.
 
     Raises the first error of a call after all of its round trip have run; running everything
     again is safe.
     """
     answers: list[Any] = []
     for start in range(0, len(calls), PIPELINE_MAX):
-        part = calls[start : start + PIPELINE_MAX]
-        # as a plain command: a cluster pipeline refuses only its method of that name, because
-        # nobody there would answer NOSCRIPT
-        pipe = client.pipeline(transaction=False)
-        for args in part:
-            pipe.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
-        for args, answer in zip(part, await pipe.execute(raise_on_error=False), strict=True):
-            if isinstance(answer, NoScriptError):
-                answer = await run(client, script, keys, args)
-            elif isinstance(answer, Exception):
+        part = [(len(keys), *keys, *args) for args in calls[start : start + PIPELINE_MAX]]
+        got = await _sent(client, [("EVALSHA", script.sha, *words) for words in part], keys, copies)
+        if forgotten := [i for i, answer in enumerate(got) if isinstance(answer, NoScriptError)]:
+            again: list[Command] = [("EVALSHA", script.sha, *part[i]) for i in forgotten]
+            again[0] = ("EVAL", script.text, *part[forgotten[0]])  # the server keeps it for others
+            for i, answer in zip(forgotten, await _sent(client, again, keys, copies), strict=True):
+                got[i] = answer
+        for answer in got:
+            if isinstance(answer, Exception):
                 raise answer
-            answers.append(answer)
+        answers += got
     return answers
+
+
+async def _sent(
+    client: Client, commands: Sequence[Command], keys: Sequence[str], copies: Copies | None
+) -> list[Any]:
+    """The answer or error of each, in one round trip on one connection."""
+    # as plain commands: a cluster's pipeline refuses only its methods of these names, because
+    # nobody there would answer NOSCRIPT
+    pipe = client.pipeline(transaction=False)
+    for command in commands:
+        pipe.execute_command(*command)
+    if copies is None:
+        return list(await pipe.execute(raise_on_error=False))
+    pipe.execute_command(*copies.command, **await _at_owner(client, keys[0]))
+    *answers, reached = await pipe.execute(raise_on_error=False)
+    copies.saw(reached)
+    return answers
+
+
+async def _at_owner(client: Client, key: str) -> dict[str, Any]:
+    """For a command without a key that belongs to those with this one."""
+    if not isinstance(client, RedisCluster):
+        return {}
+    await client.initialize()
+    return {"target_nodes": client.get_node_from_key(key)}

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from miaosha.adapters.redis import board
-from miaosha.adapters.redis.connect import reaching
+from miaosha.adapters.redis.connect import Client, reaching
+from miaosha.adapters.redis.copies import Copies
 from miaosha.adapters.redis.rebuild import Rebuilds
 from miaosha.adapters.redis.scripts import Argument, load, refusal, run_many, sale_keys
 from miaosha.domain.allocation import PROMOTE_MAX, Decision, Place, Promoted, Refusal
@@ -23,8 +24,16 @@ LEAVE_TRIES = 3
 class RedisStore(Rebuilds):
     """One store for all sales. Takes a client of `connect`, which its owner closes.
 
+    Args:
+        copies: what `decide_many` and `leave` wait for: their effects exist nowhere but here, or
+            in an order that nothing else knows.
+
     Raises DependencyDown wherever the server does not answer; every call may be repeated.
     """
+
+    def __init__(self, client: Client, copies: Copies | None = None) -> None:
+        super().__init__(client)
+        self._copies = copies
 
     async def decide(
         self,
@@ -42,7 +51,8 @@ class RedisStore(Rebuilds):
         self, sale_id: int, epoch: int, batches: Sequence[Batch]
     ) -> list[Decision | Refusal]:
         calls = [_decide_args(epoch, batch) for batch in batches]
-        return [_decision(answer) for answer in await self._run_many("decide", sale_id, calls)]
+        answers = await self._run_many("decide", sale_id, calls, self._copies)
+        return [_decision(answer) for answer in answers]
 
     async def granted(self, sale_id: int, epoch: int, told: Sequence[Told]) -> Refusal | None:
         calls = [(epoch, t.user_id, t.rid, t.pay_by_ms, t.version) for t in told]
@@ -75,7 +85,8 @@ class RedisStore(Rebuilds):
         for _ in range(LEAVE_TRIES):
             view = await self.place(sale_id, user_id)
             rid = view.place.rid if view else "-"
-            answer = await self._run("leave", sale_id, epoch, user_id, rid)
+            calls = [(epoch, user_id, rid)]
+            [answer] = await self._run_many("leave", sale_id, calls, self._copies)
             if refused := refusal(answer):
                 return refused
             place = Place.parse(answer[0].decode()) if answer[0] else None
@@ -104,10 +115,14 @@ class RedisStore(Rebuilds):
         return await board.read(self._client)
 
     async def _run_many(
-        self, name: str, sale_id: int, calls: Sequence[Sequence[Argument]]
+        self,
+        name: str,
+        sale_id: int,
+        calls: Sequence[Sequence[Argument]],
+        copies: Copies | None = None,
     ) -> list[Any]:
         with reaching("store"):
-            return await run_many(self._client, load(name), sale_keys(sale_id), calls)
+            return await run_many(self._client, load(name), sale_keys(sale_id), calls, copies)
 
 
 def _decide_args(
