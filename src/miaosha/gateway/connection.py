@@ -5,6 +5,9 @@ unsent: the transport tells when they do (`pause_writing`), and then the socket 
 """
 
 import asyncio
+import contextlib
+import fcntl
+import termios
 from typing import cast
 
 from miaosha.gateway import websocket
@@ -102,6 +105,15 @@ class Connection(Session, asyncio.Protocol):
         self._received = b""
         if self._transport is not None and self._transport.can_write_eof():
             self._transport.write_eof()
+
+    def unread(self) -> bool:
+        """What the kernel has for us is asked of it directly: only a verdict hangs on it."""
+        if self._transport is None or self._transport.is_closing():
+            return False
+        waiting = bytearray(4)
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self._transport.get_extra_info("socket"), termios.FIONREAD, waiting)
+        return any(waiting)
 
     # sending
 

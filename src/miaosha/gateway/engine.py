@@ -63,6 +63,10 @@ class EngineSession:
         """End it at once, without a word."""
         raise NotImplementedError
 
+    def unread(self) -> bool:
+        """Whether the client said something that has not been read yet."""
+        raise NotImplementedError
+
     # what is built on top
 
     def _message(self, payload: str) -> None:
@@ -108,6 +112,7 @@ class EngineSession:
     def admit(self) -> bool:
         """Count one message against the rate; over it the session is closed."""
         core = self.core
+        self._awaiting_pong = False  # whatever a client says, it is there
         core.count("messages_in")
         if not core.cost_s:
             return True
@@ -147,13 +152,29 @@ class EngineSession:
     def check_pong(self) -> None:
         if self.stage is not Stage.OPEN:
             return
-        core = self.core
-        if self._awaiting_pong:
-            core.count("sockets_ping_timeout")
-            self.close(PING_TIMEOUT)
+        wheel, limits = self.core.wheel, self.core.limits
+        if not self._awaiting_pong:
+            rest_s = limits.ping_interval_s - limits.ping_timeout_s - wheel.late_s
+            wheel.schedule(EngineSession.ping, self, max(rest_s, 0.0))
+        elif wait_s := wheel.excused_s() or (limits.resolution_s if self.unread() else 0.0):
+            wheel.schedule(EngineSession.check_again, self, wait_s)
+        else:
+            self._silent()
+
+    def check_again(self) -> None:
+        """The verdict that was put off because it might have been ours who did not listen."""
+        if self.stage is not Stage.OPEN:
             return
-        rest = core.limits.ping_interval_s - core.limits.ping_timeout_s
-        core.wheel.schedule(EngineSession.ping, self, max(rest, 0.0))
+        if not self._awaiting_pong:
+            self.ping()  # sooner than it had to be: how late we are is not known here
+        elif wait_s := self.core.wheel.excused_s():
+            self.core.wheel.schedule(EngineSession.check_again, self, wait_s)
+        else:
+            self._silent()
+
+    def _silent(self) -> None:
+        self.core.count("sockets_ping_timeout")
+        self.close(PING_TIMEOUT)
 
     def check_connected(self) -> None:
         """Nobody may hold a socket without being connected to a namespace."""

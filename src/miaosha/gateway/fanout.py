@@ -1,9 +1,10 @@
 """What the server says unasked: `sale` to the watchers, `result` and `standby` to a user's sockets.
 
 A sale's view is encoded once per broadcast and written in slices, between which the loop serves
-others, to the watchers in a random order, another one each time. One broadcast runs at a time and
-sends the view as it is when it starts; a change meanwhile makes the next one. So no watcher sees an
-older view after a newer one, and a burst of changes costs one broadcast, not many.
+others (first of all the pings that are due), to the watchers in a random order, another one each
+time. One broadcast runs at a time and sends the view as it is when it starts; a change meanwhile
+makes the next one. So no watcher sees an older view after a newer one, and a burst of changes costs
+one broadcast, not many.
 """
 
 import asyncio
@@ -100,7 +101,7 @@ class Fanout:
             for session in slice_:
                 session.send(outbound)
             recipients += len(slice_)
-            await asyncio.sleep(0)
+            await self._core.wheel.give_way()
         self._core.count("broadcasts")
         self._core.count("broadcast_recipients", recipients)
 

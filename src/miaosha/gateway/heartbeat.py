@@ -2,6 +2,10 @@
 
 Nothing is cancelled: an entry fires, looks at its socket and finds that it has nothing to do. So a
 closed socket may linger until its entry fires; deadlines are therefore kept short (seconds).
+
+Heartbeats come first: a client that hears no ping in time goes away, so a process that is busy or
+short of processor time must send its pings before it goes on with a broadcast (`give_way`). And a
+process that was away itself has nothing to say about who was silent meanwhile (`excused_s`).
 """
 
 import asyncio
@@ -10,7 +14,11 @@ from typing import Any, Final
 
 Action = Callable[[Any], None]  # a plain function that takes the socket, such as Session.ping
 
-SLICE: Final = 128  # sockets served before the loop gets its turn
+SLICE: Final = 256  # entries fired before the loop gets its turn, however many ticks they are of
+AWAY_S: Final = 0.5  # the loop let the wheel wait so much too long: it was away
+EXCUSE_MAX_S: Final = 20.0  # after an absence
+LATE_S: Final = 0.5  # deadlines are behind by so much: others wait
+WAIT_TURNS: Final = 32  # turns of the loop that others wait at most
 
 
 class Wheel:
@@ -21,6 +29,8 @@ class Wheel:
         self._resolution = resolution_s
         self._tick = int(monotonic() / resolution_s)  # the next one to fire
         self._due: dict[int, dict[Action, list[Any]]] = {}
+        self._turned_at = monotonic()
+        self._excused_until = 0.0
 
     def schedule(self, action: Action, item: Any, delay_s: float) -> None:
         """Call `action(item)` after `delay_s` seconds, at most a tick (and a turn) later."""
@@ -34,6 +44,24 @@ class Wheel:
             for items in bucket.values():
                 yield from items
 
+    @property
+    def late_s(self) -> float:
+        """By how much the entry that fires now, or the next one, is late; 0 if it is not."""
+        return max(0.0, self._monotonic() - self._tick * self._resolution)
+
+    def excused_s(self) -> float:
+        """For how long nobody may be called silent: as long as this process was away before, which
+        could not hear anybody. 0 when it was there."""
+        return max(0.0, self._excused_until - self._monotonic())
+
+    async def give_way(self) -> None:
+        """Between two pieces of a long work: a turn of the loop, and more while deadlines wait."""
+        await asyncio.sleep(0)
+        for _ in range(WAIT_TURNS):
+            if self.late_s <= LATE_S:
+                return
+            await asyncio.sleep(0)
+
     async def run(self) -> None:
         """Fire what is due until cancelled."""
         while True:
@@ -42,14 +70,29 @@ class Wheel:
 
     async def advance(self) -> None:
         """Fire everything that is due now, a slice at a time."""
-        now = int(self._monotonic() / self._resolution)
+        now = int(self._turn() / self._resolution)
+        left = SLICE
         while self._tick <= now:
             while bucket := self._due.get(self._tick):
                 action, items = next(iter(bucket.items()))
-                for _ in range(min(SLICE, len(items))):
+                number = min(left, len(items))
+                for _ in range(number):
                     action(items.pop())
                 if not items:
                     del bucket[action]
-                await asyncio.sleep(0)
+                left -= number
+                if not left:
+                    left = SLICE
+                    await asyncio.sleep(0)
+                    self._turn()
             self._due.pop(self._tick, None)
             self._tick += 1
+
+    def _turn(self) -> float:
+        """The loop is here; the time. Notes for how long it was away."""
+        now = self._monotonic()
+        away_s = now - self._turned_at - self._resolution
+        self._turned_at = now
+        if away_s > AWAY_S:
+            self._excused_until = max(self._excused_until, now + min(away_s, EXCUSE_MAX_S))
+        return now

@@ -234,6 +234,10 @@ class Polling(Connection):
         if box.poll is not None:
             box.poll.drop()
 
+    def unread(self) -> bool:
+        box = self._box
+        return box.post is not None if box else super().unread()
+
     def _finish(self) -> None:
         """The session is over: its sid is unknown from now on."""
         box, self._box = self._box, None

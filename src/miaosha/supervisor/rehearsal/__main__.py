@@ -91,7 +91,11 @@ def _say(line: Line) -> None:
 
 
 def rehearse(plan: Plan) -> None:
-    """Hold the sockets of `plan` until told to stop."""
+    """Hold the sockets of `plan` until told to stop.
+
+    Looks at them every `pause_s`: a process that wakes up for every single message would take the
+    processor away from the servers each time, which clients on machines of their own do not.
+    """
     sockets = Sockets(plan)
     listener = Listener(sockets)
     gc.freeze()
@@ -115,6 +119,8 @@ def rehearse(plan: Plan) -> None:
                 listener.heard()
             else:
                 sockets.happened(fd, now)
+        if len(happened) < EVENTS_MAX:
+            time.sleep(max(0.0, now + plan.pause_s - time.monotonic()))
     sockets.close()
 
 

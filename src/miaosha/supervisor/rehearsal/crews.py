@@ -33,7 +33,13 @@ ANSWER_S: Final = 60.0
 READY_S: Final = 120.0  # for all processes to have started
 STOP_S: Final = 30.0
 _decode = msgspec.json.Decoder(Line).decode
-_SUMS = [name for name in Said.__struct_fields__ if name not in ("settled_at", "failed", "lost")]
+IN_FLIGHT_MAX: Final = 2_048  # of all processes: more only wait in the servers' queues
+PER_PROCESS: Final = 256  # of one of them
+LOOKS_PER_S: Final = (
+    2_000  # of all processes, at their sockets: each look takes a core from a server
+)
+_NO_SUMS: Final = ("settled_at", "silence_s", "failed", "lost")
+_SUMS: Final = [name for name in Said.__struct_fields__ if name not in _NO_SUMS]
 
 
 class Gathered:
@@ -134,6 +140,7 @@ class Crews:
         return Said(
             **sums,
             settled_at=max(settled) if all(settled) else 0.0,
+            silence_s=max((said.silence_s for said in each), default=0.0),
             failed=_added([said.failed for said in each]),
             lost=_added([said.lost for said in each]),
         )
@@ -177,7 +184,12 @@ def plans(whole: Plan, per_process: int) -> list[Plan]:
     for share in _shares(whole.connections, among):
         found.append(
             msgspec.structs.replace(
-                whole, first=first, connections=share, rate_per_s=whole.rate_per_s / among
+                whole,
+                first=first,
+                connections=share,
+                rate_per_s=whole.rate_per_s / among,
+                in_flight_max=max(1, min(PER_PROCESS, IN_FLIGHT_MAX // among)),
+                pause_s=among / LOOKS_PER_S,
             )
         )
         first += share

@@ -18,6 +18,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         secret_keys: the platform's, to sign tokens with; empty: visitors without a token.
         issued_s: Unix seconds, of the tokens.
         handshake_s: a socket that is not there yet after so long is given up.
+        in_flight_max: sockets between their connect and being ready.
+        pause_s: how long a process lets its sockets be before it looks at them again.
     """
 
     first: int
@@ -33,6 +35,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     secret_keys: str = ""
     issued_s: int = 0
     handshake_s: float = 30.0
+    in_flight_max: int = 256
+    pause_s: float = 0.0
     seed: int = 1
 
 
@@ -47,6 +51,7 @@ class Said(msgspec.Struct, kw_only=True):
         gave_up: sockets that failed too often and are not tried again.
         arms: how often it was told to `arm`.
         pings: heartbeats answered. events: `sale` events seen.
+        silence_s: the longest any socket waited from being ready, or a ping, for the next ping.
         reached, again: sockets that were told since the last `arm`, and those told twice.
         cpu_s: processor time of this process. memory: its private bytes.
     """
@@ -57,6 +62,7 @@ class Said(msgspec.Struct, kw_only=True):
     gave_up: int = 0
     arms: int = 0
     pings: int = 0
+    silence_s: float = 0.0
     events: int = 0
     reached: int = 0
     again: int = 0

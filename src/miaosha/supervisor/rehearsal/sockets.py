@@ -20,11 +20,10 @@ from miaosha.supervisor.rehearsal.plan import Plan, Said
 from miaosha.supervisor.rehearsal.tokens import minting
 from miaosha.supervisor.rehearsal.turns import Turns
 
-IN_FLIGHT_MAX: Final = 256  # sockets between connect and ready
 OPENED_AT_ONCE: Final = 64
 LOOKED_AT_PER_S: Final = 4_000  # sockets that may have fallen silent
 SPARE: Final = 256  # descriptors of everything else
-SILENCE_S: Final = 5.0  # beyond ping interval and timeout before a server counts as silent
+SILENCE_S: Final = 1.0  # for our own slowness, beyond what the server was told it may take
 PONG: Final = wire.frame(b"3")
 PING: Final = b"\x81\x012"
 RESULT: Final = b'42["result"'
@@ -101,12 +100,12 @@ class Sockets:
     def pause_s(self) -> float:
         """How long nothing is due."""
         if self._turns.waiting:
-            return 0.001 if self._in_flight < IN_FLIGHT_MAX else 0.05
+            return 0.001 if self._in_flight < self._plan.in_flight_max else 0.05
         return 0.25
 
     def turn(self, now: float) -> None:
         """Open what is due, and look after those that have fallen silent."""
-        room = min(OPENED_AT_ONCE, IN_FLIGHT_MAX - self._in_flight)
+        room = min(OPENED_AT_ONCE, self._plan.in_flight_max - self._in_flight)
         for number in self._turns.take(room, now):
             self._open(number, now)
         if now >= self._next_look:
@@ -142,7 +141,9 @@ class Sockets:
             if stage != Stage.READY and silent_s > handshake_s:
                 self._ended(fd, "no answer")
             elif stage == Stage.READY and patience_s and silent_s > patience_s:
-                self._ended(fd, "no ping")
+                self.happened(fd, now)  # it may be us who did not look
+                if self._stage[fd] == Stage.READY and now - self._heard[fd] > patience_s:
+                    self._ended(fd, "no ping")
 
     # events
 
@@ -181,6 +182,7 @@ class Sockets:
             self._wires.write(fd, self._upgrade)
 
     def _pong(self, fd: int, now: float) -> None:
+        self.said.silence_s = max(self.said.silence_s, now - self._heard[fd])
         self._heard[fd] = now
         self.said.pings += 1
         self._wires.write(fd, PONG)
