@@ -7,6 +7,7 @@ from miaosha.cli import (
     db,
     demo,
     doctor,
+    edge,
     openapi,
     parked,
     rehearse,
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("run")(role.run)
+app.add_typer(edge.app, name="edge")
 app.add_typer(db.app, name="db")
 app.add_typer(user.app, name="user")
 app.add_typer(sale.app, name="sale")

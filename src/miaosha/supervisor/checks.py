@@ -16,6 +16,7 @@ async def check_settings(settings: Settings) -> None:
     """Raises SettingsError naming the setting, its value and what was expected."""
     proxies(settings)
     origins(settings)
+    check_certificate(settings)
     check_ports(settings)
     if settings.secret_keys:
         from miaosha.adapters.keyring import Keyring
@@ -61,11 +62,30 @@ def _adapters(settings: Settings) -> None:
         driver_url(settings.database_replica_url)
 
 
+def check_certificate(settings: Settings) -> None:
+    """Raises SettingsError if the edge could not speak TLS with what is set."""
+    if not settings.tls_certificate:
+        return
+    import ssl
+
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key, password="")
+    except (OSError, ValueError) as error:  # ssl's own errors are OSErrors
+        raise SettingsError(
+            f"MIAOSHA_TLS_CERTIFICATE={settings.tls_certificate!r}, "
+            f"MIAOSHA_TLS_KEY={settings.tls_key!r}: expected a certificate (PEM, with its chain) "
+            f"and its key, without a password ({error})"
+        ) from None
+
+
 def check_ports(settings: Settings) -> None:
     """Raises SettingsError naming the setting to change when an address is none of this machine's,
     or a port is taken or not allowed."""
     _check_bind(settings.bind)
     _check_port("MIAOSHA_PORT", settings.bind, settings.port, "--port")
+    if settings.redirect_port:
+        _check_port("MIAOSHA_REDIRECT_PORT", settings.bind, settings.redirect_port, "")
     for port in parts.metrics_ports(settings).values():
         _check_port("MIAOSHA_METRICS_PORT", "127.0.0.1", port, "")
 

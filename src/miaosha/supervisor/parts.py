@@ -211,11 +211,16 @@ def edge_spec(settings: Settings, places: Places) -> Spec:
             over=places.over,
         ),
     )
+    return nginx_spec(settings, places.run, error_log, places.log("edge"))
+
+
+def nginx_spec(settings: Settings, run: Path, error_log: Path, log: Path | None = None) -> Spec:
+    """nginx on the configuration in `run`."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind, settings.bind)  # noqa: S104
     return Spec(
         "edge",
-        edge.nginx_command(places.run, error_log),
+        edge.nginx_command(run, error_log),
         lambda pid: port_open(host, settings.port),
         stop_signal=signal.SIGQUIT,
-        log=places.log("edge"),
+        log=log,
     )

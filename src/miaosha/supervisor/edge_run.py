@@ -1,0 +1,69 @@
+"""The edge of a deployment over several machines: nginx on a generated configuration, and its
+switch, in the foreground. `up` runs the same two beside its roles.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from miaosha.settings import Settings
+from miaosha.supervisor import edge, parts
+from miaosha.supervisor.checks import check_certificate
+from miaosha.supervisor.children import Child, Health, StartFailed, Tell
+from miaosha.supervisor.edge_switch import switching
+from miaosha.supervisor.edge_upstreams import Addresses
+
+READY_WITHIN_S = 10.0
+
+
+@contextlib.asynccontextmanager
+async def running_edge(
+    settings: Settings, addresses: Addresses, resolver: str, tell: Tell
+) -> AsyncIterator[Child]:
+    """nginx, listening; ended when the context is left. Its errors go to stderr.
+
+    Args:
+        addresses, resolver: see `upstream_lines`.
+
+    Raises:
+        SettingsError: a setting or an address is bad.
+        StartFailed: nginx does not listen within READY_WITHIN_S.
+        DependencyDown: there is no nginx.
+    """
+    check_certificate(settings)
+    run = Path(tempfile.mkdtemp(prefix="miaosha-edge-"))
+    site = _site(settings, run, resolver)
+    try:
+        edge.write_config(settings, run, addresses, site)
+        child = Child(parts.nginx_spec(settings, run, site.error_log), tell)
+        async with switching(settings, site.over):
+            try:
+                await _started(child)
+                yield child
+            finally:
+                await child.stop()
+    finally:
+        shutil.rmtree(run, ignore_errors=True)
+
+
+def _site(settings: Settings, run: Path, resolver: str) -> edge.Site:
+    return edge.Site(
+        run=run,
+        files=Path(settings.files_url.removeprefix("file:")).absolute(),
+        error_log=Path("stderr"),
+        over=run / "over",
+        resolver=resolver,
+    )
+
+
+async def _started(child: Child) -> None:
+    await child.start()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(READY_WITHIN_S):
+            while child.health is not Health.READY:  # noqa: ASYNC110 - as `up` waits
+                await asyncio.sleep(0.05)
+    if child.health is not Health.READY:
+        raise StartFailed(f"nginx does not listen within {READY_WITHIN_S:.0f} s")
