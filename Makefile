@@ -16,7 +16,7 @@ NPM := web/with-node npm --prefix web
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -name test -prune -o -type f -print)
 SITE := src/miaosha/web/index.html
 
-.PHONY: help install demo test test-servers drills check bench bench-scale bench-sockets profile docs web screenshots clean
+.PHONY: help install demo stack test test-servers drills check bench bench-scale bench-sockets profile docs web screenshots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ install: .venv/.installed $(SITE) ## make the environment from the lock files, a
 
 demo: .venv/.installed $(SITE) ## run a whole sale on this machine; ARGS="--crowd 5000 …" passes options on
 	@exec $(BIN)/miaosha demo $(ARGS)
+
+stack: .venv/.installed $(SITE) ## the same on private RabbitMQ, Valkey cluster, MariaDB and replica (apt packages); ARGS too
+	@exec $(BIN)/miaosha demo --stack full $(ARGS)
 
 test: .venv/.installed $(SITE) ## the whole suite, folder by folder; ARGS="-k name" passes options on
 	@$(NPM) --silent test

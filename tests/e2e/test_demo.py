@@ -14,7 +14,6 @@ from tests.e2e.running import (
     environ,
     eventually,
     free_port,
-    miaosha,
 )
 
 
@@ -39,9 +38,3 @@ def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path, sig: int) -> 
         if process.poll() is None:
             process.kill()
             process.wait()
-
-
-def test_only_the_embedded_stack_is_there_yet() -> None:
-    done = miaosha("demo", "--stack", "full")
-    assert done.returncode == 2
-    assert "embedded" in done.stderr

@@ -1,16 +1,20 @@
 """`miaosha demo`: a whole sale on this machine, live in the terminal."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from miaosha.cli.session import finish
 from miaosha.supervisor.demo import Demo, run_demo
+from miaosha.supervisor.fullstack import Stack
 
-
-class Stack(StrEnum):
-    EMBEDDED = "embedded"
+OnStack = Annotated[
+    Stack,
+    typer.Option(
+        help="full: a private RabbitMQ, a Valkey cluster, MariaDB and a replica; needs the "
+        "packages rabbitmq-server and mariadb-server."
+    ),
+]
 
 
 def demo(
@@ -30,7 +34,7 @@ def demo(
     ] = False,
     port: Annotated[int | None, typer.Option(help="Port of the edge.", show_default="8000")] = None,
     seed: Annotated[int, typer.Option(help="Of the crowd's randomness.")] = 1,
-    stack: Annotated[Stack, typer.Option(help="What it runs on.")] = Stack.EMBEDDED,
+    stack: OnStack = Stack.EMBEDDED,
 ) -> None:
     """Run a sample sale with a synthetic crowd on a fresh temporary data directory."""
     wanted = Demo(
@@ -41,5 +45,6 @@ def demo(
         exit_when_settled=exit_when_settled,
         port=port,
         seed=seed,
+        stack=stack,
     )
     finish(lambda: run_demo(wanted))

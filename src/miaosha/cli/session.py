@@ -19,6 +19,7 @@ from miaosha.settings import Settings, load
 from miaosha.supervisor import datadir
 from miaosha.supervisor.children import StartFailed
 
+KEPT_URLS = ("database_url", "database_replica_url", "files_url", "mail_url", "public_url")
 BAD_USAGE = 2
 FAILED = 1
 
@@ -41,7 +42,7 @@ def here(data_dir: Path | None) -> Settings:
     found = datadir.running(data)
     stores = {} if found is None else {"redis_url": found.redis_url, "broker_url": found.broker_url}
     if found is not None:
-        for name in ("database_url", "files_url", "mail_url", "public_url"):
+        for name in KEPT_URLS:
             if getattr(settings, name) == getattr(datadir.DEFAULTS, name):
                 stores[name] = getattr(found, name)
     if not data.is_dir():

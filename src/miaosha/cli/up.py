@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+from miaosha.cli.demo import OnStack
 from miaosha.cli.session import errors, finish, screen
 from miaosha.settings import Settings, load
+from miaosha.supervisor.fullstack import Stack
 from miaosha.supervisor.parts import tied
 from miaosha.supervisor.up import platform, stop_on_signals
 
@@ -21,22 +23,23 @@ def up(
             help="Where everything is kept (MIAOSHA_DATA_DIR).", show_default="miaosha-data"
         ),
     ] = None,
+    stack: OnStack = Stack.EMBEDDED,
 ) -> None:
-    """Run the whole platform on this machine: two Valkeys, SQLite, nginx and every role."""
+    """Run the whole platform on this machine: its servers, nginx and every role."""
     overrides: dict[str, Any] = {}
     if port is not None:
         overrides["port"] = port
     if data_dir is not None:
         overrides["data_dir"] = str(data_dir)
-    finish(lambda: _up(load(**overrides)))
+    finish(lambda: _up(load(**overrides), stack))
 
 
-async def _up(settings: Settings) -> int:
+async def _up(settings: Settings, stack: Stack) -> int:
     stop = stop_on_signals()
     screen.print(f"starting on {settings.data_dir} …", soft_wrap=True)
     for own in tied(settings):
         _tell(own)
-    async with platform(settings, _tell, stop) as running:
+    async with platform(settings, _tell, stop, stack=stack) as running:
         if running is not None:
             parts = ", ".join(child.spec.name for child in running.children)
             screen.print(f"[bold green]ready[/] {running.settings.public_url}", soft_wrap=True)

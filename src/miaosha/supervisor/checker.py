@@ -2,13 +2,13 @@
 tables by SQL of its own, and the buyers' views came over the wire.
 """
 
-import contextlib
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from sqlalchemy import Connection, text
+
+from miaosha.adapters.sql.database import Database
 from miaosha.supervisor.crowd.plan import View
 
 UNDECIDED = frozenset({"", "none", "queued"})
@@ -35,26 +35,26 @@ class Ledger(NamedTuple):
     mails: list[tuple[str, str, str]]  # event, rid, state
 
 
-def read_ledger(database: Path, sale_id: int) -> Ledger:
-    """Raises sqlite3.Error."""
-    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as base:
-        base.execute("BEGIN")
-        stock, sold, granted, verdict = base.execute(
+async def read_ledger(database: Database, sale_id: int) -> Ledger:
+    """As of one moment. Raises DependencyDown."""
+
+    def unit(base: Connection) -> Ledger:
+        def rows(query: str) -> list[Any]:
+            return [tuple(row) for row in base.execute(text(query), {"sale_id": sale_id})]
+
+        [(stock, sold, granted, verdict)] = rows(
             "SELECT l.stock, l.sold, l.granted, s.verdict FROM ledger l "
-            "JOIN sales s ON s.id = l.sale_id WHERE l.sale_id = ?",
-            (sale_id,),
-        ).fetchone()
-        holds = base.execute(
-            "SELECT rid, user_id, state, reason, promoted FROM holds WHERE sale_id = ?", (sale_id,)
+            "JOIN sales s ON s.id = l.sale_id WHERE l.sale_id = :sale_id"
         )
+        holds = rows(
+            "SELECT rid, user_id, state, reason, promoted FROM holds WHERE sale_id = :sale_id"
+        )
+        orders = rows("SELECT id, rid, user_id, amount FROM orders WHERE sale_id = :sale_id")
+        mails = rows("SELECT event, rid, state FROM outbox WHERE sale_id = :sale_id")
         held = [HoldRow(*row) for row in holds]
-        orders = base.execute(
-            "SELECT id, rid, user_id, amount FROM orders WHERE sale_id = ?", (sale_id,)
-        ).fetchall()
-        mails = base.execute(
-            "SELECT event, rid, state FROM outbox WHERE sale_id = ?", (sale_id,)
-        ).fetchall()
-    return Ledger(stock, sold, granted, verdict, held, orders, mails)
+        return Ledger(stock, sold, granted, verdict, held, orders, mails)
+
+    return await database.read(unit)
 
 
 def findings(ledger: Ledger, views: Sequence[View], people: int) -> list[str]:

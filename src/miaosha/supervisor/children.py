@@ -50,6 +50,8 @@ class Spec:
     Attributes:
         ready: asked with the child's pid until it says True.
         stop_signal: the polite request to end; KILL follows after `stop_within_s` seconds.
+        inherits: our own environment first, without any MIAOSHA_ setting; then `environ`.
+        cwd: the directory it starts in; None: ours.
         nice: added to the process's niceness: how far it steps back for others when all are busy.
         log: file that gets its stdout and stderr; None: the supervisor's own stderr.
         generation: how many processes have handed this name on (a rolling upgrade).
@@ -63,6 +65,8 @@ class Spec:
     stop_within_s: float = 4.0
     nice: int = 0
     log: Path | None = None
+    inherits: bool = True
+    cwd: Path | None = None
     generation: int = 0
 
     @property
@@ -132,7 +136,8 @@ class Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     async def _spawn(self) -> Process:
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("MIAOSHA_")}
+        ours = os.environ.items() if self.spec.inherits else ()
+        environ = {k: v for k, v in ours if not k.startswith("MIAOSHA_")}
         environ.update(self.spec.environ)
         with contextlib.ExitStack() as stack:
             out = stack.enter_context(self.spec.log.open("ab")) if self.spec.log else None
@@ -142,6 +147,7 @@ class Child:
                 stdout=out if out else DEVNULL,
                 stderr=out,
                 env=environ,
+                cwd=self.spec.cwd,
                 process_group=0,
             )
 

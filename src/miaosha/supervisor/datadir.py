@@ -1,7 +1,8 @@
 """The data directory of an embedded platform: its lock, its secret keys, where it is running.
 
-Layout: miaosha.sqlite, store/ and broker/ (Valkey's files), files/ (pictures), secret.keys (0600),
-machine, edge.log, lock, and while it runs run.json (0600) with the addresses other commands use.
+Layout: miaosha.sqlite, store/ and broker/ (Valkey's files), or servers/ (those of the full stack);
+files/ (pictures), secret.keys (0600), machine, edge.log, lock, and while it runs run.json (0600)
+with the addresses other commands use.
 """
 
 import base64
@@ -24,6 +25,8 @@ from miaosha.settings import Settings
 KEY_BYTES = 32
 MACHINE_HOST_MAX = 24  # characters of the host's name in a machine's
 SOCKET_PATH_MAX = 80  # bytes of the run directory; a socket path has at most 108
+DATABASE = "miaosha.sqlite"
+SERVERS = "servers"  # of the full stack
 DEFAULTS = Settings()
 
 
@@ -32,7 +35,8 @@ class InUse(MiaoshaError):
 
 
 class Running(msgspec.Struct, frozen=True):
-    """run.json: what runs on a data directory, for the CLI. Holds no secret."""
+    """run.json: what runs on a data directory, for the CLI. The addresses of servers hold their
+    passwords."""
 
     pid: int
     run_dir: str
@@ -42,6 +46,7 @@ class Running(msgspec.Struct, frozen=True):
     files_url: str
     mail_url: str
     public_url: str
+    database_replica_url: str = ""
 
 
 def prepare(path: Path) -> Path:
@@ -56,6 +61,22 @@ def prepare(path: Path) -> Path:
             f"MIAOSHA_DATA_DIR={path}: expected a directory we may write ({error.strerror})"
         ) from None
     return path
+
+
+def check_kind(path: Path, settings: Settings, *, full: bool) -> None:
+    """Raises SettingsError if the directory holds the data of the other stack: neither sees what
+    was sold on the other."""
+    ours = settings.database_url == DEFAULTS.database_url
+    if ours and not full and (path / SERVERS).is_dir():
+        raise SettingsError(
+            f"MIAOSHA_DATA_DIR={path}: its data is in servers of its own; add --stack full, or "
+            "give another directory"
+        )
+    if full and (path / DATABASE).exists():
+        raise SettingsError(
+            f"MIAOSHA_DATA_DIR={path}: its data is in SQLite; leave out --stack full, or give "
+            "another directory"
+        )
 
 
 @contextlib.contextmanager
@@ -141,11 +162,11 @@ def embedded(settings: Settings, data: Path, stores: dict[str, str]) -> Settings
     """`settings` with every address that was left at its default pointing at the embedded part.
 
     Args:
-        stores: `redis_url` and `broker_url` of the Valkeys that were started (if any).
+        stores: the addresses of the servers that were started (if any), by setting.
     """
     wanted = {
         "data_dir": str(data),
-        "database_url": f"sqlite:///{data / 'miaosha.sqlite'}",
+        "database_url": f"sqlite:///{data / DATABASE}",
         "files_url": f"file:{data / 'files'}",
         "public_url": f"http://localhost:{settings.port}",
         **stores,

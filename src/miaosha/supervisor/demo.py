@@ -1,8 +1,9 @@
 """`miaosha demo`: the platform on a fresh data directory, a sample sale, a crowd, a report."""
 
 import asyncio
-import sqlite3
+import contextlib
 import tempfile
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from miaosha.adapters.sql.database import Database
+from miaosha.adapters.sql.engine import open_database
 from miaosha.domain.errors import MiaoshaError
 from miaosha.settings import Settings, load
 from miaosha.supervisor import checker, datadir, report, sample
 from miaosha.supervisor.crowd import mob
 from miaosha.supervisor.crowd.mob import Mob
 from miaosha.supervisor.crowd.plan import Plan
+from miaosha.supervisor.fullstack import URLS, Stack
 from miaosha.supervisor.live import Terminal
 from miaosha.supervisor.sample import Login, SampleSale
 from miaosha.supervisor.snapshot import Snapshot, Watcher
@@ -29,6 +33,10 @@ WEEK_S = 7 * 86_400.0
 SETTLED_WITHIN_S = 240.0  # after closing, before the demo says that it hangs
 MAILS_WITHIN_S = 20.0
 INTERRUPTED = 130
+SERVERS = {
+    Stack.EMBEDDED: "two Valkeys, SQLite",
+    Stack.FULL: "RabbitMQ, a Valkey cluster of six, MariaDB and its replica",
+}
 HOLD = "hold: "  # a freeze that waits for a person
 
 
@@ -43,6 +51,7 @@ class Demo:
     exit_when_settled: bool
     port: int | None = None
     seed: int = 1
+    stack: Stack = Stack.EMBEDDED
 
     @property
     def open_for_s(self) -> float:
@@ -66,14 +75,17 @@ async def run_demo(demo: Demo) -> int:
             else:
                 console.print(text, markup=False, soft_wrap=True)
 
-        console.print("starting two Valkeys, SQLite, nginx and six roles …", style="dim")
-        async with platform(settings, tell, stop, logs=True) as running:
+        console.print(f"starting {SERVERS[demo.stack]}, nginx and six roles …", style="dim")
+        async with platform(settings, tell, stop, logs=True, stack=demo.stack) as running:
             if running is None:
                 return INTERRUPTED
             from miaosha import bootstrap
 
-            async with bootstrap.api(running.settings) as parts:
-                show = Show(demo, console, running, parts, stop)
+            async with (
+                bootstrap.api(running.settings) as parts,
+                _reading(running.settings) as database,
+            ):
+                show = Show(demo, console, running, parts, database, stop)
                 await show.prepare()
                 terminal = show.terminal
                 status = await show.run()
@@ -82,8 +94,18 @@ async def run_demo(demo: Demo) -> int:
         return status
 
 
+@contextlib.asynccontextmanager
+async def _reading(settings: Settings) -> AsyncIterator[Database]:
+    """Connections of the terminal's own, so that a busy platform never waits for it."""
+    database = open_database(settings.database_url, connections=1)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
 def _settings(demo: Demo, data: Path) -> Settings:
-    """Embedded parts only, whatever the environment points at; limits may come from there."""
+    """Servers of its own, whatever the environment points at; limits may come from there."""
     plain = datadir.DEFAULTS
     overrides: dict[str, Any] = {
         "data_dir": str(data),
@@ -91,7 +113,7 @@ def _settings(demo: Demo, data: Path) -> Settings:
         "payments_url": "sandbox:",
         "secret_keys": "",
     }
-    for name in ("database_url", "database_replica_url", "redis_url", "broker_url", "files_url"):
+    for name in (*URLS, "files_url"):
         overrides[name] = getattr(plain, name)
     if demo.port is not None:
         overrides["port"] = demo.port
@@ -102,12 +124,19 @@ class Show:
     """The running demo: sample, crowd, terminal, and the report at its end."""
 
     def __init__(
-        self, demo: Demo, console: Console, running: Platform, parts: Any, stop: asyncio.Event
+        self,
+        demo: Demo,
+        console: Console,
+        running: Platform,
+        parts: Any,
+        database: Database,
+        stop: asyncio.Event,
     ) -> None:
         self._demo = demo
         self._console = console
         self._running = running
         self._parts = parts
+        self._database = database
         self._stop = stop
         self._mob: Mob | None = None
         self.terminal: Terminal | None = None
@@ -129,7 +158,7 @@ class Show:
         )
         self.terminal = Terminal(self._console, _head(settings.public_url, admin, buyer))
         self._watcher = Watcher(
-            self._parts, settings.database_url, self._sale.sale_id, self._running.children
+            self._parts, self._database, self._sale.sale_id, self._running.children
         )
         if demo.crowd:
             people = mob.people(ids, tokens, sign_ups, demo.seed)
@@ -201,12 +230,10 @@ class Show:
         """The numbers, every contradiction, and the last line."""
         self._console.print("asking every buyer once more …", style="dim")
         views = await self._mob.finish() if self._mob else []
-        settings = self._running.settings
-        database = Path(settings.database_url.removeprefix("sqlite:///"))
         broken = [wrong] if wrong else []
         try:
-            ledger = checker.read_ledger(database, self._sale.sale_id)
-        except sqlite3.Error as error:
+            ledger = await checker.read_ledger(self._database, self._sale.sale_id)
+        except MiaoshaError as error:
             return report.verdict(self._console, [*broken, f"the ledger cannot be read: {error}"])
         broken += checker.findings(ledger, views, self._demo.crowd)
         broken += await self._invariants(ledger.verdict)

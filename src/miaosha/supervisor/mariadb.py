@@ -11,11 +11,17 @@ from miaosha.supervisor.packaged import LOOPBACK, USER, account_of, find, free_p
 from miaosha.supervisor.sqlservers import DATABASE, SqlServer
 
 ACCOUNT: Final = "mysql"
+SERVER: Final = Path("/usr/sbin/mariadbd")
+INSTALL: Final = Path("/usr/bin/mariadb-install-db")
 REPLICA_USER: Final = "replica"
 LOG_DAYS: Final = 7  # of binary log: a replica away for longer must be made anew
 NOT_INSTALLED: Final = (
     "no mariadbd on this machine. On Debian or Ubuntu: apt install mariadb-server"
 )
+
+
+def installed() -> bool:
+    return None not in (find("mariadbd", SERVER), find("mariadb-install-db", INSTALL))
 
 
 async def start_mariadb(directory: Path, name: str = "mariadb") -> SqlServer:
@@ -84,8 +90,7 @@ def prepare_mariadb_replica(
 
 
 def _mariadb(directory: Path, name: str, server_id: int, password: str) -> SqlServer:
-    binary = find("mariadbd", Path("/usr/sbin/mariadbd"))
-    install = find("mariadb-install-db", Path("/usr/bin/mariadb-install-db"))
+    binary, install = find("mariadbd", SERVER), find("mariadb-install-db", INSTALL)
     if not binary or not install:
         raise DependencyDown(NOT_INSTALLED)
     account = account_of(ACCOUNT)

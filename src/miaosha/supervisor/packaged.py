@@ -74,9 +74,16 @@ class Packaged:
         """Fill its data directory, unless that was done before. Raises DependencyDown."""
         if self.install is None or self.data.exists():
             return
-        new = self.home / "new"  # one that a killed predecessor left is not whole
-        await asyncio.to_thread(shutil.rmtree, new, True)
-        await asyncio.to_thread(self.run, self.install(new))
+        new = self.home / "new"
+        task = asyncio.create_task(asyncio.to_thread(self._install, self.install(new), new))
+        try:
+            await asyncio.shield(task)
+        finally:  # nobody may remove the directory while a program works in it
+            await asyncio.wait({task})
+
+    def _install(self, command: Sequence[str], new: Path) -> None:
+        shutil.rmtree(new, ignore_errors=True)  # one that a killed predecessor left is not whole
+        self.run(command)
         new.rename(self.data)
 
     async def start(self) -> None:

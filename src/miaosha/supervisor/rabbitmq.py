@@ -28,6 +28,7 @@ from miaosha.supervisor.probes import port_open
 ACCOUNT: Final = "rabbitmq"
 NODE: Final = "miaosha@localhost"  # always: its files carry the name
 PROGRAMS: Final = Path("/usr/lib/rabbitmq/bin")  # the package's own, without its wrapper
+EPMD: Final = Path("/usr/bin/epmd")
 MISSING: Final = "no RabbitMQ on this machine. On Debian or Ubuntu: apt install rabbitmq-server"
 CTL_S: Final = 60.0  # one command of rabbitmqctl
 
@@ -77,6 +78,10 @@ class RabbitMq(Packaged):
         return await asyncio.to_thread(self.run, command, CTL_S)
 
 
+def installed() -> bool:
+    return find("epmd", EPMD) is not None and (PROGRAMS / "rabbitmq-server").exists()
+
+
 async def start_rabbitmq(directory: Path, name: str = "rabbitmq") -> RabbitMq:
     """A server with one user and an empty virtual host `/`; its files are in `directory`/`name`.
 
@@ -98,8 +103,8 @@ def prepare_rabbitmq(directory: Path, name: str = "rabbitmq", password: str = ""
         DependencyDown: not installed.
         SettingsError: see `make_home`.
     """
-    epmd = find("epmd", Path("/usr/bin/epmd"))
-    if not epmd or not (PROGRAMS / "rabbitmq-server").exists():
+    epmd = find("epmd", EPMD)
+    if not epmd or not installed():
         raise DependencyDown(MISSING)
     account = account_of(ACCOUNT)
     home = make_home(directory, name, account)

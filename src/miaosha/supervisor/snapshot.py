@@ -3,19 +3,22 @@
 Reading never fails: what is away is shown as away.
 """
 
-import asyncio
 import contextlib
-import sqlite3
 from collections import Counter
 from typing import Any
 
 import msgspec
+from sqlalchemy import Connection, text
 
+from miaosha.adapters.sql.database import Database
 from miaosha.domain.errors import MiaoshaError
 from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.store import Heartbeat, Reading
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.crowd.plan import Progress
+from miaosha.supervisor.parts import SERVERS
+
+NO_BEAT = frozenset({*SERVERS, "edge"})
 
 
 class Books(msgspec.Struct, frozen=True):
@@ -91,18 +94,18 @@ class Tallies:
 
 
 class Watcher:
-    """Reads snapshots of one sale of an embedded platform."""
+    """Reads snapshots of one sale of a platform on this machine."""
 
-    def __init__(self, parts: Any, database: str, sale_id: int, children: list[Child]) -> None:
+    def __init__(self, parts: Any, database: Database, sale_id: int, children: list[Child]) -> None:
         self._parts = parts
-        self._database = database.removeprefix("sqlite:///")
+        self._database = database
         self._sale_id = sale_id
         self._children = children
         self._sale: Sale | None = None
         self._tallies = Tallies()
 
     async def look(self, crowd: Progress | None) -> Snapshot:
-        books = await asyncio.to_thread(self.books)
+        books = await self.books()
         reading: Reading | None = None
         beats: list[Heartbeat] = []
         with contextlib.suppress(MiaoshaError):
@@ -132,7 +135,7 @@ class Watcher:
                 child.spec.name,
                 str(child.health),
                 child.restarts,
-                child.pid in beating or child.spec.role in ("store", "broker", "edge"),
+                child.pid in beating or child.spec.role in NO_BEAT,
             )
             for child in self._children
         ]
@@ -148,38 +151,42 @@ class Watcher:
         )
         return str(sale.phase_at(now_ms))
 
-    def books(self) -> Books:
-        """The sale in SQL, read by a connection of its own."""
+    async def books(self) -> Books:
+        """The sale in SQL."""
         try:
-            with contextlib.closing(
-                sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=5)
-            ) as base:
-                return _books(base, self._sale_id)
-        except sqlite3.Error:
+            return await self._database.read(lambda base: _books(base, self._sale_id))
+        except MiaoshaError:
             return Books()
 
 
-def _books(base: sqlite3.Connection, sale_id: int) -> Books:
-    base.execute("BEGIN")
+def _books(base: Connection, sale_id: int) -> Books:
+    of_sale = {"sale_id": sale_id}
     row = base.execute(
-        "SELECT s.phase, l.frozen, l.stock, l.sold, s.closes_at_ms FROM sales s "
-        "JOIN ledger l ON l.sale_id = s.id WHERE s.id = ?",
-        (sale_id,),
-    ).fetchone()
+        text(
+            "SELECT s.phase, l.frozen, l.stock, l.sold, s.closes_at_ms FROM sales s "
+            "JOIN ledger l ON l.sale_id = s.id WHERE s.id = :sale_id"
+        ),
+        of_sale,
+    ).one_or_none()
     if row is None:
         return Books()
     holds: Counter[str] = Counter()
     promoted = 0
     for state, reason, from_standby, count in base.execute(
-        "SELECT state, reason, promoted, count(*) FROM holds WHERE sale_id = ? GROUP BY 1, 2, 3",
-        (sale_id,),
+        text(
+            "SELECT state, reason, promoted, count(*) FROM holds WHERE sale_id = :sale_id "
+            "GROUP BY 1, 2, 3"
+        ),
+        of_sale,
     ):
         holds[reason or state.lower()] += count
         promoted += count if from_standby else 0
-    orders = base.execute("SELECT count(*) FROM orders WHERE sale_id = ?", (sale_id,)).fetchone()
+    orders = base.execute(
+        text("SELECT count(*) FROM orders WHERE sale_id = :sale_id"), of_sale
+    ).scalar_one()
     mails = base.execute(
-        "SELECT state, count(*) FROM outbox WHERE sale_id = ? GROUP BY 1", (sale_id,)
-    ).fetchall()
+        text("SELECT state, count(*) FROM outbox WHERE sale_id = :sale_id GROUP BY 1"), of_sale
+    ).all()
     phase, frozen, stock, sold, closes_at_ms = row
     return Books(
         phase=phase,
@@ -188,7 +195,7 @@ def _books(base: sqlite3.Connection, sale_id: int) -> Books:
         sold=sold,
         holds=dict(holds),
         promoted=promoted,
-        orders=orders[0],
-        mails=dict(mails),
+        orders=orders,
+        mails={row[0]: row[1] for row in mails},
         closes_at_ms=closes_at_ms,
     )

@@ -1,26 +1,30 @@
 """Everything on one machine: start in order, keep running, drain in order.
 
-Order of a start: directories and lock, ports, Valkeys, migrations, roles, edge. A drain goes the
+Order of a start: directories and lock, ports, servers, migrations, roles, edge. A drain goes the
 other way (see parts.DRAIN): first nobody new comes in, then what came in is finished.
 """
 
 import asyncio
 import contextlib
+import os
 import resource
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
-from miaosha.supervisor import datadir, parts
+from miaosha.supervisor import datadir, fullstack, parts
 from miaosha.supervisor.checks import check_settings
 from miaosha.supervisor.children import Child, Health, Spec, StartFailed, Tell
 from miaosha.supervisor.edge_switch import switching
+from miaosha.supervisor.fullstack import Stack
 from miaosha.supervisor.parts import DRAIN, Places
 from miaosha.supervisor.probes import Beats
 
 STORES_WITHIN_S = 30.0
+SERVERS_WITHIN_S = 90.0
 ROLES_WITHIN_S = 90.0
 EDGE_WITHIN_S = 10.0
 Result = TypeVar("Result")
@@ -30,25 +34,42 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Platform:
     """The running parts. `settings` are complete: every address points at what was started."""
 
-    def __init__(self, settings: Settings, places: Places, tell: Tell) -> None:
+    def __init__(
+        self, settings: Settings, places: Places, tell: Tell, stack: Stack = Stack.EMBEDDED
+    ) -> None:
         self.settings = settings
         self.places = places
+        self.stack = stack
         self.children: list[Child] = []
         self._tell = tell
         self._open = contextlib.AsyncExitStack()
 
     async def start(self) -> "Platform":
         """Itself. Raises StartFailed or SettingsError; then call `drain` all the same."""
-        specs, urls = parts.store_specs(self.settings, self.places)
-        self.settings = datadir.embedded(self.settings, self.places.data, urls)
-        datadir.write_running(self.places.data, self.places.run, self.settings)
-        await self._start(specs, STORES_WITHIN_S)
+        if self.stack is Stack.FULL:
+            await self._start_servers()
+        else:
+            specs, urls = parts.store_specs(self.settings, self.places)
+            self._know(urls)
+            await self._start(specs, STORES_WITHIN_S)
         await _migrate(self.settings)
         beats = await self._open.enter_async_context(_beats(self.settings))
         await self._start(parts.role_specs(self.settings, self.places, beats), ROLES_WITHIN_S)
         await self._open.enter_async_context(switching(self.settings, self.places.over))
         await self._start([parts.edge_spec(self.settings, self.places)], EDGE_WITHIN_S)
         return self
+
+    async def _start_servers(self) -> None:
+        if os.geteuid() == 0:  # each server's system user must get to its own directory
+            self.places.data.chmod(0o711)
+        servers = fullstack.prepare(self.places.data / datadir.SERVERS, self.places.run)
+        self._know(servers.urls)
+        await servers.run_by(lambda specs: self._start(specs, SERVERS_WITHIN_S))
+
+    def _know(self, urls: dict[str, str]) -> None:
+        """Take the addresses of what is being started, and tell other commands."""
+        self.settings = datadir.embedded(self.settings, self.places.data, urls)
+        datadir.write_running(self.places.data, self.places.run, self.settings)
 
     async def _start(self, specs: list[Spec], within_s: float) -> None:
         started = [Child(spec, self._tell) for spec in specs]
@@ -102,30 +123,49 @@ async def _beats(settings: Settings) -> AsyncIterator[Beats]:
 
 @contextlib.asynccontextmanager
 async def platform(
-    settings: Settings, tell: Tell, stop: asyncio.Event, *, logs: bool = False
+    settings: Settings,
+    tell: Tell,
+    stop: asyncio.Event,
+    *,
+    logs: bool = False,
+    stack: Stack = Stack.EMBEDDED,
 ) -> AsyncIterator[Platform | None]:
     """Start everything and yield it (None if `stop` was set meanwhile); drain at the end.
 
     Args:
         stop: set by a signal; see `stop_on_signals`.
         logs: children log into the data directory instead of our stderr.
+        stack: which servers are started.
 
     Raises:
-        StartFailed, SettingsError, InUse.
+        StartFailed, SettingsError, InUse; DependencyDown if a server's package is missing.
     """
     _raise_file_limit()
     await check_settings(settings)
+    if stack is Stack.FULL:
+        _refuse_addresses(settings)
+        os.umask(0o077)  # others may pass through the data directory
     data = datadir.prepare(Path(settings.data_dir))
+    datadir.check_kind(data, settings, full=stack is Stack.FULL)
     with datadir.locked(data), datadir.run_directory(data) as run:
         log_dir = data / "logs" if logs else None
         if log_dir:
             log_dir.mkdir(exist_ok=True)
-        running = Platform(settings, Places(data, run, log_dir), tell)
+        running = Platform(settings, Places(data, run, log_dir), tell, stack)
         try:
             yield await unless(stop, running.start())
         finally:
             _kill_on_second_signal(running)
             await running.drain()
+
+
+def _refuse_addresses(settings: Settings) -> None:
+    for name in fullstack.URLS:
+        if getattr(settings, name) != getattr(datadir.DEFAULTS, name):
+            raise SettingsError(
+                f"MIAOSHA_{name.upper()} is set, and the full stack starts servers of its own: "
+                "unset it, or leave out --stack full to use that server"
+            )
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Result | None:
