@@ -21,6 +21,8 @@ COUNTERS: Final = ("epoch", "run_id", "phase", "stock", "free", "held", "paid", 
 VERSION: Final = 1  # of a batch
 REQUESTS_MAX: Final = 512  # in one batch
 LETTERS: Final = frozenset("hsroc")
+# A script, since the client's transactions on a cluster stumble over the answer of HGETALL.
+INSTANT: Final = "return {redis.call('HGETALL', KEYS[1]), redis.call('ZCARD', KEYS[2])}"
 
 
 class _Places:
@@ -78,13 +80,12 @@ class RedisStoreReader:
 
     async def _counters(self, tag: str) -> tuple[dict[str, bytes], int] | None:
         """The counters and the length of standby, of one instant."""
-        pipe = self._client.pipeline(transaction=True)
-        pipe.hgetall(f"{tag}:meta")
-        pipe.zcard(f"{tag}:standby")
-        meta, waiting = await pipe.execute()
+        answer: Any = await self._client.eval(INSTANT, 2, f"{tag}:meta", f"{tag}:standby")
+        meta, waiting = answer
         if not meta:
             return None
-        return {name.decode(): value for name, value in meta.items()}, int(waiting)
+        fields = zip(meta[::2], meta[1::2], strict=True)
+        return {name.decode(): value for name, value in fields}, int(waiting)
 
     async def _scan(self, key: str) -> AsyncIterator[tuple[bytes, bytes]]:
         cursor = 0
