@@ -31,8 +31,10 @@ DRAIN = (  # in this order, each group together
     ("consumer",),
     ("gateway", "api"),
     ("scheduler", "mailer"),
-    ("store", "broker"),
+    ("store", "broker", "rabbitmq", "mariadb"),
+    ("epmd",),
 )
+SERVERS = (*DRAIN[-2], *DRAIN[-1])
 
 
 @dataclass(frozen=True)
