@@ -14,6 +14,7 @@ from miaosha.domain.reservation import HoldState
 from miaosha.ports.ledger import Attempt, Delivery, Ledger, NotPayable, Order, attempt_key
 from miaosha.ports.outside import Card, Charge, ChargeState, CheckoutClaim, Clock, Payments, Tokens
 from miaosha.usecases.announce import Announcer
+from miaosha.usecases.known import known
 from miaosha.usecases.release import Release
 
 log = structlog.get_logger()
@@ -138,10 +139,11 @@ class Checkout:
 
     async def _capture(self, attempt: Attempt) -> Order | None:
         """PAYING → PAID; None if this attempt does not own the hold any more: money goes back."""
-        captured = await self._ledger.capture(attempt.rid, attempt.attempt, self._clock.now_ms())
+        now_ms = self._clock.now_ms()
+        captured = await known(lambda: self._ledger.capture(attempt.rid, attempt.attempt, now_ms))
         if captured.order is None:
             await self._payments.refund(attempt.key)
-            await self._ledger.mark_refunded(attempt.key, self._clock.now_ms())
+            await known(lambda: self._ledger.mark_refunded(attempt.key, now_ms))
             log.warning("late_money_returned", rid=attempt.rid, attempt=attempt.attempt)
             return None
         if captured.hold is not None:
@@ -154,8 +156,9 @@ class Checkout:
             await self._capture(attempt)
             return
         state = "voided" if charge.state is ChargeState.VOIDED else "refused"
-        released = await self._ledger.refuse(
-            attempt.rid, attempt.attempt, self._clock.now_ms(), state=state
+        now_ms = self._clock.now_ms()
+        released = await known(
+            lambda: self._ledger.refuse(attempt.rid, attempt.attempt, now_ms, state=state)
         )
         if released.holds:
             await self._release.tell(attempt.sale_id, released.epoch, released.holds)

@@ -13,6 +13,7 @@ from miaosha.domain.sale import Phase
 from miaosha.ports.ledger import Hold, Ledger
 from miaosha.ports.outside import Clock
 from miaosha.usecases.grant import Granter
+from miaosha.usecases.known import known
 
 log = structlog.get_logger()
 
@@ -49,7 +50,8 @@ class Extension:
         if hold.extended and pay_by_ms == hold.pay_by_ms:
             raise Problem("already_extended")
         now_ms = self._clock.now_ms()
-        asked = await self._ledger.extend(hold.rid, user_id, terms.epoch, self._extend_by_s, now_ms)
+        epoch, extra_s = terms.epoch, self._extend_by_s
+        asked = await known(lambda: self._ledger.extend(hold.rid, user_id, epoch, extra_s, now_ms))
         longer = asked.hold or hold
         self._judge(longer)
         if not longer.extended:  # the epoch moved in between: a freeze or a rebuild

@@ -6,6 +6,7 @@ is still on `ungranted` and the scheduler calls it again. Only after SQL committ
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import structlog
 
@@ -17,6 +18,7 @@ from miaosha.ports.ledger import GrantRefusal, Hold, Ledger, Winner
 from miaosha.ports.outside import Clock
 from miaosha.ports.store import Ending, StockStore, Told
 from miaosha.usecases.announce import Announcer
+from miaosha.usecases.known import known
 
 GRANT_CHUNK = 512  # winners in one transaction
 
@@ -58,7 +60,9 @@ class Granter:
         todo = list(winners)
         while todo:
             chunk, todo = todo[:GRANT_CHUNK], todo[GRANT_CHUNK:]
-            holds = await self._ledger.grant(sale_id, epoch, chunk, self._clock.now_ms())
+            now_ms = self._clock.now_ms()
+            grant = partial(self._ledger.grant, sale_id, epoch, chunk, now_ms)
+            holds = await known(grant)
             if isinstance(holds, GrantRefusal):
                 await self._refused(sale_id, epoch, holds)
                 return holds

@@ -11,7 +11,7 @@ from typing import TypeVar
 import structlog
 
 from miaosha.domain.allocation import Place, Refusal
-from miaosha.domain.errors import Fault, Problem
+from miaosha.domain.errors import Fault, OutcomeUnknown, Problem
 from miaosha.domain.messages import Result, split_rid
 from miaosha.domain.reservation import HoldState, State
 from miaosha.domain.sale import Phase
@@ -115,10 +115,22 @@ class Release:
         return await self._release(sale_id, rids, "expired")
 
     async def _release(self, sale_id: int, rids: Sequence[str], reason: str) -> int:
-        released = await self._ledger.release(sale_id, rids, reason, self._clock.now_ms())
+        try:
+            released = await self._ledger.release(sale_id, rids, reason, self._clock.now_ms())
+        except OutcomeUnknown:
+            return await self._look_up(sale_id, rids)
         if released.holds:
             await self.tell(sale_id, released.epoch, released.holds)
         return len(released.holds)
+
+    async def _look_up(self, sale_id: int, rids: Sequence[str]) -> int:
+        """The answer to a release was lost: whatever has ended and is untold, is told. A release
+        that was not made is found due again, or asked for again."""
+        rows = await self._ledger.holds(rids)
+        ended = [h for h in rows.values() if h.state is HoldState.RELEASED and not h.synced]
+        if ended:
+            await self._finish(sale_id, ended)
+        return len(ended)
 
     async def tell(self, sale_id: int, epoch: int, holds: Sequence[Hold]) -> None:
         """Tell the buyers and Redis of RELEASED and PAID rows, grant what that promoted, and mark

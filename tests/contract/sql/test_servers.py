@@ -235,15 +235,24 @@ async def test_pay_against_expiry_at_the_deadline_has_one_winner(server_database
     await shop.grant(sale, *range(1, rounds + 1))
     due = NOW + PAY_WITHIN_S * 1000 + GRACE_MS
     draw = random.Random(7)
+    at_once = asyncio.Semaphore(4)  # pairs: half of the connections
+
+    async def pair(user: int) -> bool:
+        async with at_once:
+            return await one(user)
 
     async def one(user: int) -> bool:
-        calls: list[Any] = [
-            shop.ledger.begin_payment(f"batch.{user}", user, DELIVERY, due),
-            shop.ledger.release(sale, [f"batch.{user}"], "expired", due),
-        ]
-        swapped = draw.random() < 0.5
-        answers = await asyncio.gather(*(reversed(calls) if swapped else calls))
-        paid, released = reversed(answers) if swapped else answers
+        rid, head_start_s = f"batch.{user}", draw.uniform(-0.005, 0.01)  # of the payment
+
+        async def begin() -> Any:
+            await asyncio.sleep(max(0, -head_start_s))
+            return await shop.ledger.begin_payment(rid, user, DELIVERY, due)
+
+        async def expire() -> Any:
+            await asyncio.sleep(max(0, head_start_s))
+            return await shop.ledger.release(sale, [rid], "expired", due)
+
+        paid, released = await asyncio.gather(begin(), expire())
         if isinstance(paid, Attempt):
             assert (await shop.ledger.capture(paid.rid, paid.attempt, due)).order is not None
         else:
@@ -251,7 +260,7 @@ async def test_pay_against_expiry_at_the_deadline_has_one_winner(server_database
         assert isinstance(paid, Attempt) != bool(released.holds)
         return isinstance(paid, Attempt)
 
-    paid = await asyncio.gather(*(one(user) for user in range(1, rounds + 1)))
+    paid = await asyncio.gather(*(pair(user) for user in range(1, rounds + 1)))
     assert 0 < sum(paid) < rounds
     await shop.balanced(sale)
 
