@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 from miaosha.supervisor.crowd.buyer import CARD, Buyer
-from miaosha.supervisor.crowd.http import Answer
+from miaosha.supervisor.crowd.http import Answer, Raw
 from miaosha.supervisor.crowd.plan import Kind
 
 GOOD = "4242424242424242"
@@ -127,11 +127,14 @@ async def _confirm(buyer: Buyer, url: str) -> None:
     fields = dict(re.findall(r"name=\"([^\"]+)\"[^>]*?value=\"([^\"]*)\"", form[2])[:1])
     action = re.search(r"action=\"([^\"]*)\"", form[1])
     target = urlsplit(action[1].replace("&amp;", "&")) if action else where
-    await _visit(buyer, "POST", target, urlencode(fields).encode())
+    form_of = Raw("application/x-www-form-urlencoded", urlencode(fields).encode())
+    answer = await _visit(buyer, "POST", target, form_of)
+    if answer.status >= 400 and not buyer.crowd.over.is_set():
+        buyer.complain(f"the provider's page refused its own form: {answer.status} {answer.code}")
 
 
 async def _visit(
-    buyer: Buyer, method: str, where: SplitResult, form: bytes | None = None
+    buyer: Buyer, method: str, where: SplitResult, form: Raw | None = None
 ) -> Answer:
     """Open a page, again and again while it is away, as a person reloads it."""
     path = where.path + (f"?{where.query}" if where.query else "")
