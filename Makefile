@@ -29,12 +29,12 @@ demo: .venv/.installed $(SITE) ## run a whole sale on this machine; ARGS="--crow
 stack: .venv/.installed $(SITE) ## the same on private RabbitMQ, Valkey cluster, MariaDB and replica (apt packages); ARGS too
 	@exec $(BIN)/miaosha demo --stack full $(ARGS)
 
-test: .venv/.installed $(SITE) ## the whole suite, folder by folder; ARGS="-k name" passes options on
+test: .venv/.installed $(SITE) ## the whole suite, part by part; ARGS="-k name" passes options on
 	@$(NPM) --silent test
 	@exec $(BIN)/python tests/suites.py $(ARGS)
 
-test-servers: .venv/.installed ## the same contracts on RabbitMQ, MariaDB and PostgreSQL, which must be installed
-	@exec $(BIN)/pytest -q -m servers tests $(ARGS)
+test-servers: .venv/.installed $(SITE) ## of these the tests on RabbitMQ, MariaDB and PostgreSQL alone
+	@exec $(BIN)/python tests/suites.py --servers $(ARGS)
 
 drills: .venv/.installed $(SITE) ## the long fault drills
 	@exec $(BIN)/pytest -m drill tests $(ARGS)

@@ -1,14 +1,16 @@
 """Runs the suite, two parts at a time, says how long each took, and ends with the first bad status.
 
 `make test` calls this; arguments go to pytest. A part is a folder; of e2e, where tests mostly wait
-for processes, a file. What a part printed is shown when it has ended. Drills have their own target.
-The pages need a browser, which is installed where that is ours to do; without one they go untested
-outside CI.
+for processes, a file; and tests that need RabbitMQ, MariaDB or PostgreSQL (the marker `servers`)
+are parts of their own. What a part printed is shown when it has ended. Drills are not among them.
+Those servers and the pages' browser are installed where that is ours to do; without them, and
+outside CI, what needs them goes untested. `--servers`: only the parts with such servers.
 """
 
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
@@ -17,12 +19,29 @@ TESTS = Path(__file__).parent
 LANES = 2
 NOTHING_COLLECTED = 5
 FIRST = ("test_tidy.py", "domain")  # what fails fast
-LONGEST = ("web", "usecases", "contract", "e2e")  # then these, so that no lane ends alone
-APART = ("e2e",)
-NO_BROWSER = 2  # of tests.web.chromium
+LONGEST = (
+    "servers",
+    "web",
+    "usecases",
+    "contract",
+    "e2e",
+)  # then these, so that no lane ends alone
+APART = "e2e"
+UNTESTED = 2  # of tests.web.chromium and tests.packages
+PLAIN = "not drill and not servers"
+SERVERS = "servers and not drill"
+ONLY_SERVERS = "--servers"
 
 
 class Part(NamedTuple):
+    """What to run: its name, the place in the order it takes, and pytest's arguments."""
+
+    name: str
+    kind: str
+    arguments: tuple[str, ...]
+
+
+class Ended(NamedTuple):
     """How a part ended. status: 0 is good."""
 
     line: str
@@ -30,18 +49,39 @@ class Part(NamedTuple):
     printed: str
 
 
-def parts() -> list[Path]:
-    folders = [p for p in TESTS.iterdir() if p.is_dir() and any(p.glob("test_*.py"))]
-    found = [*TESTS.glob("test_*.py"), *(p for p in folders if p.name != "drills")]
-    whole = [p for p in found if p.name not in APART]
-    files = [file for p in found if p.name in APART for file in p.glob("test_*.py")]
+def plain_parts() -> Iterator[Part]:
+    for path in TESTS.iterdir():
+        if path.name == APART:
+            for file in path.glob("test_*.py"):
+                yield Part(f"{APART}/{file.name}", APART, ("-m", PLAIN, str(file)))
+        elif path.match("test_*.py") or (path.name != "drills" and any(path.glob("test_*.py"))):
+            yield Part(path.name, path.name, ("-m", PLAIN, str(path)))
+
+
+def server_parts() -> Iterator[Part]:
+    """Of the contracts one for each kind of server, elsewhere one for each file that needs any."""
+    contract = TESTS / "contract"
+    sql = contract / "sql"
+    of_kind = {
+        "mariadb": (str(sql), "-k", "not postgres"),
+        "postgresql": (str(sql), "-k", "postgres"),
+        "rabbitmq": (str(contract), f"--ignore={sql}"),
+    }
+    for kind, arguments in of_kind.items():
+        yield Part(f"contract on {kind}", "servers", ("-m", SERVERS, *arguments))
+    for file in TESTS.rglob("test_*.py"):
+        if contract not in file.parents and "mark.servers" in file.read_text():
+            name = f"{file.relative_to(TESTS)} on servers"
+            yield Part(name, "servers", ("-m", SERVERS, str(file)))
+
+
+def in_order(parts: Iterator[Part]) -> list[Part]:
     order = (*FIRST, *LONGEST)
 
-    def place(path: Path) -> tuple[int, str]:
-        name = path.parent.name if path.parent.name in APART else path.name
-        return (order.index(name) if name in order else len(order), path.name)
+    def place(part: Part) -> tuple[int, str]:
+        return (order.index(part.kind) if part.kind in order else len(order), part.name)
 
-    return sorted([*whole, *files], key=place)
+    return sorted(parts, key=place)
 
 
 def _python(*arguments: str) -> tuple[int, str]:
@@ -57,37 +97,51 @@ def _python(*arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def run(part: Path, arguments: list[str]) -> Part:
+def without(what: str, names: str, status: int, printed: str) -> Ended:
+    """Parts that cannot run here."""
+    said = "left out" if status == UNTESTED else "FAIL"
+    return Ended(f"{said}: no {what} {names}", 0 if status == UNTESTED else status, printed)
+
+
+def run(part: Part, arguments: list[str]) -> Ended:
     began = time.monotonic()
-    name = str(part.relative_to(TESTS))
-    if part.name == "web":
+    if part.kind == "web":
         missing, printed = _python("-m", "tests.web.chromium")
         if missing:
-            said = "left out: no browser" if missing == NO_BROWSER else "FAIL: no browser"
-            return Part(f"{said} {name}", 0 if missing == NO_BROWSER else missing, printed)
-    status, printed = _python(
-        "-m", "pytest", "-q", "-m", "not drill and not servers", str(part), *arguments
-    )
+            return without("browser", part.name, missing, printed)
+    status, printed = _python("-m", "pytest", "-q", *part.arguments, *arguments)
     good = status in (0, NOTHING_COLLECTED)
     spent = time.monotonic() - began
-    line = f"{'ok  ' if good else 'FAIL'} {name:<30} {spent:6.1f} s"
-    return Part(line, 0 if good else status, printed)
+    line = f"{'ok  ' if good else 'FAIL'} {part.name:<34} {spent:6.1f} s"
+    return Ended(line, 0 if good else status, printed)
+
+
+def _show(part: Ended) -> None:
+    sys.stdout.write(f"{part.printed}== {part.line}\n")
+    sys.stdout.flush()
 
 
 def main(arguments: list[str]) -> int:
     began = time.monotonic()
-    ended: list[Part] = []
+    only_servers = ONLY_SERVERS in arguments
+    arguments = [word for word in arguments if word != ONLY_SERVERS]
+    parts = [] if only_servers else list(plain_parts())
+    ended: list[Ended] = []
+    missing, printed = _python("-m", "tests.packages")  # before two parts could call apt at once
+    if missing:
+        ended.append(without("servers", "contract, e2e on servers", missing, printed))
+        _show(ended[0])
+    else:
+        parts += server_parts()
     lanes = ThreadPoolExecutor(LANES)
     try:
-        for done in as_completed([lanes.submit(run, part, arguments) for part in parts()]):
-            part = done.result()
-            ended.append(part)
-            sys.stdout.write(f"{part.printed}== {part.line}\n")
-            sys.stdout.flush()
+        for done in as_completed([lanes.submit(run, p, arguments) for p in in_order(iter(parts))]):
+            ended.append(done.result())
+            _show(ended[-1])
     finally:
         lanes.shutdown(cancel_futures=True)
     lines = [f"  {part.line}" for part in ended]
-    total = f"  {'all':<35} {time.monotonic() - began:6.1f} s"
+    total = f"  {'all':<39} {time.monotonic() - began:6.1f} s"
     sys.stdout.write("\n".join(["", *lines, total, ""]) + "\n")
     return next((part.status for part in ended if part.status), 0)
 

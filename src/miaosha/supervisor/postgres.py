@@ -33,11 +33,19 @@ async def start_postgres(directory: Path, name: str = "postgres") -> SqlServer:
     return server
 
 
-def _postgres(directory: Path, name: str) -> SqlServer:
+def installed() -> bool:
+    return None not in _programs()
+
+
+def _programs() -> tuple[str | None, str | None]:
+    """The server, and what fills a data directory for it; of the newest version."""
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
     folder = versions[-1] if versions else Path("/nonexistent")
-    binary = find("postgres", folder / "postgres")
-    install = find("initdb", folder / "initdb")
+    return find("postgres", folder / "postgres"), find("initdb", folder / "initdb")
+
+
+def _postgres(directory: Path, name: str) -> SqlServer:
+    binary, install = _programs()
     if not binary or not install:
         raise DependencyDown(NOT_INSTALLED)
     account = account_of(ACCOUNT)
