@@ -3,7 +3,7 @@ import type { Sale } from "../src/api/types";
 import { pollMs, waitMs } from "../src/purchase/backoff";
 import { lookInMs } from "../src/purchase/looking";
 import { type Happening, next, START } from "../src/purchase/machine";
-import { mayPressAgain, stage } from "../src/purchase/stage";
+import { pressingAgain, stage } from "../src/purchase/stage";
 
 const T0 = 1_800_000_000_000;
 const sale = {
@@ -38,10 +38,11 @@ describe("the stage of a page", () => {
     expect(stage({ ...sale, phase: "closed" }, mine, T0 + 99_000)).toBe(state);
   });
 
-  it("lets an expired buyer press again while that can help", () => {
-    expect(mayPressAgain(sale, T0 + 1)).toBe(true);
-    expect(mayPressAgain(sale, T0 + 60_000)).toBe(false);
-    expect(mayPressAgain({ ...sale, available: false }, T0 + 1)).toBe(false);
+  it("offers another press while that can help, and says why not", () => {
+    expect(pressingAgain(sale, T0 + 1)).toBe("can");
+    expect(pressingAgain(sale, T0 + 60_000)).toBe("cannot");
+    expect(pressingAgain({ ...sale, available: false }, T0 + 1)).toBe("full");
+    expect(pressingAgain({ ...sale, phase: "paused" }, T0 + 1)).toBeNull();
   });
 });
 

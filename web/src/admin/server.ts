@@ -12,6 +12,7 @@ export type NewSaleBody = Schemas["NewSaleBody"];
 export type Stats = Schemas["Stats"];
 export type Report = Schemas["Report"];
 export type Verdict = Schemas["Verdict"];
+export type Reading = Schemas["Reading"];
 export type Heartbeat = Schemas["Heartbeat"];
 export type FoundOrder = Schemas["FoundOrder"];
 export type Delivery = Schemas["DeliveryView"];

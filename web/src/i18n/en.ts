@@ -129,6 +129,8 @@ const texts = {
   "left.title": "You have left standby",
   "left.text": "Your place in line is free for somebody else.",
   "again.can": "The sale is still on. You can press again; you would be last in line.",
+  "again.full":
+    "Every unit is held or sold and the standby line is full, so pressing again would not help now.",
   "again.cannot": "The sale is over, so pressing again would not help.",
   "closed.title": "The sale is over",
   "closed.text": "It ended before a unit came free for you. Nothing was charged.",

@@ -119,6 +119,7 @@ export const zhHant: Record<Key, Text> = {
   "left.title": "您已離開候補",
   "left.text": "您的順位已讓給其他人。",
   "again.can": "活動仍在進行，您可以再按一次，會排在最後面。",
+  "again.full": "商品已全數保留或售出，候補也已額滿，現在再按也沒有用。",
   "again.cannot": "活動已結束，再按也沒有用了。",
   "closed.title": "活動已結束",
   "closed.text": "在輪到您之前活動就結束了，您沒有被扣款。",

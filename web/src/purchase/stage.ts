@@ -41,7 +41,10 @@ export function stage(sale: Sale, purchase: Purchase, nowMs: number): Stage {
   return now;
 }
 
-/** Whether a buyer whose place has ended can still press. */
-export function mayPressAgain(sale: Sale, nowMs: number): boolean {
-  return saleStage(sale, nowMs) === "open" && sale.available;
+/** What another press would do for a buyer whose place has ended; null while the sale rests. */
+export function pressingAgain(sale: Sale, nowMs: number): "can" | "full" | "cannot" | null {
+  const now = saleStage(sale, nowMs);
+  if (now === "over") return "cannot";
+  if (now !== "open") return null;
+  return sale.available ? "can" : "full";
 }

@@ -108,6 +108,21 @@ describe("history", () => {
     expect(history.samples.at(-1)).toMatchObject({ atMs: SAMPLES_MAX + 4, backlog: 2, standby: 5 });
   });
 
+  it("counts what was decided of this sale between two readings of the same epoch", () => {
+    const history = new History();
+    const rateAt = (now_ms: number, seq: number, refused: number, epoch = 2) => {
+      history.take(stats({ reading: { ...reading, now_ms, seq, refused, epoch } }));
+      return history.samples.at(-1)?.decidedPerS;
+    };
+    expect(rateAt(1_000, 9, 100)).toBe(0);
+    expect(rateAt(3_000, 19, 290)).toBe(100);
+    expect(rateAt(3_000, 19, 290)).toBe(100); // the same reading, polled twice
+    expect(rateAt(4_000, 19, 0, 3)).toBe(0); // rebuilt
+    expect(rateAt(4_500, 20, 0, 3)).toBe(2);
+    history.take(stats({ reading: null }));
+    expect(history.samples.at(-1)?.decidedPerS).toBe(0);
+  });
+
   it("sums counters over the processes of a role", () => {
     expect(counter([beat("0", 1, 2), beat("1", 1, 3)], "publisher", "requests")).toBe(5);
     expect(counter([beat("0", 1, 2)], "gateway", "sockets")).toBe(0);

@@ -26,17 +26,17 @@ function outcomes({ books, milestones, ledger }: Report): Fact[] {
   ];
 }
 
-function times({ sale: { sale }, milestones: m }: Report): Fact[] {
+function times({ sale: { sale }, milestones: m, server_time_ms: now }: Report): Fact[] {
   const since = (ms: number | null) =>
     ms === null ? "–" : `${preciseTime(ms)}  (+${span(Math.max(0, ms - sale.opens_at_ms))})`;
   return [
-    [t("report.opened"), preciseTime(sale.opens_at_ms)],
+    [t(now < sale.opens_at_ms ? "sales.opens" : "report.opened"), preciseTime(sale.opens_at_ms)],
     [t("report.first_hold"), since(m.first_hold_at_ms)],
     [t("report.gone"), since(m.gone_at_ms)],
     [t("report.first_paid"), since(m.first_paid_at_ms)],
     [t("report.last_promoted"), since(m.last_promoted_at_ms)],
     [t("report.last_paid"), since(m.last_paid_at_ms)],
-    [t("report.closed"), preciseTime(sale.closes_at_ms)],
+    [t(now < sale.closes_at_ms ? "sales.closes" : "report.closed"), preciseTime(sale.closes_at_ms)],
     [t("report.settled"), since(m.settled_at_ms)],
   ];
 }

@@ -13,6 +13,7 @@ const TELLING: Record<string, string[]> = {
   publisher: ["requests", "accepted"],
   consumer: ["batches", "decided"],
   gateway: ["sockets"],
+  api: ["responses_2xx", "responses_5xx"],
   scheduler: ["released", "promoted"],
   mailer: ["sent"],
 };
@@ -56,7 +57,7 @@ export function Roles({ stats }: { stats: Stats }) {
     if (now - beat.beat_ms > FORGOTTEN_MS) seen.current.delete(name);
   }
   return (
-    <div class="panel">
+    <div class="panel roles">
       <h2>{t("roles.title")}</h2>
       <Table
         caption={t("roles.title")}

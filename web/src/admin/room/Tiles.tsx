@@ -2,7 +2,7 @@
 import { number, rate, span } from "../format";
 import type { Stats } from "../server";
 import { t } from "../text";
-import { counter, type Sample } from "./history";
+import { counter, decided, type Sample } from "./history";
 
 interface Tile {
   name: string;
@@ -35,8 +35,8 @@ function tilesOf(stats: Stats, now: Sample, peak: number): Tile[] {
     },
     {
       name: t("tile.decided"),
-      value: total(stats, "consumer", "decided"),
-      more: t("tile.accepted", { n: total(stats, "publisher", "accepted") }),
+      value: reading ? number(decided(reading)) : "–",
+      more: reading ? t("tile.sold_out", { n: reading.refused }) : "",
     },
     {
       name: t("tile.standby"),

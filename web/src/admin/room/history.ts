@@ -1,7 +1,8 @@
 // What the room has seen of a sale since it was opened, bounded: one sample for each answer.
-// Rates come from the counters of each process between two of its heartbeats, so that a process that
-// was started again, or a poll that came late, bends no line.
-import type { Heartbeat, Stats } from "../server";
+// Requests come from the counters of each process between two of its heartbeats, decisions from the
+// sale's own counters between two readings, so that a process that was started again, or a poll that
+// came late, bends no line.
+import type { Heartbeat, Reading, Stats } from "../server";
 import { type Units, unitsOf } from "./units";
 
 export const SAMPLES_MAX = 900; // a quarter of an hour at one a second
@@ -58,18 +59,24 @@ export class Rates {
   }
 }
 
+/** Requests of this sale that got a place or heard that there is none. */
+export function decided(reading: Reading): number {
+  return reading.seq + reading.refused;
+}
+
 export class History {
   /** Oldest first; a new array with each sample, so that what shows it draws again. */
   samples: readonly Sample[] = [];
   private readonly requests = new Rates("publisher", "requests");
-  private readonly decided = new Rates("consumer", "decided");
+  private reading: Reading | null = null;
+  private decidedPerS = 0;
 
   take(stats: Stats): void {
     const sample: Sample = {
       ...unitsOf(stats),
       atMs: stats.server_time_ms,
       requestsPerS: this.requests.take(stats.roles),
-      decidedPerS: this.decided.take(stats.roles),
+      decidedPerS: this.rateOfDecisions(stats.reading),
       standby: stats.reading && stats.phase !== "settled" ? stats.reading.standby : 0,
       expired: stats.books.expired,
       declined: stats.books.declined,
@@ -78,5 +85,16 @@ export class History {
       watching: stats.watching,
     };
     this.samples = [...this.samples.slice(1 - SAMPLES_MAX), sample];
+  }
+
+  /** Between the last two readings; after a rebuild there is nothing to compare with. */
+  private rateOfDecisions(now: Reading | null): number {
+    const before = this.reading;
+    if (!now || now.epoch === 0) return 0;
+    if (before && before.now_ms >= now.now_ms) return this.decidedPerS;
+    this.reading = now;
+    const more = before?.epoch === now.epoch ? Math.max(0, decided(now) - decided(before)) : 0;
+    this.decidedPerS = before ? more / ((now.now_ms - before.now_ms) / 1000) : 0;
+    return this.decidedPerS;
   }
 }

@@ -2,7 +2,7 @@
 import type { State } from "../../api/types";
 import { serverNow } from "../../clock/server";
 import { type Key, t } from "../../i18n";
-import { mayPressAgain } from "../../purchase/stage";
+import { pressingAgain } from "../../purchase/stage";
 import type { PanelProps } from "./Panel";
 
 const WORDS: Partial<Record<State, [Key, Key]>> = {
@@ -17,13 +17,12 @@ export function Ended({ visit, sale }: PanelProps) {
   const { state } = visit.buyer.purchase.value.place;
   const words = WORDS[state];
   if (!words) return null;
-  const again = mayPressAgain(sale, serverNow());
-  const more: Key = again ? "again.can" : "again.cannot";
+  const again = state === "closed" ? null : pressingAgain(sale, serverNow());
   return (
     <div class="ended" role="status">
       <h2>{t(words[0])}</h2>
       <p>{t(words[1], { n: sale.stock })}</p>
-      {state !== "closed" && <p class="quiet">{t(more)}</p>}
+      {again && <p class="quiet">{t(`again.${again}`)}</p>}
     </div>
   );
 }
