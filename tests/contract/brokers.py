@@ -109,7 +109,7 @@ class RabbitRig:
                 await channel.queue_delete(queue.name)
 
     def another(self, **options: Any) -> Broker:
-        return RabbitBroker(self._url, now_ms=self._now_ms, **options)
+        return RabbitBroker(self._url, now_ms=self._now_ms, **{"settle_s": 0.0, **options})
 
     async def put(self, raw: bytes) -> None:
         await self._link.publish(raw, key_of(SALE), exchange=EXCHANGE)

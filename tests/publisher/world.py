@@ -145,7 +145,7 @@ class MemoryBroker:
         if self.away:
             raise self.away
 
-    async def pressure(self, sale_id: int) -> Pressure:
+    async def pressure(self, sale_id: int, *, exact: bool = True) -> Pressure:
         if self.away:
             raise self.away
         return Pressure(1, 1, self.full)

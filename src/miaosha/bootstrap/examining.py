@@ -1,10 +1,14 @@
 """Looks at every configured part: for `miaosha doctor`, and for roles that are strict."""
 
-from collections.abc import Awaitable
+import asyncio
+from typing import Final
 
-from miaosha.domain.errors import SettingsError
+from miaosha.domain.errors import MiaoshaError, SettingsError
+from miaosha.domain.sale import Phase
 from miaosha.ports.findings import Finding, Verdict
 from miaosha.settings import Settings
+
+BOARD_S: Final = 5.0
 
 
 def sql_connections(settings: Settings) -> int:
@@ -31,9 +35,9 @@ async def examine(settings: Settings, *, sql: bool = True) -> list[Finding]:
     from miaosha.adapters.redis.examine import examine_redis
 
     machine_ms = StoreClock().now_ms
-    found = await examine_redis(settings.redis_url, "store", machine_ms)
-    broker = _broker(settings)
-    found += await broker if broker else []
+    waiting = settings.redis_wait_replicas
+    found = await examine_redis(settings.redis_url, "store", machine_ms, waiting)
+    found += await _broker(settings)
     if sql:
         from miaosha.adapters.sql.examine import examine_database
 
@@ -47,14 +51,32 @@ async def examine(settings: Settings, *, sql: bool = True) -> list[Finding]:
     return found
 
 
-def _broker(settings: Settings) -> Awaitable[list[Finding]] | None:
-    """By the scheme of its URL; None for one whose adapter has nothing to say of its server."""
+async def _broker(settings: Settings) -> list[Finding]:
+    """By the scheme of its URL."""
+    if settings.broker_url.startswith(("amqp://", "amqps://")):
+        from miaosha.adapters.rabbitmq.examine import examine_rabbitmq
+
+        return await examine_rabbitmq(settings.broker_url, await _live_sales(settings))
     from miaosha.adapters.clock import StoreClock
     from miaosha.adapters.redis.examine import examine_redis
 
-    if settings.broker_url.startswith(("amqp://", "amqps://")):
-        return None
-    return examine_redis(settings.broker_url, "broker", StoreClock().now_ms)
+    return await examine_redis(settings.broker_url, "broker", StoreClock().now_ms)
+
+
+async def _live_sales(settings: Settings) -> list[int]:
+    """Of the board; none while the store is away, which is a finding of its own."""
+    from miaosha.adapters.redis.connect import connect
+    from miaosha.adapters.redis.store import RedisStore
+
+    client = connect(settings.redis_url, connections_max=2)
+    try:
+        async with asyncio.timeout(BOARD_S):
+            sales = await RedisStore(client).read_sales() or {}
+    except (MiaoshaError, TimeoutError):
+        return []
+    finally:
+        await client.aclose()
+    return [sale_id for sale_id, sale in sales.items() if sale.phase is not Phase.SETTLED]
 
 
 async def refuse_unfit(settings: Settings, *, sql: bool = True) -> None:

@@ -139,6 +139,14 @@ class MailJob(msgspec.Struct, frozen=True):
     dedupe_key: str
 
 
+def decode_mail(raw: bytes) -> MailJob:
+    """Raises MalformedMessage."""
+    try:
+        return msgspec.msgpack.decode(raw, type=MailJob)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedMessage(str(error)) from error
+
+
 class Watched(msgspec.Struct, frozen=True, omit_defaults=True):
     """Acknowledgement of `watch`."""
 

@@ -4,7 +4,12 @@ Whoever implements these shares no code with the roles: it reads keys and tables
 parses them itself, so that a defect in the roles' own reading cannot hide itself. Read-only.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+BATCH_VERSION: Final = 1
+REQUESTS_MAX: Final = 512  # in one batch
 
 
 class LedgerRow(NamedTuple):
@@ -142,3 +147,14 @@ class StoreReader(Protocol):
 class QueueReader(Protocol):
     async def facts(self, sale_id: int) -> QueueFacts | None:
         """None if the sale has no queue. Raises DependencyDown."""
+
+
+def read_batch(raw: bytes, sale_id: int) -> tuple[str, int] | None:
+    """(batch id, requests in it) of `[version, sale, batch id, accepted_at, users]` in any broker's
+    log; None for anything else."""
+    try:
+        version, sale, batch_id, _, users = msgspec.msgpack.decode(raw)
+        known = version == BATCH_VERSION and sale == sale_id and len(users) <= REQUESTS_MAX
+        return (str(batch_id), len(users)) if known else None
+    except (msgspec.DecodeError, TypeError, ValueError):
+        return None

@@ -209,7 +209,7 @@ class Board:
                 await self._broker.ping()
                 for live in self._by_id.values():
                     if _wants_readings(live.sale, now_ms):
-                        pressure = await self._broker.pressure(live.sale.id)
+                        pressure = await self._broker.pressure(live.sale.id, exact=False)
                         live.press(pressure, self._clock.monotonic())
         except (MiaoshaError, TimeoutError) as error:
             self.checks["broker"] = type(error).__name__

@@ -11,8 +11,7 @@ from miaosha.adapters.rabbitmq.link import Link, NoQueue
 from miaosha.adapters.rabbitmq.pressure import Barriers
 from miaosha.adapters.rabbitmq.reader import WINDOW_MAX
 from miaosha.adapters.rabbitmq.topology import count, log_of, requests_of
-from miaosha.adapters.redis.auditing import read_batch
-from miaosha.ports.auditing import QueueFacts
+from miaosha.ports.auditing import QueueFacts, read_batch
 
 
 class RabbitQueueReader:

@@ -24,6 +24,7 @@ from miaosha.adapters.rabbitmq.topology import (
     EXCHANGE,
     MAIL,
     MAIL_MAX,
+    SETTLE_S,
     count,
     drop_sale,
     key_of,
@@ -39,6 +40,7 @@ from miaosha.domain.messages import (
     MailJob,
     MalformedMessage,
     decode_batch,
+    decode_mail,
     encode_batch,
 )
 from miaosha.ports.broker import (
@@ -66,6 +68,7 @@ class RabbitBroker:
         log_max_bytes: bytes a sale's log may take (as estimated) before it reads `full`.
         prefetch: batches handed to a consumer's handler at most.
         confirm_timeout_ms: how long `publish` waits for the broker's confirm.
+        settle_s: seconds a new sale's queue is given before it is used; see `make_sale`.
     """
 
     def __init__(
@@ -77,9 +80,11 @@ class RabbitBroker:
         log_max_bytes: int = 2_000_000_000,
         prefetch: int = 16,
         confirm_timeout_ms: int = 5_000,
+        settle_s: float = SETTLE_S,
     ) -> None:
         self._link = Link(url)
         self._prefetch = prefetch
+        self._settle_s = settle_s
         self._confirm_s = confirm_timeout_ms / 1000
         self._gauge = Gauge(self._link, backlog_max, log_max_bytes)
         self._parking = ParkingLot(self._link, now_ms)
@@ -94,7 +99,7 @@ class RabbitBroker:
             pass
 
     async def open(self, sale_id: int) -> None:
-        await make_sale(self._link, sale_id)
+        await make_sale(self._link, sale_id, self._settle_s)
 
     async def drop(self, sale_id: int) -> None:
         await drop_sale(self._link, sale_id)
@@ -198,8 +203,8 @@ class RabbitBroker:
                 yield batch
         raise DependencyDown(f"broker: {stream} ended before its marker")
 
-    async def pressure(self, sale_id: int) -> Pressure:
-        return await self._gauge.read(sale_id)
+    async def pressure(self, sale_id: int, *, exact: bool = True) -> Pressure:
+        return await self._gauge.read(sale_id, exact=exact)
 
     # reminders, mails, parked messages
 
@@ -234,7 +239,7 @@ class RabbitBroker:
             MAIL,
             consumer,
             prefetch=1,  # so that a mail is acknowledged as soon as it is sent
-            decode=_decode_mail,
+            decode=decode_mail,
             park=self._parking.park,
         )
         await reader.run(each)
@@ -244,10 +249,3 @@ class RabbitBroker:
 
     async def redrive(self, parked_id: str) -> bool:
         return await self._parking.redrive(parked_id)
-
-
-def _decode_mail(raw: bytes) -> MailJob:
-    try:
-        return msgspec.msgpack.decode(raw, type=MailJob)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedMessage(str(error)) from error

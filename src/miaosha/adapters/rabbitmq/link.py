@@ -6,11 +6,13 @@ connects anew. Knows no queue by name.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import structlog
 from aiormq.abc import AbstractChannel, DeliveredMessage
 from aiormq.connection import Connection
 from aiormq.exceptions import AMQPError, ChannelNotFoundEntity, DeliveryError, PublishError
@@ -31,6 +33,8 @@ RETRY_AFTER_S: Final = 0.1  # a refused connect is answered from memory for so l
 HEARTBEAT_S: Final = 10  # a peer that hangs is given up after about three of them
 INFLIGHT_MAX: Final = 4_096  # messages on the way of one process
 PERSISTENT: Final = 2
+
+log = structlog.get_logger()
 
 
 class NoQueue(DependencyDown):
@@ -83,7 +87,11 @@ class Link:
             raise SettingsError("broker URL: expected amqp[s]://user:password@host:port/vhost")
         if "heartbeat" not in self._url.query:
             self._url = self._url.update_query(heartbeat=HEARTBEAT_S)
+        # The client logs what we tell ourselves, a lost connection as an error with its stack, and
+        # messages with their bodies.
+        logging.getLogger("aiormq").setLevel(logging.CRITICAL)
         self._connection: Connection | None = None
+        self._was_blocked = False
         self._connecting = asyncio.Lock()
         self._retry_at = 0.0
         self._closed = False
@@ -113,7 +121,13 @@ class Link:
             self._retry_at = loop.time() + RETRY_AFTER_S
             raise
         self._shared = None
+        fresh.closing.add_done_callback(self._ended)
         return fresh
+
+    def _ended(self, closing: "asyncio.Future[Any]") -> None:
+        if not self._closed:
+            why = closing.cancelled() or closing.exception()
+            log.warning("broker_connection_lost", error=str(why)[:200])
 
     async def version(self) -> tuple[int, ...]:
         """Of the server, e.g. (3, 10, 8)."""
@@ -151,8 +165,7 @@ class Link:
             OutcomeUnknown: no confirm came, or the broker could not store it everywhere.
         """
         connection = await self.connection()
-        if _blocked(connection):
-            raise Overloaded("broker_blocked")
+        self._refuse_blocked(connection)
         if self._inflight >= INFLIGHT_MAX:
             raise Overloaded("broker_inflight_max")
         channel = await self._publishing(connection)
@@ -169,6 +182,14 @@ class Link:
             raise OutcomeUnknown(str(error)) from error
         finally:
             self._inflight -= 1
+
+    def _refuse_blocked(self, connection: Connection) -> None:
+        now = blocked(connection)
+        if now != self._was_blocked:
+            log.warning("broker_blocked" if now else "broker_unblocked")
+            self._was_blocked = now
+        if now:
+            raise Overloaded("broker_blocked")
 
     async def _publishing(self, connection: Connection) -> Channel:
         """The one channel all publishes of this process share."""
@@ -209,7 +230,7 @@ async def _send(
         raise OutcomeUnknown(f"broker: {routing_key} was refused") from None
 
 
-def _blocked(connection: Connection) -> bool:
+def blocked(connection: Connection) -> bool:
     """Whether the broker has said that it reads nothing from us now (an alarm): `ready` returns
     at its first step unless it has to wait for the end of that."""
     step: Any = connection.ready()

@@ -1,24 +1,30 @@
 """Messages nobody could decode, in the queue `parked`: bounded, listed, put back once.
 
 The body is the message's beginning (at most RAW_MAX bytes); headers: queue, reason, at_ms, size.
-To look at them is to take them all in hand and to give them back; one look at a time per process.
+To look at them is to take them all in hand and to give them back; one look at a time.
 What a broker's own limit put there has no such headers, but says itself where it came from.
 """
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from aiormq.exceptions import ChannelLockedResource
 from pamqp.commands import Basic
 
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Channel, Delivered, Link, NoQueue
 from miaosha.adapters.rabbitmq.reader import Poison
-from miaosha.adapters.rabbitmq.topology import PARKED, PARKED_MAX, publish
-from miaosha.domain.errors import Problem
+from miaosha.adapters.rabbitmq.topology import PARKED, PARKED_MAX, counted, publish
+from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.ports.broker import Parked
 
+TURN: Final = "parked.turn"
+TURN_S: Final = 10.0
+TURN_AGAIN_S: Final = 0.05
+BACK_S: Final = 2.0
 RAW_MAX: Final = 16_384  # bytes kept of one: more than the largest batch there can be
 
 
@@ -59,6 +65,7 @@ class ParkingLot:
                 if parked.id == parked_id:
                     await self._put_back(message, parked)
                     await channel.basic_ack(message.delivery_tag or 0)
+                    messages.remove(message)
                     return True
         return False
 
@@ -76,7 +83,7 @@ class ParkingLot:
     @asynccontextmanager
     async def _all(self) -> AsyncIterator[tuple[Channel, list[Delivered]]]:
         """All of them, oldest first, in hand until the end of the body."""
-        async with self._looking, self._link.channel() as channel:
+        async with self._looking, self._turn(), self._link.channel() as channel:
             messages: list[Delivered] = []
             try:
                 while len(messages) < PARKED_MAX:
@@ -88,6 +95,46 @@ class ParkingLot:
                 if "no queue" not in str(error):
                     raise
             yield channel, messages
+            if messages and not channel.is_closed:
+                await _give_back(channel, len(messages))
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One look at a time among all processes, since what one has in hand others do not see: the
+        turn is a queue that belongs to one connection, and ends with it.
+
+        Raises:
+            DependencyDown: others did not let us within TURN_S.
+        """
+        try:
+            async with asyncio.timeout(TURN_S):
+                while not await self._taken():  # noqa: ASYNC110
+                    await asyncio.sleep(TURN_AGAIN_S)
+        except TimeoutError:
+            raise DependencyDown("broker: others look at the parked messages") from None
+        try:
+            yield
+        finally:
+            async with self._link.channel() as channel:
+                await channel.queue_delete(TURN)
+
+    async def _taken(self) -> bool:
+        async with self._link.channel() as channel:
+            try:
+                await channel.queue_declare(TURN, exclusive=True)
+            except ChannelLockedResource:
+                return False
+            return True
+
+
+async def _give_back(channel: Channel, taken: int) -> None:
+    """All that was not acknowledged, and wait until it is there again: to be seen by the next who
+    looks. Fewer come back if meanwhile newer ones took their room."""
+    await channel.basic_nack(0, multiple=True, requeue=True)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(BACK_S):
+            while (await counted(channel, PARKED.name)).ready < taken:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 def _headers(message: Delivered) -> dict[str, Any]:

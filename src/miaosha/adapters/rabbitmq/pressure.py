@@ -7,15 +7,22 @@ mean size of the messages this process has seen.
 """
 
 import asyncio
-import contextlib
 import uuid
 from typing import Final
 
 from pamqp.commands import Basic
 
-from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Channel, Delivered, Link, NoQueue
+from miaosha.adapters.rabbitmq.kept import KeptChannel
+from miaosha.adapters.rabbitmq.link import (
+    COMMAND_TIMEOUT_S,
+    Channel,
+    Delivered,
+    Link,
+    NoQueue,
+    reaching,
+)
 from miaosha.adapters.rabbitmq.reader import BARRIER
-from miaosha.adapters.rabbitmq.topology import Counted, count, counted, log_of, requests_of
+from miaosha.adapters.rabbitmq.topology import Counted, counted, log_of, requests_of
 from miaosha.ports.broker import Pressure
 
 ANSWER_S: Final = 0.25  # a consumer that takes longer has something in hand
@@ -27,17 +34,14 @@ class Barriers:
     """At most one unanswered barrier per queue and process."""
 
     def __init__(self, link: Link) -> None:
-        self._link = link
-        self._open = asyncio.Lock()
-        self._stack = contextlib.AsyncExitStack()
-        self._channel: Channel | None = None
+        self._kept = KeptChannel(link, self._listen)
         self._asked: dict[str, asyncio.Future[None]] = {}  # by queue
         self._by_id: dict[str, asyncio.Future[None]] = {}
 
     async def passed(self, queue: str) -> bool:
         """Whether everything in the queue before this call is acknowledged; False: not within
         ANSWER_S. Raises DependencyDown."""
-        channel = await self._ready()
+        channel = await self._kept.get()
         earlier = self._asked.get(queue)
         if earlier is not None and not earlier.done():
             return False
@@ -52,14 +56,10 @@ class Barriers:
         done, _ = await asyncio.wait({answer}, timeout=ANSWER_S)
         return bool(done)
 
-    async def _ready(self) -> Channel:
-        async with self._open:
-            if self._channel is None or self._channel.is_closed:
-                await self.close()
-                self._channel = await self._stack.enter_async_context(self._link.channel())
-                async with asyncio.timeout(COMMAND_TIMEOUT_S):
-                    await self._channel.basic_consume(REPLIES, self._heard, no_ack=True)
-            return self._channel
+    async def _listen(self, channel: Channel) -> None:
+        self._asked.clear()
+        self._by_id.clear()
+        await channel.basic_consume(REPLIES, self._heard, no_ack=True)
 
     async def _heard(self, message: Delivered) -> None:
         answer = self._by_id.pop(message.header.properties.correlation_id or "", None)
@@ -67,17 +67,14 @@ class Barriers:
             answer.set_result(None)
 
     async def close(self) -> None:
-        self._asked.clear()
-        self._by_id.clear()
-        self._channel = None
-        await self._stack.aclose()
+        await self._kept.close()
 
 
 class Gauge:
     """Args: see RabbitBroker."""
 
     def __init__(self, link: Link, backlog_max: int, log_max_bytes: int) -> None:
-        self._link = link
+        self._counting = KeptChannel(link)
         self._backlog_max = backlog_max
         self._log_max_bytes = log_max_bytes
         self._barriers = Barriers(link)
@@ -90,28 +87,32 @@ class Gauge:
         self._seen_bytes += size
         self._seen += 1
 
-    async def read(self, sale_id: int) -> Pressure:
+    async def read(self, sale_id: int, *, exact: bool) -> Pressure:
         """`backlog` is at least 1 while anything is in hand, but does not count it; `oldest_ms` is
         how long this process has not seen the queue empty. Raises DependencyDown."""
         queue = requests_of(sale_id).name
         try:
-            async with self._link.channel() as channel:
-                found = await counted(channel, queue)
-                entries = (await counted(channel, log_of(sale_id))).ready
+            found = await self._count(queue)
+            entries = (await self._count(log_of(sale_id))).ready
         except NoQueue:
             self._since.pop(sale_id, None)
             return Pressure(0, 0, False)
-        backlog = await self._backlog(queue, found)
+        backlog = await self._backlog(queue, found) if exact else found.ready
         mean = self._seen_bytes // self._seen if self._seen else GUESSED_BYTES
         full = backlog > self._backlog_max or entries * mean > self._log_max_bytes
         return Pressure(backlog, entries * mean, full, self._age_ms(sale_id, backlog))
+
+    async def _count(self, name: str) -> Counted:
+        channel = await self._counting.get()
+        with reaching():
+            return await counted(channel, name)
 
     async def _backlog(self, queue: str, found: Counted) -> int:
         if found.ready or not found.consumers:
             return found.ready
         if await self._barriers.passed(queue):
             return 0
-        return max(1, (await count(self._link, queue)).ready)
+        return max(1, (await self._count(queue)).ready)
 
     def _age_ms(self, sale_id: int, backlog: int) -> int:
         if not backlog:
@@ -121,4 +122,5 @@ class Gauge:
         return int((now - self._since.setdefault(sale_id, now)) * 1000)
 
     async def close(self) -> None:
+        await self._counting.close()
         await self._barriers.close()

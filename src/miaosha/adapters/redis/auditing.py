@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from miaosha.adapters.redis.connect import Client, is_cluster, reaching
-from miaosha.ports.auditing import PublisherBeat, QueueFacts, StoreFacts, Waiting
+from miaosha.ports.auditing import PublisherBeat, QueueFacts, StoreFacts, Waiting, read_batch
 
 HEADS_MAX: Final = 10_000  # places of the standby line that are looked at one by one
 UNREADABLE_MAX: Final = 100  # named at most
@@ -18,8 +18,6 @@ PAGE: Final = 1_000
 LOG_PAGE: Final = 200
 ALIVE_MS: Final = 5_000
 COUNTERS: Final = ("epoch", "run_id", "phase", "stock", "free", "held", "paid", "seq")
-VERSION: Final = 1  # of a batch
-REQUESTS_MAX: Final = 512  # in one batch
 LETTERS: Final = frozenset("hsroc")
 # A script, since the client's transactions on a cluster stumble over the answer of HGETALL.
 INSTANT: Final = "return {redis.call('HGETALL', KEYS[1]), redis.call('ZCARD', KEYS[2])}"
@@ -243,13 +241,3 @@ class RedisQueueReader:
 def _order(entry_id: bytes) -> tuple[int, int]:
     ms, _, number = entry_id.partition(b"-")
     return int(ms), int(number)
-
-
-def read_batch(raw: bytes, sale_id: int) -> tuple[str, int] | None:
-    """(batch id, requests in it) of `[version, sale, batch id, accepted_at, users]`."""
-    try:
-        version, sale, batch_id, _, users = msgspec.msgpack.decode(raw)
-        known = version == VERSION and sale == sale_id and len(users) <= REQUESTS_MAX
-        return (str(batch_id), len(users)) if known else None
-    except (msgspec.DecodeError, TypeError, ValueError):
-        return None

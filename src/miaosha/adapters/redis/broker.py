@@ -25,6 +25,7 @@ from miaosha.domain.messages import (
     MailJob,
     MalformedMessage,
     decode_batch,
+    decode_mail,
     encode_batch,
 )
 from miaosha.ports.broker import (
@@ -170,7 +171,7 @@ class RedisBroker:
 
     # how full
 
-    async def pressure(self, sale_id: int) -> Pressure:
+    async def pressure(self, sale_id: int, *, exact: bool = True) -> Pressure:
         queue = requests_of(sale_id)
         with reaching("broker"):
             pipe = self._client.pipeline(transaction=False)
@@ -243,7 +244,7 @@ class RedisBroker:
             consumer,
             prefetch=1,  # so that a mail is acknowledged as soon as it is sent
             reclaim_after_ms=self._reclaim_after_ms,
-            decode=_decode_mail,
+            decode=decode_mail,
             park=self._parking.park,
         )
         await reader.run(each)
@@ -253,13 +254,6 @@ class RedisBroker:
 
     async def redrive(self, parked_id: str) -> bool:
         return await self._parking.redrive(parked_id)
-
-
-def _decode_mail(raw: bytes) -> MailJob:
-    try:
-        return msgspec.msgpack.decode(raw, type=MailJob)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedMessage(str(error)) from error
 
 
 def _no_queue(error: Exception) -> Pressure:

@@ -1,0 +1,97 @@
+"""What the doctor says of a RabbitMQ: fit, blocked by an alarm, with odd queues, or away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from miaosha.adapters.keyring import generate
+from miaosha.adapters.rabbitmq.examine import examine_rabbitmq
+from miaosha.adapters.rabbitmq.link import Link
+from miaosha.adapters.rabbitmq.topology import MAIL, log_of, requests_of
+from miaosha.bootstrap.examining import examine, refuse_unfit
+from miaosha.domain.errors import SettingsError
+from miaosha.ports.findings import Finding, Verdict
+from miaosha.settings import Settings
+from miaosha.supervisor.rabbitmq import RabbitMq
+from tests.contract.brokers import SALE, RabbitRig
+from tests.contract.test_broker import until
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+async def rig(rabbitmq: RabbitMq) -> AsyncIterator[RabbitRig]:
+    rig = RabbitRig(rabbitmq.url)
+    await rig.clean()
+    await rig.broker.open(SALE)
+    yield rig
+    await rig.clean()
+    await rig.close()
+
+
+async def declare(url: str, name: str, kind: str) -> None:
+    link = Link(url)
+    async with link.channel() as channel:
+        await channel.queue_declare(name, durable=True, arguments={"x-queue-type": kind})
+    await link.close()
+
+
+def by_what(found: list[Finding]) -> dict[str, Finding]:
+    return {finding.what: finding for finding in found}
+
+
+async def test_our_own_server_is_well_and_keeps_no_probe(
+    rig: RabbitRig, rabbitmq: RabbitMq
+) -> None:
+    found = await examine_rabbitmq(rabbitmq.url, [SALE, 4711])
+    assert {finding.verdict for finding in found} == {Verdict.OK}
+    named = by_what(found)
+    assert {"version", "cluster", "quorum queues", "stream queues", "alarms"} <= set(named)
+    assert named["heartbeat"].found == "10 s"
+    assert named[f"queue {requests_of(SALE).name}"].found == "quorum"
+    assert named[f"queue {log_of(SALE)}"].found == "stream"
+    assert f"queue {requests_of(4711).name}" not in named
+    assert "doctor." not in await rabbitmq.ctl("list_queues", "name")
+
+
+async def test_an_alarm_is_a_warning_so_that_consumers_may_start(
+    rig: RabbitRig, rabbitmq: RabbitMq
+) -> None:
+    await rabbitmq.ctl("set_vm_memory_high_watermark", "0.0000001")
+    try:
+
+        async def warned() -> bool:
+            found = by_what(await examine_rabbitmq(rabbitmq.url))
+            return "alarms" in found and found["alarms"].verdict is Verdict.WARNING
+
+        await until(warned, 60)
+    finally:
+        await rabbitmq.ctl("set_vm_memory_high_watermark", "0.4")
+
+    async def well() -> bool:
+        found = await examine_rabbitmq(rabbitmq.url)
+        return {finding.verdict for finding in found} == {Verdict.OK}
+
+    await until(well, 60)
+
+
+async def test_a_queue_of_another_kind_is_refused_and_strict_roles_do_not_start(
+    rig: RabbitRig, rabbitmq: RabbitMq, node_url: str
+) -> None:
+    await declare(rabbitmq.url, MAIL.name, "classic")
+    found = by_what(await examine_rabbitmq(rabbitmq.url))
+    assert found["queue mail"].verdict is Verdict.REFUSED
+    settings = Settings(
+        redis_url=node_url, broker_url=rabbitmq.url, secret_keys=generate(), strict=True
+    )
+    assert found["queue mail"] in await examine(settings, sql=False)
+    with pytest.raises(SettingsError, match="broker: queue mail"):
+        await refuse_unfit(settings, sql=False)
+
+
+async def test_one_that_is_away_is_a_finding() -> None:
+    async with asyncio.timeout(20):
+        [found] = await examine_rabbitmq("amqp://u:secret@127.0.0.1:1/")
+    assert (found.what, found.found, found.verdict) == ("answers", "no", Verdict.REFUSED)
+    assert "secret" not in found.advice
