@@ -30,6 +30,7 @@ ZERO_ALLOWED = frozenset(
         "accept_rate_per_s",
         "strict",
         "redirect_port",
+        "redis_wait_replicas",
     }
 )
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -127,6 +128,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sql_connections_scheduler: int = 6
     sql_connections_mailer: int = 2
     replica_lag_max_ms: int = 5_000  # a replica further behind is not asked
+    redis_wait_replicas: int = 0  # replicas of a Redis master that shall have what buyers are told
+    redis_wait_ms: int = 100  # … waited for this long at most (up to 1,000), then told all the same
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
@@ -140,6 +143,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(
                 f"{PREFIX}BATCH_USERS_MAX={self.batch_users_max}: expected at most 512"
             )
+        if self.redis_wait_ms > 1_000:  # a command has two seconds in all
+            raise _not(self, "redis_wait_ms", "at most 1000")
         if self.log_level not in LOG_LEVELS:
             raise _not(self, "log_level", f"one of {', '.join(LOG_LEVELS)}")
         if not _PUBLIC_URL.fullmatch(self.public_url):

@@ -19,6 +19,15 @@ async def start_cluster(directory: Path, *, replicas: int = 0, **options: Any) -
     return cluster
 
 
+async def replica_of(cluster: ValkeyCluster, master: int) -> int:
+    for number in range(len(cluster.ports)):
+        async with cluster.client(number) as client:
+            facts = await client.info("replication")
+        if facts.get("master_port") == cluster.ports[master]:
+            return number
+    raise AssertionError(f"nobody follows {master}")
+
+
 @dataclass
 class Move:
     """The slot of `key` moves from master `source` to `target`, step by step, as `valkey-cli

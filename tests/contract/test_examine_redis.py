@@ -1,8 +1,11 @@
 """What the doctor says of a Redis: durable as a broker must be, or refused; what strict does."""
 
+import asyncio
+import signal
 from pathlib import Path
 
 import pytest
+from redis.crc import key_slot
 
 from miaosha.adapters.clock import StoreClock
 from miaosha.adapters.redis.examine import examine_redis
@@ -14,12 +17,13 @@ from miaosha.settings import Settings
 from miaosha.supervisor.limits import examine_machine
 from miaosha.supervisor.rehearsal.machine import Machine
 from miaosha.supervisor.servers import Valkey, start_valkey
+from tests.contract.cluster import replica_of, start_cluster
 
 FORGETFUL = ("--appendonly", "no", "--maxmemory-policy", "allkeys-lru")
 
 
-async def examined(url: str, part: str) -> list[Finding]:
-    return await examine_redis(url, part, StoreClock().now_ms)
+async def examined(url: str, part: str, *, wait_replicas: int = 0) -> list[Finding]:
+    return await examine_redis(url, part, StoreClock().now_ms, wait_replicas)
 
 
 def wrong(found: list[Finding], verdict: Verdict) -> set[str]:
@@ -27,12 +31,58 @@ def wrong(found: list[Finding], verdict: Verdict) -> set[str]:
 
 
 @pytest.mark.parametrize("part", ["store", "broker"])
-async def test_our_own_servers_are_well(store_url: str, part: str) -> None:
-    found = await examined(store_url, part)
+async def test_our_own_servers_are_well(node_url: str, part: str) -> None:
+    found = await examined(node_url, part)
     assert {finding.verdict for finding in found} == {Verdict.OK}
     assert {"version", "appendonly", "appendfsync", "maxmemory-policy", "clock"} <= {
         finding.what for finding in found
     }
+
+
+async def test_a_cluster_is_one_row_for_what_its_nodes_have_alike(run_dir: Path) -> None:
+    cluster = await start_cluster(run_dir, replicas=1, password=True)
+    try:
+        found = await examined(cluster.url, "store", wait_replicas=1)
+        assert {finding.verdict for finding in found} == {Verdict.OK}, wrong(found, Verdict.WARNING)
+        assert [finding.what for finding in found] == [
+            "version",
+            "clock",
+            "appendonly",
+            "appendfsync",
+            "maxmemory-policy",
+            "min-replicas-to-write",
+            "cluster",
+            "masters",
+            "replicas of a master",
+            "redis_wait_replicas",
+            "cluster-require-full-coverage",
+            "cluster-node-timeout",
+        ]
+        assert {finding.part for finding in found} == {"store"}
+        assert "redis_wait_replicas" in wrong(
+            await examined(cluster.url, "store", wait_replicas=2), Verdict.WARNING
+        )
+        owner = await cluster.owner("sales")
+        odd = f"store 127.0.0.1:{cluster.ports[owner]}"
+        async with cluster.client(owner) as node:
+            await node.config_set("appendfsync", "everysec")
+            await node.config_set("min-replicas-to-write", "2")
+        found = await examined(cluster.url, "store")
+        assert {(f.part, f.what) for f in found if f.verdict is not Verdict.OK} == {
+            (odd, "appendfsync"),
+            (odd, "min-replicas-to-write"),
+        }
+
+        await cluster.nodes[await replica_of(cluster, owner)].stop(signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while "node" not in wrong(found, Verdict.WARNING):
+                found = await examined(cluster.url, "store")
+        assert "replicas of a master" in wrong(found, Verdict.WARNING), "its master has none now"
+        async with cluster.client(owner) as node:
+            await node.execute_command("CLUSTER", "DELSLOTS", key_slot(b"sales"))
+        assert "cluster" in wrong(await examined(cluster.url, "store"), Verdict.REFUSED)
+    finally:
+        await cluster.stop(signal.SIGKILL)
 
 
 async def test_a_forgetful_server_may_be_a_store_but_no_broker(run_dir: Path) -> None:

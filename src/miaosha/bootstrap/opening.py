@@ -33,12 +33,14 @@ class Opening:
     async def store(self) -> tuple[StockStore, Heartbeats, Clock, Any]:
         from miaosha.adapters.clock import StoreClock
         from miaosha.adapters.redis.connect import connect
+        from miaosha.adapters.redis.copies import Copies
         from miaosha.adapters.redis.heartbeats import RedisHeartbeats
         from miaosha.adapters.redis.store import RedisStore
 
         client = connect(self._settings.redis_url)
         self._stack.push_async_callback(client.aclose)
-        store = RedisStore(client)
+        replicas, within_ms = self._settings.redis_wait_replicas, self._settings.redis_wait_ms
+        store = RedisStore(client, Copies(replicas, within_ms) if replicas else None)
         clock = StoreClock(store.now_ms)
         await clock.start()
         self._clock = clock

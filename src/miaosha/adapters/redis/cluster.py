@@ -34,6 +34,15 @@ class Cluster(RedisCluster):
         self._call_turns = asyncio.Semaphore(connections_max)
         self._pipeline_turns = asyncio.Semaphore(connections_max)
         self._turn_s = turn_s
+        self._under_way = 0
+
+    async def aclose(self) -> None:
+        """redis-py calls it too, in the middle of a call, to learn the cluster anew; and it leaves
+        connections open if the last call has failed."""
+        await super().aclose()
+        if not self._under_way:
+            await self.nodes_manager.aclose()
+            await self.nodes_manager.aclose("startup_nodes")
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         async with self._turn(self._call_turns):
@@ -61,9 +70,11 @@ class Cluster(RedisCluster):
     async def _turn(self, turns: asyncio.Semaphore) -> AsyncIterator[None]:
         async with asyncio.timeout(self._turn_s):
             await turns.acquire()
+        self._under_way += 1
         try:
             yield
         finally:
+            self._under_way -= 1
             turns.release()
 
 

@@ -3,11 +3,18 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis import exceptions
 
-from miaosha.adapters.redis.connect import Client, connect, is_cluster, reaching
+from miaosha.adapters.redis.connect import connect, is_cluster, reaching
+from miaosha.adapters.redis.examine_cluster import (
+    SHARDED,
+    cluster_nodes,
+    examine_whole,
+    merged,
+    waited_for,
+)
 from miaosha.domain.errors import MiaoshaError
 from miaosha.ports.findings import Finding, Verdict, clock_finding, judged
 
@@ -17,18 +24,25 @@ BROKER = "broker"
 SETTINGS = ("appendonly", "appendfsync", "maxmemory-policy", "min-replicas-to-write")
 
 
-async def examine_redis(url: str, part: str, machine_ms: Callable[[], int]) -> list[Finding]:
-    """Every master of it; a server that does not answer is a finding, not an error.
+async def examine_redis(
+    url: str, part: str, machine_ms: Callable[[], int], wait_replicas: int = 0
+) -> list[Finding]:
+    """Every node of it; a server that does not answer is a finding, not an error.
 
     Args:
         part: `store`, which can be rebuilt, or `broker`, whose loss is a lost 202.
         machine_ms: this machine's wall clock.
+        wait_replicas: what `redis_wait_replicas` is set to.
     """
     client = connect(url, connections_max=2)
     try:
         async with asyncio.timeout(ASK_S):
             with reaching(part):
-                return await _examine(client, part, machine_ms)
+                if is_cluster(client):
+                    return await _cluster(client, part, machine_ms, wait_replicas)
+                facts = await _ask(client, machine_ms, {})
+                copies = waited_for(part, facts.replicas, wait_replicas)
+                return _found(part, facts, clustered=False) + copies
     except (MiaoshaError, TimeoutError) as error:
         said = str(error) or "no answer"
         return [Finding(part, "answers", "no", Verdict.REFUSED, said)]
@@ -36,44 +50,74 @@ async def examine_redis(url: str, part: str, machine_ms: Callable[[], int]) -> l
         await client.aclose()
 
 
-async def _examine(client: Client, part: str, machine_ms: Callable[[], int]) -> list[Finding]:
-    if not is_cluster(client):
-        return await _node(client, part, machine_ms, {})
-    cluster: Any = client
-    await cluster.initialize()
-    found: list[Finding] = []
-    for node in cluster.get_primaries():
-        found += await _node(cluster, f"{part} {node.name}", machine_ms, {"target_nodes": node})
-    return found
+class _Facts(NamedTuple):
+    """Of one node. `settings` is empty where CONFIG is forbidden."""
+
+    name: str
+    version: str
+    offset_ms: int
+    settings: dict[str, str]
+    master: bool
+    replicas: int
 
 
-async def _node(
-    client: Any, part: str, machine_ms: Callable[[], int], target: dict[str, Any]
+async def _cluster(
+    cluster: Any, part: str, machine_ms: Callable[[], int], wait_replicas: int
 ) -> list[Finding]:
+    await cluster.initialize()
+    nodes = await cluster_nodes(cluster)
+    by_node, clocks = {}, []
+    for node in nodes:
+        reached = cluster.get_node(*node.place)
+        if node.down or reached is None:  # None: nobody's replica, and without a slot
+            continue
+        try:
+            facts = await _ask(cluster, machine_ms, {"target_nodes": reached})
+        except (exceptions.ConnectionError, exceptions.TimeoutError):
+            node.down = True  # the others have not missed it yet
+            continue
+        by_node[node.address] = [
+            f for f in _found(part, facts, clustered=True) if f.what != "clock"
+        ]
+        clocks.append(facts.offset_ms)
+    if not clocks:
+        raise exceptions.ConnectionError("no node of the cluster answers")
+    found = merged(part, by_node)
+    found.insert(1, clock_finding(part, max(clocks, key=abs)))
+    return found + await examine_whole(cluster, part, nodes, wait_replicas)
+
+
+async def _ask(client: Any, machine_ms: Callable[[], int], target: dict[str, Any]) -> _Facts:
     info = await client.info(**target)
     seconds, microseconds = await client.time(**target)
     offset_ms = int(seconds) * 1000 + int(microseconds) // 1000 - machine_ms()
-    name = "Valkey" if "valkey_version" in info else "Redis"
-    version = str(info.get("valkey_version", info.get("redis_version", "0")))
-    settings: dict[str, str] = {}
+    settings: dict[Any, Any] = {}
     with contextlib.suppress(exceptions.ResponseError):  # some providers forbid CONFIG
         settings = await client.config_get(*SETTINGS, **target)
+    return _Facts(
+        "Valkey" if "valkey_version" in info else "Redis",
+        str(info.get("valkey_version", info.get("redis_version", "0"))),
+        offset_ms,
+        {_text(key): _text(value) for key, value in settings.items()},
+        info.get("role") == "master",
+        int(info.get("connected_slaves", 0)),
+    )
+
+
+def _found(part: str, facts: _Facts, *, clustered: bool) -> list[Finding]:
+    version = tuple(int(n) for n in facts.version.split(".")[:2])
+    good, bad, advice = version >= OLDEST, Verdict.REFUSED, "at least 6.2"
+    if good and clustered:
+        good, bad = version >= SHARDED, Verdict.WARNING
+        advice = "at least 7.0: older ones send every result to every node of the cluster"
     found = [
-        judged(
-            part,
-            "version",
-            f"{name} {version}",
-            tuple(int(n) for n in version.split(".")[:2]) >= OLDEST,
-            Verdict.REFUSED,
-            "at least 6.2",
-        ),
-        clock_finding(part, offset_ms),
+        judged(part, "version", f"{facts.name} {facts.version}", good, bad, advice),
+        clock_finding(part, facts.offset_ms),
     ]
-    if not settings:
+    if not facts.settings:
         advice = "CONFIG is forbidden here: see to it that writes are kept, and none is evicted"
         return [*found, Finding(part, "settings", "unknown", Verdict.WARNING, advice)]
-    settings = {_text(key): _text(value) for key, value in settings.items()}
-    return found + _durability(part, settings) + _copies(part, settings, info)
+    return found + _durability(part, facts.settings) + _copies(part, facts, clustered=clustered)
 
 
 def _text(value: Any) -> str:
@@ -100,11 +144,15 @@ def _durability(part: str, settings: dict[str, str]) -> list[Finding]:
     ]
 
 
-def _copies(part: str, settings: dict[str, str], info: dict[str, Any]) -> list[Finding]:
-    """A master without replicas has nobody to wait for."""
-    replicas = int(info.get("connected_slaves", 0))
-    if not replicas:
+def _copies(part: str, facts: _Facts, *, clustered: bool) -> list[Finding]:
+    """What a master takes whose replicas are away, a failover forgets. A store finds it again by a
+    rebuild; with a broker it is a 202."""
+    if not (facts.replicas or clustered):
         return []
-    least = settings.get("min-replicas-to-write", "0")
+    least = facts.settings.get("min-replicas-to-write", "0")
+    if facts.master and int(least) > facts.replicas:
+        advice = "start the replicas, or lower it: no write is taken until so many follow"
+        return [Finding(part, "min-replicas-to-write", least, Verdict.REFUSED, advice)]
     advice = "set it to 1: a master that lost its replicas takes writes a failover forgets"
-    return [judged(part, "min-replicas-to-write", least, least != "0", Verdict.WARNING, advice)]
+    good = least != "0" or not part.startswith(BROKER)
+    return [judged(part, "min-replicas-to-write", least, good, Verdict.WARNING, advice)]

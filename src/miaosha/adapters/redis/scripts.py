@@ -101,7 +101,8 @@ async def _sent(
         return list(await pipe.execute(raise_on_error=False))
     pipe.execute_command(*copies.command, **await _at_owner(client, keys[0]))
     *answers, reached = await pipe.execute(raise_on_error=False)
-    copies.saw(reached)
+    if not any(isinstance(answer, NoScriptError) for answer in answers):  # nothing was written
+        copies.saw(reached)
     return answers
 
 
