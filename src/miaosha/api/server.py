@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from socket import socket
-from typing import Final
+from typing import Any, Final, cast
 
 import uvicorn
 from litestar import Litestar
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from miaosha import bootstrap
 from miaosha.adapters.process import Process
@@ -16,6 +17,7 @@ from miaosha.api.bounds import Bounded
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 
+LINGER_S: Final = 2.0  # for those who keep connections to let go of them by themselves
 DRAIN_S: Final = 20  # requests under way may take this long once we stop
 BACKLOG: Final = 2_048
 
@@ -30,6 +32,17 @@ class _Server(uvicorn.Server):
         if self.bound and self.started:
             address = self.servers[0].sockets[0].getsockname()
             self.bound(address[1] if isinstance(address, tuple) else 0)
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Idle connections are left to whoever keeps them for a moment: a proxy might be sending a
+        request into one just now, which closing it would lose."""
+        for server in self.servers:
+            server.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while self.server_state.connections:  # noqa: ASYNC110 - it cannot tell us
+                    await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -61,7 +74,8 @@ async def listen(
     Args:
         bound: told the port once it is listening (0 for a unix socket).
     """
-    server = _Server(_config(app, process.listen, settings))
+    application = _letting_go(Bounded(app), process.stop.is_set)
+    server = _Server(_config(application, process.listen, settings))
     server.bound = bound
     running = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(process.stop.wait())
@@ -71,7 +85,21 @@ async def listen(
     await running
 
 
-def _config(app: Litestar, address: str, settings: Settings) -> uvicorn.Config:
+def _letting_go(app: ASGIApp, leaving: Callable[[], bool]) -> ASGIApp:
+    """`app`, whose answers end their connections from the moment the process is leaving."""
+
+    async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+        async def last(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        await app(scope, receive, last if leaving() else send)
+
+    return answered
+
+
+def _config(app: ASGIApp, address: str, settings: Settings) -> uvicorn.Config:
     """Raises SettingsError for an address that is neither unix:/path nor host:port."""
     kind, _, path = address.partition(":")
     host, _, port = address.rpartition(":")
@@ -79,7 +107,7 @@ def _config(app: Litestar, address: str, settings: Settings) -> uvicorn.Config:
     if not unix and not port.isdigit():
         raise SettingsError(f"--listen {address!r}: expected unix:/path or host:port")
     return uvicorn.Config(
-        Bounded(app),
+        cast("Any", app),
         uds=unix,
         host="" if unix else host or settings.bind,
         port=0 if unix else int(port),

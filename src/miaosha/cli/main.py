@@ -12,6 +12,7 @@ from miaosha.cli import (
     parked,
     rehearse,
     role,
+    roll,
     sale,
     up,
     user,
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("run")(role.run)
+app.command("roll")(roll.roll)
 app.add_typer(edge.app, name="edge")
 app.add_typer(db.app, name="db")
 app.add_typer(user.app, name="user")

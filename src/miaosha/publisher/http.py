@@ -156,7 +156,7 @@ class Connection(Reader, asyncio.Protocol):
         self._since = 0
         self._counters["requests"] += 1
         turn = self._next
-        last = self.is_last()
+        last = self.is_last() or self._service.leaving
         answer = self._service.routes(self, turn)  # a refusal is raised before the turn is used
         self._next = turn + 1
         if last:

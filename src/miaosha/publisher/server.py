@@ -28,6 +28,7 @@ from miaosha.publisher.turns import Turns
 from miaosha.settings import Settings
 
 BACKLOG: Final = 4_096  # connections the kernel keeps until they are accepted
+LINGER_S: Final = 2.0  # for those who keep connections to let go of them by themselves
 DRAIN_S: Final = 3.0  # for what is queued when the process shall stop
 FLUSH_S: Final = 1.0  # for the last answers to reach their clients
 
@@ -89,25 +90,34 @@ async def run(process: Process, settings: Settings, parts: Parts) -> None:
 
 
 async def drain(server: asyncio.Server, service: Service, batcher: Batcher) -> None:
-    """Stop in order, within DRAIN_S + FLUSH_S."""
+    """Stop in order, within LINGER_S + DRAIN_S + FLUSH_S."""
     # 1. Nobody new comes in.
     server.close()
-    # 2. Connections take no more requests; idle ones end now, the others with their last answer.
+    # 2. A connection ends with its next answer. An idle one is left to whoever keeps it: a proxy
+    #    might be sending a press into it at this moment, which closing it would lose.
+    service.leaving = True
+    await _gone(service, LINGER_S)
+    # 3. Connections take no more requests; idle ones end now, the others with their last answer.
     for connection in service.wheel.members():
         connection.drain()
-    # 3. What was queued is published and answered.
+    # 4. What was queued is published and answered.
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_S):
             await batcher.drain()
-    # 4. What the broker has not confirmed by now is answered `unavailable`.
+    # 5. What the broker has not confirmed by now is answered `unavailable`.
     await batcher.abandon()
-    # 5. The answers leave; whoever does not read them is cut off.
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(FLUSH_S):
-            while service.connections:  # noqa: ASYNC110 (an event would cost every connection)
-                await asyncio.sleep(0.01)
+    # 6. The answers leave; whoever does not read them is cut off.
+    await _gone(service, FLUSH_S)
     for connection in service.wheel.members():
         connection.cut()
+
+
+async def _gone(service: Service, within_s: float) -> None:
+    """Wait until no connection is left, but not longer than that."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            while service.connections:  # noqa: ASYNC110 (an event would cost every connection)
+                await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager

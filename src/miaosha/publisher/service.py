@@ -32,6 +32,7 @@ class Service:
         connections: how many are open now.
         turns: who of them is read when.
         wheel: looks after all of them; times are counted in its ticks.
+        leaving: the process ends: every request is the last one of its connection.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Service:
         self.counters = counters
         self.wheel: Wheel[Member] = Wheel(WHEEL_SLOTS)
         self.connections = 0
+        self.leaving = False
         self.connections_max = settings.connections_max
         self.header_max = settings.header_max_bytes
         self.body_max = settings.body_max_bytes

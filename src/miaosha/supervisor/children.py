@@ -182,17 +182,16 @@ class Child:
             return "".join(f"\n     {line}" for line in text.splitlines()[-TAIL_LINES:])
         return ""
 
-    async def stop(self) -> None:
-        """Ask it to end; KILL after its time. Returns when it is gone."""
+    async def stop(self, within_s: float = 0.0) -> None:
+        """Ask it to end; KILL after `within_s` seconds (0: its Spec's). Returns when it is gone."""
+        within_s = within_s or self.spec.stop_within_s
         self._stopping.set()
         if self._watching is None:
             return
         self._signal(self.spec.stop_signal)
-        done, _ = await asyncio.wait({self._watching}, timeout=self.spec.stop_within_s)
+        done, _ = await asyncio.wait({self._watching}, timeout=within_s)
         if not done:
-            self._tell(
-                f"{self.spec.name} did not end within {self.spec.stop_within_s:.0f} s: killed"
-            )
+            self._tell(f"{self.spec.name} did not end within {within_s:.0f} s: killed")
             self.kill()
             await asyncio.wait({self._watching})
         if not self._watching.cancelled() and (error := self._watching.exception()):

@@ -19,9 +19,11 @@ from miaosha.supervisor import datadir, fullstack, parts
 from miaosha.supervisor.checks import check_settings
 from miaosha.supervisor.children import Child, Health, Spec, StartFailed, Tell
 from miaosha.supervisor.edge_switch import switching
+from miaosha.supervisor.edge_upstreams import LISTENING
 from miaosha.supervisor.fullstack import Stack
 from miaosha.supervisor.parts import DRAIN, Places
 from miaosha.supervisor.probes import Beats
+from miaosha.supervisor.rolling import Rolling, control
 
 STORES_WITHIN_S = 30.0
 SERVERS_WITHIN_S = 90.0
@@ -57,7 +59,22 @@ class Platform:
         await self._start(parts.role_specs(self.settings, self.places, beats), ROLES_WITHIN_S)
         await self._open.enter_async_context(switching(self.settings, self.places.over))
         await self._start([parts.edge_spec(self.settings, self.places)], EDGE_WITHIN_S)
+        await self._open.enter_async_context(self._upgradable(beats))
         return self
+
+    def _upgradable(self, beats: Beats) -> contextlib.AbstractAsyncContextManager[None]:
+        """Answers `miaosha roll`."""
+
+        def successor(spec: Spec) -> Spec:
+            following = spec.generation + 1
+            return parts.role_spec(self.settings, self.places, beats, spec.name, following)
+
+        def switch(spec: Spec) -> None:
+            if spec.role in LISTENING:
+                self.places.point(spec.name, spec.generation)
+
+        rolling = Rolling(self.children, successor, switch, self._tell)
+        return control(rolling, tuple(parts.counts(self.settings)), self.places.run)
 
     async def _start_servers(self) -> None:
         if os.geteuid() == 0:  # each server's system user must get to its own directory
