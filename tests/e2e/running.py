@@ -102,13 +102,16 @@ def alive(pids: set[int]) -> set[int]:
 class Up:
     """A running `miaosha up` (or demo)."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int, data: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[str], port: int, data: Path, host: str = "127.0.0.1"
+    ) -> None:
         self.process = process
         self.port = port
         self.data = data
+        self.host = host
 
     def get(self, path: str, method: str = "GET", body: bytes | None = None) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
         try:
             connection.request(method, path, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
@@ -148,6 +151,13 @@ class Up:
                     roles[role] = pid
         return roles
 
+    def lose(self) -> None:
+        """KILL it and everything below it, as when the machine's power fails."""
+        os.kill(self.process.pid, signal.SIGSTOP)  # so that it starts nothing meanwhile
+        for pid in {*descendants(self.process.pid), self.process.pid}:
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait(STOP_S)
+
     def stop(self, sig: int = signal.SIGTERM) -> int:
         """Its exit status."""
         self.process.send_signal(sig)
@@ -162,21 +172,34 @@ def running(
     ignore_int: bool = False,
 ) -> Iterator[Up]:
     """`miaosha up` with its data in `home`/data, ready; killed at the end if it still runs."""
+    with starting(home, *arguments, settings=settings, ignore_int=ignore_int) as up:
+        eventually("ready", up.ready)
+        yield up
+
+
+@contextmanager
+def starting(
+    home: Path,
+    *arguments: str,
+    settings: Mapping[str, str] | None = None,
+    ignore_int: bool = False,
+    host: str = "127.0.0.1",
+) -> Iterator[Up]:
+    """The same, while it starts, its edge on the address `host`."""
     port, data = free_port(), home / "data"
     before = (lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignore_int else None
     with (home / "out").open("w") as out:
         process = subprocess.Popen(
             [MIAOSHA, "up", "--port", str(port), "--data-dir", str(data), *arguments],
-            env=environ(**(settings or {})),
+            env=environ(**{"bind": host, **(settings or {})}),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
             text=True,
             preexec_fn=before,
         )
-    up = Up(process, port, data)
+    up = Up(process, port, data, host)
     try:
-        eventually("ready", up.ready)
         yield up
     finally:
         left = descendants(process.pid)

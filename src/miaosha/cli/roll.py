@@ -1,0 +1,34 @@
+"""`miaosha roll`: replace the role processes of a running `miaosha up` while it sells."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from miaosha.cli.session import DataDir, finish, here, screen
+from miaosha.domain.errors import SettingsError
+from miaosha.supervisor import datadir, rolling
+
+
+def roll(
+    role: Annotated[
+        list[str] | None, typer.Argument(help="Only these roles.", show_default="all of them")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Replace every role process, one by one, by one of the version that is installed now; the sale
+    goes on, and no request is refused."""
+
+    async def work() -> None:
+        settings = here(data_dir)
+        found = datadir.running(Path(settings.data_dir))
+        if found is None:
+            raise SettingsError(
+                f"MIAOSHA_DATA_DIR={settings.data_dir}: nothing runs here; give --data-dir"
+            )
+        await rolling.ask(
+            Path(found.run_dir), tuple(role or ()), lambda text: screen.print(text, markup=False)
+        )
+        screen.print("[bold green]done[/]")
+
+    finish(work)
