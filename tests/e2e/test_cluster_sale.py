@@ -1,0 +1,173 @@
+"""A sale whose store is a Redis cluster, everything else embedded: masters die, restart, and give
+slots away in the middle of it. Every 202 has one outcome, and the audit is clean.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from miaosha.adapters.redis.scripts import sale_keys
+from miaosha.adapters.sql.engine import open_database
+from miaosha.cli.session import here
+from miaosha.settings import Settings
+from miaosha.supervisor import checker
+from miaosha.supervisor.valkeycluster import ValkeyCluster
+from tests.contract.cluster import Move, start_cluster
+from tests.drills.machines import until
+from tests.drills.rush import Rush, rush
+from tests.e2e.running import START_S, starting
+
+CROWD = 300
+STOCK = 30
+NODE_TIMEOUT_MS = 1_500  # silent for this long a master has failed
+REFUSED_MAX_S = 60.0  # on a slow machine, too
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@dataclass
+class Shared:
+    """What a rush asks of the servers it runs on."""
+
+    settings: Settings
+
+    def opened(self) -> Settings:
+        return self.settings
+
+
+@dataclass
+class Selling:
+    """The running sale, on `cluster`."""
+
+    cluster: ValkeyCluster
+    rush: Rush
+    settings: Settings
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return sale_keys(self.rush.sale.sale_id)
+
+    async def epoch(self) -> int:
+        terms = await self.rush.parts.ledger.terms(self.rush.sale.sale_id)
+        return int(terms.epoch)
+
+    async def lose_master(self) -> int:
+        """The number of the sale's, killed."""
+        owner = await self.cluster.owner(self.keys[0])
+        await self.cluster.nodes[owner].stop(signal.SIGKILL)
+        return owner
+
+    async def judge(self, what: str) -> None:
+        """While holds are still live: every 202 of the probe has one outcome, the crowd's are in
+        order by the audit. Says for how long purchases were refused."""
+        await self.rush.accepted(CROWD * 9 // 10)
+        assert await self.rush.probe.outcomes()
+        self._tell(what)
+        report = await self.rush.parts.auditor.audit(self.rush.sale.sale_id)
+        broken = [f"{finding.invariant}: {finding.detail}" for finding in report.findings]
+        assert not broken, "\n".join(broken)
+
+    async def judge_the_end(self, what: str) -> None:
+        """And once it is settled: what every buyer was told agrees with the ledger, all is sold."""
+        await self.judge(what)
+        await self.rush.settled()
+        views = await self.rush.crowd.finish()
+        database = open_database(self.settings.database_url, "", connections=1)
+        try:
+            ledger = await checker.read_ledger(database, self.rush.sale.sale_id)
+        finally:
+            await database.close()
+        broken = checker.findings(ledger, views, CROWD)
+        assert not broken, "\n".join(broken)
+        assert ledger.sold == STOCK and '"clean":true' in (ledger.verdict or "").replace(" ", "")
+
+    def _tell(self, what: str) -> None:
+        probe = self.rush.probe
+        opened_s = min(press.sent_s for press in probe.presses if press.name == "202")
+        probe.presses = [press for press in probe.presses if press.sent_s >= opened_s]
+        refused_s = sum(probe.gaps_s())
+        said = ", ".join(f"{count} {name}" for name, count in probe.refusals().items())
+        print(f"\n{what}: purchases were refused for {refused_s:.1f} s ({said or 'none'})")
+        assert refused_s < REFUSED_MAX_S
+
+
+@asynccontextmanager
+async def selling(home: Path, **settings: str) -> AsyncIterator[Selling]:
+    """The sale is open, and a sixth of its crowd accepted."""
+    cluster = await start_cluster(home / "redis", replicas=1, node_timeout_ms=NODE_TIMEOUT_MS)
+    try:
+        wanted = {"redis_url": cluster.url, "payment_max_s": "15", **settings}
+        with starting(home, settings=wanted) as up:
+            await until("ready", up.ready, START_S)
+            shared: Any = Shared(here(up.data))
+            options: Any = {"crowd": CROWD, "stock": STOCK, "probes": 60}
+            async with rush(home, shared, [up], rush_s=3.0, open_for_s=25.0, **options) as sale:
+                await sale.accepted(CROWD // 6)
+                yield Selling(cluster, sale, shared.settings)
+    finally:
+        await cluster.stop(signal.SIGKILL)
+
+
+async def test_a_replica_takes_over_in_the_middle_of_a_sale(run_dir: Path) -> None:
+    async with selling(run_dir, redis_wait_replicas="1") as sale:
+        before, owner = await sale.epoch(), await sale.lose_master()
+        await sale.judge("a master was lost, and its replica took over")
+        assert await sale.cluster.owner(sale.keys[0]) != owner
+        assert await sale.epoch() > before, "rebuilt where the sale is now"
+
+
+@pytest.mark.drill
+async def test_a_sale_that_lost_its_master_comes_to_a_clean_end(run_dir: Path) -> None:
+    async with selling(run_dir) as sale:
+        await sale.lose_master()
+        await sale.judge_the_end("a master was lost, and its replica took over")
+
+
+@pytest.mark.drill
+async def test_a_master_restarts_before_it_is_missed(run_dir: Path) -> None:
+    async with selling(run_dir) as sale:
+        before, owner = await sale.epoch(), await sale.cluster.owner(sale.keys[0])
+        await sale.cluster.nodes[owner].stop()
+        await sale.cluster.nodes[owner].start_again()
+        await sale.judge_the_end("a master restarted")
+        assert await sale.epoch() > before
+
+
+@pytest.mark.drill
+async def test_the_slot_of_a_running_sale_moves(run_dir: Path) -> None:
+    async with selling(run_dir) as sale:
+        before = await sale.epoch()
+        move = await Move.of(sale.cluster, sale.keys[0])
+        await move.begin()
+        await move.carry(sale.keys[1])
+        await asyncio.sleep(1)  # the keys are in two places for so long
+        await move.carry()
+        await move.end()
+        await sale.judge_the_end("the sale's slot moved")
+        assert await sale.epoch() > before
+
+
+@pytest.mark.drill
+async def test_a_replica_is_lost(run_dir: Path) -> None:
+    async with selling(run_dir) as sale:
+        before = await sale.epoch()
+        await sale.cluster.nodes[3].stop(signal.SIGKILL)
+        await sale.judge_the_end("a replica was lost")
+        assert await sale.epoch() == before, "which concerns nobody"
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
+async def test_the_whole_cluster_restarts(run_dir: Path, sig: int) -> None:
+    async with selling(run_dir) as sale:
+        await sale.cluster.stop(sig)
+        await sale.cluster.start()
+        await sale.judge_the_end(
+            f"the whole cluster got a {signal.Signals(sig).name} and restarted"
+        )
