@@ -64,8 +64,8 @@ async def shared_servers(home: Path) -> AsyncIterator[Shared]:
     """RabbitMQ, a Redis cluster, MariaDB with a replica, mail; stopped at the end."""
     mail = MailServer()
     files = home / "files"
-    files.mkdir()  # noqa: ASYNC240 - a local directory
-    home.chmod(0o711)  # the servers' system users must get to their directories
+    files.mkdir()
+    home.chmod(0o711)  # noqa: ASYNC240 - the servers' users must get to their directories
     async with full_stack(home / "servers") as stack:
         settings = {
             **stack.urls,
