@@ -22,7 +22,7 @@ from tests.e2e.running import Up
 AWAY_S = 6.0
 BEHIND_S = 30
 SMALL = Size(crowd=200, stock=20, rush_s=3.0, open_for_s=25.0)
-LARGE = Size(crowd=2_000, stock=200, rush_s=8.0, open_for_s=60.0)
+LARGE = Size(crowd=2_000, stock=200, rush_s=6.0, open_for_s=45.0)
 
 
 class World(NamedTuple):
