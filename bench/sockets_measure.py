@@ -15,7 +15,7 @@ from miaosha.supervisor.rehearsal.usage import Used, used
 BROADCASTS = 5
 MARKER = '"phase":"'  # in every sale event
 QUIET_S = 3.0
-WITHIN_S = 120.0
+WITHIN_S = 180.0
 
 
 class Subject(NamedTuple):

@@ -102,7 +102,13 @@ def _facts(o: Outcome) -> list[tuple[str, str]]:
         ("personal result", _personal(o.personal)),
         ("… during the broadcast", _personal(o.busy_personal)),
         ("reconnect storm", f"{o.storm_sockets:,} in {o.storm_s:.1f} s" if o.storm_s else "–"),
+        (
+            "longest without a ping",
+            f"{o.clients.silence_s:.1f} of {o.ping_interval_s + o.ping_timeout_s:.0f} s allowed",
+        ),
         ("lost", _kinds(o.clients.lost)),
+        ("counted by the gateways", _kinds(o.gateway_counts)),
+        ("unfinished", "; ".join(o.unfinished) or "nothing"),
         ("failed and tried again", _kinds(o.clients.failed)),
     ]
 

@@ -102,8 +102,8 @@ async def _rehearse(options: Options) -> Outcome:
     def show(what: str, said: Said) -> None:
         if time.monotonic() - said_at[0] >= SAY_S:
             said_at[0] = time.monotonic()
-            lost = sum(said.lost.values())
-            _say(f"  {what}: {said.ready:,} ready, {said.reached:,} told, {lost:,} lost")
+            line = f"  {what}: {said.ready:,} ready, {said.reached:,} told, lost {said.lost or 0}"
+            _say(line + f", failed {said.failed}" * bool(said.failed))
 
     return await rehearse(options, show, _say)
 

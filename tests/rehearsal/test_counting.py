@@ -110,6 +110,16 @@ async def test_a_server_that_falls_silent(monkeypatch: pytest.MonkeyPatch) -> No
         assert set(sockets.said.lost) == {"no ping"}
 
 
+async def test_a_client_that_did_not_look_calls_nobody_silent() -> None:
+    async with against("", 2) as (server, sockets):
+        await run(sockets, lambda: sockets.said.settled_at)
+        server.writers[0].write(framed(b"2"))
+        await server.writers[0].drain()
+        sockets.turn(time.monotonic() + 60.0)  # it was not scheduled for a minute
+        assert sockets.said.pings == 1 and sockets.said.lost == {"no ping": 1}
+        assert sockets.said.silence_s >= 59.0, "but the wait is told"
+
+
 async def test_pings_are_answered() -> None:
     async with against("", 4) as (server, sockets):
         await run(sockets, lambda: sockets.said.settled_at)

@@ -8,13 +8,14 @@ import msgspec
 import pytest
 
 from miaosha.cli.main import app
-from miaosha.domain.errors import SettingsError
+from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.supervisor.rehearsal import machine
-from miaosha.supervisor.rehearsal.crews import plans
+from miaosha.supervisor.rehearsal.crews import IN_FLIGHT_MAX, LOOKS_PER_S, Crews, plans
 from miaosha.supervisor.rehearsal.lead import Options, gateway_settings, rehearse
 from miaosha.supervisor.rehearsal.machine import Machine, obstacles, sources
-from miaosha.supervisor.rehearsal.outcome import Outcome
+from miaosha.supervisor.rehearsal.outcome import Outcome, table
 from miaosha.supervisor.rehearsal.plan import Plan, Said
+from miaosha.supervisor.rehearsal.run import Rehearsal
 from miaosha.supervisor.rehearsal.stage import SALE_ID, free_targets, stage
 
 ROOMY = Machine(20_000, 2_400_000, (32_768, 60_999), 24_000_000_000, 4_096, 2)
@@ -92,6 +93,43 @@ def test_processes_and_addresses() -> None:
     assert [share.connections for share in shares] == [16_666] + [16_667] * 5
     assert [share.first for share in shares][1:3] == [16_666, 33_333]
     assert {share.rate_per_s for share in shares} == {100.0}
+
+
+@pytest.mark.parametrize("connections", [1_000, 100_000, 1_000_000])
+def test_many_processes_are_no_more_in_the_way_than_one(connections: int) -> None:
+    plan = Plan(
+        first=0,
+        connections=connections,
+        rate_per_s=0,
+        targets=[],
+        sources=[],
+        host="",
+        sale_id=1,
+    )
+    shares = plans(plan, 19_000)
+    assert sum(share.in_flight_max for share in shares) <= IN_FLIGHT_MAX
+    assert min(share.in_flight_max for share in shares) >= 32
+    assert sum(1 / share.pause_s for share in shares) == pytest.approx(LOOKS_PER_S)
+
+
+async def test_a_step_that_fails_leaves_what_was_measured(run_dir: Path) -> None:
+    outcome = Outcome(connections=5, gateways=1, client_processes=1, ready=5)
+    rehearsal = Rehearsal(Crews(run_dir), outcome, None, 0, lambda *_: None)
+
+    async def nobody_answers() -> None:
+        raise TimeoutError
+
+    async def store_is_away() -> None:
+        raise DependencyDown("store: away")
+
+    await rehearsal.step("broadcasts", nobody_answers())
+    await rehearsal.step("counting", store_is_away())
+    assert outcome.unfinished == [
+        "broadcasts: a client process did not answer",
+        "counting: store: away",
+    ]
+    assert outcome.ready == 5 and not outcome.clean
+    assert any("store: away" in str(cell) for cell in table(outcome).columns[2].cells)
 
 
 def test_ports_that_cannot_be_had() -> None:

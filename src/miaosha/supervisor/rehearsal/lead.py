@@ -27,7 +27,6 @@ from miaosha.supervisor.rehearsal.usage import Used, available_bytes, used
 SETTLE_S: Final = 1.5  # after their start gateways have given back what importing took
 PING_TIMEOUT_S: Final = 20.0
 FIRST_USER: Final = 10**12  # far above every account
-SAID_S: Final = 1.0  # every client process says how it is more often than this
 
 
 @dataclass(frozen=True)
@@ -140,6 +139,7 @@ async def _lead(
         gateways=len(running.targets) if running else 0,
         client_processes=len(plans),
         ping_interval_s=options.ping_interval_s if running else 0.0,
+        ping_timeout_s=running.settings.ping_timeout_ms / 1000 if running else 0.0,
         notes=machine.remarks(here),
     )
     await asyncio.sleep(SETTLE_S if running else 0)
@@ -148,15 +148,15 @@ async def _lead(
         rehearsal = Rehearsal(crews, outcome, running, FIRST_USER if keys else 0, show)
         await crews.start(plans)
         began = await crews.go()
-        await rehearsal.connect(began, empty, available_bytes())
-        await rehearsal.hold(options.hold_s)
+        free_bytes = available_bytes()
+        await rehearsal.step("connecting", rehearsal.connect(began, empty, free_bytes))
+        await rehearsal.step("holding", rehearsal.hold(options.hold_s))
         if running:
-            await rehearsal.broadcasts()
+            await rehearsal.step("broadcasts", rehearsal.broadcasts())
         if options.storm:
-            await rehearsal.storm(min(options.storm, options.connections))
-        await asyncio.sleep(SAID_S)
-        outcome.clients = crews.said
-        outcome.restarts = running.restarts if running else 0
+            storm = rehearsal.storm(min(options.storm, options.connections))
+            await rehearsal.step("storm", storm)
+        await rehearsal.step("counting", rehearsal.count())
     return outcome
 
 

@@ -36,12 +36,19 @@ class Personal(msgspec.Struct, frozen=True, kw_only=True):
 
 class Outcome(msgspec.Struct, kw_only=True):
     """A whole rehearsal. What was not measured is None. Processor time and memory are those of
-    the gateways, and only known where the rehearsal started them."""
+    the gateways, and only known where the rehearsal started them.
+
+    Attributes:
+        gateway_counts: whom the gateways refused, closed and dropped, by counter; `clients.lost`
+            says the same as the clients saw it.
+        unfinished: steps that came to no end, and why.
+    """
 
     connections: int
     gateways: int
     client_processes: int
     ping_interval_s: float = 0.0
+    ping_timeout_s: float = 0.0
     ready: int = 0
     connect_s: float = 0.0
     connects_per_s: float = 0.0
@@ -62,6 +69,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     storm_sockets: int = 0
     storm_s: float | None = None
     restarts: int = 0
+    gateway_counts: dict[str, int] = {}
+    unfinished: list[str] = []
     notes: list[str] = []
     clients: Said = msgspec.field(default_factory=Said)
 
@@ -76,6 +85,7 @@ class Outcome(msgspec.Struct, kw_only=True):
             and not self.clients.lost
             and not self.clients.gave_up
             and not self.restarts
+            and not self.unfinished
             and not any(each.missed or each.twice for each in told)
             and not any(each.missing for each in personal)
         )
@@ -92,6 +102,7 @@ def table(outcome: Outcome) -> Table:
     for what, kinds in (
         ("failed, tried again", outcome.clients.failed),
         ("LOST", outcome.clients.lost),
+        ("counted by the gateways", outcome.gateway_counts),
     ):
         for kind, number in kinds.items():
             shown.add_row(f"[red]{what}[/]", f"{number:,}", kind)
@@ -106,6 +117,9 @@ def _rows(o: Outcome) -> list[Line]:
     if o.held_s:
         cpu = "" if o.hold_cpu_percent is None else f"; {o.hold_cpu_percent:.1f} % of a core"
         rows.append(("held", f"{o.held_s:.0f} s", f"{o.pings:,} heartbeats answered{cpu}"))
+    if o.ping_interval_s:
+        allowed = f"{o.ping_interval_s + o.ping_timeout_s:.0f} s are allowed"
+        rows.append(("longest without a ping", f"{o.clients.silence_s:.1f} s", allowed))
     for name, told in (("broadcast", o.broadcast), ("  with results", o.busy_broadcast)):
         if told:
             each = f"{told.cpu_us_per_recipient:.1f} µs gateway CPU each; twice {told.twice}"
@@ -121,6 +135,7 @@ def _rows(o: Outcome) -> list[Line]:
         rows.append(("reconnect storm", f"{o.storm_s:.1f} s", storm))
     if o.restarts:
         rows.append(("[red]gateways restarted[/]", str(o.restarts), ""))
+    rows += [("[red]unfinished[/]", "", what) for what in o.unfinished]
     return rows + [("note", "", note) for note in o.notes]
 
 

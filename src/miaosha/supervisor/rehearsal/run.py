@@ -3,10 +3,11 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from miaosha.domain.errors import DependencyDown
 from miaosha.domain.sale import Phase
 from miaosha.supervisor.rehearsal.crews import Crews
 from miaosha.supervisor.rehearsal.outcome import Outcome, Personal, Spread, Told
@@ -17,12 +18,15 @@ from miaosha.supervisor.rehearsal.usage import Used, available_bytes, used
 POLL_S: Final = 0.1
 SILENT_S: Final = 15.0  # nobody new is told
 STALLED_S: Final = 45.0  # without any progress, a step is over
+STEP_S: Final = 240.0  # nor does one after the connecting last longer, whatever still happens
 TWICE_S: Final = 0.7  # after this whoever is told twice has been, and every process said so
+CONNECTS_MIN_PER_S: Final = 1_000.0  # slower than that it is given up
 RESULTS: Final = 400
 RESULTS_S: Final = 5.0  # nothing came: the rest is missing
 RESULTS_AT_ONCE: Final = 4
 RESULT_EVERY_S: Final = 0.02
 QUIET_S: Final = 1.0
+SAID_S: Final = 1.5  # every process, theirs and ours, says how it is more often than this
 
 Show = Callable[[str, Said], None]
 
@@ -46,14 +50,26 @@ class Rehearsal:
     def _used(self) -> Used:
         return used(self.stage.pids) if self.stage else Used(0.0, 0)
 
-    async def _until(self, what: str, done: Callable[[Said], bool], seconds: float) -> bool:
-        """Wait while something still happens; True if `done`."""
+    async def step(self, what: str, work: Awaitable[None]) -> None:
+        """Do a part of it; one that fails is noted, and what is known so far is not lost."""
+        try:
+            await work
+        except (TimeoutError, DependencyDown) as error:
+            why = str(error) or "a client process did not answer"
+            self.outcome.unfinished.append(f"{what}: {why}")
+
+    async def _until(
+        self, what: str, done: Callable[[Said], bool], seconds: float, within_s: float = STEP_S
+    ) -> bool:
+        """Wait while something still happens, `within_s` at most; True if `done`."""
         changed_at, before = time.monotonic(), (0, 0, 0, 0)
+        end = changed_at + within_s
         while not done(said := self.crews.said):
             now_at = (said.ready, said.attempts, said.reached, said.results)
             if now_at != before:
                 before, changed_at = now_at, time.monotonic()
-            if time.monotonic() - changed_at > seconds or not self.crews.alive:
+            stalled = time.monotonic() - changed_at > seconds
+            if stalled or time.monotonic() > end or not self.crews.alive:
                 return False
             self.show(what, said)
             await asyncio.sleep(POLL_S)
@@ -62,7 +78,8 @@ class Rehearsal:
     async def connect(self, began: float, empty: Used, free_bytes: int) -> None:
         """Wait until everybody is there; what it took."""
         o = self.outcome
-        await self._until("connecting", lambda said: said.settled_at > 0, STALLED_S)
+        within_s = STEP_S + o.connections / CONNECTS_MIN_PER_S
+        await self._until("connecting", lambda said: said.settled_at > 0, STALLED_S, within_s)
         said = self.crews.said
         o.ready = said.ready
         o.connect_s = (said.settled_at or time.monotonic()) - began
@@ -158,6 +175,14 @@ class Rehearsal:
             await self._tell(stage, dice)
             sent += min(RESULTS_AT_ONCE, self.outcome.connections)
         return sent
+
+    async def count(self) -> None:
+        """What both sides counted."""
+        await asyncio.sleep(SAID_S)
+        self.outcome.clients = self.crews.said
+        if self.stage:
+            self.outcome.restarts = self.stage.restarts
+            self.outcome.gateway_counts = await self.stage.counted()
 
     async def storm(self, sockets: int) -> None:
         """So many sockets are cut off at once and come back as fast as they can."""

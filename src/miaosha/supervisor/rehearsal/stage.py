@@ -35,17 +35,33 @@ from miaosha.supervisor.servers import start_valkey
 SALE_ID: Final = 1
 READY_WITHIN_S: Final = 120.0
 FAR_MS: Final = 86_400_000
+TROUBLE: Final = (  # counters of a gateway that are 0 as long as all is well
+    "sockets_refused",
+    "sockets_slow_dropped",
+    "sockets_ping_timeout",
+    "sockets_token_expired",
+    "sockets_rate_limited",
+    "sockets_protocol_error",
+    "connects_refused",
+)
 
 
 class Stage:
     """The running set. `sale` is what stands on the board."""
 
-    def __init__(self, settings: Settings, targets: Sequence[str], store: RedisStore) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        targets: Sequence[str],
+        store: RedisStore,
+        heartbeats: RedisHeartbeats,
+    ) -> None:
         self.settings = settings
         self.targets = list(targets)
         self.children: list[Child] = []
         self.bus = RedisBus(settings.redis_url)
         self._store = store
+        self._heartbeats = heartbeats
         self.clock = StoreClock(store.now_ms)
         self.sale: Sale | None = None
 
@@ -69,6 +85,16 @@ class Stage:
         await self._store.write_sales([sale])
         await self.bus.publish(SaleChanged(view(sale, now_ms, available=True, watching=0)))
         return f'"phase":"{phase.value}"'
+
+    async def counted(self) -> dict[str, int]:
+        """Whom the gateways refused, closed and dropped, by their own counters. Raises
+        DependencyDown."""
+        total: dict[str, int] = {}
+        for beat in await self._heartbeats.alive():
+            for name in TROUBLE:
+                if number := int(beat.counters.get(name, 0)):
+                    total[name] = total.get(name, 0) + number
+        return total
 
     async def tell(self, user_ids: Sequence[int]) -> None:
         """A result for each of these users, which says when it was sent."""
@@ -118,11 +144,12 @@ async def stage(
         keys = datadir.secret_keys(directory)
         settings = msgspec.structs.replace(settings, redis_url=valkey.url, secret_keys=keys)
         client = connect(settings.redis_url)
-        running = Stage(settings, targets, RedisStore(client))
+        heartbeats = RedisHeartbeats(client)
+        running = Stage(settings, targets, RedisStore(client), heartbeats)
         await running.clock.start()
         try:
             await running.show(Phase.SCHEDULED)
-            beats = Beats(RedisHeartbeats(client))
+            beats = Beats(heartbeats)
             await _start(running, beats, directory, tell)
             yield running
         finally:
