@@ -33,6 +33,12 @@ def sees(page: Page, name: str) -> None:
     expect(heading(page, name).first).to_be_visible()
 
 
+def ready(page: Page) -> None:
+    """The right answer is chosen, and the button is live."""
+    page.get_by_role("radio", name=RIGHT).check()
+    expect(buy(page)).to_be_enabled()
+
+
 def press(page: Page, answer: str = RIGHT) -> None:
     page.get_by_role("radio", name=answer).check()
     buy(page).click()

@@ -30,7 +30,9 @@ WAIT_MS = 30_000
 PICTURES_S = 30.0
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SESSION_KEY = "miaosha.session"
-FAILED_LOAD = re.compile(r"Failed to load resource: .*(status of (\d+)|net::(\w+))")
+FAILED_LOAD = re.compile(
+    r"(?:Failed to load resource|WebSocket connection to).*(status of (\d+)|net::ERR_(\w+))"
+)
 SHIFT_CLOCK = """
 (() => {
   const Real = Date, shift = %d;
