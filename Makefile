@@ -14,6 +14,8 @@ export npm_config_update_notifier := false
 
 NPM := web/with-node npm --prefix web
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -name test -prune -o -type f -print)
+# not ours: roles know their name from a setting, a connection is one file, upstreams are groups
+NGINX_SKIPS := host_spoofing,worker_rlimit_nofile_vs_connections,stale_dns_cache
 SITE := src/miaosha/web/index.html
 
 .PHONY: help install demo stack test test-servers drills check bench bench-scale bench-sockets profile docs web screenshots clean
@@ -45,6 +47,10 @@ check: .venv/.installed web/node_modules/.installed ## format, lint, types, laye
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/test_tidy.py
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/gixy --skips $(NGINX_SKIPS) deploy/nginx/nginx.conf
 	$(NPM) --silent run check
 
 STACK ?= embedded
@@ -66,6 +72,7 @@ docs: .venv/.installed web/node_modules/.installed ## draw the pages that come f
 	$(BIN)/python -m miaosha.cli.diagrams docs/reservation.md
 	$(BIN)/python -m miaosha.adapters.sql.schema docs/schema.md
 	$(BIN)/miaosha openapi > docs/openapi.json
+	PATH="$(CURDIR)/$(BIN):$$PATH" deploy/nginx/generate
 	$(NPM) --silent run api
 
 screenshots: .venv/.installed $(SITE) ## draw the README's pictures: a demo with a crowd, in a browser
