@@ -3,10 +3,11 @@
 import argparse
 import asyncio
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 from bench import commands, report, sockets_rows, sockets_run
-from bench.commands import SCENARIOS, Options
+from bench.commands import FULL, SCENARIOS, Options
 from bench.servers import STACKS
 
 FLAME = report.ROOT / "bench" / "results"
@@ -19,7 +20,7 @@ def main() -> int:
     if args.command == "page":
         return _page([Path(name) for name in args.results])
     options = Options(
-        only=tuple(args.only.split(",")) if args.only else SCENARIOS,
+        only=tuple(args.only.split(",")) if args.only else _usual(args.stack),
         seconds=args.seconds,
         buyers=args.buyers or round(40_000 * args.seconds),
         connections=args.connections,
@@ -43,27 +44,33 @@ def main() -> int:
 
 
 def _page(results: list[Path]) -> int:
-    """Put results into docs/benchmarks.md, and draw the charts of a scaling."""
+    """Put results into docs/benchmarks.md, those of one kind one after another, and draw the charts
+    of a scaling."""
+    texts: defaultdict[str, list[str]] = defaultdict(list)
     for path in results:
         if path.name.startswith("sockets"):
             sockets = sockets_rows.load(path)
-            text = f"{report.head(sockets)}\n\n{sockets_rows.tables(sockets)}"
-            report.put(report.PAGE, sockets.kind, f"\n{text}\n")
+            texts[sockets.kind].append(f"{report.head(sockets)}\n\n{sockets_rows.tables(sockets)}")
             continue
         result = report.load(path)
-        text = f"{report.head(result)}\n\n{report.tables(result.rows)}"
-        report.put(report.PAGE, result.kind, f"\n{text}\n")
+        texts[result.kind].append(f"{report.head(result)}\n\n{report.tables(result.rows)}")
         if result.kind == "scale":
             for name, svg in commands.scale_charts(result).items():
                 (report.PAGE.parent / name).write_text(svg)
+    for kind, found in texts.items():
+        report.put(report.PAGE, kind, "\n" + "\n".join(found) + "\n")
     return 0
+
+
+def _usual(stack: str) -> tuple[str, ...]:
+    return SCENARIOS if stack == "embedded" else FULL
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", allow_abbrev=False)
     parser.add_argument("command", choices=("run", "scale", "profile", "sockets", "page"))
     parser.add_argument("results", nargs="*", help="page: results to put into docs/benchmarks.md")
-    parser.add_argument("--only", default="", help=f"some of {','.join(SCENARIOS)}")
+    parser.add_argument("--only", default="", help=f"some of {','.join({*SCENARIOS, *FULL})}")
     parser.add_argument("--seconds", type=float, default=30.0, help="of the rush")
     parser.add_argument("--buyers", type=int, default=0, help="default: 40,000 a second")
     parser.add_argument("--connections", type=int, default=1_024)

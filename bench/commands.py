@@ -19,7 +19,7 @@ from bench.load import Load
 from bench.measure import Row, crowd
 from bench.report import Result
 from bench.scenarios import flood as flooding
-from bench.scenarios import orders
+from bench.scenarios import orders, releases
 from bench.scenarios import presses as buttons
 from bench.stack import Stack, stack
 
@@ -32,6 +32,7 @@ RAISED: dict[str, Any] = {
     "accept_rate_per_s": 0,
 }
 DECIDE_ALL: dict[str, Any] = {"reading_max_age_ms": 1}  # no publisher answers "sold out" by itself
+RELEASES = ("release", "unreminded")
 FLOOD_CONNECTIONS = 16_000  # a crowd has one each; fewer would hold the offer back
 SCENARIOS = (
     "rush",
@@ -44,7 +45,9 @@ SCENARIOS = (
     "checkout",
     "sign",
     "told",
+    "release",
 )
+FULL = ("rush", "steady", "edge", "checkout", *RELEASES)  # what the full stack is asked
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,16 @@ async def run(options: Options) -> Result:
     rows = result.rows
     decided_all: tuple[str, ...] = ("rush", "wait", "steady")
     deciding = [name for name in decided_all if name in options.only]
-    with_cache: tuple[str, ...] = ("over", "cached", "edge", "flood", "checkout", "sign", "told")
+    with_cache: tuple[str, ...] = (
+        "over",
+        "cached",
+        "edge",
+        "flood",
+        "checkout",
+        "sign",
+        "told",
+        *RELEASES,
+    )
     answering = [name for name in with_cache if name in options.only]
     if deciding:
         async with _stack(options, **DECIDE_ALL) as running:
@@ -166,6 +178,8 @@ def _scenarios(running: Stack, options: Options) -> dict[str, Callable[[], Await
         "checkout": lambda: orders.checkout(running, round(100 * seconds), 32),
         "sign": lambda: orders.sign_in(running, round(20 * seconds), 16),
         "told": lambda: orders.told(running, round(10_000 * min(1.0, seconds / 30))),
+        "release": lambda: releases.release(running, round(50 * seconds), reminded=True),
+        "unreminded": lambda: releases.release(running, round(50 * seconds), reminded=False),
     }
 
 

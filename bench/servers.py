@@ -1,6 +1,7 @@
 """The servers a platform is measured on: what it starts itself, or ours beside it.
 
 `embedded`: two Valkeys and SQLite. `rabbitmq`: a private RabbitMQ as the broker, the rest embedded.
+`full`: that, a Redis Cluster of six nodes, and MariaDB with a replica.
 """
 
 from collections.abc import AsyncIterator
@@ -8,9 +9,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from miaosha.supervisor.rabbitmq import start_rabbitmq
+from miaosha.supervisor.fullstack import full_stack
+from miaosha.supervisor.rabbitmq import RabbitMq, start_rabbitmq
 
-STACKS = ("embedded", "rabbitmq")
+STACKS = ("embedded", "rabbitmq", "full")
 
 
 class Servers(NamedTuple):
@@ -18,6 +20,7 @@ class Servers(NamedTuple):
 
     settings: dict[str, str]
     pids: dict[str, int]
+    rabbitmq: RabbitMq | None = None
 
 
 @asynccontextmanager
@@ -25,9 +28,15 @@ async def servers(kind: str, directory: Path) -> AsyncIterator[Servers]:
     """Started in `directory`, stopped at the end. Raises DependencyDown."""
     if kind == "embedded":
         yield Servers({}, {})
-        return
-    rabbitmq = await start_rabbitmq(directory)
-    try:
-        yield Servers({"broker_url": rabbitmq.url}, {"broker-0": rabbitmq.pid})
-    finally:
-        await rabbitmq.stop()
+    elif kind == "rabbitmq":
+        rabbitmq = await start_rabbitmq(directory)
+        try:
+            yield Servers({"broker_url": rabbitmq.url}, {"broker-0": rabbitmq.pid}, rabbitmq)
+        finally:
+            await rabbitmq.stop()
+    else:
+        async with full_stack(directory) as stack:
+            nodes = {f"store-{i}": node.process.pid for i, node in enumerate(stack.cluster.nodes)}
+            databases = {"database-0": stack.mariadb.pid, "database-1": stack.replica.pid}
+            pids = {"broker-0": stack.rabbitmq.pid, **nodes, **databases}
+            yield Servers(stack.urls, pids, stack.rabbitmq)

@@ -28,6 +28,7 @@ DRAINED_WITHIN_S = 120.0
 QUIET_WITHIN_S = 60.0
 BEATS_S = 1.3  # after this every role has told what it counted until now
 OPEN_FOR_S = 3_600
+SETTLED_S = 5.0  # RabbitMQ takes no purchase before a new queue is safely there
 
 
 class Stack:
@@ -72,6 +73,8 @@ class Stack:
         self, stock: int, standby_limit: int, opens_in_s: float, pay_within_s: int = 3_600
     ) -> Sale:
         """A published sale, made through the edge as an admin would."""
+        if self.settings.broker_url.startswith("amqp"):
+            opens_in_s = max(opens_in_s, SETTLED_S)
         made = await sample.create_sale(
             "127.0.0.1",
             self.settings.port,
@@ -96,6 +99,12 @@ class Stack:
             while (await self.parts.broker.pressure(sale_id)).backlog:  # noqa: ASYNC110
                 await asyncio.sleep(POLL_S)
         return time.monotonic()
+
+    async def refuse_reminders(self) -> None:
+        """From now on the delay queue takes nothing (RabbitMQ only)."""
+        assert self._beside.rabbitmq is not None, "needs STACK=rabbitmq or full"
+        policy = ("none", "^reminders", '{"max-length":0}', "--apply-to", "queues")
+        await self._beside.rabbitmq.ctl("set_policy", *policy)
 
     async def quiet(self) -> None:
         """Waits until the mails of what was sold before are sent, so that nobody pays for them
