@@ -7,7 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -86,6 +86,7 @@ def sale_under_fire(
     stock: int,
     pay_within_s: int = 4,
     extra_env: dict[str, str] | None = None,
+    arguments: Sequence[str] = (),
     **settings: str,
 ) -> Iterator[Sale]:
     """`miaosha demo --exit-when-settled` in `home`; nothing is left of it afterwards."""
@@ -95,7 +96,7 @@ def sale_under_fire(
             [
                 *(MIAOSHA, "demo", "--crowd", str(crowd), "--stock", str(stock)),
                 *("--opens-in", "2", "--pay-within", str(pay_within_s)),
-                *("--exit-when-settled", "--port", str(free_port())),
+                *("--exit-when-settled", "--port", str(free_port()), *arguments),
             ],
             env=environ(payment_max_s="15", **settings) | (extra_env or {}),
             stdin=subprocess.DEVNULL,
