@@ -46,7 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # where the parts are
     database_url: str = "sqlite:///miaosha.sqlite"  # or mysql://…, mariadb://…, postgresql://…
     database_replica_url: str = ""  # for reads that tolerate lag; empty: none
-    redis_url: str = "redis://127.0.0.1:6379/0"  # or rediss://, redis+cluster://, unix:///…
+    redis_url: str = "redis://127.0.0.1:6379/0"  # or rediss://, unix:///…, redis+cluster://a:1,b:2
     broker_url: str = "redis://127.0.0.1:6380/0"  # a Redis of its own, or amqp://, amqps://
     mail_url: str = "console:"  # or file:DIR, smtp://host:port, smtps://host:port
     files_url: str = "file:files"  # pictures

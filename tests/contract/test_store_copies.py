@@ -14,7 +14,9 @@ from miaosha.adapters.redis.copies import Copies
 from miaosha.adapters.redis.scripts import sale_keys
 from miaosha.adapters.redis.store import RedisStore
 from miaosha.domain.allocation import Decision, Place
+from miaosha.domain.errors import SettingsError
 from miaosha.domain.reservation import State
+from miaosha.settings import Settings
 from miaosha.supervisor.servers import Valkey, start_valkey
 from tests.contract.cluster import replica_of, start_cluster
 from tests.contract.sales import arm, batch
@@ -106,3 +108,8 @@ async def test_a_replica_that_is_away_is_counted_and_not_waited_for_long(pair: P
     finally:
         pair.server.process.send_signal(signal.SIGCONT)
         await client.aclose()
+
+
+def test_a_wait_longer_than_a_command_may_take_is_a_bad_setting() -> None:
+    with pytest.raises(SettingsError, match="at most 1000"):
+        Settings(redis_wait_replicas=1, redis_wait_ms=1_001)

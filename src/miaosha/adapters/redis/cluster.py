@@ -2,7 +2,7 @@
 
 A slot that is being moved answers ASK, and the command that follows must come on the same
 connection as the ASKING before it; a call beyond the limit of connections waits its turn; a range
-of slots that nobody serves stops what lies in it and nothing else.
+of slots that nobody serves, or a master that is down, stops what lies there and nothing else.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
+from redis import exceptions
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode, ClusterPipeline, PipelineCommand
 
@@ -35,6 +36,20 @@ class Cluster(RedisCluster):
         self._pipeline_turns = asyncio.Semaphore(connections_max)
         self._turn_s = turn_s
         self._under_way = 0
+
+    async def initialize(self, *args: Any, **options: Any) -> "RedisCluster":
+        """redis-py then asks the first master which commands there are, and gives up if it is the
+        one that is down."""
+        tries = 1
+        while True:
+            try:
+                return await super().initialize(*args, **options)
+            except (exceptions.ConnectionError, exceptions.TimeoutError):
+                masters = self.get_primaries()
+                if tries >= len(masters):
+                    raise
+                self.nodes_manager.move_node_to_end_of_cached_nodes(masters[0].name)
+                tries += 1
 
     async def aclose(self) -> None:
         """redis-py calls it too, in the middle of a call, to learn the cluster anew; and it leaves
