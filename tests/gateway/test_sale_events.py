@@ -3,9 +3,10 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
-from miaosha.domain.messages import Positions, Result, Results, SaleChanged, Standby
+from miaosha.domain.messages import Positions, Result, Results, SaleChanged, Standby, Watched
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase, Sale, SaleView, view
 from miaosha.ports.store import Heartbeat
@@ -22,6 +23,7 @@ async def watch(wire: Wire) -> dict[str, Any]:
     """Watch sale 7; the `sale` event that follows the acknowledgement."""
     answer = await wire.ask("watch", {"sale_id": 7})
     assert answer["ok"] is True
+    assert msgspec.to_builtins(msgspec.convert(answer, Watched)) == answer
     name, sale = await wire.event()
     assert name == "sale" and sale == answer["sale"]
     return dict(answer)

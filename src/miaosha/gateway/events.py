@@ -8,8 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from miaosha.domain.errors import Problem
-from miaosha.domain.messages import Watched
-from miaosha.domain.sale import ask
+from miaosha.domain.sale import QuestionView, ask
 from miaosha.gateway import socketio
 from miaosha.gateway.core import Refused
 from miaosha.gateway.hub import Hub
@@ -115,20 +114,28 @@ class SaleEvents:
         self._hub.watch(session, sale_id)
         shown = self._sales.view(sale)
         self._sales.note(shown)
-        told = socketio.event("sale", _encode(shown))
+        seen = _encode(shown)
+        told = socketio.event("sale", seen)
         if ack_id is None:
             session.send(told)
             return
         question = None
         if session.user_id and sale.questions:
             question = ask(sale.question_for(self._question_key, session.user_id))
-        session.send(socketio.ack(ack_id, _encode(Watched(True, shown, question))), told)
+        session.send(socketio.ack(ack_id, _watched(seen, question)), told)
 
     def _lookup(self, session: Session, sale_id: int, ack_id: int | None) -> None:
         if not session.user_id:
             raise Problem("unauthorized")
         if ack_id is not None:
             self._lookups.ask(Lookup(session, session.user_id, sale_id, ack_id))
+
+
+def _watched(seen: bytes, question: QuestionView | None) -> bytes:
+    """A Watched around a view that is encoded already: every buyer of a storm asks for it."""
+    if question is None:
+        return b'{"ok":true,"sale":%b}' % seen
+    return b'{"ok":true,"sale":%b,"question":%b}' % (seen, _encode(question))
 
 
 def _target(args: list[Any]) -> int:

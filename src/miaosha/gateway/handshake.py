@@ -16,6 +16,7 @@ from miaosha.gateway.engineio import Failure
 HEADERS_MAX: Final = 64
 
 _LINES = re.compile(rb"(?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+)*+")
+_HEADER = re.compile(rb"\r\n([^:]+):[\t ]*([^\r]*)")
 _REQUEST = re.compile(rb"([A-Z]{1,16}) (/[\x21-\x7e]*) HTTP/1\.([01])")
 _ONCE: Final = frozenset(
     {b"host", b"origin", b"sec-websocket-key", b"sec-websocket-version", b"content-length"}
@@ -86,24 +87,32 @@ class Rules(NamedTuple):
 
 def parse(head: bytes) -> Request:
     """The request of a head (without its final empty line). Raises BadHead."""
-    first, *lines = head.split(b"\r\n")
+    first = head.partition(b"\r\n")[0]
     line = _REQUEST.fullmatch(first)
-    if line is None or len(lines) > HEADERS_MAX:
+    if line is None or head.count(b"\r\n") > HEADERS_MAX:
         raise BadHead("request line or number of headers")
     if _LINES.fullmatch(head, len(first)) is None:
         raise BadHead("header line")
+    found = _HEADER.findall(head, len(first))
+    headers = {name.lower(): value.rstrip(b" \t") for name, value in found}
+    if len(headers) < len(found):
+        headers = _joined(found)
+    path, _, query = line[2].partition(b"?")
+    pairs = (pair.partition(b"=") for pair in query.split(b"&"))
+    return Request(line[1], path, {key: value for key, _, value in pairs}, headers, line[3])
+
+
+def _joined(found: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers some of which came more than once. Raises BadHead for one that must not."""
     headers: dict[bytes, bytes] = {}
-    for text in lines:
-        name, _, value = text.partition(b":")
-        name, value = name.lower(), value.strip(b" \t")
+    for text, value in found:
+        name, value = text.lower(), value.rstrip(b" \t")
         if name in headers:
             if name in _ONCE:
                 raise BadHead("a header came twice")
             value = headers[name] + b", " + value
         headers[name] = value
-    path, _, query = line[2].partition(b"?")
-    pairs = (pair.partition(b"=") for pair in query.split(b"&"))
-    return Request(line[1], path, {key: value for key, _, value in pairs}, headers, line[3])
+    return headers
 
 
 def judge(request: Request, rules: Rules) -> Upgrade | Polled | Refusal:

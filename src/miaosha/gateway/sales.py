@@ -120,7 +120,8 @@ class Sales:
 
     def note(self, shown: SaleView) -> None:
         """A first watcher was shown this; later ones do not change what the others know."""
-        self._told.setdefault(shown.id, _lasting(shown))
+        if shown.id not in self._told:
+            self._told[shown.id] = _lasting(shown)
 
     def news(self, watched: Iterable[int]) -> list[int]:
         """The watched sales whose view is another than their watchers know."""

@@ -42,6 +42,7 @@ class Packet(NamedTuple):
 
 
 _HEAD = re.compile(r"([0-6])(?:(\d{1,4})-)?(?:(/[^,]{0,255})(?:,|\Z))?(\d{1,15})?", re.ASCII)
+_KINDS = tuple(PacketType)
 _WITH_ID = (PacketType.EVENT, PacketType.ACK, PacketType.BINARY_EVENT, PacketType.BINARY_ACK)
 _BINARY = (PacketType.BINARY_EVENT, PacketType.BINARY_ACK)
 _json = msgspec.json.Decoder()
@@ -56,14 +57,15 @@ def decode(text: str) -> Packet:
     head = _HEAD.match(text)
     if head is None:
         raise InvalidPacket("no such packet")
-    kind = PacketType(int(head[1]))
-    attachments = int(head[2] or 0)
-    ack_id = None if head[4] is None else int(head[4])
-    if (kind in _BINARY) != (head[2] is not None) or attachments > ATTACHMENTS_MAX:
+    number, count, namespace, asked = head.groups()
+    kind = _KINDS[int(number)]
+    attachments = int(count or 0)
+    ack_id = None if asked is None else int(asked)
+    if (kind in _BINARY) != (count is not None) or attachments > ATTACHMENTS_MAX:
         raise InvalidPacket("attachments do not fit the packet")
     if ack_id is not None and kind not in _WITH_ID:
         raise InvalidPacket("this packet takes no id")
-    packet = Packet(kind, head[3] or "/", _payload(text[head.end() :]), ack_id, attachments)
+    packet = Packet(kind, namespace or "/", _payload(text[head.end() :]), ack_id, attachments)
     _check(packet)
     return packet
 

@@ -5,7 +5,6 @@ sockets. No extension is negotiated, so a reserved bit is a protocol error. What
 bounded by one message of `message_max` bytes and the last chunk it was fed.
 """
 
-import base64
 import binascii
 import hashlib
 from enum import IntEnum
@@ -222,8 +221,9 @@ def close_frame(code: int, reason: str = "") -> bytes:
 def accept_key(key: bytes) -> bytes | None:
     """The Sec-WebSocket-Accept of a Sec-WebSocket-Key, None if the key is not 16 bytes."""
     try:
-        if len(base64.b64decode(key, validate=True)) != 16:
+        if len(binascii.a2b_base64(key, strict_mode=True)) != 16:
             return None
     except binascii.Error:
         return None
-    return base64.b64encode(hashlib.sha1(key + GUID, usedforsecurity=False).digest())
+    digest = hashlib.sha1(key + GUID, usedforsecurity=False).digest()
+    return binascii.b2a_base64(digest, newline=False)
