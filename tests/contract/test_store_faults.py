@@ -126,15 +126,20 @@ async def test_away_is_dependency_down_within_bounds(store_server: Valkey) -> No
 
 async def test_a_dead_master_takes_only_its_own_sales_along(run_dir: Path) -> None:
     cluster = await start_cluster(run_dir)
-    client = connect(cluster.url, timeout_s=0.5)
+    client: Any = connect(cluster.url, timeout_s=0.5)
     store = RedisStore(client)
     try:
         for sale_id in range(1, 13):
             await arm(store, sale_id, 1)
-        await cluster.nodes[1].stop(signal.SIGKILL)
+        port = client.get_primaries()[0].port  # whom a new client asks first
+        await cluster.nodes[cluster.ports.index(port)].stop(signal.SIGKILL)
         answers = [await _try(store, sale_id) for sale_id in range(1, 13)]
         assert set(answers) == {"decided", "down"}
         assert [await _try(store, sale_id) for sale_id in range(1, 13)] == answers
+        for other in {*cluster.ports} - {port}:
+            fresh = connect(f"redis+cluster://127.0.0.1:{port},127.0.0.1:{other}", timeout_s=0.5)
+            assert [await _try(RedisStore(fresh), i) for i in range(1, 13)] == answers
+            await fresh.aclose()
     finally:
         await client.aclose()
         await cluster.stop()
@@ -169,6 +174,12 @@ async def test_busy_full_and_read_only_are_away(run_dir: Path) -> None:
         assert await store.reading(7) is not None, "reads go on"
         await client.config_set("maxmemory", "0")
 
+        await client.config_set("min-replicas-to-write", "1")
+        with pytest.raises(DependencyDown, match="NOREPLICAS"):
+            await press(store, 7, "b", 11)
+        assert await kept(client, 7) == before
+        await client.config_set("min-replicas-to-write", "0")
+
         admin.write(b"REPLICAOF 127.0.0.1 1\r\n")
         await admin.drain()
         await _until_replica(client)
@@ -178,6 +189,33 @@ async def test_busy_full_and_read_only_are_away(run_dir: Path) -> None:
         admin.close()
         await client.aclose()
         await server.stop(signal.SIGKILL)
+
+
+async def test_a_server_that_loads_its_files_is_away(run_dir: Path) -> None:
+    slowly = ("--key-load-delay", "100")  # microseconds for each of its log's commands
+    server = await start_valkey(run_dir, "store", extra=slowly)
+    client: Any = connect(server.url)
+    store = RedisStore(client)
+    try:
+        pipe = client.pipeline(transaction=False)
+        for number in range(20_000):
+            pipe.set(f"k{number}", "")
+        await pipe.execute()
+        await arm(store, 7, 1)
+        await server.stop(signal.SIGKILL)
+        starting = asyncio.create_task(server.start_again())
+        said: set[str] = set()
+        while not starting.done():
+            try:
+                await store.decide(7, 1, batch(7, "b", 11))
+            except DependencyDown as error:
+                said.add(str(error))
+        await starting
+        assert any("loading" in text for text in said), said
+        assert await store.decide(7, 1, batch(7, "b", 11)) is Refusal.RUN_ID
+    finally:
+        await client.aclose()
+        await server.stop()
 
 
 async def _raw(server: Valkey) -> asyncio.StreamWriter:

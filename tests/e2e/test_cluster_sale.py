@@ -8,37 +8,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from miaosha.adapters.redis.scripts import sale_keys
-from miaosha.adapters.sql.engine import open_database
 from miaosha.cli.session import here
-from miaosha.settings import Settings
-from miaosha.supervisor import checker
 from miaosha.supervisor.valkeycluster import ValkeyCluster
 from tests.contract.cluster import Move, start_cluster
 from tests.drills.machines import until
-from tests.drills.rush import Rush, rush
+from tests.drills.rush import Rush, Size, people_for, rush
 from tests.e2e.running import START_S, starting
 
-CROWD = 300
-STOCK = 30
+SIZE = Size(crowd=300, stock=30, rush_s=3.0, open_for_s=20.0)
 NODE_TIMEOUT_MS = 1_500  # silent for this long a master has failed
 REFUSED_MAX_S = 60.0  # on a slow machine, too
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@dataclass
-class Shared:
-    """What a rush asks of the servers it runs on."""
-
-    settings: Settings
-
-    def opened(self) -> Settings:
-        return self.settings
 
 
 @dataclass
@@ -47,14 +32,13 @@ class Selling:
 
     cluster: ValkeyCluster
     rush: Rush
-    settings: Settings
 
     @property
     def keys(self) -> tuple[str, ...]:
-        return sale_keys(self.rush.sale.sale_id)
+        return sale_keys(self.rush.sale_id)
 
     async def epoch(self) -> int:
-        terms = await self.rush.parts.ledger.terms(self.rush.sale.sale_id)
+        terms = await self.rush.parts.ledger.terms(self.rush.sale_id)
         return int(terms.epoch)
 
     async def lose_master(self) -> int:
@@ -66,31 +50,21 @@ class Selling:
     async def judge(self, what: str) -> None:
         """While holds are still live: every 202 of the probe has one outcome, the crowd's are in
         order by the audit. Says for how long purchases were refused."""
-        await self.rush.accepted(CROWD * 9 // 10)
+        await self.rush.accepted(SIZE.crowd * 9 // 10)
         assert await self.rush.probe.outcomes()
         self._tell(what)
-        report = await self.rush.parts.auditor.audit(self.rush.sale.sale_id)
+        report = await self.rush.parts.auditor.audit(self.rush.sale_id)
         broken = [f"{finding.invariant}: {finding.detail}" for finding in report.findings]
         assert not broken, "\n".join(broken)
 
     async def judge_the_end(self, what: str) -> None:
         """And once it is settled: what every buyer was told agrees with the ledger, all is sold."""
-        await self.judge(what)
-        await self.rush.settled()
-        views = await self.rush.crowd.finish()
-        database = open_database(self.settings.database_url, "", connections=1)
-        try:
-            ledger = await checker.read_ledger(database, self.rush.sale.sale_id)
-        finally:
-            await database.close()
-        broken = checker.findings(ledger, views, CROWD)
-        assert not broken, "\n".join(broken)
-        assert ledger.sold == STOCK and '"clean":true' in (ledger.verdict or "").replace(" ", "")
+        await self.rush.judge()
+        self._tell(what)
+        assert (await self.rush.ledger()).sold == SIZE.stock
 
     def _tell(self, what: str) -> None:
         probe = self.rush.probe
-        opened_s = min(press.sent_s for press in probe.presses if press.name == "202")
-        probe.presses = [press for press in probe.presses if press.sent_s >= opened_s]
         refused_s = sum(probe.gaps_s())
         said = ", ".join(f"{count} {name}" for name, count in probe.refusals().items())
         print(f"\n{what}: purchases were refused for {refused_s:.1f} s ({said or 'none'})")
@@ -105,11 +79,11 @@ async def selling(home: Path, **settings: str) -> AsyncIterator[Selling]:
         wanted = {"redis_url": cluster.url, "payment_max_s": "15", **settings}
         with starting(home, settings=wanted) as up:
             await until("ready", up.ready, START_S)
-            shared: Any = Shared(here(up.data))
-            options: Any = {"crowd": CROWD, "stock": STOCK, "probes": 60}
-            async with rush(home, shared, [up], rush_s=3.0, open_for_s=25.0, **options) as sale:
-                await sale.accepted(CROWD // 6)
-                yield Selling(cluster, sale, shared.settings)
+            opened = here(up.data)
+            people = await people_for(opened, SIZE)
+            async with rush(home, opened, [up], SIZE, people) as sale:
+                await sale.accepted(SIZE.crowd // 6)
+                yield Selling(cluster, sale)
     finally:
         await cluster.stop(signal.SIGKILL)
 
