@@ -41,6 +41,10 @@ class NoQueue(DependencyDown):
     """The queue is not there (or nothing is bound where a message was sent)."""
 
 
+class Returned(NoQueue):
+    """The broker gave the message back, so it is nowhere."""
+
+
 @contextmanager
 def reaching() -> Iterator[None]:
     """Turn "the broker is away, or hung up" into DependencyDown, a missing queue into NoQueue."""
@@ -126,8 +130,8 @@ class Link:
 
     def _ended(self, closing: "asyncio.Future[Any]") -> None:
         if not self._closed:
-            why = closing.cancelled() or closing.exception()
-            log.warning("broker_connection_lost", error=str(why)[:200])
+            why = "closed" if closing.cancelled() else repr(closing.exception())
+            log.warning("broker_connection_lost", error=why[:200])
 
     async def version(self) -> tuple[int, ...]:
         """Of the server, e.g. (3, 10, 8)."""
@@ -160,7 +164,7 @@ class Link:
 
         Raises:
             DependencyDown: nothing was sent.
-            NoQueue: no queue takes it.
+            Returned: no queue takes it.
             Overloaded: the broker takes nothing for the time being, or too many are on the way.
             OutcomeUnknown: no confirm came, or the broker could not store it everywhere.
         """
@@ -176,7 +180,7 @@ class Link:
             with reaching():
                 async with asyncio.timeout(timeout_s):
                     await _send(channel, body, exchange, routing_key, properties)
-        except (NoQueue, OutcomeUnknown):
+        except (Returned, OutcomeUnknown):
             raise
         except DependencyDown as error:
             raise OutcomeUnknown(str(error)) from error
@@ -225,7 +229,7 @@ async def _send(
             properties=properties,
         )
     except PublishError:
-        raise NoQueue(f"broker: no queue takes {routing_key}") from None
+        raise Returned(f"broker: no queue takes {routing_key}") from None
     except DeliveryError:  # refused by one of several queues: another may have it
         raise OutcomeUnknown(f"broker: {routing_key} was refused") from None
 
