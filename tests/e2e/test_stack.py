@@ -139,6 +139,10 @@ def test_the_data_of_the_other_stack_is_not_passed_over(
     done = miaosha("up", *arguments, *words)
     assert done.returncode == 2
     assert "--stack full" in done.stderr
+    if not arguments:
+        done = miaosha("db", "upgrade", "--data-dir", str(tmp_path))
+        assert done.returncode == 2 and "do not run" in done.stderr
+        assert not (tmp_path / "miaosha.sqlite").exists()
 
 
 def test_a_directory_that_a_servers_user_cannot_reach_is_refused(tmp_path: Path) -> None:

@@ -40,6 +40,11 @@ def here(data_dir: Path | None) -> Settings:
     settings = load(**overrides)
     data = Path(settings.data_dir).absolute()
     found = datadir.running(data)
+    if found is None and datadir.needs_servers(data, settings):
+        raise SettingsError(
+            f"MIAOSHA_DATA_DIR={settings.data_dir}: its servers do not run; start "
+            "`miaosha up --stack full`"
+        )
     stores = {} if found is None else {"redis_url": found.redis_url, "broker_url": found.broker_url}
     if found is not None:
         for name in KEPT_URLS:

@@ -63,11 +63,15 @@ def prepare(path: Path) -> Path:
     return path
 
 
+def needs_servers(path: Path, settings: Settings) -> bool:
+    """Whether the directory holds the data of a full stack, which only its servers can read."""
+    return settings.database_url == DEFAULTS.database_url and (path / SERVERS).is_dir()
+
+
 def check_kind(path: Path, settings: Settings, *, full: bool) -> None:
     """Raises SettingsError if the directory holds the data of the other stack: neither sees what
     was sold on the other."""
-    ours = settings.database_url == DEFAULTS.database_url
-    if ours and not full and (path / SERVERS).is_dir():
+    if not full and needs_servers(path, settings):
         raise SettingsError(
             f"MIAOSHA_DATA_DIR={path}: its data is in servers of its own; add --stack full, or "
             "give another directory"
