@@ -78,7 +78,7 @@ LIVES = "import time; time.sleep(600)"
 
 async def test_a_successor_that_fails_leaves_its_predecessor() -> None:
     old = await running_child(LIVES)
-    children, switched = [old], []
+    children, switched = [old], list[Spec]()
     pid = old.pid
     rolling = Rolling(children, lambda _: spec(DIES), switched.append, lambda text: None)
     try:
