@@ -115,8 +115,10 @@ class ParkingLot:
         try:
             yield
         finally:
-            async with self._link.channel() as channel:
-                await channel.queue_delete(TURN)
+            # A connection that was lost took its turn with it; the turn may be another's by now.
+            with contextlib.suppress(DependencyDown):
+                async with self._link.channel() as channel:
+                    await channel.queue_delete(TURN)
 
     async def _taken(self) -> bool:
         async with self._link.channel() as channel:
