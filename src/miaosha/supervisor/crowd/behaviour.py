@@ -133,9 +133,7 @@ async def _confirm(buyer: Buyer, url: str) -> None:
         buyer.complain(f"the provider's page refused its own form: {answer.status} {answer.code}")
 
 
-async def _visit(
-    buyer: Buyer, method: str, where: SplitResult, form: Raw | None = None
-) -> Answer:
+async def _visit(buyer: Buyer, method: str, where: SplitResult, form: Raw | None = None) -> Answer:
     """Open a page, again and again while it is away, as a person reloads it."""
     path = where.path + (f"?{where.query}" if where.query else "")
     while True:
