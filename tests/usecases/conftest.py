@@ -19,6 +19,7 @@ from miaosha.adapters.redis.heartbeats import RedisHeartbeats
 from miaosha.adapters.redis.store import RedisStore
 from miaosha.adapters.sql.accounts import SqlAccounts
 from miaosha.adapters.sql.catalogue import SqlCatalogue
+from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.engine import open_database
 from miaosha.adapters.sql.ledger import SqlLedger
 from miaosha.adapters.sql.migrate import upgrade
@@ -50,16 +51,25 @@ def urls() -> Iterator[Urls]:
 
 @asynccontextmanager
 async def fresh_servers(urls: Urls) -> AsyncIterator[Servers]:
-    """Empty stores and an empty, migrated database."""
+    """Empty stores and an empty, migrated SQLite."""
+    path = urls.directory / f"{uuid_utils.uuid7()}.sqlite"
+    shutil.copy(urls.directory / "template.sqlite", path)
+    url = f"sqlite:///{path}"
+    async with fresh_servers_on(urls, open_database(url), url) as servers:
+        yield servers
+
+
+@asynccontextmanager
+async def fresh_servers_on(
+    urls: Urls, database: Database, database_url: str
+) -> AsyncIterator[Servers]:
+    """Empty stores beside this database, which is closed in the end."""
     client = connect(urls.store)
     queue = connect(urls.broker)
     await client.flushall()
     await queue.flushall()
-    path = urls.directory / f"{uuid_utils.uuid7()}.sqlite"
-    shutil.copy(urls.directory / "template.sqlite", path)
     store = RedisStore(client)
     clock = ManualClock(await store.now_ms())
-    database = open_database(f"sqlite:///{path}")
     broker = RedisBroker(
         urls.broker,
         backlog_max=1_000,
@@ -68,7 +78,7 @@ async def fresh_servers(urls: Urls) -> AsyncIterator[Servers]:
         reclaim_after_ms=5_000,
         confirm_timeout_ms=5_000,
     )
-    async with open_auditor(urls.store, urls.broker, f"sqlite:///{path}") as auditor:
+    async with open_auditor(urls.store, urls.broker, database_url) as auditor:
         yield Servers(
             ledger=SqlLedger(database),
             store=store,

@@ -16,12 +16,14 @@ class Cut(Enum):
 
 
 class CuttingProxy:
-    """Listens on `port` of loopback. Set `cut`; it applies to the next COMMIT and is then NEVER."""
+    """Listens on `port` of loopback. Set `cut`; it applies to the next COMMIT, or to the one after
+    `passing` others, and is then NEVER."""
 
     def __init__(self, server_port: int) -> None:
         self._server_port = server_port
         self._tasks: set[asyncio.Task[None]] = set()
         self.cut = Cut.NEVER
+        self.passing = 0
         self.port = 0
 
     async def __aenter__(self) -> "CuttingProxy":
@@ -58,11 +60,10 @@ class CuttingProxy:
         back: "asyncio.Task[None]",
     ) -> None:
         while data := await reader.read(65_536):
-            cut = self.cut if COMMIT.search(data) else Cut.NEVER
+            cut = self._due() if COMMIT.search(data) else Cut.NEVER
             if cut is Cut.NEVER:
                 there[1].write(data)
                 continue
-            self.cut = Cut.NEVER
             back.cancel()
             await asyncio.gather(back, return_exceptions=True)
             if cut is Cut.BEFORE:
@@ -72,6 +73,14 @@ class CuttingProxy:
             if cut is Cut.AFTER:
                 return
             await reader.read()  # until the client gives up
+
+    def _due(self) -> Cut:
+        """What to do with this COMMIT."""
+        if self.cut is not Cut.NEVER and self.passing:
+            self.passing -= 1
+            return Cut.NEVER
+        cut, self.cut = self.cut, Cut.NEVER
+        return cut
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.util import await_only
 
-from miaosha.adapters.sql import flights, serverdb
+from miaosha.adapters.sql import flights
 from miaosha.adapters.sql.database import Bulk, Database
 from miaosha.adapters.sql.serverdb import ServerDatabase
 from miaosha.adapters.sql.tables import leases
@@ -158,9 +158,9 @@ async def test_one_flight_that_hangs_does_not_hold_up_the_next(database: Databas
 
 
 async def test_more_than_may_wait_are_refused_and_it_recovers(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: ServerDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serverdb, "WRITES_WAITING_MAX", 5)
+    monkeypatch.setattr(database._writes, "_most", 5)
     writes = Writes(gate=NAMES[0])
     tasks = [asyncio.create_task(database.write_one(writes.bulk, name)) for name in NAMES]
     await writes.waiting.wait()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, Select, Table
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown
@@ -83,6 +83,14 @@ class Database(Protocol):
 
     async def close(self) -> None:
         """Finish what was taken, then close every connection."""
+
+
+def primary_key_only(query: Select[Any], table: Table) -> Select[Any]:
+    """A locking select by primary key. MySQL and MariaDB lock all rows they pass, and would pass
+    the whole table while it is small."""
+    for dialect in ("mysql", "mariadb"):
+        query = query.with_hint(table, "FORCE INDEX (PRIMARY)", dialect)
+    return query
 
 
 def before_commit(error: Exception) -> Exception:

@@ -26,8 +26,7 @@ class Flights(Generic[Item, T]):
     Args:
         together: does all items of a flight, or raises.
         alone: does one item, after its flight came to nothing.
-        waiting_max: items that wait or fly; over it Overloaded(`limit`).
-        timeout_s: seconds a caller waits.
+        timeout_s: seconds a caller waits. How many may wait at once is the caller's to limit.
     """
 
     def __init__(
@@ -35,19 +34,13 @@ class Flights(Generic[Item, T]):
         bulk: Bulk[Item, T],
         together: Callable[[Sequence[Item]], Awaitable[Sequence[T]]],
         alone: Callable[[Item], Awaitable[T]],
-        *,
-        limit: str,
-        waiting_max: int,
         timeout_s: float,
     ) -> None:
         self._bulk = bulk
         self._together = together
         self._alone = alone
-        self._limit = limit
-        self._waiting_max = waiting_max
         self._timeout_s = timeout_s
         self._waiting: deque[_Seat[Item, T]] = deque()
-        self._seats = 0
         self._flights = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._late: asyncio.TimerHandle | None = None
@@ -59,13 +52,10 @@ class Flights(Generic[Item, T]):
         that flies already it is done all the same, and nobody hears the answer.
 
         Raises:
-            Overloaded, DependencyDown (withdrawn), OutcomeUnknown (no answer in time), and what
-            `together` or `alone` raised.
+            DependencyDown (withdrawn), OutcomeUnknown (no answer in time), and what `together` or
+            `alone` raised.
         """
-        if self._seats >= self._waiting_max:
-            raise Overloaded(self._limit)
         seat = _Seat[Item, T](item)
-        self._seats += 1
         self._waiting.append(seat)
         self._start()
         try:
@@ -74,8 +64,6 @@ class Flights(Generic[Item, T]):
             if seat.flown:
                 raise OutcomeUnknown("database: no answer in time") from None
             raise DependencyDown("database: busy, the call was withdrawn") from None
-        finally:
-            self._seats -= 1
 
     async def land(self) -> None:
         """Finish what was taken."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, exists, false, select, update
 
-from miaosha.adapters.sql.database import AnyRow, Bulk, Database
+from miaosha.adapters.sql.database import AnyRow, Bulk, Database, primary_key_only
 from miaosha.adapters.sql.tables import holds, ledger
 from miaosha.adapters.sql.terms import lock_ledger
 from miaosha.adapters.sql.trail import write_entry
@@ -39,9 +39,8 @@ def lock_holds(connection: Connection, rids: Sequence[str]) -> dict[str, Hold]:
     """The rows as they are, held until the transaction ends; in one order, so that two who lock
     several do not deadlock."""
     query = select(*COLUMNS).where(holds.c.rid.in_(rids)).order_by(holds.c.rid).with_for_update()
-    for dialect in ("mysql", "mariadb"):  # they lock all they pass: a whole table while it is small
-        query = query.with_hint(holds, "FORCE INDEX (PRIMARY)", dialect)
-    return {row.rid: hold_of(row) for row in connection.execute(query)}
+    rows = connection.execute(primary_key_only(query, holds))
+    return {row.rid: hold_of(row) for row in rows}
 
 
 def _mark_synced(connection: Connection, items: Sequence[tuple[str, HoldState]]) -> Sequence[None]:

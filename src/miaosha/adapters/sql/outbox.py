@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select, update
 
-from miaosha.adapters.sql.database import AnyRow, Database
+from miaosha.adapters.sql.database import AnyRow, Bulk, Database, primary_key_only
 from miaosha.adapters.sql.inserts import insert_ignoring
 from miaosha.adapters.sql.tables import holds, orders, outbox, products, sales, users
 from miaosha.domain.money import Money
@@ -62,6 +62,54 @@ def _recipient(row: AnyRow) -> Recipient:
     )
 
 
+def _items(connection: Connection, ids: Sequence[int]) -> list[tuple[OutboxItem, Recipient] | None]:
+    query = (
+        select(
+            *_COLUMNS,
+            func.coalesce(users.c.email, "").label("email"),
+            func.coalesce(users.c.name, "").label("name"),
+            sales.c.title,
+            products.c.name.label("product"),
+            sales.c.amount,
+            sales.c.currency,
+            holds.c.pay_by_ms,
+            orders.c.order_no,
+        )
+        .join(sales, sales.c.id == outbox.c.sale_id)
+        .join(products, products.c.id == sales.c.product_id)
+        .outerjoin(users, users.c.id == outbox.c.user_id)
+        .outerjoin(holds, holds.c.rid == outbox.c.rid)
+        .outerjoin(orders, orders.c.rid == outbox.c.rid)
+        .where(outbox.c.id.in_(ids))
+    )
+    rows = {row.id: row for row in connection.execute(query)}
+    found = {id_: (OutboxItem(*row[: len(_COLUMNS)]), _recipient(row)) for id_, row in rows.items()}
+    return [found.get(outbox_id) for outbox_id in ids]
+
+
+def _sent(connection: Connection, items: Sequence[tuple[int, int]]) -> list[bool]:
+    """`items`: (id, now_ms). Which of them this call moved."""
+    ids = [outbox_id for outbox_id, _ in items]
+    query = (
+        select(outbox.c.id)
+        .where(outbox.c.id.in_(ids), outbox.c.state.in_(UNSENT))
+        .order_by(outbox.c.id)
+        .with_for_update()
+    )
+    unsent = set(connection.scalars(primary_key_only(query, outbox)))
+    now_ms = max(now_ms for _, now_ms in items)
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.id.in_(ids), outbox.c.state.in_(UNSENT))
+        .values(state="sent", sent_at_ms=now_ms)
+    )
+    return [outbox_id in unsent for outbox_id in ids]
+
+
+ITEM = Bulk(_items, key=lambda outbox_id: outbox_id)
+SENT = Bulk(_sent, key=lambda item: item[0])
+
+
 class OutboxLedger:
     """The part of the ledger port that the relay and the mailer use."""
 
@@ -87,37 +135,10 @@ class OutboxLedger:
 
     async def outbox_item(self, outbox_id: int) -> tuple[OutboxItem, Recipient] | None:
         """An account that is gone has the e-mail "": such a mail cannot be sent."""
-        query = (
-            select(
-                *_COLUMNS,
-                func.coalesce(users.c.email, "").label("email"),
-                func.coalesce(users.c.name, "").label("name"),
-                sales.c.title,
-                products.c.name.label("product"),
-                sales.c.amount,
-                sales.c.currency,
-                holds.c.pay_by_ms,
-                orders.c.order_no,
-            )
-            .join(sales, sales.c.id == outbox.c.sale_id)
-            .join(products, products.c.id == sales.c.product_id)
-            .outerjoin(users, users.c.id == outbox.c.user_id)
-            .outerjoin(holds, holds.c.rid == outbox.c.rid)
-            .outerjoin(orders, orders.c.rid == outbox.c.rid)
-            .where(outbox.c.id == outbox_id)
-        )
-        row = await self._db.read(lambda connection: connection.execute(query).first())
-        if row is None:
-            return None
-        return OutboxItem(*row[: len(_COLUMNS)]), _recipient(row)
+        return await self._db.read_one(ITEM, outbox_id)
 
     async def outbox_sent(self, outbox_id: int, now_ms: int) -> bool:
-        statement = (
-            update(outbox)
-            .where(outbox.c.id == outbox_id, outbox.c.state.in_(UNSENT))
-            .values(state="sent", sent_at_ms=now_ms)
-        )
-        return await self._db.write(lambda c: c.execute(statement).rowcount > 0)
+        return await self._db.write_one(SENT, (outbox_id, now_ms))
 
     async def outbox_failed(
         self, outbox_id: int, now_ms: int, retry_at_ms: int | None, reason: str

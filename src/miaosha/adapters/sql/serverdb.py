@@ -75,12 +75,11 @@ class ServerDatabase:
                 bulk,
                 lambda items: self._committed(bulk.all(items), tries=1),
                 lambda item: self._committed(bulk.one(item)),
-                limit="sql_writes_waiting_max",
-                waiting_max=WRITES_WAITING_MAX,
-                timeout_s=self._write_timeout_s,
+                self._write_timeout_s,
             )
-        value: T = await flights.fly(item)
-        return value
+        with self._writes.one():
+            value: T = await flights.fly(item)
+            return value
 
     async def _committed(self, unit: Unit[T], tries: int = TRIES) -> T:
         """As `write`, which counts the callers."""
@@ -144,12 +143,11 @@ class ServerDatabase:
                 bulk,
                 lambda items: _read(self._reading, bulk.all(items), READ_TIMEOUT_S),
                 lambda item: _read(self._reading, bulk.one(item), READ_TIMEOUT_S),
-                limit="sql_reads_waiting_max",
-                waiting_max=READS_WAITING_MAX,
-                timeout_s=READ_TIMEOUT_S,
+                READ_TIMEOUT_S,
             )
-        value: T = await flights.fly(item)
-        return value
+        with self._reads.one():
+            value: T = await flights.fly(item)
+            return value
 
     async def close(self) -> None:
         for flights in self._flights.values():
