@@ -21,6 +21,7 @@ from tests.e2e.running import START_S, starting
 
 SIZE = Size(crowd=300, stock=30, rush_s=3.0, open_for_s=20.0)
 NODE_TIMEOUT_MS = 1_500  # silent for this long a master has failed
+HALF_MOVED_S = 1.0  # the keys of a moving slot are in two places for so long
 REFUSED_MAX_S = 60.0  # on a slow machine, too
 
 pytestmark = pytest.mark.timeout(300)
@@ -120,7 +121,7 @@ async def test_the_slot_of_a_running_sale_moves(run_dir: Path) -> None:
         move = await Move.of(sale.cluster, sale.keys[0])
         await move.begin()
         await move.carry(sale.keys[1])
-        await asyncio.sleep(1)  # the keys are in two places for so long
+        await asyncio.sleep(HALF_MOVED_S)
         await move.carry()
         await move.end()
         await sale.judge_the_end("the sale's slot moved")
