@@ -127,14 +127,6 @@ async def test_what_lies_unread_is_read_before_the_verdict_and_only_once(
     assert reads.closed is None and never.closed is PING_TIMEOUT
 
 
-async def test_whatever_a_client_says_is_a_sign_of_life(core: Core, hand: Hand) -> None:
-    peer = Peer(core)
-    peer.ping()
-    peer.receive_text("6")
-    await live(core, hand, INTERVAL_S + 2 * TICK_S)
-    assert peer.closed is None and len(peer.pinged_at) == 2
-
-
 async def test_a_late_verdict_makes_no_late_ping(core: Core, hand: Hand) -> None:
     """The client waits for an interval and a timeout from the last ping, whoever is busy here."""
     peer = Peer(core)

@@ -112,7 +112,6 @@ class EngineSession:
     def admit(self) -> bool:
         """Count one message against the rate; over it the session is closed."""
         core = self.core
-        self._awaiting_pong = False  # whatever a client says, it is there
         core.count("messages_in")
         if not core.cost_s:
             return True
