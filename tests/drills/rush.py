@@ -199,18 +199,32 @@ class Rush:
             await database.close()
 
 
+class People(NamedTuple):
+    """Accounts that may buy: the crowd's first, then the probe's."""
+
+    ids: list[int]
+    tokens: dict[int, str]
+
+
+async def people_for(settings: Settings, size: Size) -> People:
+    """Made ahead of the sale, for it takes as long as it takes."""
+    async with bootstrap.api(settings) as parts:
+        return People(*await sample.accounts(parts, size.crowd + size.probes))
+
+
 @asynccontextmanager
 async def rush(
     home: Path,
     settings: Settings,
     ups: list[Up],
     size: Size,
+    people: People,
 ) -> AsyncIterator[Rush]:
     """A sale that opens soon, its crowd and its probe on the edges of `ups`."""
     edges = [(up.host, up.port) for up in ups]
+    ids, tokens = people
     async with bootstrap.api(settings) as parts:
         admin, _ = await sample.logins(parts)
-        ids, tokens = await sample.accounts(parts, size.crowd + size.probes)
         sale = await sample.create_sale(
             *edges[0],
             admin,
@@ -221,8 +235,8 @@ async def rush(
             standby_limit=10
             * (size.crowd + size.probes),  # so that nobody is sold out: each press counts
         )
-        people = mob.people(ids[: size.crowd], tokens, 0, seed=1)
-        plan = Plan(*edges[0], sale.sale_id, 1, sale.right, people, "", size.rush_s, edges[1:])
+        crowd = mob.people(ids[: size.crowd], tokens, 0, seed=1)
+        plan = Plan(*edges[0], sale.sale_id, 1, sale.right, crowd, "", size.rush_s, edges[1:])
         crowding = Mob(plan, home)
         probe = Probe(sale, edges, [tokens[i] for i in ids[size.crowd :]])
         running = Rush(parts, settings.database_url, probe, crowding, size.crowd)

@@ -16,7 +16,7 @@ import pytest
 
 from tests.contract.sql.servers import administer
 from tests.drills.machines import Shared, machines, shared_servers
-from tests.drills.rush import Rush, Size, rush
+from tests.drills.rush import Rush, Size, people_for, rush
 from tests.e2e.running import Up
 
 AWAY_S = 6.0
@@ -127,12 +127,13 @@ async def drill(
     async with (
         shared_servers(run_dir) as shared,
         machines(run_dir, shared, count) as ups,
-        rush(run_dir, shared.opened(), ups, size) as sale,
     ):
-        await sale.accepted(size.crowd // 5)
-        await fault(World(shared, ups, sale))
-        await sale.judge()
-        mails = [mail for _, _, mail in (await sale.ledger()).mails]
+        people = await people_for(shared.opened(), size)
+        async with rush(run_dir, shared.opened(), ups, size, people) as sale:
+            await sale.accepted(size.crowd // 5)
+            await fault(World(shared, ups, sale))
+            await sale.judge()
+            mails = [mail for _, _, mail in (await sale.ledger()).mails]
     with capsys.disabled():
         gaps = ", ".join(f"{gap:.1f}" for gap in sale.probe.gaps_s()) or "none"
         print(
