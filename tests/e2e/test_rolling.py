@@ -12,7 +12,7 @@ import pytest
 from miaosha.cli.session import here
 from miaosha.supervisor.children import Child, Health, Spec
 from miaosha.supervisor.rolling import RollFailed, Rolling
-from tests.drills.rush import Size, rush
+from tests.drills.rush import Size, people_for, rush
 from tests.e2e.running import Up, miaosha, running
 
 ROLES = {"publisher", "consumer", "gateway", "api", "scheduler", "mailer"}
@@ -37,7 +37,8 @@ async def asking(up: Up, sale_id: int, answers: Counter[int]) -> None:
 async def test_nobody_is_refused_while_every_role_is_replaced(run_dir: Path) -> None:
     answers: Counter[int] = Counter()
     with running(run_dir) as up:
-        async with rush(run_dir, here(up.data), [up], SIZE) as sale:
+        people = await people_for(here(up.data), SIZE)
+        async with rush(run_dir, here(up.data), [up], SIZE, people) as sale:
             await sale.accepted(20)
             before = up.children()
             patron = asyncio.create_task(asking(up, sale.sale_id, answers))
