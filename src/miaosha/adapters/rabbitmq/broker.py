@@ -53,7 +53,7 @@ from miaosha.ports.broker import (
 )
 
 UNKNOWN_MAX: Final = 256  # batches kept whose confirm was lost; the oldest goes
-AGAIN_S: Final = 0.2  # between two tries to make one known
+AGAIN_S: Final = 0.2  # before a batch is tried again
 
 log = structlog.get_logger()
 
@@ -153,14 +153,15 @@ class RabbitBroker:
 
     async def _settle(self) -> None:
         """Send again what may be there or not, until it is there, or nothing takes it any more."""
+        await asyncio.sleep(AGAIN_S)
         while self._unknown:
-            await asyncio.sleep(AGAIN_S)
             sale_id, batch_id, raw = self._unknown[0]
             try:
                 await self._send(sale_id, batch_id, raw)
             except NoQueue:
                 pass
             except Fault:
+                await asyncio.sleep(AGAIN_S)
                 continue
             with contextlib.suppress(ValueError):  # pushed out meanwhile
                 self._unknown.remove((sale_id, batch_id, raw))
