@@ -203,7 +203,8 @@ async def test_due_lists_the_oldest_first_and_keeps_to_its_limit(shop: Shop) -> 
     sale = await shop.sale()
     await shop.grant(sale, 1, 2)
     await shop.grant(sale, 3, promoted=True)
-    assert [h.user_id for h in await shop.ledger.due(DUE, 10)] == [3, 1, 2]
+    first, *rest = [h.user_id for h in await shop.ledger.due(DUE, 10)]
+    assert (first, set(rest)) == (3, {1, 2})
     assert [h.user_id for h in await shop.ledger.due(DUE - 1, 10)] == [3]
     assert len(await shop.ledger.due(DUE, 2)) == 2
 
