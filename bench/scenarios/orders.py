@@ -1,7 +1,9 @@
 """(f) checkout and (g) sign-in: the api's two heavy calls; and winners told by push."""
 
 import asyncio
+import sys
 import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.load import Load
@@ -20,6 +22,7 @@ PASSWORD = "correct horse of the benchmark"  # noqa: S105 - of accounts that liv
 CARD = {"card": "4242424242424242", "expiry": "12/40", "cvc": "123"}
 TOLD_WITHIN_S = 30.0
 CALLS_WITHIN_S = 60.0
+LOGGED_MAX = 5  # lines shown of what the api did not expect
 
 
 class Checkouts(NamedTuple):
@@ -114,6 +117,8 @@ async def _called(
     answers = len(requests)
     row.statuses, row.codes = tally.by_status(), dict(tally.codes)
     row.codes.pop("no_code", None)
+    if "internal" in row.codes:
+        sys.stderr.writelines(_unexpected(stack))
     row.errors = {kind: n for kind, n in tally.errors.items() if kind != "exhausted"}
     row.seconds = round(max(tally.ended_array(), default=0.001), 2)
     row.answers_per_s = round(row.statuses.get(good, 0) / row.seconds, 1)
@@ -121,6 +126,13 @@ async def _called(
     row.cpu_us = per_purchase(before, after, answers)
     row.generator_us = round(tally.cpu_s * 1e6 / answers, 2)
     row.memory_mb = megabytes(after)
+
+
+def _unexpected(stack: Stack) -> list[str]:
+    """The first lines the api logged of what it did not expect; the directory goes with us."""
+    logs = sorted(Path(stack.settings.data_dir, "logs").glob("api-*.log"))
+    lines = [line for log in logs for line in log.read_text().splitlines(keepends=True)]
+    return [line for line in lines if '"unexpected"' in line][:LOGGED_MAX]
 
 
 async def told(stack: Stack, winners: int) -> Row:

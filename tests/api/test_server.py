@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
+import structlog
 
 from miaosha.adapters.process import Process
 from miaosha.api.bounds import Bounded
@@ -13,7 +15,7 @@ from miaosha.api.limits import BUCKETS_MAX, Buckets, client_key
 from miaosha.api.server import listen
 from miaosha.domain.errors import Problem, SettingsError
 from miaosha.settings import Settings, origins, proxies
-from tests.api.world import MovableClock, World
+from tests.api.world import MovableClock, Person, World
 
 
 async def test_it_serves_a_unix_socket_and_finishes_what_is_under_way(
@@ -59,6 +61,49 @@ async def test_head_is_get_without_the_body(world: World, run_dir: Path) -> None
                 assert head.headers[name] == asked.headers[name], path
     process.stop.set()
     await asyncio.wait_for(serving, 10)
+
+
+async def test_a_caller_who_leaves_is_no_defect_and_a_payment_goes_on(
+    world: World, admin: Person, buyer: Person, run_dir: Path
+) -> None:
+    """Amid the body, and while the payment begins: the log says nothing, the order is made."""
+    sale_id = await world.sale(admin)
+    await world.hold(sale_id, buyer)
+    body = msgspec.json.encode(await world.checkout_body(sale_id, buyer))
+    ledger: Any = world.parts.checkout._ledger
+    began, go_on, original = asyncio.Event(), asyncio.Event(), ledger.begin_payment
+
+    async def slow(*args: Any) -> Any:
+        began.set()
+        await go_on.wait()
+        return await original(*args)
+
+    ledger.begin_payment = slow
+    process = Process("api", "0", f"unix:{run_dir / 'api.sock'}")
+    bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(listen(world.app, process, Settings(), bound.set_result))
+    await asyncio.wait_for(bound, 10)
+    head = (
+        f"POST /api/v1/sales/{sale_id}/checkout HTTP/1.1\r\nhost: api\r\n"
+        f"authorization: Bearer {buyer.token}\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    ).encode()
+    with structlog.testing.capture_logs() as logged:
+        for sent in (body[:20], body):
+            _, writer = await asyncio.open_unix_connection(run_dir / "api.sock")
+            writer.write(head + sent)
+            await writer.drain()
+            if sent == body:
+                await asyncio.wait_for(began.wait(), 20)
+            writer.close()
+            await writer.wait_closed()
+        go_on.set()
+        process.stop.set()
+        await asyncio.wait_for(serving, 20)
+    assert not [entry for entry in logged if entry["event"] == "unexpected"]
+    answered = [entry["status"] for entry in logged if entry["event"] == "request"]
+    assert answered == [408, 201]
+    assert len((await world.parts.ledger.orders(buyer.id, None, 10)).items) == 1
 
 
 @pytest.mark.parametrize("address", ["", "nowhere", "localhost:http"])

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException
 
 from miaosha.domain.errors import CODES, DependencyDown, OutcomeUnknown, Overloaded, Problem
 
@@ -26,6 +26,8 @@ CODE_OF_STATUS: Final = {
     429: "rate_limited",
     503: "unavailable",
 }
+
+_LEFT: Final = "client disconnected prematurely"  # how Litestar says it, and as what: a 500
 
 log = structlog.get_logger()
 
@@ -80,6 +82,8 @@ def problem_of(error: Exception) -> Problem | None:
             )
         case DependencyDown() | TimeoutError():
             return Problem("unavailable", retry_after_s=2)
+        case InternalServerException() if error.detail == _LEFT:
+            return Problem("request_timeout")  # nobody reads it; it is not a defect of ours
         case HTTPException() if error.status_code in CODE_OF_STATUS:
             return Problem(CODE_OF_STATUS[error.status_code])
         case HTTPException() if error.status_code < 500:
