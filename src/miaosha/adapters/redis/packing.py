@@ -1,15 +1,26 @@
-"""Connections that pack commands by hiredis: a batch of 256 requests is a command of 260 words, and
-redis-py's asyncio connections pack each word in Python.
+"""redis-py's connections, mended in two places.
+
+Commands are packed by hiredis: a batch of 256 requests is a command of 260 words, and redis-py's
+asyncio connections pack each word in Python. And a lost connection is told as one: uvloop's
+RuntimeError, and redis-py's own AttributeError when a cluster client has disconnected it meanwhile,
+would pass for defects: nothing would be tried again, and no new master looked for.
 """
 
 from typing import Any, Final
 
 import hiredis
+from redis import exceptions
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
 
-class _Packing:
+class _Mended:
     """Goes before a connection class of redis-py."""
+
+    async def send_packed_command(self, *args: Any, **options: Any) -> None:
+        try:
+            await super().send_packed_command(*args, **options)  # type: ignore[misc]
+        except (RuntimeError, AttributeError) as error:  # of a closed transport; of none any more
+            raise exceptions.ConnectionError(f"lost before a command was sent: {error}") from error
 
     def pack_command(self, *args: Any) -> list[bytes]:
         name = args[0]
@@ -18,15 +29,15 @@ class _Packing:
         return [hiredis.pack_command(args)]  # it takes words of any kind
 
 
-class PackingConnection(_Packing, Connection):
+class PackingConnection(_Mended, Connection):
     pass
 
 
-class PackingSSLConnection(_Packing, SSLConnection):
+class PackingSSLConnection(_Mended, SSLConnection):
     pass
 
 
-class PackingUnixConnection(_Packing, UnixDomainSocketConnection):
+class PackingUnixConnection(_Mended, UnixDomainSocketConnection):
     pass
 
 
