@@ -268,6 +268,26 @@ WAITS = {0: 0, 1: 250, 251: 500, 999: 1_000, 1_990: 2_000, 59_751: 60_000, 61_00
 LONG_WAITS = {601_990: 600_000, 3_599_999: 3_600_000, 90_000_000: 3_600_000}
 
 
+async def test_a_delay_queue_that_hangs_holds_up_nothing_else(
+    rig: RabbitRig, broker: Any, rabbitmq: RabbitMq
+) -> None:
+    """As one does that lost its leader when the server was killed."""
+    await broker.remind([Reminder(SALE, "a.1")], 3_600)
+    queue = f'whereis(list_to_atom("%2F_{delay_of(3_600_000).name}"))'
+    await rabbitmq.ctl("eval", f"sys:suspend({queue}).")
+    later = rig.another()  # the server asks the queue about each new publisher, and waits
+    try:
+        with pytest.raises(OutcomeUnknown):
+            await later.remind([Reminder(SALE, "a.2")], 3_600)
+        await later.send_mail([MailJob(1, "won:a.1")])
+        await later.publish(batch(1))
+        with pytest.raises(DependencyDown, match="rest"):
+            await later.remind([Reminder(SALE, "a.3")], 3_600)
+    finally:
+        await rabbitmq.ctl("eval", f"sys:resume({queue}).")
+        await later.close()
+
+
 @pytest.mark.parametrize(("wait_ms", "first"), (WAITS | LONG_WAITS).items())
 def test_waits(wait_ms: int, first: int) -> None:
     assert first_wait(wait_ms) == first

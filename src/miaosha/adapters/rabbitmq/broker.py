@@ -88,7 +88,8 @@ class RabbitBroker:
         self._confirm_s = confirm_timeout_ms / 1000
         self._gauge = Gauge(self._link, backlog_max, log_max_bytes)
         self._parking = ParkingLot(self._link, now_ms)
-        self._reminders = Reminders(self._link)
+        self._reminding = Link(url)
+        self._reminders = Reminders(self._link, self._reminding)
         self._unknown: deque[tuple[int, str, bytes]] = deque(maxlen=UNKNOWN_MAX)
         self._asked_on: object = None  # the connection on which `_logs_up` was learnt
         self._logs_up: set[int] = set()
@@ -109,6 +110,7 @@ class RabbitBroker:
             self._settling.cancel()
             await asyncio.wait({self._settling})
         await self._gauge.close()
+        await self._reminding.close()
         await self._link.close()
 
     # publishing

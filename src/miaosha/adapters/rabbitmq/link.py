@@ -210,6 +210,15 @@ class Link:
 
     async def close(self) -> None:
         self._closed = True
+        await self.hang_up()
+
+    @property
+    def up(self) -> bool:
+        """Whether there is a live connection at the moment."""
+        return self._connection is not None and self._connection.is_opened
+
+    async def hang_up(self) -> None:
+        """End the connection; the next call makes another."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(DependencyDown), reaching():

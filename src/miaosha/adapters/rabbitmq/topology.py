@@ -83,14 +83,18 @@ async def make(link: Link, queue: Queue) -> None:
 
 
 async def publish(
-    link: Link, queue: Queue, body: bytes, properties: Properties | None = None
+    link: Link,
+    queue: Queue,
+    body: bytes,
+    properties: Properties | None = None,
+    timeout_s: float = COMMAND_TIMEOUT_S,
 ) -> None:
     """Publish to a queue that is made when it is missing. Raises as `Link.publish` does."""
     try:
-        await link.publish(body, queue.name, properties=properties)
+        await link.publish(body, queue.name, properties=properties, timeout_s=timeout_s)
     except NoQueue:
         await make(link, queue)
-        await link.publish(body, queue.name, properties=properties)
+        await link.publish(body, queue.name, properties=properties, timeout_s=timeout_s)
 
 
 async def make_sale(link: Link, sale_id: int, settle_s: float = SETTLE_S) -> None:
