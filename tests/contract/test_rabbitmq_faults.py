@@ -17,7 +17,7 @@ from miaosha.adapters.rabbitmq.reminders import STEPS_MS, first_wait
 from miaosha.adapters.rabbitmq.topology import delay_of, log_of, requests_of
 from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Overloaded, SettingsError
 from miaosha.domain.messages import Batch, MailJob
-from miaosha.ports.broker import Reminder
+from miaosha.ports.broker import Pressure, Reminder
 from miaosha.supervisor.rabbitmq import RabbitMq
 from tests.contract.brokers import SALE, RabbitRig
 from tests.contract.test_broker import Seen, batch, empty, left, running, until
@@ -266,6 +266,33 @@ async def test_a_reminder_waits_in_more_than_one_queue(rig: RabbitRig) -> None:
 
 WAITS = {0: 0, 1: 250, 251: 500, 999: 1_000, 1_990: 2_000, 59_751: 60_000, 61_000: 60_000}
 LONG_WAITS = {601_990: 600_000, 3_599_999: 3_600_000, 90_000_000: 3_600_000}
+
+
+async def test_a_barrier_whose_answer_was_lost_is_sent_again(
+    broker: Any, rabbitmq: RabbitMq
+) -> None:
+    link = Link(rabbitmq.url)
+    async with link.channel() as dying:
+        taken = asyncio.Event()
+
+        async def acknowledge(message: Any) -> None:
+            await dying.basic_ack(message.delivery_tag)
+            taken.set()
+
+        await dying.basic_consume(requests_of(SALE).name, acknowledge)
+        assert (await broker.pressure(SALE)).backlog == 1
+        await asyncio.wait_for(taken.wait(), 20)
+    await link.close()
+    seen = Seen()
+    async with running(broker.consume(SALE, "next", seen)):
+        await broker.publish(batch(1))
+        await reach(seen.batches, 1)
+
+        async def drained() -> bool:
+            found: Pressure = await broker.pressure(SALE)
+            return found.backlog == 0
+
+        await until(drained, 30)
 
 
 async def test_a_delay_queue_that_hangs_holds_up_nothing_else(

@@ -26,28 +26,31 @@ from miaosha.adapters.rabbitmq.topology import Counted, counted, log_of, request
 from miaosha.ports.broker import Pressure
 
 ANSWER_S: Final = 0.25  # a consumer that takes longer has something in hand
+LOST_S: Final = 5.0  # an answer this late may be lost: who was to give it died, or the queue hung
 REPLIES: Final = "amq.rabbitmq.reply-to"
 GUESSED_BYTES: Final = 1_000  # of a message, before this process has seen one
 
 
 class Barriers:
-    """At most one unanswered barrier per queue and process."""
+    """At most one barrier per queue and process that is younger than LOST_S and unanswered."""
 
     def __init__(self, link: Link) -> None:
         self._kept = KeptChannel(link, self._listen)
-        self._asked: dict[str, asyncio.Future[None]] = {}  # by queue
+        self._asked: dict[str, tuple[str, float]] = {}  # by queue: name, loop time
         self._by_id: dict[str, asyncio.Future[None]] = {}
 
     async def passed(self, queue: str) -> bool:
         """Whether everything in the queue before this call is acknowledged; False: not within
         ANSWER_S. Raises DependencyDown."""
         channel = await self._kept.get()
-        earlier = self._asked.get(queue)
-        if earlier is not None and not earlier.done():
+        loop = asyncio.get_running_loop()
+        earlier, asked_s = self._asked.get(queue, ("", 0.0))
+        if earlier in self._by_id and loop.time() - asked_s < LOST_S:
             return False
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._by_id.pop(earlier, None)
+        answer: asyncio.Future[None] = loop.create_future()
         name = uuid.uuid4().hex
-        self._asked[queue] = self._by_id[name] = answer
+        self._asked[queue], self._by_id[name] = (name, loop.time()), answer
         properties = Basic.Properties(
             message_type=BARRIER, correlation_id=name, reply_to=REPLIES, delivery_mode=2
         )
