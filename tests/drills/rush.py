@@ -134,11 +134,12 @@ class Probe:
                 continue
             http = self._http(press.buyer)
             path = f"/api/v1/sales/{self.sale.sale_id}/purchases/mine?request_id={press.rid}"
-            state = ""
+            state = said = ""
             while state in UNDECIDED:
-                assert loop.time() < deadline, f"request {press.rid} stays {state or 'unknown'}"
+                assert loop.time() < deadline, f"request {press.rid} stays {said!r}"
                 got = await http.request("GET", path)
                 state = got.body["state"] if got.status == 200 else ""
+                said = state or got.name
                 if state in UNDECIDED:
                     await asyncio.sleep(0.2)
             found.append(state)
@@ -200,16 +201,18 @@ class Rush:
 
 
 class People(NamedTuple):
-    """Accounts that may buy: the crowd's first, then the probe's."""
+    """Accounts that may buy: the crowd's first, then the probe's. And an admin's login."""
 
     ids: list[int]
     tokens: dict[int, str]
+    admin: sample.Login
 
 
 async def people_for(settings: Settings, size: Size) -> People:
     """Made ahead of the sale, for it takes as long as it takes."""
     async with bootstrap.api(settings) as parts:
-        return People(*await sample.accounts(parts, size.crowd + size.probes))
+        ids, tokens = await sample.accounts(parts, size.crowd + size.probes)
+        return People(ids, tokens, (await sample.logins(parts))[0])
 
 
 @asynccontextmanager
@@ -222,9 +225,8 @@ async def rush(
 ) -> AsyncIterator[Rush]:
     """A sale that opens soon, its crowd and its probe on the edges of `ups`."""
     edges = [(up.host, up.port) for up in ups]
-    ids, tokens = people
+    ids, tokens, admin = people
     async with bootstrap.api(settings) as parts:
-        admin, _ = await sample.logins(parts)
         sale = await sample.create_sale(
             *edges[0],
             admin,
