@@ -104,7 +104,9 @@ def _facts(o: Outcome) -> list[tuple[str, str]]:
         ("reconnect storm", f"{o.storm_sockets:,} in {o.storm_s:.1f} s" if o.storm_s else "–"),
         (
             "longest without a ping",
-            f"{o.clients.silence_s:.1f} of {o.ping_interval_s + o.ping_timeout_s:.0f} s allowed",
+            f"{o.clients.silence_s:.1f} of {o.ping_interval_s + o.ping_timeout_s:.0f} s allowed"
+            if o.clients.silence_s
+            else "–",
         ),
         ("lost", _kinds(o.clients.lost)),
         ("counted by the gateways", _kinds(o.gateway_counts)),
