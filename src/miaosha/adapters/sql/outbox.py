@@ -90,20 +90,26 @@ def _items(connection: Connection, ids: Sequence[int]) -> list[tuple[OutboxItem,
 def _sent(connection: Connection, items: Sequence[tuple[int, int]]) -> list[bool]:
     """`items`: (id, now_ms). Which of them this call moved."""
     ids = [outbox_id for outbox_id, _ in items]
+    unsent = _lock_unsent(connection, ids) if len(ids) > 1 else set()
+    now_ms = max(now_ms for _, now_ms in items)
+    moved = connection.execute(
+        update(outbox)
+        .where(outbox.c.id.in_(ids), outbox.c.state.in_(UNSENT))
+        .values(state="sent", sent_at_ms=now_ms)
+    ).rowcount
+    if len(ids) == 1:  # as a mailer sends them: its count says it, without a look before
+        return [moved > 0]
+    return [outbox_id in unsent for outbox_id in ids]
+
+
+def _lock_unsent(connection: Connection, ids: Sequence[int]) -> set[int]:
     query = (
         select(outbox.c.id)
         .where(outbox.c.id.in_(ids), outbox.c.state.in_(UNSENT))
         .order_by(outbox.c.id)
         .with_for_update()
     )
-    unsent = set(connection.scalars(primary_key_only(query, outbox)))
-    now_ms = max(now_ms for _, now_ms in items)
-    connection.execute(
-        update(outbox)
-        .where(outbox.c.id.in_(ids), outbox.c.state.in_(UNSENT))
-        .values(state="sent", sent_at_ms=now_ms)
-    )
-    return [outbox_id in unsent for outbox_id in ids]
+    return set(connection.scalars(primary_key_only(query, outbox)))
 
 
 ITEM = Bulk(_items, key=lambda outbox_id: outbox_id)
