@@ -1,12 +1,14 @@
 """`miaosha parked`: messages nobody could handle, kept for a person to look at."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from miaosha.cli.session import FAILED, DataDir, errors, finish, opened, screen
+from miaosha.ports.broker import Parked
 
 PREVIEW = 60
 
@@ -25,15 +27,19 @@ def list_(
         if not items:
             screen.print("nothing is parked")
             return
-        table = Table("id", "queue", "reason", "bytes", "begins with", box=None)
-        for item in items:
-            preview = repr(item.raw[:PREVIEW])[2:-1]
-            table.add_row(
-                item.id, item.queue, escape(item.reason), str(len(item.raw)), escape(preview)
-            )
-        screen.print(table)
+        screen.print(table_of(items))
 
     finish(work)
+
+
+def table_of(items: Sequence[Parked]) -> Table:
+    """The ids are whole on a terminal of any width: `redrive` takes no less."""
+    ids = Column("id", no_wrap=True, min_width=max(len(item.id) for item in items))
+    table = Table(ids, "queue", "reason", "bytes", "begins with", box=None)
+    for item in items:
+        preview = repr(item.raw[:PREVIEW])[2:-1]
+        table.add_row(item.id, item.queue, escape(item.reason), str(len(item.raw)), escape(preview))
+    return table
 
 
 @app.command()
