@@ -1,7 +1,6 @@
 """The platform, started privately in a temporary directory, as `miaosha up` starts it."""
 
 import asyncio
-import socket
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from miaosha.domain.sale import Sale
 from miaosha.settings import Settings, load
 from miaosha.supervisor import sample
 from miaosha.supervisor.crowd.http import Http
+from miaosha.supervisor.packaged import free_ports
 from miaosha.supervisor.up import Platform, platform
 from miaosha.usecases.audit import Verdict
 
@@ -143,7 +143,7 @@ async def stack(buyers: int, kind: str = "embedded", **overrides: Any) -> AsyncI
             {},
             data_dir=str(data / "data"),
             mail_url=f"file:{data / 'mails'}",
-            port=free_port(),
+            port=free_ports(1)[0],
             **beside.settings,
             **overrides,
         )
@@ -156,13 +156,6 @@ async def stack(buyers: int, kind: str = "embedded", **overrides: Any) -> AsyncI
         made = Stack(running, parts, shelf, beside)
         made.first_user = await shelf.people(buyers, parts.clock.now_ms())
         yield made
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _tell(text: str) -> None:

@@ -227,6 +227,17 @@ def find(name: str, usual: Path) -> str | None:
     return str(usual) if usual.exists() else shutil.which(name)
 
 
+def is_free(host: str, port: int) -> bool:
+    """Whether nobody listens there now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
 def free_ports(count: int) -> list[int]:
     """Loopback ports that nobody listens on now."""
     probes = [socket.socket() for _ in range(count)]

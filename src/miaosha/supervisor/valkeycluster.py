@@ -10,7 +10,6 @@ import random
 import secrets
 import shutil
 import signal
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,6 +24,7 @@ from redis.crc import key_slot
 
 from miaosha.domain.errors import DependencyDown
 from miaosha.supervisor import valkeyforming as forming
+from miaosha.supervisor.packaged import is_free
 from miaosha.supervisor.servers import Valkey, answers, start_valkey, valkey_command
 
 MASTERS: Final = 3
@@ -265,11 +265,4 @@ def _free_ports(count: int) -> list[int]:
 
 def _free(port: int) -> bool:
     """With the port of its bus."""
-    for wanted in (port, port + BUS_OFFSET):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((LOOPBACK, wanted))
-            except OSError:
-                return False
-    return True
+    return is_free(LOOPBACK, port) and is_free(LOOPBACK, port + BUS_OFFSET)

@@ -55,18 +55,11 @@ def checked_terms(draft: SaleDraft) -> SaleDraft:
     in_range(draft.opens_at_ms, "opens_at_ms", 0, TIME_MAX_MS)
     latest = min(draft.opens_at_ms + SALE_MAX_MS, TIME_MAX_MS)
     in_range(draft.closes_at_ms, "closes_at_ms", draft.opens_at_ms + 1, latest)
-    return SaleDraft(
-        product_id=draft.product_id,
+    return msgspec.structs.replace(
+        draft,
         title=plain_line(draft.title, "title", TITLE_MAX),
         price=check_money(draft.price, "price"),
-        stock=draft.stock,
-        opens_at_ms=draft.opens_at_ms,
-        closes_at_ms=draft.closes_at_ms,
-        pay_within_s=draft.pay_within_s,
-        standby_pay_within_s=draft.standby_pay_within_s,
-        standby_limit=draft.standby_limit,
         questions=_questions(draft.questions),
-        mode=draft.mode,
     )
 
 

@@ -7,7 +7,6 @@ it there, and changes as an admin would change it; results go over the bus as a 
 import asyncio
 import contextlib
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -29,6 +28,7 @@ from miaosha.domain.sale import Mode, Phase, ProductView, Sale, view
 from miaosha.settings import Settings, environ_of
 from miaosha.supervisor import datadir
 from miaosha.supervisor.children import Child, Health, Spec, StartFailed, Tell
+from miaosha.supervisor.packaged import is_free
 from miaosha.supervisor.probes import Beats
 from miaosha.supervisor.servers import start_valkey
 
@@ -187,7 +187,7 @@ def free_targets(listen: str, number: int) -> list[str]:
     found: list[str] = []
     port = int(first) if first.isdigit() else 0
     while 0 < port < 65_536 and len(found) < number:
-        if not low <= port <= high and _free(host, port):
+        if not low <= port <= high and is_free(host, port):
             found.append(f"{host}:{port}")
         port += 1
     if len(found) < number:
@@ -201,13 +201,3 @@ def free_targets(listen: str, number: int) -> list[str]:
 def _ephemeral() -> tuple[int, int]:
     low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
     return int(low), int(high)
-
-
-def _free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
