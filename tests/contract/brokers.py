@@ -1,6 +1,7 @@
 """What the broker's contract tests need of each kind of broker beyond its port: to put raw messages
 into its queues, and to see what is left in them."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -102,11 +103,15 @@ class RabbitRig:
         self.broker: Broker = self.another(backlog_max=10, prefetch=4)
 
     async def clean(self) -> None:
+        """As if new. Delay queues are emptied, for they must not be deleted: see `delay_of`."""
         await drop_sale(self._link, SALE)
-        delays = [delay_of(wait_ms) for wait_ms in WAITS_MS]
         async with self._link.channel() as channel:
-            for queue in (MAIL, PARKED, REMINDERS, *delays):
+            for queue in (MAIL, PARKED, REMINDERS):
                 await channel.queue_delete(queue.name)
+        for wait_ms in WAITS_MS:
+            with contextlib.suppress(NoQueue):
+                async with self._link.channel() as channel:
+                    await channel.queue_purge(delay_of(wait_ms).name)
 
     def another(self, **options: Any) -> Broker:
         return RabbitBroker(self._url, now_ms=self._now_ms, **{"settle_s": 0.0, **options})

@@ -12,7 +12,16 @@ import pytest
 
 from miaosha.adapters.rabbitmq.auditing import RabbitQueueReader
 from miaosha.adapters.rabbitmq.broker import RabbitBroker
-from miaosha.adapters.rabbitmq.topology import arguments_of, count, log_of, requests_of
+from miaosha.adapters.rabbitmq.topology import (
+    MAIL,
+    PARKED,
+    REMINDERS,
+    arguments_of,
+    count,
+    delay_of,
+    log_of,
+    requests_of,
+)
 from miaosha.domain.errors import Fault, OutcomeUnknown
 from miaosha.domain.messages import Batch, MailJob, MalformedMessage, decode_mail
 from miaosha.ports.broker import Reminder
@@ -136,7 +145,13 @@ async def test_no_server_is_left_its_own_delivery_limit(
     arguments = await arguments_of(link, requests_of(SALE))
     assert arguments.get("x-delivery-limit") == limit
     assert arguments["x-queue-type"] == "quorum"
-    assert arguments["x-dead-letter-strategy"] == "at-least-once"
+
+
+def test_what_is_deleted_forwards_no_dead_letters_at_least_once() -> None:
+    """3.10 may lose the supervisor of all that do: see `delay_of`."""
+    queues = (requests_of(SALE), MAIL, PARKED, REMINDERS, delay_of(250))
+    at_least_once = [q.name for q in queues if "x-dead-letter-strategy" in q.arguments]
+    assert at_least_once == ["reminders.in.250ms"]
 
 
 @servers
