@@ -3,7 +3,6 @@
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+
+from miaosha.supervisor.packaged import free_ports
 
 MIAOSHA = str(Path(sys.executable).with_name("miaosha"))
 START_S = 120.0
@@ -29,9 +30,7 @@ class Answer(NamedTuple):
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 def environ(**settings: str) -> dict[str, str]:

@@ -8,12 +8,14 @@ Which server it is: `rabbitmq`, `mariadb` and `postgres` beside this file.
 import asyncio
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,7 @@ from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.supervisor.tether import tethered
 
 LOOPBACK: Final = "127.0.0.1"
+PORTS: Final = range(12_000, 32_768)  # Linux gives higher ones to outgoing connections
 USER: Final = "miaosha"  # whom the server knows us as
 START_S: Final = 90.0  # a server has this long until it answers
 STOP_S: Final = 30.0  # and this long to end in order
@@ -238,13 +241,21 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on now."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((LOOPBACK, 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+def _free(port: int) -> bool:
+    return is_free(LOOPBACK, port)
+
+
+def free_ports(count: int, usable: Callable[[int], bool] = _free) -> list[int]:
+    """Loopback ports that nobody uses now and that no outgoing connection will be given: a server
+    that is stopped and started again still finds its own.
+
+    Args:
+        usable: whether a port may be had.
+
+    Raises:
+        DependencyDown: there are none.
+    """
+    found = list(islice(filter(usable, random.sample(PORTS, len(PORTS))), count))
+    if len(found) < count:
+        raise DependencyDown(f"no free port among {PORTS.start} to {PORTS.stop - 1}")
+    return found

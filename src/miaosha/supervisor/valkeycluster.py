@@ -6,7 +6,6 @@ directory. The nodes die with this process and are stopped by their own pids.
 """
 
 import asyncio
-import random
 import secrets
 import shutil
 import signal
@@ -24,14 +23,12 @@ from redis.crc import key_slot
 
 from miaosha.domain.errors import DependencyDown
 from miaosha.supervisor import valkeyforming as forming
-from miaosha.supervisor.packaged import is_free
+from miaosha.supervisor.packaged import LOOPBACK, PORTS, free_ports, is_free
 from miaosha.supervisor.servers import Valkey, answers, start_valkey, valkey_command
 
 MASTERS: Final = 3
 REPLICAS: Final = 1  # of each master
 BUS_OFFSET: Final = 10_000  # a node's cluster bus listens on its port + this
-PORT_MIN, PORT_MAX = 20_000, 32_000  # below the kernel's own choices, with room for the bus
-LOOPBACK: Final = "127.0.0.1"
 FORM_S: Final = 15.0  # the nodes have this long to agree on who has what
 ASK_S: Final = 5.0  # one command to one node
 NOBODY, SILENT = 0, -1  # instead of a port
@@ -97,7 +94,7 @@ class ValkeyCluster:
         """
         directory.mkdir(parents=True, exist_ok=True)
         kept = _read(directory) or _Kept(
-            _free_ports(masters * (1 + replicas)),
+            free_ports(masters * (1 + replicas), _free),
             masters,
             secrets.token_hex(16) if password else "",
         )
@@ -105,7 +102,7 @@ class ValkeyCluster:
             for i in range(len(kept.ports)):
                 shutil.rmtree(directory / _name(i), ignore_errors=True)
         if not all(_free(port) for port in kept.ports):
-            kept.ports = _free_ports(len(kept.ports))
+            kept.ports = free_ports(len(kept.ports), _free)
         options = ["--bind", LOOPBACK, "--cluster-enabled", "yes", "--cluster-announce-ip"]
         options += [LOOPBACK, "--cluster-config-file", "nodes.conf", "--cluster-node-timeout"]
         # A lost range of slots stops the sales in it, and no other.
@@ -254,15 +251,7 @@ def _read(directory: Path) -> _Kept | None:
         return None
 
 
-def _free_ports(count: int) -> list[int]:
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randint(PORT_MIN, PORT_MAX)  # noqa: S311 - no secret
-        if port not in found and _free(port):
-            found.append(port)
-    return found
-
-
 def _free(port: int) -> bool:
     """With the port of its bus."""
-    return is_free(LOOPBACK, port) and is_free(LOOPBACK, port + BUS_OFFSET)
+    bus = port + BUS_OFFSET
+    return bus in PORTS and is_free(LOOPBACK, port) and is_free(LOOPBACK, bus)
