@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from miaosha.supervisor.children import LOUD_AFTER, Child, Health, Spec
+from miaosha.supervisor.children import (
+    BACKOFF_FIRST_S,
+    BACKOFF_MAX_S,
+    LOUD_AFTER,
+    Child,
+    Health,
+    Spec,
+    backoff_s,
+)
 from miaosha.supervisor.tether import tethered
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -29,7 +37,7 @@ async def never(pid: int) -> bool:
     return False
 
 
-async def until(check: Callable[[], object], within_s: float = 10) -> None:
+async def until(check: Callable[[], object], within_s: float = 30) -> None:
     async with asyncio.timeout(within_s):
         while not check():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -62,6 +70,24 @@ async def test_quick_crashes_grow_loud_with_its_last_words(told: list[str], tmp_
     assert told[LOUD_AFTER - 1].startswith("!! unlucky-0 exited with 1, 3 crashes in a row")
     assert "no luck today" in told[LOUD_AFTER - 1]
     await child.stop()
+
+
+def test_however_long_it_crashes_it_is_started_again() -> None:
+    """A database that is away for a day is thousands of crashes."""
+    pauses = [backoff_s(quick) for quick in (1, 2, 3, 100, 2_000, 100_000)]
+    assert pauses[:3] == [BACKOFF_FIRST_S, 2 * BACKOFF_FIRST_S, 4 * BACKOFF_FIRST_S]
+    assert set(pauses[3:]) == {BACKOFF_MAX_S}
+
+
+async def test_a_child_that_is_stopped_while_it_is_being_started_ends_in_order(
+    told: list[str],
+) -> None:
+    child = Child(Spec("sleeper-0", SLEEPER, at_once, stop_within_s=30), told.append)
+    await child.start()
+    await asyncio.sleep(0)  # now it is being started
+    assert child.pid == 0
+    await asyncio.wait_for(child.stop(), 20)
+    assert told == [] and child.pid == 0
 
 
 async def test_a_child_that_refuses_its_settings_is_not_started_again(told: list[str]) -> None:

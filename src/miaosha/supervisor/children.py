@@ -18,6 +18,7 @@ from miaosha.domain.errors import MiaoshaError
 
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
+DOUBLINGS_MAX = 16  # a power without a bound outgrows a float within two hours of crashes
 HEALTHY_S = 10.0  # a child that lived this long starts with a fresh backoff
 LOUD_AFTER = 3  # quick crashes in a row before the supervisor raises its voice
 PROBE_S = 0.1
@@ -74,6 +75,12 @@ class Spec:
         return self.name.partition("-")[0]
 
 
+def backoff_s(quick: int) -> float:
+    """Seconds until the next start, after so many quick crashes in a row (at least 1)."""
+    doublings = min(quick - 1, DOUBLINGS_MAX)
+    return min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2**doublings)
+
+
 class Child:
     """A running Spec. `restarts` counts crashes; `gave_up` holds an exit no restart can mend."""
 
@@ -112,7 +119,7 @@ class Child:
                 return
             quick = quick + 1 if loop.time() - began < HEALTHY_S else 1
             self.restarts += 1
-            pause = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** (quick - 1))
+            pause = backoff_s(quick)
             self._report(code, quick, pause)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -127,6 +134,8 @@ class Child:
         except OSError as error:
             self._tell(f"{self.spec.name} cannot be started: {error.strerror}")
             return -1
+        if self._stopping.is_set():  # while it was being started
+            self._signal(self.spec.stop_signal)
         self._probing = asyncio.create_task(self._probe(self._process.pid))
         try:
             return await self._process.wait()
