@@ -18,47 +18,54 @@ export interface Options {
   signal?: AbortSignal;
   /** Address beside /api/v1 (readiness probes). */
   base?: string;
+  /** The body has a token of its own: a 401 says nothing of the session. */
+  ownToken?: boolean;
 }
 
 /**
  * One request to the API.
  *
  * @returns the decoded JSON, the text of another kind of answer, or undefined for 204.
- * @throws Problem for every other status, a lost network and a timeout.
+ * @throws Problem for every other status, a lost network (also amid the answer) and a timeout.
  */
 export async function request<T>(method: string, path: string, options: Options = {}): Promise<T> {
-  const response = await send(method, path, options);
-  if (!response.ok) throw signedOut(await problem(response));
-  if (response.status === 204) return undefined as T;
-  const kind = response.headers.get("content-type") ?? "";
-  return (kind.includes("json") ? await response.json() : await response.text()) as T;
-}
-
-function signedOut(found: Problem): Problem {
-  if (found.code === "unauthorized" && credentials.token()) credentials.refused();
-  return found;
-}
-
-async function send(method: string, path: string, options: Options): Promise<Response> {
+  const token = credentials.token();
+  const body = options.raw ?? (options.body === undefined ? null : JSON.stringify(options.body));
   const limit = AbortSignal.timeout(options.timeoutMs ?? TIMEOUT_MS);
   try {
-    return await fetch((options.base ?? API) + path, {
+    const response = await fetch((options.base ?? API) + path, {
       method,
-      headers: headers(options),
-      body: options.raw ?? (options.body === undefined ? null : JSON.stringify(options.body)),
+      headers: headers(options, token),
+      body,
       signal: options.signal ? AbortSignal.any([limit, options.signal]) : limit,
       credentials: "omit",
     });
+    if (response.ok) return (await content(response)) as T;
+    throw signedOut(await problem(response), options, token);
   } catch (error) {
+    if (error instanceof Problem) throw error;
     if (limit.aborted) throw new Problem("timeout", 0, "No answer in time");
     if (options.signal?.aborted) throw error;
+    if (error instanceof SyntaxError) throw new Problem("unavailable", 0, "Half an answer");
     throw new Problem("offline", 0, "No connection");
   }
 }
 
-function headers(options: Options): Record<string, string> {
+async function content(response: Response): Promise<unknown> {
+  if (response.status === 204) return undefined;
+  const kind = response.headers.get("content-type") ?? "";
+  return kind.includes("json") ? await response.json() : await response.text();
+}
+
+/** A refused token ends the session it belongs to, not one that began since. */
+function signedOut(found: Problem, { ownToken }: Options, token: string | null): Problem {
+  const ours = token !== null && token === credentials.token();
+  if (found.code === "unauthorized" && ours && !ownToken) credentials.refused();
+  return found;
+}
+
+function headers(options: Options, token: string | null): Record<string, string> {
   const sent: Record<string, string> = { accept: "application/json" };
-  const token = credentials.token();
   if (token) sent.authorization = `Bearer ${token}`;
   if (options.raw) sent["content-type"] = options.raw.type;
   else if (options.body !== undefined) sent["content-type"] = "application/json";

@@ -83,6 +83,7 @@ const texts = {
   "buy.now": "Buy now for {price}",
   "buy.sending": "Sending…",
   "buy.busy": "Very busy. We press again for you, try {n}…",
+  "buy.unanswered": "No answer. We press again for you, try {n}…",
   "buy.wrong": "That is not the right answer. Have another look and press again.",
   "buy.paused": "The sale is paused. The button comes back by itself when it goes on.",
   "buy.frozen":

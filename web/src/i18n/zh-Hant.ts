@@ -80,6 +80,7 @@ export const zhHant: Record<Key, Text> = {
   "buy.now": "立即以 {price} 購買",
   "buy.sending": "送出中…",
   "buy.busy": "人潮眾多，正在為您第 {n} 次送出…",
+  "buy.unanswered": "沒有收到回應，正在為您第 {n} 次送出…",
   "buy.wrong": "答案不正確，請再看一次後重新按下。",
   "buy.paused": "活動暫停中，恢復後按鈕會自動出現。",
   "buy.frozen": "活動正在檢查，資料不會遺失，按鈕會自動恢復。",

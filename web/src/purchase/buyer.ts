@@ -9,7 +9,15 @@ import { userId } from "../session/session";
 import { load, save } from "../session/storage";
 import { PRESS_TRIES_MAX, waitMs } from "./backoff";
 import { lookInMs } from "./looking";
-import { type Happening, next, type Purchase, START, type Told, toldBy } from "./machine";
+import {
+  type Happening,
+  next,
+  type Press,
+  type Purchase,
+  START,
+  type Told,
+  toldBy,
+} from "./machine";
 
 const NOT_YET_WITHIN_MS = 3_000; // a publisher's clock may lag behind the one we measured
 const LATE_TRIES = 4;
@@ -20,6 +28,7 @@ export class Buyer {
   readonly checkingOut = signal(false);
   private timer = 0;
   private looks = 0;
+  private turn = 0;
   private live = false;
   private running = false;
 
@@ -68,10 +77,14 @@ export class Buyer {
   /** Ask for one unit, again and again while the shop is too busy to say anything. */
   async press(answer: string): Promise<void> {
     if (this.purchase.peek().press.step !== "idle") return;
+    const [who, turn] = [userId.peek(), ++this.turn];
+    /** Still this press, of the same person: no verdict has come meanwhile. */
+    const goesOn = (step: Press["step"]) =>
+      turn === this.turn && who === userId.peek() && this.purchase.peek().press.step === step;
     for (let tries = 0; this.running; tries += 1) {
       this.happened({ kind: "pressed" });
       const problem = await this.send(answer);
-      if (problem === null) return;
+      if (problem === null || !goesOn("sending")) return;
       if (!this.worthAnotherTry(problem, tries) || tries + 1 >= PRESS_TRIES_MAX) {
         this.happened({ kind: "refused", code: problem.code });
         return;
@@ -80,15 +93,18 @@ export class Buyer {
       const untilMs = serverNow() + wait;
       this.happened({ kind: "postponed", untilMs, tries: tries + 1, code: problem.code });
       await new Promise((resume) => setTimeout(resume, wait));
-      if (this.purchase.peek().press.step !== "waiting") return; // told meanwhile
+      if (!goesOn("waiting")) return;
     }
   }
 
   private async send(answer: string): Promise<Problem | null> {
+    const who = userId.peek();
     try {
       const path = `/sales/${this.saleId}/purchases`;
       const queued = await request<Queued>("POST", path, { body: { answer } });
-      this.happened({ kind: "accepted", requestId: queued.request_id });
+      const requestId = queued.request_id;
+      if (userId.peek() === who) this.happened({ kind: "accepted", requestId });
+      else this.remember(requestId, who); // for when its owner is back
       return null;
     } catch (error) {
       return problemOf(error);
@@ -109,8 +125,11 @@ export class Buyer {
   async look(): Promise<void> {
     const { place, pending } = this.purchase.peek();
     if (this.live && pending === null && (place.state === "none" || place.state === "standby")) {
+      const who = userId.peek();
       const known = await this.lookup();
-      if (known) {
+      if (userId.peek() !== who) return;
+      const gone = known?.state === "none" && place.state === "standby"; // `mine` says how
+      if (known && !gone) {
         this.told(known);
         this.arm();
         return;
@@ -121,12 +140,15 @@ export class Buyer {
 
   /** Ask `mine`, the truth. A failure is answered as its Problem; the next look may do better. */
   async ask(): Promise<Problem | null> {
-    if (userId.peek() === null) return null;
-    const { pending } = this.purchase.peek();
+    const [who, before] = [userId.peek(), this.purchase.peek()];
+    if (who === null) return null;
+    const { pending } = before;
     const query = pending ? `?request_id=${encodeURIComponent(pending)}` : "";
     try {
       const mine = await request<Mine>("GET", `/sales/${this.saleId}/purchases/mine${query}`);
-      this.told(toldBy(mine));
+      if (userId.peek() !== who) return null;
+      const unchanged = this.purchase.peek().place === before.place;
+      this.told({ ...toldBy(mine), asked: pending, unchanged });
       return null;
     } catch (error) {
       return problemOf(error);
@@ -143,8 +165,10 @@ export class Buyer {
 
   /** Move the deadline, once. Raises Problem. */
   async extend(): Promise<void> {
+    const who = userId.peek();
     const path = `/sales/${this.saleId}/purchases/mine/extend`;
-    this.told(toldBy(await request<Mine>("POST", path)));
+    const mine = await request<Mine>("POST", path);
+    if (userId.peek() === who) this.told(toldBy(mine));
   }
 
   private happened(what: Happening): void {
@@ -154,7 +178,7 @@ export class Buyer {
     if (after.place.state !== before.place.state || after.pending !== before.pending)
       this.looks = 0;
     this.purchase.value = after;
-    this.remember(after.pending);
+    this.remember(after.pending, userId.peek());
     this.arm();
   }
 
@@ -174,8 +198,8 @@ export class Buyer {
     return who === null ? null : `miaosha.request.${who}.${this.saleId}`;
   }
 
-  private remember(pending: string | null): void {
-    const key = this.key(userId.peek());
+  private remember(pending: string | null, who: number | null): void {
+    const key = this.key(who);
     if (key && load(key) !== pending) save(key, pending);
   }
 

@@ -34,12 +34,15 @@ async function sent(buyer: Buyer, body: CheckoutBody): Promise<Paid> {
     const answer = await request<Order | ActionNeeded>("POST", path, {
       body,
       timeoutMs: TIMEOUT_MS,
+      ownToken: true,
     });
     if ("requires_action" in answer) return redirect(answer.requires_action.redirect_url);
     return { kind: "order", orderId: answer.id };
   } catch (error) {
     const problem = problemOf(error);
-    if (problem.passing || problem.code === "payment_in_progress") return settled(buyer);
+    // a refused token: either the session's, and asking ends it, or the hold's, and asking renews it
+    const look = ["payment_in_progress", "unauthorized"].includes(problem.code);
+    if (problem.passing || look) return settled(buyer);
     if (problem.code === "payment_refused") {
       await buyer.ask(); // the fifth refusal ends the hold
       return buyer.purchase.peek().place.state === "held"

@@ -16,6 +16,10 @@ export interface Told {
   checkout_token?: string | null;
   order_id?: string | null;
   extended?: boolean;
+  /** The request that `mine` was asked about: what it answers is that request's end. */
+  asked?: string | null;
+  /** `mine` was asked with this place in hand, and nothing has changed it since. */
+  unchanged?: boolean;
 }
 
 export interface Place {
@@ -126,7 +130,8 @@ function told(now: Purchase, news: Told): Purchase {
 
 function toldOfPlace(now: Purchase, news: Told): Purchase {
   if (news.version < now.place.version) return now;
-  const ofAnOlderPress = now.pending !== null && now.pending !== (news.request_id ?? null);
+  const ofAnOlderPress =
+    now.pending !== null && now.pending !== (news.request_id ?? null) && !ends(now, news);
   if (ofAnOlderPress && !isLive(news.state)) return now; // how an earlier place ended
   const same = news.version === now.place.version && now.place.requestId === news.request_id;
   const place = same ? merged(now.place, news) : placeOf(news);
@@ -134,17 +139,25 @@ function toldOfPlace(now: Purchase, news: Told): Purchase {
 }
 
 function toldOfRequest(now: Purchase, news: Told): Purchase {
-  if (isLive(now.place.state) && !(now.place.state === "standby" && news.state === "closed"))
-    return now;
+  const inLine = now.place.state === "standby";
+  const lost = inLine && news.unchanged === true && news.state !== "queued";
+  if (isLive(now.place.state) && !lost && !(inLine && news.state === "closed")) return now;
   const id = news.request_id ?? null;
-  if (now.pending !== null && id !== now.pending && news.state !== "closed") return now;
+  const answered = ends(now, news);
+  if (now.pending !== null && id !== now.pending && !answered && news.state !== "closed")
+    return now;
   if (news.state === "none" || news.state === "ended") {
-    if (now.place.state !== "queued" || now.pending !== null) return now;
-    return { ...now, place: { ...NOWHERE, version: now.place.version } };
+    if (!lost && !answered && (now.place.state !== "queued" || now.pending !== null)) return now;
+    return { ...now, pending: null, place: { ...NOWHERE, version: now.place.version } };
   }
   const pending = news.state === "queued" ? (id ?? now.pending) : null;
   const place = { ...placeOf(news), version: now.place.version };
   return { ...now, place, pending, refusal: null, press: { step: "idle" } };
+}
+
+/** `mine` was asked about the request that waits here, and answers that it waits no more. */
+function ends(now: Purchase, news: Told): boolean {
+  return now.pending !== null && news.asked === now.pending && news.state !== "queued";
 }
 
 /** A lookup says less than a push of the same version: what it leaves out is kept, and a payment

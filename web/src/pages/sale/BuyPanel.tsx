@@ -92,7 +92,7 @@ function Ask({ visit, sale, stage }: PanelProps) {
         aria-busy={busy}
       >
         {press.step === "waiting" ? (
-          t("buy.busy", { n: press.tries + 1 })
+          t(UNANSWERED.has(press.code) ? "buy.unanswered" : "buy.busy", { n: press.tries + 1 })
         ) : (
           <ButtonWords price={money(sale.price)} stage={stage} opensAtMs={sale.opens_at_ms} />
         )}
@@ -110,6 +110,7 @@ function ButtonWords(props: { price: string; stage: string; opensAtMs: number })
   return <>{t("buy.now", { price: props.price })}</>;
 }
 
+const UNANSWERED: ReadonlySet<string> = new Set(["offline", "timeout"]);
 const REFUSALS: Record<string, Key> = {
   wrong_answer: "buy.wrong",
   paused: "buy.paused",
