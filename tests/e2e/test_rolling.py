@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from miaosha.cli.session import here
+from miaosha.settings import Settings
 from miaosha.supervisor.children import Child, Health, Spec
+from miaosha.supervisor.parts import Places
 from miaosha.supervisor.rolling import RollFailed, Rolling
+from miaosha.supervisor.up import Platform
 from tests.drills.rush import Size, people_for, rush
 from tests.e2e.running import Up, miaosha, running
 
@@ -57,8 +60,8 @@ async def test_nobody_is_refused_while_every_role_is_replaced(run_dir: Path) -> 
     assert not refused.keys() & {"0", "503", "502", "unavailable"}, refused
 
 
-async def running_child(script: str) -> Child:
-    child = Child(spec(script), print)
+async def running_child(script: str, name: str = "publisher-0") -> Child:
+    child = Child(spec(script, name), print)
     await child.start()
     async with asyncio.timeout(20):
         while child.health is not Health.READY:  # noqa: ASYNC110
@@ -66,11 +69,11 @@ async def running_child(script: str) -> Child:
     return child
 
 
-def spec(script: str) -> Spec:
+def spec(script: str, name: str = "publisher-0") -> Spec:
     async def ready(pid: int) -> bool:
         return script != DIES
 
-    return Spec("publisher-0", [sys.executable, "-c", script], ready)
+    return Spec(name, [sys.executable, "-c", script], ready)
 
 
 DIES = "raise SystemExit(1)"
@@ -89,3 +92,42 @@ async def test_a_successor_that_fails_leaves_its_predecessor() -> None:
         assert children == [old] and old.pid == pid and not switched
     finally:
         await old.stop()
+
+
+async def test_a_roll_that_is_broken_off_leaves_nobody_running_unknown() -> None:
+    """A drain ends what is in the list: the predecessor is in it until it has ended."""
+    old = await running_child(LIVES)
+    children, switched = [old], asyncio.Event()
+    rolling = Rolling(children, lambda _: spec(LIVES), lambda _: switched.set(), lambda text: None)
+    roll = asyncio.create_task(rolling.roll(("publisher",), lambda text: None))
+    await asyncio.wait_for(switched.wait(), 20)
+    roll.cancel()
+    await asyncio.wait({roll})
+    assert old in children and len(children) == 2
+    await asyncio.gather(*(child.stop() for child in children))
+    assert not any(child.pid for child in children)
+
+
+async def test_a_replaced_process_is_forgotten() -> None:
+    old = await running_child(LIVES)
+    children = [old]
+    rolling = Rolling(children, lambda _: spec(LIVES), lambda _: None, lambda text: None)
+    assert await rolling.roll(("publisher",), lambda text: None) == 1
+    [new] = children
+    assert new is not old and not old.pid
+    await new.stop()
+
+
+class Broken(Child):
+    async def stop(self, within_s: float = 0.0) -> None:
+        raise RuntimeError("broken")
+
+
+async def test_a_drain_ends_every_part_whatever_one_of_them_does(tmp_path: Path) -> None:
+    places = Places(tmp_path, tmp_path)
+    platform = Platform(Settings(), places, print)
+    store = await running_child(LIVES, "store")
+    platform.children = [store, Broken(spec(LIVES), print)]
+    with pytest.raises(RuntimeError, match="broken"):
+        await platform.drain()
+    assert not store.pid

@@ -37,7 +37,7 @@ class RollFailed(MiaoshaError):
 
 class Rolling:
     """Args:
-    children: the platform's; a successor takes its predecessor's place in the list.
+    children: the platform's; a successor stands before its predecessor until that has ended.
     successor: what to run in place of a Spec.
     switch: lets the edge's new connections go to what this Spec runs.
     tell: hears of crashes of the successors.
@@ -72,10 +72,11 @@ class Rolling:
         except BaseException:
             await new.stop()
             raise
-        self._children[self._children.index(old)] = new
+        self._children.insert(self._children.index(old), new)  # both: whoever drains ends both
         self._switch(spec)
         await asyncio.sleep(ARRIVE_S)
         await old.stop(FINISH_WITHIN_S)
+        self._children.remove(old)
 
 
 async def _ready(child: Child) -> None:

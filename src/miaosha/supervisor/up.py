@@ -108,11 +108,16 @@ class Platform:
             await asyncio.sleep(0.05)
 
     async def drain(self) -> None:
-        """End every part, group by group."""
-        await self._open.aclose()
+        """End every part, group by group, whatever goes wrong with one; the first error is raised
+        when all have ended."""
+        ends = await asyncio.gather(self._open.aclose(), return_exceptions=True)
         for group in DRAIN:
             members = [child for child in self.children if child.spec.role in group]
-            await asyncio.gather(*(child.stop() for child in members))
+            ends += await asyncio.gather(
+                *(child.stop() for child in members), return_exceptions=True
+            )
+        if failures := [end for end in ends if isinstance(end, BaseException)]:
+            raise failures[0]
 
     def kill(self) -> None:
         """End everything at once, without finishing anything."""
