@@ -6,7 +6,8 @@ from typing import Any
 
 from redis.crc import key_slot
 
-from miaosha.supervisor.valkeycluster import LOOPBACK, ValkeyCluster
+from miaosha.supervisor.packaged import LOOPBACK
+from miaosha.supervisor.valkeycluster import ValkeyCluster
 
 MIGRATE_MS = 10_000
 
