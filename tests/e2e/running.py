@@ -17,7 +17,7 @@ from miaosha.supervisor.packaged import free_ports
 
 MIAOSHA = str(Path(sys.executable).with_name("miaosha"))
 START_S = 120.0
-STOP_S = 20.0
+STOP_S = 60.0  # RabbitMQ alone may take half of it
 
 
 class Answer(NamedTuple):

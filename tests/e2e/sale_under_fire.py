@@ -11,7 +11,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.e2e.running import MIAOSHA, Up, alive, descendants, environ, eventually, free_port
+from tests.e2e.running import (
+    MIAOSHA,
+    STOP_S,
+    Up,
+    alive,
+    descendants,
+    environ,
+    eventually,
+    free_port,
+)
 
 PROGRESS = re.compile(
     r"^(?P<phase>[a-z]+).*\| requests (?P<requests>\d+) accepted (?P<accepted>\d+)"
@@ -112,7 +121,7 @@ def sale_under_fire(
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.running import MIAOSHA, Up, environ, eventually, free_port, miaosha, running
+from tests.e2e.running import (
+    MIAOSHA,
+    STOP_S,
+    Up,
+    environ,
+    eventually,
+    free_port,
+    miaosha,
+    running,
+)
 
 PASSWORD = "a long walk before noon 7"
 
@@ -193,4 +202,4 @@ def test_a_role_runs_by_itself(up: Up, tmp_path: Path) -> None:
         assert b"miaosha.publisher" in loaded
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(STOP_S) == 0

@@ -77,8 +77,7 @@ class Spec:
 
 def backoff_s(quick: int) -> float:
     """Seconds until the next start, after so many quick crashes in a row (at least 1)."""
-    doublings = min(quick - 1, DOUBLINGS_MAX)
-    return min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2**doublings)
+    return min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(quick - 1, DOUBLINGS_MAX))
 
 
 class Child:

@@ -21,6 +21,11 @@ from miaosha.supervisor.probes import Beats, http_ready, port_open
 from miaosha.supervisor.servers import answers, valkey_command
 
 VALKEY_STOP_S = 10.0
+# Seconds from the request to end until the KILL: more than a role gives itself to finish (the
+# slowest card takes ten), and reached only when something hangs.
+STOP_S = {"publisher": 10.0, "consumer": 10.0, "api": 30.0}
+GATEWAY_STOP_S = 5.0  # beyond drain_ms and the goodbyes
+GOODBYES_PER_S = 20_000  # of all gateways together, that share the cores
 SOCKETS_WORTH_A_CORE = 16_000  # a gateway that holds fewer leaves its core to others
 # On one machine a flood of presses must leave room for those who sign in and pay, and for what
 # publishers hand on: they step back, and refuse what they cannot take. A mail can wait longest.
@@ -80,6 +85,14 @@ def gateways(settings: Settings, cores: int, descriptors: int) -> int:
     each = max(1, min(settings.connections_max, descriptors - DESCRIPTORS_KEPT))
     busy = -(-settings.sockets_max // SOCKETS_WORTH_A_CORE)
     return max(-(-settings.sockets_max // each), min(cores, busy))
+
+
+def stop_within_s(role: str, settings: Settings) -> float:
+    """Seconds a role's process gets to end in order."""
+    if role == "gateway":
+        drain_s = settings.drain_ms / 1000
+        return drain_s + GATEWAY_STOP_S + settings.sockets_max / GOODBYES_PER_S
+    return STOP_S.get(role, Spec.stop_within_s)
 
 
 def counts(settings: Settings) -> dict[str, int]:
@@ -159,6 +172,7 @@ def role_spec(
         [sys.executable, "-m", *argv],
         ready,
         environ=environ_of(settings),
+        stop_within_s=stop_within_s(role, settings),
         nice=NICE.get(role, 0),
         log=places.log(name),
         generation=generation,

@@ -110,7 +110,8 @@ class Platform:
     async def drain(self) -> None:
         """End every part, group by group, whatever goes wrong with one; the first error is raised
         when all have ended."""
-        ends = await asyncio.gather(self._open.aclose(), return_exceptions=True)
+        ends: list[BaseException | None] = []
+        ends += await asyncio.gather(self._open.aclose(), return_exceptions=True)
         for group in DRAIN:
             members = [child for child in self.children if child.spec.role in group]
             ends += await asyncio.gather(

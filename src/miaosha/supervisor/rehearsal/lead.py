@@ -83,6 +83,7 @@ def gateway_settings(options: Options) -> Settings:
     """Of the private gateways: caps that would stop a crowd from one machine are off."""
     return Settings(
         connections_max=machine.PER_PROCESS_MAX + machine.DESCRIPTORS_KEPT // 2,
+        sockets_max=options.connections,
         sockets_per_ip_max=0,
         accept_rate_per_s=0,
         ping_interval_ms=round(options.ping_interval_s * 1000),

@@ -29,6 +29,7 @@ from miaosha.settings import Settings, environ_of
 from miaosha.supervisor import datadir
 from miaosha.supervisor.children import Child, Health, Spec, StartFailed, Tell
 from miaosha.supervisor.packaged import is_free
+from miaosha.supervisor.parts import stop_within_s
 from miaosha.supervisor.probes import Beats
 from miaosha.supervisor.servers import start_valkey
 
@@ -163,12 +164,13 @@ async def stage(
 
 async def _start(running: Stage, beats: Beats, directory: Path, tell: Tell) -> None:
     environ = environ_of(running.settings)
+    within_s = stop_within_s("gateway", running.settings)
     for number, target in enumerate(running.targets):
         name = f"gateway-{number}"
         argv = [sys.executable, "-m", "miaosha.gateway", "--listen", target]
         argv += ["--instance", str(number), "--die-with-parent", str(os.getpid())]
         log = directory / f"{name}.log"
-        spec = Spec(name, argv, beats.seen, environ=environ, log=log, stop_within_s=10.0)
+        spec = Spec(name, argv, beats.seen, environ=environ, log=log, stop_within_s=within_s)
         running.children.append(Child(spec, tell))
     for child in running.children:
         await child.start()

@@ -1,0 +1,34 @@
+"""How long the supervisor waits for a part to end: never less than the part gives itself."""
+
+import msgspec
+import pytest
+
+from miaosha.api import server as api
+from miaosha.gateway import listening as gateway
+from miaosha.publisher import server as publisher
+from miaosha.settings import Settings
+from miaosha.supervisor.parts import stop_within_s
+from miaosha.supervisor.rolling import FINISH_WITHIN_S
+from miaosha.workers import consumer
+
+SETTINGS = Settings()
+OWN = {
+    "publisher": publisher.LINGER_S + publisher.DRAIN_S + publisher.FLUSH_S,
+    "consumer": consumer.DRAIN_S,
+    "api": api.LINGER_S + api.DRAIN_S,
+    "gateway": SETTINGS.drain_ms / 1000 + gateway.LAST_WORDS_S,
+}
+SPARE_S = 2.0  # to start and end around its drain
+
+
+@pytest.mark.parametrize("role", OWN)
+def test_a_role_may_finish_what_came_in(role: str) -> None:
+    assert stop_within_s(role, SETTINGS) >= OWN[role] + SPARE_S
+    assert OWN[role] + SPARE_S <= FINISH_WITHIN_S
+
+
+def test_gateways_with_a_million_sockets_may_say_goodbye_to_all() -> None:
+    """Measured: 53 of them, on two cores, were at it for more than ten seconds."""
+    many = msgspec.structs.replace(SETTINGS, sockets_max=1_000_000)
+    assert stop_within_s("gateway", many) >= 50
+    assert stop_within_s("gateway", SETTINGS) <= 10
