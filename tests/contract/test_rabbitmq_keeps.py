@@ -155,6 +155,25 @@ def test_what_is_deleted_forwards_no_dead_letters_at_least_once() -> None:
 
 
 @servers
+async def test_a_server_that_forwards_no_dead_letters_takes_purchases(
+    rig: RabbitRig, rabbitmq: RabbitMq
+) -> None:
+    """As 3.10 is until its next start, after what `delay_of` tells."""
+    forwarders = "(rabbit_sup, rabbit_fifo_dlx_sup)."
+    await rabbitmq.ctl("eval", f"supervisor:terminate_child{forwarders}")
+    try:
+        await rig.broker.drop(SALE)
+        await rig.broker.open(SALE)
+        await rig.broker.publish(one := batch(1))
+        await rig.broker.send_mail([MailJob(1, "won:a.1")])
+        seen = Seen()
+        async with running(rig.broker.consume(SALE, "c1", seen)):
+            await until(lambda: seen.batches == [one])
+    finally:
+        await rabbitmq.ctl("eval", f"supervisor:restart_child{forwarders}")
+
+
+@servers
 async def test_a_channel_the_server_closes_costs_no_batch(rig: RabbitRig) -> None:
     broker = rig.another()
     assert isinstance(broker, RabbitBroker)
