@@ -57,7 +57,8 @@ async def test_a_product_from_creation_to_deletion(world: World, admin: Person) 
         "list_price": {"amount": 1, "currency": "JPY"},
     }
     changed = await world.http.put(path, json=body, headers=admin.auth)
-    assert changed.json() == body | {"id": product_id, "picture_url": ""}
+    version = changed.json()["version"]
+    assert changed.json() == body | {"id": product_id, "picture_url": "", "version": version}
     assert (await world.http.get(path, headers=admin.auth)).json() == changed.json()
     listed = (await world.http.get("/api/v1/admin/products", headers=admin.auth)).json()
     assert changed.json() in listed["items"]
@@ -69,6 +70,30 @@ async def test_a_product_from_creation_to_deletion(world: World, admin: Person) 
         "product.update",
         "product.create",
     ]
+
+
+async def test_of_two_changes_of_one_product_the_second_is_told(
+    world: World, admin: Person
+) -> None:
+    product_id = await world.product(admin)
+    path = f"/api/v1/admin/products/{product_id}"
+    began = (await world.http.get(path, headers=admin.auth)).json()
+    body = {"name": "Ann's kettle", "list_price": began["list_price"], "version": began["version"]}
+    pictured = await world.http.put(
+        f"{path}/picture", content=PNG, headers=admin.auth | {"content-type": "image/png"}
+    )
+    assert pictured.json()["version"] == began["version"], "a picture is nobody's edit"
+    assert (await world.http.put(path, json=body, headers=admin.auth)).status_code == 200
+    late = await world.http.put(path, json=body | {"name": "Bob's"}, headers=admin.auth)
+    assert (late.status_code, late.json()["code"], late.json()["field"]) == (
+        409,
+        "conflict",
+        "version",
+    )
+    now = (await world.http.get(path, headers=admin.auth)).json()
+    assert (now["name"], now["picture_url"]) == ("Ann's kettle", pictured.json()["picture_url"])
+    anyway = {"name": "Bob's", "list_price": began["list_price"]}
+    assert (await world.http.put(path, json=anyway, headers=admin.auth)).json()["name"] == "Bob's"
 
 
 async def test_a_product_in_use_stays(world: World, admin: Person) -> None:

@@ -104,8 +104,11 @@ class OneCatalogue:
     async def create_product(self, product: Product) -> Product:
         return product
 
-    async def update_product(self, product: Product) -> Product | None:
+    async def update_product(self, product: Product, was: Product | None = None) -> Product | None:
         return product
+
+    async def set_picture(self, product_id: int, url: str) -> Product | None:
+        return None
 
     async def delete_product(self, product_id: int) -> bool:
         return False

@@ -208,7 +208,7 @@ def test_of_two_admins_at_one_draft_the_second_is_told(shop: Shop, visitors: Vis
     save(first.page, "Ann's title")
     save(second.page, "Bob's title", told="Somebody else has saved this draft")
     second.accessible("an overtaken form")
-    button(second.page, "^Load the saved terms$").click()
+    button(second.page, "^Load the saved version$").click()
     expect(second.page.get_by_role("textbox", name="Title")).to_have_value("Ann's title")
     save(second.page, "Bob's title")
 
@@ -223,7 +223,22 @@ def test_of_two_admins_at_one_draft_the_second_is_told(shop: Shop, visitors: Vis
     assert (kept["sale"]["title"], kept["stored_phase"]) == ("Ann's again", "draft")
 
 
-def save(page: Page, title: str, told: str | re.Pattern[str] = SAVED) -> None:
-    fill(page, Title=title)
+def test_of_two_admins_at_one_product_the_second_is_told(shop: Shop, visitors: Visitors) -> None:
+    path = f"/admin/products/{shop.product('A lamp for two')}"
+    first, second = visitors(person=shop.admin), visitors(person=shop.admin, locale="zh-TW")
+    second.expect(409)
+    for visitor in (first, second):
+        expect(visitor.go(path).get_by_role("textbox").first).to_have_value("A lamp for two")
+    save(first.page, "Ann's lamp", box="Name")
+    second.page.get_by_role("textbox", name="名稱").fill("Bob's lamp")
+    button(second.page, "^儲存$").click()
+    expect(second.page.get_by_text("有人儲存了這項商品")).to_be_visible()
+    second.accessible("an overtaken product")
+    button(second.page, "^載入已儲存的版本$").click()
+    expect(second.page.get_by_role("textbox", name="名稱")).to_have_value("Ann's lamp")
+
+
+def save(page: Page, title: str, told: str | re.Pattern[str] = SAVED, box: str = "Title") -> None:
+    fill(page, **{box: title})
     button(page, "^Save$").click()
     expect(page.get_by_text(told)).to_be_visible()

@@ -2,11 +2,16 @@
 
 from litestar.params import FromPath
 
-from miaosha.api.admin_schemas import ProductBody, ProductList
+from miaosha.api.admin_schemas import (
+    AdminProduct,
+    ProductBody,
+    ProductList,
+    ProductUpdateBody,
+    admin_product,
+)
 from miaosha.api.auth import actor
 from miaosha.api.declare import Req, Who, operation, read_body
 from miaosha.api.desk import desk_of
-from miaosha.ports.people import Product
 from miaosha.usecases.products import PICTURE_MAX_BYTES
 
 TAG = "Admin: products"
@@ -17,7 +22,7 @@ PICTURES = ("image/jpeg", "image/png", "image/webp")
 @operation("GET", "/admin/products", who=Who.ADMIN, tag=TAG, summary="Products", answer=ProductList)
 async def list_products(request: Req) -> ProductList:
     """All of them."""
-    return ProductList(list(await desk_of(request).products.list()))
+    return ProductList([admin_product(one) for one in await desk_of(request).products.list()])
 
 
 @operation(
@@ -27,16 +32,17 @@ async def list_products(request: Req) -> ProductList:
     tag=TAG,
     summary="Create a product",
     status=201,
-    answer=Product,
+    answer=AdminProduct,
     body=ProductBody,
     body_max=PRODUCT_BODY_MAX,
 )
-async def create_product(request: Req) -> Product:
+async def create_product(request: Req) -> AdminProduct:
     """Without a picture; put that afterwards."""
     body = await read_body(request, ProductBody)
-    return await desk_of(request).products.create(
+    made = await desk_of(request).products.create(
         actor(request), body.name, body.description, body.list_price
     )
+    return admin_product(made)
 
 
 @operation(
@@ -45,11 +51,11 @@ async def create_product(request: Req) -> Product:
     who=Who.ADMIN,
     tag=TAG,
     summary="One product",
-    answer=Product,
+    answer=AdminProduct,
 )
-async def get_product(request: Req, product_id: FromPath[int]) -> Product:
+async def get_product(request: Req, product_id: FromPath[int]) -> AdminProduct:
     """By its id."""
-    return await desk_of(request).products.get(product_id)
+    return admin_product(await desk_of(request).products.get(product_id))
 
 
 @operation(
@@ -58,16 +64,19 @@ async def get_product(request: Req, product_id: FromPath[int]) -> Product:
     who=Who.ADMIN,
     tag=TAG,
     summary="Change a product",
-    answer=Product,
-    body=ProductBody,
+    answer=AdminProduct,
+    body=ProductUpdateBody,
     body_max=PRODUCT_BODY_MAX,
+    codes=("conflict",),
 )
-async def update_product(request: Req, product_id: FromPath[int]) -> Product:
-    """Everything but the picture. Sales show the change within a second."""
-    body = await read_body(request, ProductBody)
-    return await desk_of(request).products.update(
-        actor(request), product_id, body.name, body.description, body.list_price
+async def update_product(request: Req, product_id: FromPath[int]) -> AdminProduct:
+    """Everything but the picture. Sales show the change within a second. With a `version`, only if
+    nobody else has changed it since (else 409 with the field `version`)."""
+    body = await read_body(request, ProductUpdateBody)
+    stored = await desk_of(request).products.update(
+        actor(request), product_id, body.name, body.description, body.list_price, body.version
     )
+    return admin_product(stored)
 
 
 @operation(
@@ -90,15 +99,17 @@ async def delete_product(request: Req, product_id: FromPath[int]) -> None:
     who=Who.ADMIN,
     tag=TAG,
     summary="Put a product's picture",
-    answer=Product,
+    answer=AdminProduct,
     body=bytes,
     takes=PICTURES,
     body_max=PICTURE_MAX_BYTES,
 )
-async def put_picture(request: Req, product_id: FromPath[int]) -> Product:
+async def put_picture(request: Req, product_id: FromPath[int]) -> AdminProduct:
     """A JPEG, PNG or WebP of at most 2 MB, as the body itself; its first bytes say which."""
     raw = await request.body()
-    return await desk_of(request).products.set_picture(actor(request), product_id, raw)
+    return admin_product(
+        await desk_of(request).products.set_picture(actor(request), product_id, raw)
+    )
 
 
 @operation(

@@ -12,6 +12,7 @@ from miaosha.ports.office import Books, FoundOrder, Milestones, Person
 from miaosha.ports.people import Product
 from miaosha.ports.store import Heartbeat, Reading
 from miaosha.usecases.audit import Verdict
+from miaosha.usecases.products import version_of as product_version
 from miaosha.usecases.terms import version_of
 
 
@@ -21,8 +22,36 @@ class ProductBody(Body, frozen=True, kw_only=True):
     list_price: Money
 
 
+class ProductUpdateBody(ProductBody, frozen=True, kw_only=True):
+    """`version`: the AdminProduct's that the change began with; if it is another by now, 409."""
+
+    version: Short | None = None
+
+
+class AdminProduct(msgspec.Struct, frozen=True):
+    """`version` stands for everything but the picture."""
+
+    id: int
+    name: str
+    description: str
+    picture_url: str
+    list_price: Money
+    version: str
+
+
+def admin_product(product: Product) -> AdminProduct:
+    return AdminProduct(
+        product.id,
+        product.name,
+        product.description,
+        product.picture_url,
+        product.list_price,
+        product_version(product),
+    )
+
+
 class ProductList(msgspec.Struct, frozen=True):
-    items: list[Product]
+    items: list[AdminProduct]
 
 
 class ChoiceBody(Body, frozen=True, kw_only=True):

@@ -61,7 +61,12 @@ class Catalogue(Protocol):
     async def create_product(self, product: Product) -> Product:
         """`product.id` is ignored; answers it with its id."""
 
-    async def update_product(self, product: Product) -> Product | None: ...
+    async def update_product(self, product: Product, was: Product | None = None) -> Product | None:
+        """Everything but the picture, and, with `was`, only while that is still the same. Answers
+        the product as it is now; None: unknown, or another by now."""
+
+    async def set_picture(self, product_id: int, url: str) -> Product | None:
+        """The picture alone; the product as it is now, None if it is unknown."""
 
     async def delete_product(self, product_id: int) -> bool:
         """False if it is unknown. Raises Problem("conflict") while a sale uses it."""

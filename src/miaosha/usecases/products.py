@@ -9,6 +9,7 @@ from miaosha.domain.money import MINOR_DIGITS, Money
 from miaosha.ports.outside import Clock, Files
 from miaosha.ports.people import Catalogue, Product, Trail
 from miaosha.usecases.credentials import plain_line
+from miaosha.usecases.version import fingerprint
 
 NAME_MAX: Final = 200
 DESCRIPTION_MAX: Final = 4_000
@@ -49,15 +50,32 @@ class Products:
         return product
 
     async def update(
-        self, actor: str, product_id: int, name: str, description: str, list_price: Money
+        self,
+        actor: str,
+        product_id: int,
+        name: str,
+        description: str,
+        list_price: Money,
+        version: str | None = None,
     ) -> Product:
-        """Everything but the picture. Raises Problem: bad_request, not_found."""
+        """Everything but the picture.
+
+        Args:
+            version: of the product the admin began with (`version_of`); None: whatever it is now.
+
+        Raises:
+            Problem: bad_request naming the field, not_found, conflict (with the field `version`:
+                somebody else has changed it meanwhile).
+        """
         old = await self.get(product_id)
-        return await self._replace(
-            actor,
-            "product.update",
-            _product(product_id, name, description, old.picture_url, list_price),
-        )
+        if version is not None and version != version_of(old):
+            raise _changed()
+        new = _product(product_id, name, description, old.picture_url, list_price)
+        stored = await self._catalogue.update_product(new, None if version is None else old)
+        if stored is None:
+            await self.get(product_id)
+            raise _changed()
+        return await self._done(actor, "product.update", stored)
 
     async def delete(self, actor: str, product_id: int) -> None:
         """Raises Problem: not_found, conflict (a sale uses it)."""
@@ -86,7 +104,7 @@ class Products:
         digest = hashlib.sha256(content).hexdigest()[:20]
         name = f"products/{product_id}-{digest}.{'jpg' if kind == 'jpeg' else kind}"
         url = await self._files.put(name, content, f"image/{kind}")
-        product = await self._replace(actor, "product.picture", _with_picture(old, url))
+        product = await self._picture(actor, product_id, url)
         if old.picture_url != url:
             await self._forget_picture(old)
         return product
@@ -95,13 +113,16 @@ class Products:
         """Raises Problem("not_found")."""
         old = await self.get(product_id)
         if old.picture_url:
-            await self._replace(actor, "product.picture", _with_picture(old, ""))
+            await self._picture(actor, product_id, "")
             await self._forget_picture(old)
 
-    async def _replace(self, actor: str, action: str, product: Product) -> Product:
-        stored = await self._catalogue.update_product(product)
+    async def _picture(self, actor: str, product_id: int, url: str) -> Product:
+        stored = await self._catalogue.set_picture(product_id, url)
         if stored is None:
             raise Problem("not_found")
+        return await self._done(actor, "product.picture", stored)
+
+    async def _done(self, actor: str, action: str, stored: Product) -> Product:
         detail = {"name": stored.name, "picture_url": stored.picture_url}
         await self._note(actor, action, stored.id, detail)
         await self._board.refresh_board()
@@ -115,6 +136,15 @@ class Products:
     async def _note(self, actor: str, action: str, product_id: int, detail: dict[str, str]) -> None:
         now = self._clock.now_ms()
         await self._trail.append(now, actor, action, f"product:{product_id}", detail)
+
+
+def version_of(product: Product) -> str:
+    """Stands for all of it but the picture."""
+    return fingerprint((product.name, product.description, product.list_price))
+
+
+def _changed() -> Problem:
+    return Problem("conflict", "Somebody else has changed this product meanwhile.", field="version")
 
 
 def picture_kind(content: bytes) -> str | None:
@@ -157,7 +187,3 @@ def _product(product_id: int, name: str, description: str, url: str, price: Mone
         picture_url=url,
         list_price=check_money(price, "list_price"),
     )
-
-
-def _with_picture(old: Product, url: str) -> Product:
-    return Product(old.id, old.name, old.description, url, old.list_price)

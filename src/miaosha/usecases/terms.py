@@ -1,6 +1,5 @@
 """What terms a sale may have, checked field by field, and how two sets of them are told apart."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from miaosha.domain.sale import Choice, Mode, Question, Sale, default_standby_li
 from miaosha.ports.people import SaleDraft
 from miaosha.usecases.credentials import plain_line
 from miaosha.usecases.products import check_money
+from miaosha.usecases.version import fingerprint
 
 TITLE_MAX: Final = 200
 STOCK_MAX: Final = 1_000_000
@@ -41,8 +41,8 @@ def terms_of(sale: Sale) -> SaleDraft:
 
 
 def version_of(sale: Sale) -> str:
-    """Stands for the sale's terms: 16 hexadecimal digits, others as soon as one term is another."""
-    return hashlib.sha256(msgspec.json.encode(terms_of(sale))).hexdigest()[:16]
+    """Stands for the sale's terms."""
+    return fingerprint(terms_of(sale))
 
 
 def checked_terms(draft: SaleDraft) -> SaleDraft:

@@ -24,6 +24,21 @@ async def test_a_product_is_made_changed_listed_and_deleted(shop: Shop) -> None:
     assert await shop.catalogue.product(first.id) is None
 
 
+async def test_a_product_is_changed_only_as_it_was_known(shop: Shop) -> None:
+    was = await shop.product()
+    ann = msgspec.structs.replace(was, name="Ann's")
+    bob = msgspec.structs.replace(was, description="Bob's")
+    assert await shop.catalogue.update_product(ann, was) == ann
+    assert await shop.catalogue.update_product(bob, was) is None
+    assert await shop.catalogue.product(was.id) == ann
+    pictured = msgspec.structs.replace(ann, picture_url="/files/lamp.png")
+    assert await shop.catalogue.set_picture(was.id, "/files/lamp.png") == pictured
+    assert await shop.catalogue.update_product(bob) == msgspec.structs.replace(
+        bob, picture_url="/files/lamp.png"
+    ), "the picture is not its to change"
+    assert await shop.catalogue.set_picture(was.id + 1, "") is None
+
+
 async def test_a_products_id_is_never_given_twice(shop: Shop) -> None:
     product = await shop.product()
     await shop.catalogue.delete_product(product.id)

@@ -4,8 +4,9 @@ import type { components } from "../api/schema";
 
 type Schemas = components["schemas"];
 export type AdminSale = Schemas["AdminSale"];
-export type Product = Schemas["Product"];
+export type Product = Schemas["AdminProduct"];
 export type ProductBody = Schemas["ProductBody"];
+export type ProductUpdateBody = Schemas["ProductUpdateBody"];
 export type SaleUpdateBody = Schemas["SaleUpdateBody"];
 export type SaleBody = Omit<SaleUpdateBody, "version">;
 export type NewSaleBody = Schemas["NewSaleBody"];
@@ -54,7 +55,8 @@ export const server = {
   products: () => request<Schemas["ProductList"]>("GET", "/admin/products"),
   product: (id: number) => request<Product>("GET", product(id)),
   createProduct: (body: ProductBody) => request<Product>("POST", "/admin/products", { body }),
-  updateProduct: (id: number, body: ProductBody) => request<Product>("PUT", product(id), { body }),
+  updateProduct: (id: number, body: ProductUpdateBody) =>
+    request<Product>("PUT", product(id), { body }),
   deleteProduct: (id: number) => request<void>("DELETE", product(id)),
   putPicture: (id: number, raw: Blob) =>
     request<Product>("PUT", product(id, "/picture"), { raw, timeoutMs: 60_000 }),

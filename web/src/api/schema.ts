@@ -182,7 +182,7 @@ export interface paths {
         get: operations["get_product"];
         /**
          * Change a product
-         * @description Everything but the picture. Sales show the change within a second.
+         * @description Everything but the picture. Sales show the change within a second. With a `version`, only if nobody else has changed it since (else 409 with the field `version`).
          */
         put: operations["update_product"];
         post?: never;
@@ -903,15 +903,19 @@ export interface components {
         };
         /** ProductList */
         ProductList: {
-            items: components["schemas"]["Product"][];
+            items: components["schemas"]["AdminProduct"][];
         };
-        /** Product */
-        Product: {
+        /**
+         * AdminProduct
+         * @description `version` stands for everything but the picture.
+         */
+        AdminProduct: {
             id: number;
             name: string;
             description: string;
             picture_url: string;
             list_price: components["schemas"]["Money"];
+            version: string;
         };
         /**
          * Money
@@ -931,6 +935,18 @@ export interface components {
             /** @default  */
             description: string;
             list_price: components["schemas"]["Money"];
+        };
+        /**
+         * ProductUpdateBody
+         * @description `version`: the AdminProduct's that the change began with; if it is another by now, 409.
+         */
+        ProductUpdateBody: {
+            name: string;
+            /** @default  */
+            description: string;
+            list_price: components["schemas"]["Money"];
+            /** @default null */
+            version: string | null;
         };
         /** AdminSaleList */
         AdminSaleList: {
@@ -2341,7 +2357,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Product"];
+                    "application/json": components["schemas"]["AdminProduct"];
                 };
             };
             /** @description `bad_request`: The request is not valid */
@@ -2463,7 +2479,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Product"];
+                    "application/json": components["schemas"]["AdminProduct"];
                 };
             };
             /** @description `unauthorized`: A valid access token is required */
@@ -2555,7 +2571,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ProductBody"];
+                "application/json": components["schemas"]["ProductUpdateBody"];
             };
         };
         responses: {
@@ -2565,7 +2581,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Product"];
+                    "application/json": components["schemas"]["AdminProduct"];
                 };
             };
             /** @description `bad_request`: The request is not valid */
@@ -2613,6 +2629,18 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemView"] & {
                         /** @enum {unknown} */
                         code?: "not_found";
+                    };
+                };
+            };
+            /** @description `conflict`: This does not fit the present state */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "conflict";
                     };
                 };
             };
@@ -2813,7 +2841,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Product"];
+                    "application/json": components["schemas"]["AdminProduct"];
                 };
             };
             /** @description `bad_request`: The request is not valid */

@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, case, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, Select, Update, case, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from miaosha.adapters.sql.database import AnyRow, Database, Rollback
@@ -18,11 +18,10 @@ SALES_MAX = 500  # of one answer
 PRODUCTS_MAX = 1_000
 
 
-def _product_values(product: Product) -> dict[str, Any]:
+def _product_terms(product: Product) -> dict[str, Any]:
     return {
         "name": product.name,
         "description": product.description,
-        "picture_url": product.picture_url,
         "amount": product.list_price.amount,
         "currency": product.list_price.currency,
     }
@@ -111,15 +110,31 @@ class SqlCatalogue:
     # products
 
     async def create_product(self, product: Product) -> Product:
-        statement = insert(products).values(**_product_values(product))
+        statement = insert(products).values(
+            picture_url=product.picture_url, **_product_terms(product)
+        )
         product_id = await self._db.write(lambda c: inserted_id(c, statement))
         return msgspec.structs.replace(product, id=product_id)
 
-    async def update_product(self, product: Product) -> Product | None:
-        statement = update(products).where(products.c.id == product.id)
-        statement = statement.values(**_product_values(product))
-        changed = await self._db.write(lambda c: c.execute(statement).rowcount)
-        return product if changed else None
+    async def update_product(self, product: Product, was: Product | None = None) -> Product | None:
+        statement = update(products).values(**_product_terms(product))
+        if was is not None:
+            same = (products.c[name] == value for name, value in _product_terms(was).items())
+            statement = statement.where(*same)
+        return await self._change_product(product.id, statement)
+
+    async def set_picture(self, product_id: int, url: str) -> Product | None:
+        return await self._change_product(product_id, update(products).values(picture_url=url))
+
+    async def _change_product(self, product_id: int, statement: Update) -> Product | None:
+        mine = products.c.id == product_id
+
+        def unit(connection: Connection) -> Product | None:
+            if connection.execute(statement.where(mine)).rowcount == 0:
+                return None
+            return _product(connection.execute(select(products).where(mine)).one())
+
+        return await self._db.write(unit)
 
     async def delete_product(self, product_id: int) -> bool:
         used = exists().where(sales.c.product_id == product_id)

@@ -1,5 +1,5 @@
 // One product: its terms, its picture, its end.
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { go } from "../../router";
 import { amountText, minorUnits } from "../format";
 import { useUnsaved } from "../guard";
@@ -10,6 +10,7 @@ import { Dialog } from "../ui/Dialog";
 import { Field, TextField } from "../ui/Field";
 import { MoneyField } from "../ui/MoneyField";
 import { Loading, ProblemNote, said } from "../ui/Note";
+import { Overtaken } from "../ui/Overtaken";
 import { Picture } from "./Picture";
 
 export function ProductPage({ id }: { id: number | null }) {
@@ -68,14 +69,23 @@ function ProductForm({ product, onSaved }: FormProps) {
   const [draft, setDraft] = useState(saved);
   const [errors, setErrors] = useState<Record<string, string>>({});
   const [told, setTold] = useState("");
+  /** The product this form began with; null: whatever it is now. */
+  const version = useRef(product?.version ?? null);
+  const [overtaken, setOvertaken] = useState(false);
   const dirty = JSON.stringify(draft) !== JSON.stringify(saved);
   const { question, leave } = useUnsaved(dirty);
   const set = (part: Partial<typeof draft>) => {
     setDraft({ ...draft, ...part });
     setTold("");
   };
-  const save = async (event: Event) => {
-    event.preventDefault();
+  const keep = (now: Product) => {
+    onSaved(now);
+    setSaved(draftOf(now));
+    setDraft(draftOf(now));
+    setOvertaken(false);
+    version.current = now.version;
+  };
+  const save = async () => {
     const amount = minorUnits(draft.amount, draft.currency);
     const found: Record<string, string> = {};
     if (!draft.name.trim()) found.name = t("wrong.empty");
@@ -86,20 +96,32 @@ function ProductForm({ product, onSaved }: FormProps) {
     const body = { name: draft.name, description: draft.description, list_price };
     try {
       if (product) {
-        onSaved(await server.updateProduct(product.id, body));
-        setSaved(draft);
+        keep(await server.updateProduct(product.id, { ...body, version: version.current }));
         setTold(t("saved"));
       } else {
         leave(`/admin/products/${(await server.createProduct(body)).id}`);
       }
     } catch (error) {
       const problem = asProblem(error);
+      if (problem.field === "version") return setOvertaken(true);
       const field = problem.field?.split(".")[0] ?? "form";
       setErrors({ [field in draft || field === "list_price" ? field : "form"]: said(problem) });
     }
   };
+  const theirs = async (id: number) => {
+    keep(await server.product(id));
+    setErrors({});
+  };
+  const mine = async () => {
+    version.current = null;
+    await save();
+  };
+  const submit = (event: Event) => {
+    event.preventDefault();
+    void save();
+  };
   return (
-    <form class="panel form" onSubmit={save} noValidate>
+    <form class="panel form" onSubmit={submit} noValidate>
       <h1>{product ? product.name : t("products.new")}</h1>
       <TextField
         label={t("products.name")}
@@ -128,7 +150,12 @@ function ProductForm({ product, onSaved }: FormProps) {
         onCurrency={(currency) => set({ currency })}
         error={errors.list_price}
       />
-      <div role="alert">{errors.form && <p class="note bad">{errors.form}</p>}</div>
+      <div role="alert">
+        {errors.form && <p class="note bad">{errors.form}</p>}
+        {overtaken && product && (
+          <Overtaken words="overtaken.product" onTheirs={() => theirs(product.id)} onMine={mine} />
+        )}
+      </div>
       <div class="row">
         <button type="submit" class="button primary" disabled={Boolean(product) && !dirty}>
           {product ? t("save") : t("products.create")}

@@ -1,6 +1,5 @@
 // Creates and edits a draft; publishing is a step of its own, confirmed.
 import { useRef, useState } from "preact/hooks";
-import type { Problem } from "../../api/problem";
 import { fieldMs, zone } from "../format";
 import { useUnsaved } from "../guard";
 import { asProblem } from "../hooks";
@@ -10,6 +9,7 @@ import { Dialog } from "../ui/Dialog";
 import { Field, TextField } from "../ui/Field";
 import { MoneyField } from "../ui/MoneyField";
 import { said } from "../ui/Note";
+import { Overtaken } from "../ui/Overtaken";
 import { type Draft, draftOf, fieldOf, read } from "./form";
 import { Questions } from "./Questions";
 
@@ -109,7 +109,9 @@ export function SaleForm({ sale, products }: Props) {
       />
       <div role="alert">
         {errors.form && <p class="note bad">{errors.form}</p>}
-        {overtaken && sale && <Overtaken onTheirs={() => theirs(sale.id)} onMine={mine} />}
+        {overtaken && sale && (
+          <Overtaken words="overtaken.sale" onTheirs={() => theirs(sale.id)} onMine={mine} />
+        )}
       </div>
       <div class="row sticky">
         <button type="submit" class="button" disabled={sale !== null && !dirty}>
@@ -134,27 +136,6 @@ export function SaleForm({ sale, products }: Props) {
       )}
       {question}
     </form>
-  );
-}
-
-/** Somebody else has saved this draft since it was opened here. */
-function Overtaken(props: { onTheirs: () => Promise<void>; onMine: () => Promise<void> }) {
-  const [problem, setProblem] = useState<Problem | null>(null);
-  const doing = (act: () => Promise<void>) => () =>
-    act().catch((error: unknown) => setProblem(asProblem(error)));
-  return (
-    <>
-      <p class="note warn">{t("sales.overtaken")}</p>
-      <div class="row">
-        <button type="button" class="button" onClick={doing(props.onTheirs)}>
-          {t("sales.theirs")}
-        </button>
-        <button type="button" class="button" onClick={doing(props.onMine)}>
-          {t("sales.mine")}
-        </button>
-      </div>
-      {problem && <p class="note bad">{said(problem)}</p>}
-    </>
   );
 }
 

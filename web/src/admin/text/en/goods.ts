@@ -2,6 +2,13 @@
 import type { Text } from "../../../i18n/translator";
 
 const texts = {
+  "overtaken.sale":
+    "Somebody else has saved this draft since you opened it. Your changes are not saved yet.",
+  "overtaken.product":
+    "Somebody else has saved this product since you opened it. Your changes are not saved yet.",
+  "overtaken.theirs": "Load the saved version",
+  "overtaken.mine": "Save mine instead",
+
   "products.title": "Products",
   "products.new": "New product",
   "products.none": "No products yet.",
@@ -50,10 +57,6 @@ const texts = {
   "sales.publish_title": "Publish this sale?",
   "sales.publish_why":
     "Everybody sees it from now on, it opens by its time, and its terms are fixed.",
-  "sales.overtaken":
-    "Somebody else has saved this draft since you opened it. Your changes are not saved yet.",
-  "sales.theirs": "Load the saved terms",
-  "sales.mine": "Save mine instead",
   "sales.fixed":
     "This sale is published: its terms are fixed. Stock and phase are changed in the control room.",
   "sales.delete": "Delete draft",

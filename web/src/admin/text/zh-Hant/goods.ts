@@ -4,6 +4,11 @@ import type { Text } from "../../../i18n/translator";
 import type { goods as source } from "../en/goods";
 
 export const goods: Record<keyof typeof source, Text> = {
+  "overtaken.sale": "在您編輯期間，有人儲存了這份草稿。您的變更尚未儲存。",
+  "overtaken.product": "在您編輯期間，有人儲存了這項商品。您的變更尚未儲存。",
+  "overtaken.theirs": "載入已儲存的版本",
+  "overtaken.mine": "改存我的版本",
+
   "products.title": "商品",
   "products.new": "新增商品",
   "products.none": "尚無商品。",
@@ -51,9 +56,6 @@ export const goods: Record<keyof typeof source, Text> = {
   "sales.publish": "發佈",
   "sales.publish_title": "發佈此檔期？",
   "sales.publish_why": "發佈後所有人都能看到，時間一到自動開賣，條件不可再改。",
-  "sales.overtaken": "在您編輯期間，有人儲存了這份草稿。您的變更尚未儲存。",
-  "sales.theirs": "載入已儲存的條件",
-  "sales.mine": "改存我的版本",
   "sales.fixed": "此檔期已發佈，條件不可再改。數量與階段請在即時監控中調整。",
   "sales.delete": "刪除草稿",
   "sales.delete_title": "刪除草稿「{title}」？",
