@@ -21,6 +21,7 @@ import msgspec
 
 from miaosha.domain.errors import MiaoshaError, SettingsError
 from miaosha.settings import Settings
+from miaosha.supervisor.kept import first_text, write_whole
 
 KEY_BYTES = 32
 MACHINE_HOST_MAX = 24  # characters of the host's name in a machine's
@@ -98,27 +99,15 @@ def locked(path: Path) -> Iterator[None]:
 
 def secret_keys(path: Path) -> str:
     """The ring in `secret.keys`, written (0600) on first use: `kid:base64url,…`."""
-    keys = path / "secret.keys"
-    with contextlib.suppress(FileNotFoundError):
-        return keys.read_text().strip()
     secret = base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).rstrip(b"=").decode()
-    text = f"k{secrets.token_hex(3)}:{secret}"
-    descriptor = os.open(keys, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as handle:
-        handle.write(text + "\n")
-    return text
+    return first_text(path / "secret.keys", f"k{secrets.token_hex(3)}:{secret}")
 
 
 def machine(path: Path) -> str:
     """The name, written on first use, of the set of roles on this directory among other sets that
     share its stores: the host's name and four random letters."""
-    name = path / "machine"
-    with contextlib.suppress(FileNotFoundError):
-        return name.read_text().strip()
     host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:MACHINE_HOST_MAX]
-    text = f"{host}-{secrets.token_hex(2)}"
-    name.write_text(text + "\n")
-    return text
+    return first_text(path / "machine", f"{host}-{secrets.token_hex(2)}")
 
 
 @contextlib.contextmanager
@@ -146,9 +135,7 @@ def write_running(path: Path, run: Path, settings: Settings) -> None:
         if name not in ("pid", "run_dir")
     }
     state = Running(pid=os.getpid(), run_dir=str(run), **values)
-    descriptor = os.open(path / "run.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as handle:
-        handle.write(msgspec.json.encode(state))
+    write_whole(path / "run.json", msgspec.json.encode(state))
 
 
 def running(path: Path, *, alive: bool = True) -> Running | None:

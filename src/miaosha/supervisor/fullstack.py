@@ -6,7 +6,6 @@ them as handles to stop, kill and hang; `run_by` lets a supervisor start and res
 """
 
 import asyncio
-import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from typing import Any, Final
 from miaosha.domain.errors import DependencyDown
 from miaosha.supervisor import mariadb, rabbitmq
 from miaosha.supervisor.children import Spec
+from miaosha.supervisor.kept import first_text
 from miaosha.supervisor.packaged import STOP_S, Packaged
 from miaosha.supervisor.rabbitmq import RabbitMq
 from miaosha.supervisor.sqlservers import SqlServer
@@ -113,7 +113,8 @@ def prepare(directory: Path, run_directory: Path | None = None) -> FullStack:
             f"apt install {' '.join(missing)} (what they start by themselves may be stopped)"
         )
     directory.mkdir(parents=True, exist_ok=True)
-    password = _password(directory / "password")
+    # Of RabbitMQ and the databases: kept, for they know it from their first start on.
+    password = first_text(directory / "password", secrets.token_hex(16))
     primary = mariadb.prepare_mariadb(directory, password=password)
     return FullStack(
         directory,
@@ -145,17 +146,6 @@ async def together(*work: Coroutine[Any, Any, None]) -> None:
                 group.create_task(each)
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
-
-
-def _password(path: Path) -> str:
-    """Of RabbitMQ and the databases: kept, for they know it from their first start on."""
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        password = secrets.token_hex(16)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-        handle.write(password + "\n")
-    return password
 
 
 def _spec(name: str, server: Packaged) -> Spec:

@@ -23,6 +23,7 @@ from redis.crc import key_slot
 
 from miaosha.domain.errors import DependencyDown
 from miaosha.supervisor import valkeyforming as forming
+from miaosha.supervisor.kept import write_whole
 from miaosha.supervisor.packaged import LOOPBACK, PORTS, free_ports, is_free
 from miaosha.supervisor.servers import Valkey, answers, start_valkey, valkey_command
 
@@ -227,13 +228,10 @@ class ValkeyCluster:
         return ("--port", str(self.ports[i]), *self._options, *password)
 
     def _write(self) -> None:
-        path = self._directory / "cluster.json"
-        path.touch(mode=0o600)
-        path.write_bytes(msgspec.json.encode(self._kept))
+        write_whole(self._directory / "cluster.json", msgspec.json.encode(self._kept))
         if password := self._kept.password:  # in a file: command lines can be read by everybody
-            secret = self._directory / "secret.conf"
-            secret.touch(mode=0o600)
-            secret.write_text(f"requirepass {password}\nmasterauth {password}\n")
+            secret = f"requirepass {password}\nmasterauth {password}\n"
+            write_whole(self._directory / "secret.conf", secret.encode())
 
 
 def _name(number: int) -> str:
