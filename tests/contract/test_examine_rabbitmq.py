@@ -1,7 +1,9 @@
 """What the doctor says of a RabbitMQ: fit, blocked by an alarm, with odd queues, or away."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -11,11 +13,12 @@ from miaosha.adapters.rabbitmq.link import Link
 from miaosha.adapters.rabbitmq.topology import MAIL, log_of, requests_of
 from miaosha.bootstrap.examining import examine, refuse_unfit
 from miaosha.domain.errors import SettingsError
+from miaosha.ports.broker import Reminder
 from miaosha.ports.findings import Finding, Verdict
 from miaosha.settings import Settings
 from miaosha.supervisor.rabbitmq import RabbitMq
 from tests.contract.brokers import SALE, RabbitRig
-from tests.contract.test_broker import until
+from tests.contract.test_broker import running, until
 
 pytestmark = pytest.mark.servers
 
@@ -52,7 +55,13 @@ async def test_our_own_server_is_well_and_keeps_no_probe(
     assert named[f"queue {requests_of(SALE).name}"].found == "quorum"
     assert named[f"queue {log_of(SALE)}"].found == "stream"
     assert f"queue {requests_of(4711).name}" not in named
+    assert named["delay queues"].found == "what waited came out"
     assert "doctor." not in await rabbitmq.ctl("list_queues", "name")
+
+
+async def test_several_may_look_at_once(rig: RabbitRig, rabbitmq: RabbitMq) -> None:
+    looks = await asyncio.gather(*(examine_rabbitmq(rabbitmq.url) for _ in range(5)))
+    assert {f.verdict for found in looks for f in found} == {Verdict.OK}
 
 
 async def test_an_alarm_is_a_warning_so_that_consumers_may_start(
@@ -74,6 +83,48 @@ async def test_an_alarm_is_a_warning_so_that_consumers_may_start(
         return {finding.verdict for finding in found} == {Verdict.OK}
 
     await until(well, 60)
+
+
+END_THEM = "[exit(P, kill) || {_,P,_,_} <- supervisor:which_children(rabbit_fifo_dlx_sup)]."
+RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
+
+
+def cures() -> list[str]:
+    """The runbook's, for delay queues that keep what they hold: arguments of rabbitmqctl eval."""
+    _, _, section = RUNBOOK.read_text().partition("## A delay queue that keeps what it holds\n")
+    section, _, _ = section.partition("\n## ")
+    return re.findall(r"^rabbitmqctl eval '(.*?)'", section, re.MULTILINE | re.DOTALL)
+
+
+async def test_delay_queues_that_keep_what_they_hold_are_found_and_cured(
+    rig: RabbitRig, rabbitmq: RabbitMq
+) -> None:
+    """As RabbitMQ 3.10 has it once its supervisor of those who forward dead letters has ended."""
+    due: list[Reminder] = []
+
+    async def handler(reminders: Sequence[Reminder]) -> None:
+        due.extend(reminders)
+
+    await rig.broker.remind([Reminder(SALE, "before.1")], 0.999)  # so its queue is there
+    await examine_rabbitmq(rabbitmq.url)
+    await rabbitmq.ctl("eval", END_THEM)  # two at once, of that queue and of the look
+    try:
+        await rig.broker.remind([Reminder(SALE, "kept.1")], 0.999)
+        found = by_what(await examine_rabbitmq(rabbitmq.url))
+        assert found["delay queues"].verdict is Verdict.WARNING
+        assert found["quorum queues"].verdict is Verdict.OK
+    finally:
+        asked, cure = cures()
+        assert "undefined" in await rabbitmq.ctl("eval", asked)
+        await rabbitmq.ctl("eval", cure)
+
+    async def well() -> bool:
+        found = by_what(await examine_rabbitmq(rabbitmq.url))
+        return found["delay queues"].verdict is Verdict.OK
+
+    await until(well, 30)
+    async with running(rig.broker.reminders(handler)):
+        await until(lambda: "kept.1" in {reminder.rid for reminder in due}, 20)
 
 
 async def test_a_queue_of_another_kind_is_refused_and_strict_roles_do_not_start(

@@ -1,5 +1,6 @@
 """What a RabbitMQ is and whether it keeps what it confirms, for `miaosha doctor`: as far as a
-client is told, without the management plugin. Probes are queues of its own, deleted at once.
+client is told, without the management plugin. Probes are queues of its own, deleted at once (but
+for those of `delays`).
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from aiormq.connection import Connection
 from aiormq.exceptions import AMQPError, ChannelPreconditionFailed
 from pamqp.commands import Basic
 
+from miaosha.adapters.rabbitmq.delays import delays
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Link, NoQueue, blocked
 from miaosha.adapters.rabbitmq.topology import (
     MAIL,
@@ -51,6 +53,7 @@ async def examine_rabbitmq(url: str, sale_ids: Iterable[int] = ()) -> list[Findi
                 found += await _declared(link, queue.name, await arguments_of(link, queue))
             for sale_id in list(sale_ids)[:SALES_MAX]:
                 found += await _sale(link, sale_id)
+            found.append(await delays(link))
             return found
     except (MiaoshaError, TimeoutError) as error:
         return [Finding(PART, "answers", "no", Verdict.REFUSED, str(error) or "no answer")]
