@@ -157,10 +157,9 @@ def _environ(home: Path, port: int, dist_port: int, epmd_port: int) -> Mapping[s
         "RABBITMQ_NODENAME": NODE,
         "RABBITMQ_NODE_PORT": str(port),
         "RABBITMQ_DIST_PORT": str(dist_port),
-        # Without its own epmd it must not start: it would leave one behind.
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-            "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
-        ),
+        # Without its own epmd no program of the package starts one: it would leave it behind.
+        "ERL_FLAGS": "-start_epmd false",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
         "RABBITMQ_CONF_ENV_FILE": "/dev/null",  # nothing of the system's own server
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"),
