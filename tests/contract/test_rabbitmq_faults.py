@@ -154,11 +154,19 @@ async def test_hanging_server_means_outcome_unknown(
     await broker.publish(batch(3))
 
 
+ALARMS = {  # by the setting that raises one, and ends it
+    "set_vm_memory_high_watermark": ("0.0000001", "0.4"),
+    "set_disk_free_limit": ("1000000GB", "100MB"),
+}
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
 async def test_blocked_server_refuses_and_still_hands_out(
-    broker: RabbitBroker, rabbitmq: RabbitMq
+    broker: RabbitBroker, rabbitmq: RabbitMq, alarm: str
 ) -> None:
+    raised, ended = ALARMS[alarm]
     await broker.publish(first := batch(1))
-    await rabbitmq.ctl("set_vm_memory_high_watermark", "0.0000001")
+    await rabbitmq.ctl(alarm, raised)
     try:
 
         async def refused() -> bool:
@@ -176,7 +184,7 @@ async def test_blocked_server_refuses_and_still_hands_out(
             await broker.publish(batch(3))
         assert asyncio.get_running_loop().time() - started < 0.5
     finally:
-        await rabbitmq.ctl("set_vm_memory_high_watermark", "0.4")
+        await rabbitmq.ctl(alarm, ended)
 
     await works(lambda: broker.publish(batch(4)))
     seen = Seen()
