@@ -29,6 +29,7 @@ from tests.web.visitor import Visitor
 PUNCTUAL_MS = 100
 ALLOWANCE_MS = 4_900  # a loaded machine renders late; a wrong clock would be off by minutes
 TEN_MINUTES_MS = 600_000
+HOUR_MS = 3_600_000
 OFFLINE = ("INTERNET_DISCONNECTED", "NETWORK_CHANGED", "NETWORK_IO_SUSPENDED", "TIMED_OUT")
 # Resolves to the Unix time at which the button went live, by a clock no page can shift.
 WENT_LIVE = """
@@ -229,3 +230,20 @@ def test_a_losing_buyer_reads_so_after_a_reload(shop: Shop, visitors: Visitors) 
         ).status_code in (202, 410)
         page.reload()
     expect(heading(page, HELD).or_(heading(page, SOLD_OUT)).first).to_be_visible()
+
+
+def test_a_session_ends_by_the_shops_clock(shop: Shop, visitors: Visitors) -> None:
+    ada = shop.person()
+    fast = visitors(person=ada, shift_ms=9 * HOUR_MS)  # by this device, it ran out an hour ago
+    page = fast.go("/orders")
+    expect(heading(page, "No orders yet")).to_be_visible()
+    expect(page.get_by_text("Your session has ended")).to_have_count(0)
+
+    late = visitors(person=ada, shift_ms=9 * HOUR_MS)
+    in_the_last_minutes = shop.now_ms() + 8 * HOUR_MS - 240_000
+    late.context.route(
+        "**/api/v1/time", lambda route: route.fulfill(json={"server_time_ms": in_the_last_minutes})
+    )
+    page = late.go("/orders")
+    expect(page.locator(".banners").get_by_text("You will be signed out in")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="signed out in")).to_have_count(1)

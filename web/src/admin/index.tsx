@@ -9,6 +9,7 @@ import type { ComponentChild } from "preact";
 import { prepared } from "../i18n/language";
 import { match, place } from "../router";
 import { userId } from "../session/session";
+import { Announcer } from "../ui/announce";
 import { Banners } from "../ui/Banners";
 import { Footer } from "../ui/Footer";
 import { Header } from "../ui/Header";
@@ -74,6 +75,7 @@ export default function Admin() {
         </Gate>
       </div>
       <Footer />
+      <Announcer />
     </>
   );
 }

@@ -66,6 +66,11 @@ export function signOut(): void {
   for (const forget of leaving) forget();
 }
 
+/** The token has run out. */
+export function runOut(): void {
+  end(true);
+}
+
 function end(unasked: boolean): void {
   session.value = null;
   sessionEnded.value = unasked;
