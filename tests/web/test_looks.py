@@ -101,6 +101,17 @@ def test_the_keyboard_alone_buys(shop: Shop, visitors: Visitors) -> None:
             break
     page.keyboard.press("Enter")
     sees(page, HELD)
+    expect(page.locator(".panel")).to_be_focused()  # the button it was on is gone
+    give_up = button(page, "^Give up this unit$")
+    give_up.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog").get_by_role("button", name="Cancel")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(give_up).to_be_focused()
+    page.get_by_role("link", name="My orders").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/orders")
+    expect(page.locator("#content")).to_be_focused()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,4 +1,5 @@
 // The shell around every page, and which page an address shows.
+import { useEffect, useRef } from "preact/hooks";
 import { Account } from "./pages/Account";
 import { Home } from "./pages/Home";
 import { NotFound } from "./pages/NotFound";
@@ -18,6 +19,7 @@ const admin = () => import("./admin");
 
 export function App() {
   const { path } = place.value;
+  useFocusOn(path);
   if (path === "/admin" || path.startsWith("/admin/")) return <Lazy load={admin} />;
   return (
     <>
@@ -30,6 +32,16 @@ export function App() {
       <Announcer />
     </>
   );
+}
+
+/** Another page begins at its content, as one that was loaded would. */
+function useFocusOn(path: string): void {
+  const before = useRef(path);
+  useEffect(() => {
+    if (before.current === path) return;
+    before.current = path;
+    document.getElementById("content")?.focus({ preventScroll: true });
+  }, [path]);
 }
 
 function page(path: string) {

@@ -1,6 +1,6 @@
 // A question before something that cannot be undone.
-import { useEffect, useRef } from "preact/hooks";
 import { type Key, t } from "../i18n";
+import { useModal } from "./useModal";
 
 interface Props {
   title: Key;
@@ -11,8 +11,7 @@ interface Props {
 }
 
 export function Confirm({ title, text, yes, onYes, onNo }: Props) {
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => dialog.current?.showModal(), []);
+  const dialog = useModal();
   return (
     <dialog ref={dialog} class="dialog" aria-labelledby="confirm-title" onClose={onNo}>
       <h2 id="confirm-title">{t(title)}</h2>

@@ -1,8 +1,9 @@
 // A modal question. The browser's own <dialog> keeps the focus inside, closes on Escape and gives the
 // focus back to what opened it.
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useId, useState } from "preact/hooks";
 import type { Problem } from "../../api/problem";
+import { useModal } from "../../ui/useModal";
 import { asProblem } from "../hooks";
 import { t } from "../text";
 import { ProblemNote } from "./Note";
@@ -19,17 +20,10 @@ interface Props {
 }
 
 export function Dialog({ title, action, danger, onConfirm, onClose, children }: Props) {
-  const dialog = useRef<HTMLDialogElement>(null);
+  const dialog = useModal();
   const label = useId();
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
-  useEffect(() => {
-    const opener = document.activeElement;
-    dialog.current?.showModal();
-    return () => {
-      if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
-    };
-  }, []);
   const confirm = async (event: Event) => {
     event.preventDefault();
     setBusy(true);

@@ -1,8 +1,10 @@
 // How an earlier place or request of this buyer ended, why, and whether pressing again can help.
+import { useEffect } from "preact/hooks";
 import type { State } from "../../api/types";
 import { serverNow } from "../../clock/server";
 import { type Key, t } from "../../i18n";
 import { pressingAgain } from "../../purchase/stage";
+import { announce } from "../../ui/announce";
 import type { PanelProps } from "./Panel";
 
 const WORDS: Partial<Record<State, [Key, Key]>> = {
@@ -16,10 +18,13 @@ const WORDS: Partial<Record<State, [Key, Key]>> = {
 export function Ended({ visit, sale }: PanelProps) {
   const { state } = visit.buyer.purchase.value.place;
   const words = WORDS[state];
+  useEffect(() => {
+    if (words) announce(t(words[0]));
+  }, [state]);
   if (!words) return null;
   const again = state === "closed" ? null : pressingAgain(sale, serverNow());
   return (
-    <div class="ended" role="status">
+    <div class="ended">
       <h2>{t(words[0])}</h2>
       <p>{t(words[1], { n: sale.stock })}</p>
       {again && <p class="quiet">{t(`again.${again}`)}</p>}

@@ -11,11 +11,13 @@ export function GiveUp({ buyer, what }: { buyer: Buyer; what: "hold" | "standby"
   const [failed, setFailed] = useState(false);
   const give = async () => {
     setAsking(false);
+    setFailed(false);
     try {
       await buyer.giveUp();
     } catch (error) {
       problemOf(error);
       setFailed(true);
+      await buyer.ask(); // it may have been done, and its answer lost
     }
   };
   return (

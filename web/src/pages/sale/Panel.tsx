@@ -24,19 +24,21 @@ const SPOKEN: Partial<Record<Stage, Key>> = {
   paid: "paid.title",
 };
 
+/** A new face takes the focus along if what had it is gone with the old one. */
 export function Panel(props: PanelProps) {
   const box = useRef<HTMLElement>(null);
   const before = useRef(props.stage);
   useEffect(() => {
-    if (before.current === props.stage) return;
+    const left = before.current;
     before.current = props.stage;
     const words = SPOKEN[props.stage];
-    if (!words) return;
-    announce(t(words));
+    if (left === props.stage || !(words || SPOKEN[left])) return;
+    if (words) announce(t(words));
+    if (document.activeElement === document.body) box.current?.focus({ preventScroll: true });
     box.current?.scrollIntoView({ block: "nearest" });
   }, [props.stage]);
   return (
-    <section ref={box} class={`panel panel-${props.stage}`} data-stage={props.stage}>
+    <section ref={box} tabIndex={-1} class={`panel panel-${props.stage}`} data-stage={props.stage}>
       <Face {...props} />
     </section>
   );
