@@ -205,7 +205,7 @@ async def test_a_payment_that_cannot_be_settled_pins_nobody_elses_hold(world: Wo
 async def test_who_paid_as_the_process_died_has_the_order_by_asking_again(world: World) -> None:
     sale_id, user = await sold(world, pay_within_s=60)
     token = await world.token(sale_id, user)
-    mortal = World(world.servers, Fate(at=4, after=True))
+    mortal = World(world.servers, Fate(at=2, after=True))
     with pytest.raises(Died):
         await mortal.checkout.pay(sale_id, user, token, GOOD, HOME, RETURN_URL)
     assert mortal.fate is not None and mortal.fate.where == "after SandboxPayments.charge"

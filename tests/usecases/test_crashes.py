@@ -171,7 +171,7 @@ async def test_a_payment_whose_beginning_is_not_known_is_looked_up(servers: Serv
     await acknowledge_all(world, sale.id)
     token = await world.token(sale.id, users[0])
 
-    fate = Fate(2, after=True, survived=True)
+    fate = Fate(1, after=True, survived=True)
     paid = await World(servers, fate).checkout.pay(sale.id, users[0], token, GOOD, HOME, RETURN_URL)
 
     assert fate.where == "after SqlLedger.begin_payment"

@@ -110,6 +110,13 @@ class Attempt(NamedTuple):
         return attempt_key(self.rid, self.attempt)
 
 
+class Begun(NamedTuple):
+    """A payment that has begun, and the row it pinned."""
+
+    attempt: Attempt
+    hold: Hold
+
+
 class NotPayable(StrEnum):
     UNKNOWN = "unknown"  # no such hold of this user
     PAYING = "paying"
@@ -226,7 +233,7 @@ class Ledger(Protocol):
 
     async def begin_payment(
         self, rid: str, user_id: int, delivery: Delivery, now_ms: int
-    ) -> Attempt | NotPayable:
+    ) -> Begun | NotPayable:
         """HELD → PAYING, attempt + 1 (at most MAX_ATTEMPTS), with its payments row."""
 
     async def capture(self, rid: str, attempt: int, now_ms: int) -> Captured:

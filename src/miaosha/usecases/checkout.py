@@ -5,17 +5,28 @@ clock does. The provider is asked with the key `rid:attempt`; an unknown answer 
 assumed; money without a unit is given back.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import structlog
 
 from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Problem
 from miaosha.domain.reservation import HoldState
-from miaosha.ports.ledger import Attempt, Delivery, Ledger, NotPayable, Order, attempt_key
+from miaosha.ports.ledger import (
+    Attempt,
+    Begun,
+    Delivery,
+    Hold,
+    Ledger,
+    NotPayable,
+    Order,
+    attempt_key,
+)
 from miaosha.ports.outside import Card, Charge, ChargeState, CheckoutClaim, Clock, Payments, Tokens
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.known import known
 from miaosha.usecases.release import Release
+from miaosha.usecases.together import Together
 
 log = structlog.get_logger()
 
@@ -45,6 +56,8 @@ class Checkout:
         self._release = release
         self._announcer = announcer
         self._clock = clock
+        self._pushing = Together(self._push)
+        self._telling = Together(self._tell)
 
     async def pay(
         self,
@@ -68,9 +81,9 @@ class Checkout:
         claim = self._tokens.verify_checkout(checkout_token, self._clock.now_ms())
         if claim.user_id != user_id or claim.sale_id != sale_id:
             raise Problem("unauthorized", "This checkout token belongs to somebody else.")
-        if order := await self._ledger.order_of(claim.rid, user_id):
-            return Paid(order, repeated=True)
-        if claim.expired:
+        if claim.expired:  # the owner of what is paid gets the order even so
+            if order := await self._ledger.order_of(claim.rid, user_id):
+                return Paid(order, repeated=True)
             raise Problem("hold_expired")
         attempt = await self._pin(claim, delivery)
         if attempt is None:
@@ -94,10 +107,9 @@ class Checkout:
                 raise
             pinned = begun
         match pinned:
-            case Attempt():
-                hold = (await self._ledger.holds([claim.rid]))[claim.rid]
-                await self._announcer.holds([hold])
-                return pinned
+            case Begun():
+                await self._pushing.add(None, pinned.hold)
+                return pinned.attempt
             case NotPayable.PAYING | NotPayable.PAID:
                 return None
             case NotPayable.RELEASED:
@@ -105,13 +117,14 @@ class Checkout:
             case NotPayable.UNKNOWN:
                 raise Problem("hold_expired", "This reservation is not known.")
 
-    async def _begun(self, claim: CheckoutClaim, at_ms: int) -> Attempt | None:
+    async def _begun(self, claim: CheckoutClaim, at_ms: int) -> Begun | None:
         """The attempt begun at that instant, if there is one. Were it another request's, both would
         charge by one key, hence once, and get one order."""
         hold = (await self._ledger.holds([claim.rid])).get(claim.rid)
         if hold is None or (hold.state, hold.paying_since_ms) != (HoldState.PAYING, at_ms):
             return None
-        return await self._ledger.attempt_of(attempt_key(hold.rid, hold.attempt))
+        attempt = await self._ledger.attempt_of(attempt_key(hold.rid, hold.attempt))
+        return Begun(attempt, hold) if attempt else None
 
     async def _other_attempt(self, claim: CheckoutClaim) -> Order:
         """The order of an attempt that charged and whose process then died, or lost SQL's answer:
@@ -147,8 +160,17 @@ class Checkout:
             log.warning("late_money_returned", rid=attempt.rid, attempt=attempt.attempt)
             return None
         if captured.hold is not None:
-            await self._release.tell(attempt.sale_id, captured.epoch, [captured.hold])
+            await self._telling.add(attempt.sale_id, (captured.epoch, captured.hold))
         return captured.order
+
+    async def _push(self, _: None, holds: Sequence[Hold]) -> None:
+        await self._announcer.holds(holds)
+
+    async def _tell(self, sale_id: int, paid: Sequence[tuple[int, Hold]]) -> None:
+        """The highest epoch: every row here was committed before the sale came to have it, or in
+        the transaction that read it."""
+        epoch = max(epoch for epoch, _ in paid)
+        await self._release.tell(sale_id, epoch, [hold for _, hold in paid])
 
     async def _give_back(self, attempt: Attempt, charge: Charge) -> None:
         """A payment that came to nothing: the hold goes on, or ends if its time or tries are up."""

@@ -10,7 +10,7 @@ from miaosha.adapters.sql.trail import SqlTrail
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Choice, Phase, Question
-from miaosha.ports.ledger import Attempt, Delivery, Hold, Order, Terms, Winner
+from miaosha.ports.ledger import Attempt, Begun, Delivery, Hold, Order, Terms, Winner
 from miaosha.ports.people import Product, SaleDraft
 
 NOW = 1_700_000_000_000
@@ -84,9 +84,9 @@ class Shop:
         return (await self.ledger.holds([rid]))[rid]
 
     async def begin(self, user: int, now_ms: int = NOW) -> Attempt:
-        attempt = await self.ledger.begin_payment(f"batch.{user}", user, DELIVERY, now_ms)
-        assert isinstance(attempt, Attempt), attempt
-        return attempt
+        begun = await self.ledger.begin_payment(f"batch.{user}", user, DELIVERY, now_ms)
+        assert isinstance(begun, Begun), begun
+        return begun.attempt
 
     async def pay(self, user: int, now_ms: int = NOW) -> Order:
         attempt = await self.begin(user, now_ms)

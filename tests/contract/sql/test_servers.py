@@ -17,7 +17,7 @@ from miaosha.adapters.sql.terms import lock_terms
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown
 from miaosha.domain.reservation import GRACE_MS, HoldState
 from miaosha.domain.sale import Phase
-from miaosha.ports.ledger import Attempt, NotPayable
+from miaosha.ports.ledger import Begun, NotPayable
 from miaosha.supervisor.mariadb import start_mariadb
 from miaosha.supervisor.postgres import start_postgres
 from miaosha.supervisor.sqlservers import SqlServer
@@ -253,12 +253,13 @@ async def test_pay_against_expiry_at_the_deadline_has_one_winner(server_database
             return await shop.ledger.release(sale, [rid], "expired", due)
 
         paid, released = await asyncio.gather(begin(), expire())
-        if isinstance(paid, Attempt):
-            assert (await shop.ledger.capture(paid.rid, paid.attempt, due)).order is not None
+        if isinstance(paid, Begun):
+            captured = await shop.ledger.capture(paid.hold.rid, paid.hold.attempt, due)
+            assert captured.order is not None
         else:
             assert paid is NotPayable.RELEASED
-        assert isinstance(paid, Attempt) != bool(released.holds)
-        return isinstance(paid, Attempt)
+        assert isinstance(paid, Begun) != bool(released.holds)
+        return isinstance(paid, Begun)
 
     paid = await asyncio.gather(*(pair(user) for user in range(1, rounds + 1)))
     assert 0 < sum(paid) < rounds

@@ -16,7 +16,7 @@ from miaosha.adapters.sql.releases import give_back, moved_by, released_values
 from miaosha.adapters.sql.tables import holds, payments, sales
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import MAX_ATTEMPTS, HoldState
-from miaosha.ports.ledger import Attempt, Captured, Delivery, Hold, NotPayable, Released
+from miaosha.ports.ledger import Attempt, Begun, Captured, Delivery, Hold, NotPayable, Released
 
 ORDER_NO_LETTERS = "23456789ABCDEFGHJKLMNPQRSTVWXYZ"  # none that is mistaken for another
 ORDER_NO_TRIES = 5
@@ -53,7 +53,7 @@ class PaymentsLedger:
 
     async def begin_payment(
         self, rid: str, user_id: int, delivery: Delivery, now_ms: int
-    ) -> Attempt | NotPayable:
+    ) -> Begun | NotPayable:
         return await self._db.write_one(BEGIN, Wish(rid, user_id, delivery, now_ms))
 
     async def capture(self, rid: str, attempt: int, now_ms: int) -> Captured:
@@ -123,18 +123,19 @@ class Wish(NamedTuple):
     now_ms: int
 
 
-def _begin(connection: Connection, wishes: Sequence[Wish]) -> list[Attempt | NotPayable]:
+def _begin(connection: Connection, wishes: Sequence[Wish]) -> list[Begun | NotPayable]:
     found = lock_holds(connection, [wish.rid for wish in wishes])
     wanted = [wish for wish in wishes if _payable(found.get(wish.rid), wish.user_id)]
-    begun: dict[str, Attempt] = {}
+    begun: dict[str, Begun] = {}
     if wanted:
         _pin(connection, wanted)
         prices = _prices(connection, {found[wish.rid].sale_id for wish in wanted})
         for rid, user_id, _, now_ms in wanted:
             hold = found[rid]
             price = prices[hold.sale_id]
-            begun[rid] = Attempt(rid, hold.sale_id, user_id, hold.attempt + 1, price, now_ms)
-        rows = [_started(begun[wish.rid], wish.delivery) for wish in wanted]
+            attempt = Attempt(rid, hold.sale_id, user_id, hold.attempt + 1, price, now_ms)
+            begun[rid] = Begun(attempt, _pinned(hold, now_ms))
+        rows = [_started(begun[wish.rid].attempt, wish.delivery) for wish in wanted]
         connection.execute(insert(payments), rows)
     return [begun.get(w.rid) or _not_payable(found.get(w.rid), w.user_id) for w in wishes]
 
@@ -164,6 +165,16 @@ def _pin(connection: Connection, wishes: Sequence[Wish]) -> None:
     )
     moved = connection.execute(pin).rowcount
     assert moved == len(wishes), (moved, len(wishes))
+
+
+def _pinned(hold: Hold, now_ms: int) -> Hold:
+    """The row as `_pin` left it."""
+    return hold._replace(
+        state=HoldState.PAYING,
+        attempt=hold.attempt + 1,
+        paying_since_ms=now_ms,
+        version=hold.version + 1,
+    )
 
 
 def _prices(connection: Connection, sale_ids: Collection[int]) -> dict[int, Money]:
