@@ -65,8 +65,9 @@ COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.REFUSED: "red
 def _show(found: Sequence[Finding]) -> None:
     """A table; on a narrow screen, or none, what to change follows below each row."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("", "part", "what", "found"):
-        table.add_column(title, overflow="fold")
+    for title in ("", "part", "what"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("found", overflow="fold")
     for finding in found:
         verdict = f"[{COLOURS[finding.verdict]}]{finding.verdict}[/]"
         told = escape(finding.found)
