@@ -12,7 +12,12 @@ from typing import Any, Final
 import msgspec
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import MaxConnectionsError, RedisError, ResponseError
+from redis.exceptions import (
+    MaxConnectionsError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 
 from miaosha.adapters.redis.connect import connect, is_cluster, reaching
 from miaosha.adapters.redis.parked import ParkingLot
@@ -124,7 +129,7 @@ class RedisBroker:
             raise refusal(str(error)) from error
         except MaxConnectionsError:
             raise Overloaded("broker_connections_max") from None
-        except (RedisError, OSError) as error:  # includes asyncio's TimeoutError
+        except (RedisClusterException, RedisError, OSError) as error:  # also asyncio's TimeoutError
             raise OutcomeUnknown(f"broker: {type(error).__name__}") from error
 
     # consuming

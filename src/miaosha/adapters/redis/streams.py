@@ -1,8 +1,8 @@
 """One consumer of one stream through a consumer group: read, handle, acknowledge.
 
 At least once and in order while one consumer lives: first what this consumer (by name) left
-unacknowledged, then what another left for longer than `reclaim_after_ms`, then what is new. A
-group of entries is acknowledged after its handler returned; until then it is kept claimed.
+unacknowledged, then what another gave back or left for longer than `reclaim_after_ms`, then what
+is new. A group of entries is acknowledged after its handler returned, and kept claimed until then.
 Knows nothing of what the messages mean: `decode` and `park` are passed in.
 """
 
@@ -21,6 +21,8 @@ from miaosha.domain.messages import MalformedMessage
 FIELD: Final = b"b"  # the one field of every entry: the message's bytes
 PAUSE_FIRST_S: Final = 0.05
 PAUSE_MAX_S: Final = 1.0
+GIVE_BACK_S: Final = 1.0
+LEFT_MAX: Final = 100  # entries given back at the end
 BLOCK_MAX_MS: Final = 1_000  # below the client's command timeout
 
 Message = TypeVar("Message")
@@ -88,7 +90,14 @@ class Reader(Generic[Message]):
     async def run(self, handler: Callable[[list[Message]], Awaitable[None]]) -> None:
         """Deliver until cancelled, or until the stream was dropped. A server that is away is
         waited for, and a handler that raises gets the same messages again, both with growing
-        pauses of at most a second."""
+        pauses of at most a second. Cancelled, it leaves what is undone to others."""
+        try:
+            await self._deliver(handler)
+        except asyncio.CancelledError:
+            await self._give_back()
+            raise
+
+    async def _deliver(self, handler: Callable[[list[Message]], Awaitable[None]]) -> None:
         own = True
         while True:
             try:
@@ -99,6 +108,27 @@ class Reader(Generic[Message]):
                 log.warning("broker_away", queue=self._queue.key, error=str(error))
                 await self._pause()
                 own = True  # what was on its way to us is ours and unacknowledged
+
+    async def _give_back(self) -> None:
+        """Our entries look abandoned now: a successor waits for no `reclaim_after_ms`."""
+        queue = self._queue
+        with contextlib.suppress(DependencyDown, ResponseError, TimeoutError):
+            async with asyncio.timeout(GIVE_BACK_S):
+                with reaching("broker"):
+                    left: Any = await self._client.xpending_range(
+                        queue.key, queue.group, "-", "+", LEFT_MAX, consumername=self._consumer
+                    )
+                    if ids := [entry["message_id"] for entry in left]:
+                        idle_ms = self._reclaim_after_ms
+                        await self._client.xclaim(
+                            queue.key,
+                            queue.group,
+                            self._consumer,
+                            0,
+                            ids,
+                            idle=idle_ms,
+                            justid=True,
+                        )
 
     async def _step(self, handler: Callable[[list[Message]], Awaitable[None]], own: bool) -> bool:
         """One group. Returns whether our own unacknowledged entries come next."""

@@ -94,7 +94,7 @@ class Wire:
         if kind is UnixDomainSocketConnection:
             _, connection = await loop.create_unix_connection(_Connection, address["path"])
         else:
-            context = ssl.create_default_context() if kind is SSLConnection else None
+            context = self._tls() if kind is SSLConnection else None
             host, port = address.get("host", "127.0.0.1"), address.get("port", 6379)
             _, connection = await loop.create_connection(_Connection, host, port, ssl=context)
         try:
@@ -106,6 +106,11 @@ class Wire:
             connection.abort()
             raise
         return connection
+
+    def _tls(self) -> ssl.SSLContext:
+        """What the URL says of certificates counts here as with every other connection."""
+        options = {name: said for name, said in self._address.items() if name.startswith("ssl_")}
+        return SSLConnection(**options).ssl_context.get()
 
     def _handshake(self) -> list[tuple[Any, ...]]:
         address = self._address
