@@ -83,9 +83,10 @@ async def test_heartbeats_count_for_five_seconds(
     assert late in await book.alive()
 
 
+@pytest.mark.parametrize("text", [b"{}", b'{"role": "\xff"}', b""])
 async def test_a_heartbeat_of_another_version_counts_as_none(
-    store: RedisStore, store_client: Client, clean: None
+    store: RedisStore, store_client: Client, clean: None, text: bytes
 ) -> None:
-    await store_client.hset(beats.KEY, "api:9", "{}")
+    await store_client.hset(beats.KEY, "api:9", text)
     assert await RedisHeartbeats(store_client).alive() == []
     assert not await store_client.exists(beats.KEY)

@@ -47,7 +47,7 @@ class RedisHeartbeats:
 def _read(text: bytes) -> Heartbeat | None:
     try:
         return _decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
