@@ -8,7 +8,7 @@ import pytest
 from redis.crc import key_slot
 
 from miaosha.adapters.clock import StoreClock
-from miaosha.adapters.redis.examine import examine_redis
+from miaosha.adapters.redis.examine import _Facts, _found, examine_redis
 from miaosha.adapters.sql import migrate
 from miaosha.bootstrap.examining import refuse_unfit, sql_connections
 from miaosha.domain.errors import SettingsError
@@ -37,6 +37,15 @@ async def test_our_own_servers_are_well(node_url: str, part: str) -> None:
     assert {"version", "appendonly", "appendfsync", "maxmemory-policy", "clock"} <= {
         finding.what for finding in found
     }
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"), [("6.2.14", Verdict.REFUSED), ("7.0.15", Verdict.OK)]
+)
+def test_a_server_that_cannot_run_our_scripts_is_refused(version: str, verdict: Verdict) -> None:
+    """`#!lua` on a script's first line, ENTRIESREAD and the lag of a group came with 7.0."""
+    found = _found("store", _Facts("Redis", version, 0, {}, True, 0), clustered=False)
+    assert [f.verdict for f in found if f.what == "version"] == [verdict]
 
 
 async def test_a_cluster_is_one_row_for_what_its_nodes_have_alike(run_dir: Path) -> None:

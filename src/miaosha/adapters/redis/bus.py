@@ -6,7 +6,7 @@ same subscription, and subscribes anew when it has not heard one for three. A li
 slow loses the oldest messages, never memory.
 
 In a cluster the channel is sharded: its slot's master alone carries the messages, where a plain one
-would send each to every node. Servers before Redis 7 have none; there, the plain one is used.
+would send each to every node. Where a server forbids them, the plain one is used.
 """
 
 import asyncio

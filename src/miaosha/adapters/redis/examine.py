@@ -9,7 +9,6 @@ from redis import exceptions
 
 from miaosha.adapters.redis.connect import connect, is_cluster, reaching
 from miaosha.adapters.redis.examine_cluster import (
-    SHARDED,
     cluster_nodes,
     examine_whole,
     merged,
@@ -18,7 +17,7 @@ from miaosha.adapters.redis.examine_cluster import (
 from miaosha.domain.errors import MiaoshaError
 from miaosha.ports.findings import Finding, Verdict, clock_finding, judged
 
-OLDEST = (6, 2)
+OLDEST = (7, 0)  # the first with flags of scripts, the lag of consumer groups, sharded channels
 ASK_S = 5.0
 BROKER = "broker"
 SETTINGS = ("appendonly", "appendfsync", "maxmemory-policy", "min-replicas-to-write")
@@ -106,12 +105,9 @@ async def _ask(client: Any, machine_ms: Callable[[], int], target: dict[str, Any
 
 def _found(part: str, facts: _Facts, *, clustered: bool) -> list[Finding]:
     version = tuple(int(n) for n in facts.version.split(".")[:2])
-    good, bad, advice = version >= OLDEST, Verdict.REFUSED, "at least 6.2"
-    if good and clustered:
-        good, bad = version >= SHARDED, Verdict.WARNING
-        advice = "at least 7.0: older ones send every result to every node of the cluster"
+    said, advice = f"{facts.name} {facts.version}", "at least 7.0: older ones lack what we call"
     found = [
-        judged(part, "version", f"{facts.name} {facts.version}", good, bad, advice),
+        judged(part, "version", said, version >= OLDEST, Verdict.REFUSED, advice),
         clock_finding(part, facts.offset_ms),
     ]
     if not facts.settings:

@@ -10,7 +10,6 @@ from redis import exceptions
 from miaosha.ports.findings import Finding, Verdict, judged
 
 SLOTS: Final = "16384"
-SHARDED: Final = (7, 0)  # the first version with sharded channels
 MASTERS_MIN: Final = 3
 NODE_TIMEOUT_MAX_MS: Final = 15_000
 SETTINGS: Final = ("cluster-require-full-coverage", "cluster-node-timeout")
