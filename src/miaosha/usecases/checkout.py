@@ -118,10 +118,12 @@ class Checkout:
                 raise Problem("hold_expired", "This reservation is not known.")
 
     async def _begun(self, claim: CheckoutClaim, at_ms: int) -> Begun | None:
-        """The attempt begun at that instant, if there is one. Were it another request's, both would
-        charge by one key, hence once, and get one order."""
+        """The attempt begun at that instant or later, if there is one. Were it another request's,
+        both would charge by one key, hence once, and get one order."""
         hold = (await self._ledger.holds([claim.rid])).get(claim.rid)
-        if hold is None or (hold.state, hold.paying_since_ms) != (HoldState.PAYING, at_ms):
+        if hold is None or hold.state is not HoldState.PAYING:
+            return None
+        if (hold.paying_since_ms or 0) < at_ms:
             return None
         attempt = await self._ledger.attempt_of(attempt_key(hold.rid, hold.attempt))
         return Begun(attempt, hold) if attempt else None

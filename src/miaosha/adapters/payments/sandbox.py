@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select, update
 
 from miaosha.adapters.sql.database import AnyRow, Bulk, Database
 from miaosha.adapters.sql.inserts import insert_ignoring
@@ -229,11 +229,14 @@ class SandboxPayments:
         return hmac.new(self._webhook_secret, body, hashlib.sha256).hexdigest()
 
 
+_BY_KEY = select(charges).where(charges.c.key.in_(bindparam("keys", expanding=True)))
+
+
 def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[AnyRow]:
     """Rows that are there already stay. Answers them as they are now."""
     insert_ignoring(connection, charges, rows)
-    query = select(charges).where(charges.c.key.in_([row["key"] for row in rows]))
-    found = {row.key: row for row in connection.execute(query)}
+    known = connection.execute(_BY_KEY, {"keys": [row["key"] for row in rows]})
+    found = {row.key: row for row in known}
     return [found[row["key"]] for row in rows]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import BindParameter, Connection, bindparam, insert, select, tuple_, update
 
 from miaosha.adapters.sql.database import Bulk
 from miaosha.adapters.sql.holds import lock_holds
@@ -21,6 +21,34 @@ from miaosha.adapters.sql.tables import holds, ledger, orders, payments
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
 from miaosha.ports.ledger import Captured, Hold, Order
+
+_RIDS: BindParameter[Any] = bindparam("rids", expanding=True)
+_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)  # (rid, attempt)
+_PAID = (
+    update(holds)
+    .where(holds.c.rid.in_(_RIDS), tuple_(holds.c.rid, holds.c.attempt).in_(_KEYS))
+    .where(holds.c.state == HoldState.PAYING)
+    .values(
+        state=HoldState.PAID,
+        paying_since_ms=None,
+        synced=False,
+        version=holds.c.version + 1,
+    )
+)
+_CAPTURED = (
+    update(payments)
+    .where(payments.c.rid.in_(_RIDS), tuple_(payments.c.rid, payments.c.attempt).in_(_KEYS))
+    .values(state="captured", captured_rid=payments.c.rid, changed_at_ms=bindparam("now_ms"))
+)
+_AMOUNTS = select(payments.c.rid, payments.c.amount, payments.c.currency).where(
+    payments.c.captured_rid.in_(_RIDS)
+)
+_ORDER = insert(orders)
+_SOLD = (
+    update(ledger)
+    .where(ledger.c.sale_id == bindparam("sale"))
+    .values(sold=ledger.c.sold + bindparam("more"))
+)
 
 
 class Charged(NamedTuple):
@@ -60,7 +88,7 @@ def _pay(
     rows = [
         {"attempt": item.attempt, **_values(order)} for item, order in zip(items, made, strict=True)
     ]
-    connection.execute(insert(orders), rows)
+    connection.execute(_ORDER, rows)
     mails = [Mail("paid", o.rid, o.rid, o.user_id, o.sale_id) for o in made]
     write_mails(connection, mails, now_ms)
     epochs = _count(connection, Counter(order.sale_id for order in made))
@@ -72,30 +100,14 @@ def _pay(
 def _move(connection: Connection, items: Sequence[Charged], now_ms: int) -> None:
     rids = [item.rid for item in items]
     keys = [(item.rid, item.attempt) for item in items]
-    moved = connection.execute(
-        update(holds)
-        .where(holds.c.rid.in_(rids), tuple_(holds.c.rid, holds.c.attempt).in_(keys))
-        .where(holds.c.state == HoldState.PAYING)
-        .values(
-            state=HoldState.PAID,
-            paying_since_ms=None,
-            synced=False,
-            version=holds.c.version + 1,
-        )
-    ).rowcount
+    moved = connection.execute(_PAID, {"rids": rids, "keys": keys}).rowcount
     assert moved == len(items), (moved, len(items))
-    connection.execute(
-        update(payments)
-        .where(payments.c.rid.in_(rids), tuple_(payments.c.rid, payments.c.attempt).in_(keys))
-        .values(state="captured", captured_rid=payments.c.rid, changed_at_ms=now_ms)
-    )
+    connection.execute(_CAPTURED, {"rids": rids, "keys": keys, "now_ms": now_ms})
 
 
 def _amounts(connection: Connection, items: Sequence[Charged]) -> dict[str, Money]:
-    query = select(payments.c.rid, payments.c.amount, payments.c.currency).where(
-        payments.c.captured_rid.in_([item.rid for item in items])
-    )
-    return {row.rid: Money(row.amount, row.currency) for row in connection.execute(query)}
+    rows = connection.execute(_AMOUNTS, {"rids": [item.rid for item in items]})
+    return {row.rid: Money(row.amount, row.currency) for row in rows}
 
 
 def _order(item: Charged, hold: Hold, amount: Money) -> Order:
@@ -126,11 +138,7 @@ def _paid(hold: Hold) -> Hold:
 def _count(connection: Connection, sold: Counter[int]) -> dict[int, int]:
     """Last, for every payment of these sales waits for their rows. Answers the epochs."""
     for sale_id in sorted(sold):
-        connection.execute(
-            update(ledger)
-            .where(ledger.c.sale_id == sale_id)
-            .values(sold=ledger.c.sold + sold[sale_id])
-        )
+        connection.execute(_SOLD, {"sale": sale_id, "more": sold[sale_id]})
     return {sale_id: ledger_state(connection, sale_id)[0] for sale_id in sold}
 
 

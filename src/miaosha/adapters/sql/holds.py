@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, exists, false, select, update
+from sqlalchemy import Connection, Select, bindparam, exists, false, select, update
 
 from miaosha.adapters.sql.database import AnyRow, Bulk, Database, primary_key_only
 from miaosha.adapters.sql.tables import holds, ledger
@@ -14,6 +14,16 @@ from miaosha.ports.ledger import Extended, Hold
 
 RIDS_MAX = 512  # request ids in one statement
 COLUMNS = [holds.c[name] for name in Hold._fields]
+
+
+_READ = select(*COLUMNS).where(holds.c.rid.in_(bindparam("rids", expanding=True)))
+_LOCK = primary_key_only(_READ.order_by(holds.c.rid).with_for_update(), holds)
+_SYNCED = (
+    update(holds)
+    .where(holds.c.rid.in_(bindparam("rids", expanding=True)))
+    .where(holds.c.state == bindparam("told"), holds.c.synced == false())
+    .values(synced=True)
+)
 
 
 def hold_of(row: AnyRow) -> Hold:
@@ -30,27 +40,21 @@ def read_hold(connection: Connection, rid: str) -> Hold | None:
 def read_holds(connection: Connection, rids: Sequence[str]) -> dict[str, Hold]:
     found: dict[str, Hold] = {}
     for start in range(0, len(rids), RIDS_MAX):
-        query = select(*COLUMNS).where(holds.c.rid.in_(rids[start : start + RIDS_MAX]))
-        found.update((row.rid, hold_of(row)) for row in connection.execute(query))
+        rows = connection.execute(_READ, {"rids": rids[start : start + RIDS_MAX]})
+        found.update((row.rid, hold_of(row)) for row in rows)
     return found
 
 
 def lock_holds(connection: Connection, rids: Sequence[str]) -> dict[str, Hold]:
     """The rows as they are, held until the transaction ends; in one order, so that two who lock
     several do not deadlock."""
-    query = select(*COLUMNS).where(holds.c.rid.in_(rids)).order_by(holds.c.rid).with_for_update()
-    rows = connection.execute(primary_key_only(query, holds))
-    return {row.rid: hold_of(row) for row in rows}
+    return {row.rid: hold_of(row) for row in connection.execute(_LOCK, {"rids": rids})}
 
 
 def _mark_synced(connection: Connection, items: Sequence[tuple[str, HoldState]]) -> Sequence[None]:
     for state in {state for _, state in items}:
         rids = sorted(rid for rid, told in items if told is state)
-        connection.execute(
-            update(holds)
-            .where(holds.c.rid.in_(rids), holds.c.state == state, holds.c.synced == false())
-            .values(synced=True)
-        )
+        connection.execute(_SYNCED, {"rids": rids, "told": state})
     return [None] * len(items)
 
 

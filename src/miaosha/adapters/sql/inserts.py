@@ -4,12 +4,14 @@ Never trust the row count of the former: MariaDB swallows and counts as it likes
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Insert, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 
 
+@cache
 def ignoring_insert(table: Table, dialect: str) -> Insert:
     """`dialect` is SQLAlchemy's name of it. SQLite's and PostgreSQL's form passes over uniqueness
     alone; MySQL's IGNORE over more, which is why every caller reads back."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, or_, select, tuple_
+from sqlalchemy import Connection, Select, and_, bindparam, or_, select, tuple_
 
 from miaosha.adapters.sql.database import AnyRow, Bulk, Database
 from miaosha.adapters.sql.tables import orders, payments
@@ -13,6 +13,12 @@ from miaosha.ports.ledger import Delivery, Order, OrderPage
 PAGE_MAX = 1_000  # orders of one page
 
 _COLUMNS = [orders.c[name] for name in Order.__struct_fields__]
+
+
+_OF = select(*_COLUMNS).where(
+    orders.c.rid.in_(bindparam("rids", expanding=True)),
+    tuple_(orders.c.rid, orders.c.user_id).in_(bindparam("items", expanding=True)),
+)
 
 
 def _order(row: AnyRow) -> Order:
@@ -27,11 +33,8 @@ def order_of_attempt(connection: Connection, rid: str, attempt: int) -> Order | 
 
 def _orders_of(connection: Connection, items: Sequence[tuple[str, int]]) -> list[Order | None]:
     """`items`: (rid, user_id)."""
-    query = select(*_COLUMNS).where(
-        orders.c.rid.in_([rid for rid, _ in items]),
-        tuple_(orders.c.rid, orders.c.user_id).in_(items),
-    )
-    found = {row.rid: _order(row) for row in connection.execute(query)}
+    rows = connection.execute(_OF, {"rids": [rid for rid, _ in items], "items": items})
+    found = {row.rid: _order(row) for row in rows}
     return [found.get(rid) for rid, _ in items]
 
 

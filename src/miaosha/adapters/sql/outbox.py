@@ -1,9 +1,9 @@
 """The outbox: mails written in the transaction of what they tell, sent later, once per event."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, func, select, update
 
 from miaosha.adapters.sql.database import AnyRow, Bulk, Database, primary_key_only
 from miaosha.adapters.sql.inserts import insert_ignoring
@@ -16,6 +16,40 @@ REASON_MAX = 200  # characters of a failure that are kept
 UNSENT = ("new", "queued")
 
 _COLUMNS = [outbox.c[name] for name in OutboxItem._fields]
+
+
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_SENT = (
+    update(outbox)
+    .where(outbox.c.id.in_(_IDS), outbox.c.state.in_(UNSENT))
+    .values(state="sent", sent_at_ms=bindparam("now_ms"))
+)
+_LOCK_UNSENT = primary_key_only(
+    select(outbox.c.id)
+    .where(outbox.c.id.in_(_IDS), outbox.c.state.in_(UNSENT))
+    .order_by(outbox.c.id)
+    .with_for_update(),
+    outbox,
+)
+_WITH_RECIPIENT = (
+    select(
+        *_COLUMNS,
+        func.coalesce(users.c.email, "").label("email"),
+        func.coalesce(users.c.name, "").label("name"),
+        sales.c.title,
+        products.c.name.label("product"),
+        sales.c.amount,
+        sales.c.currency,
+        holds.c.pay_by_ms,
+        orders.c.order_no,
+    )
+    .join(sales, sales.c.id == outbox.c.sale_id)
+    .join(products, products.c.id == sales.c.product_id)
+    .outerjoin(users, users.c.id == outbox.c.user_id)
+    .outerjoin(holds, holds.c.rid == outbox.c.rid)
+    .outerjoin(orders, orders.c.rid == outbox.c.rid)
+    .where(outbox.c.id.in_(_IDS))
+)
 
 
 class Mail(NamedTuple):
@@ -63,26 +97,7 @@ def _recipient(row: AnyRow) -> Recipient:
 
 
 def _items(connection: Connection, ids: Sequence[int]) -> list[tuple[OutboxItem, Recipient] | None]:
-    query = (
-        select(
-            *_COLUMNS,
-            func.coalesce(users.c.email, "").label("email"),
-            func.coalesce(users.c.name, "").label("name"),
-            sales.c.title,
-            products.c.name.label("product"),
-            sales.c.amount,
-            sales.c.currency,
-            holds.c.pay_by_ms,
-            orders.c.order_no,
-        )
-        .join(sales, sales.c.id == outbox.c.sale_id)
-        .join(products, products.c.id == sales.c.product_id)
-        .outerjoin(users, users.c.id == outbox.c.user_id)
-        .outerjoin(holds, holds.c.rid == outbox.c.rid)
-        .outerjoin(orders, orders.c.rid == outbox.c.rid)
-        .where(outbox.c.id.in_(ids))
-    )
-    rows = {row.id: row for row in connection.execute(query)}
+    rows = {row.id: row for row in connection.execute(_WITH_RECIPIENT, {"ids": ids})}
     found = {id_: (OutboxItem(*row[: len(_COLUMNS)]), _recipient(row)) for id_, row in rows.items()}
     return [found.get(outbox_id) for outbox_id in ids]
 
@@ -92,24 +107,14 @@ def _sent(connection: Connection, items: Sequence[tuple[int, int]]) -> list[bool
     ids = [outbox_id for outbox_id, _ in items]
     unsent = _lock_unsent(connection, ids) if len(ids) > 1 else set()
     now_ms = max(now_ms for _, now_ms in items)
-    moved = connection.execute(
-        update(outbox)
-        .where(outbox.c.id.in_(ids), outbox.c.state.in_(UNSENT))
-        .values(state="sent", sent_at_ms=now_ms)
-    ).rowcount
+    moved = connection.execute(_SENT, {"ids": ids, "now_ms": now_ms}).rowcount
     if len(ids) == 1:  # as a mailer sends them: its count says it, without a look before
         return [moved > 0]
     return [outbox_id in unsent for outbox_id in ids]
 
 
 def _lock_unsent(connection: Connection, ids: Sequence[int]) -> set[int]:
-    query = (
-        select(outbox.c.id)
-        .where(outbox.c.id.in_(ids), outbox.c.state.in_(UNSENT))
-        .order_by(outbox.c.id)
-        .with_for_update()
-    )
-    return set(connection.scalars(primary_key_only(query, outbox)))
+    return set(connection.scalars(_LOCK_UNSENT, {"ids": ids}))
 
 
 ITEM = Bulk(_items, key=lambda outbox_id: outbox_id)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import Connection, case, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from miaosha.adapters.sql.captures import CAPTURE, Charged
@@ -114,6 +114,23 @@ class PaymentsLedger:
         await self._db.write(unit)
 
 
+_PAYING = (
+    update(holds)
+    .where(holds.c.rid.in_(bindparam("rids", expanding=True)))
+    .where(holds.c.state == HoldState.HELD, holds.c.attempt < MAX_ATTEMPTS)
+    .values(
+        state=HoldState.PAYING,
+        attempt=holds.c.attempt + 1,
+        paying_since_ms=bindparam("now_ms"),
+        version=holds.c.version + 1,
+    )
+)
+_PRICES = select(sales.c.id, sales.c.amount, sales.c.currency).where(
+    sales.c.id.in_(bindparam("ids", expanding=True))
+)
+_STARTED = insert(payments)
+
+
 class Wish(NamedTuple):
     """A payment to begin."""
 
@@ -128,15 +145,16 @@ def _begin(connection: Connection, wishes: Sequence[Wish]) -> list[Begun | NotPa
     wanted = [wish for wish in wishes if _payable(found.get(wish.rid), wish.user_id)]
     begun: dict[str, Begun] = {}
     if wanted:
-        _pin(connection, wanted)
+        now_ms = max(wish.now_ms for wish in wanted)
+        _pin(connection, wanted, now_ms)
         prices = _prices(connection, {found[wish.rid].sale_id for wish in wanted})
-        for rid, user_id, _, now_ms in wanted:
+        for rid, user_id, _, _ in wanted:
             hold = found[rid]
             price = prices[hold.sale_id]
             attempt = Attempt(rid, hold.sale_id, user_id, hold.attempt + 1, price, now_ms)
             begun[rid] = Begun(attempt, _pinned(hold, now_ms))
         rows = [_started(begun[wish.rid].attempt, wish.delivery) for wish in wanted]
-        connection.execute(insert(payments), rows)
+        connection.execute(_STARTED, rows)
     return [begun.get(w.rid) or _not_payable(found.get(w.rid), w.user_id) for w in wishes]
 
 
@@ -149,21 +167,10 @@ def _payable(hold: Hold | None, user_id: int) -> bool:
     )
 
 
-def _pin(connection: Connection, wishes: Sequence[Wish]) -> None:
+def _pin(connection: Connection, wishes: Sequence[Wish], now_ms: int) -> None:
     """HELD → PAYING; the rows are locked."""
-    began = {wish.rid: wish.now_ms for wish in wishes}
-    pin = (
-        update(holds)
-        .where(holds.c.rid.in_(list(began)))
-        .where(holds.c.state == HoldState.HELD, holds.c.attempt < MAX_ATTEMPTS)
-        .values(
-            state=HoldState.PAYING,
-            attempt=holds.c.attempt + 1,
-            paying_since_ms=case(began, value=holds.c.rid),
-            version=holds.c.version + 1,
-        )
-    )
-    moved = connection.execute(pin).rowcount
+    rids = [wish.rid for wish in wishes]
+    moved = connection.execute(_PAYING, {"rids": rids, "now_ms": now_ms}).rowcount
     assert moved == len(wishes), (moved, len(wishes))
 
 
@@ -178,8 +185,8 @@ def _pinned(hold: Hold, now_ms: int) -> Hold:
 
 
 def _prices(connection: Connection, sale_ids: Collection[int]) -> dict[int, Money]:
-    query = select(sales.c.id, sales.c.amount, sales.c.currency).where(sales.c.id.in_(sale_ids))
-    return {row.id: Money(row.amount, row.currency) for row in connection.execute(query)}
+    rows = connection.execute(_PRICES, {"ids": list(sale_ids)})
+    return {row.id: Money(row.amount, row.currency) for row in rows}
 
 
 def _started(attempt: Attempt, delivery: Delivery) -> dict[str, Any]:

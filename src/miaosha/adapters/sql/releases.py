@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Update, select, update
+from sqlalchemy import Connection, Update, bindparam, select, update
 
 from miaosha.adapters.sql.database import Database, Rollback
 from miaosha.adapters.sql.holds import COLUMNS, hold_of
@@ -35,11 +35,13 @@ def moved_by(connection: Connection, rids: Sequence[str], call_id: str) -> list[
     return [hold_of(row) for row in connection.execute(query)]
 
 
+_STATE = select(ledger.c.epoch, ledger.c.frozen).where(ledger.c.sale_id == bindparam("sale"))
+
+
 def ledger_state(connection: Connection, sale_id: int) -> tuple[int, bool]:
     """(epoch, frozen). After a change of the ledger row in this transaction it is locked, so the
     epoch is the one that change belongs to."""
-    query = select(ledger.c.epoch, ledger.c.frozen).where(ledger.c.sale_id == sale_id)
-    row = connection.execute(query).first()
+    row = connection.execute(_STATE, {"sale": sale_id}).first()
     return (row.epoch, row.frozen is not None) if row else (0, False)
 
 
