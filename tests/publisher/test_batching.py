@@ -228,6 +228,16 @@ async def test_abandoned_presses_are_told() -> None:
     assert made.broker.users == [1, 2]
 
 
+async def test_presses_whose_batch_was_just_let_go_are_told_too() -> None:
+    made = await holding(batch_users_max=2, publish_inflight_max=2)
+    wires = presses(made, 1, 2, 3, 4, 5)
+    await asyncio.sleep(0)  # two batches may go, and none has taken a step
+    await made.batcher.abandon()
+    assert statuses(wires) == [[503]] * 5
+    assert made.batcher.waiting == 0
+    assert made.broker.users == []
+
+
 async def test_a_sale_that_leaves_the_board_ends_its_batches() -> None:
     made = await holding()
     wires = presses(made, 1)

@@ -34,6 +34,26 @@ async def test_arrivals_are_handled_a_slice_at_a_time_in_their_order() -> None:
     assert seen == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
 
 
+async def test_a_defect_at_one_connection_leaves_the_others_their_turn() -> None:
+    """Or nobody would be read ever again."""
+
+    class Faulty:
+        def go_on(self) -> None:
+            raise RuntimeError("a defect")
+
+    said: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: said.append(str(context["exception"]))
+    )
+    made = await filled()
+    assert not made.service.turns.enter(Faulty())
+    wires = [made.wire() for _ in range(5)]
+    for wire in wires:
+        wire.send(GET_HEALTH)
+    await until(lambda: all(wire.statuses == [200] for wire in wires))
+    assert said == ["a defect"]
+
+
 async def test_other_work_of_the_loop_comes_in_between() -> None:
     made = await filled()
     wires = [made.wire() for _ in range(4)]

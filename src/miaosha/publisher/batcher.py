@@ -140,9 +140,9 @@ class Batcher:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for line in self._round:  # an ended batch has put its line there
-            for gathering in (*line.full, line.gathering):
-                self._finish(gathering, "", "unavailable")
+        # What waits, and what was cancelled before its first step.
+        for gathering in list(self._unanswered):
+            self._finish(gathering, "", "unavailable")
         self._round.clear()
 
     def _enter(self, line: Line) -> None:

@@ -53,7 +53,7 @@ class Turns:
         """The next turn: those who wait longest first, then whoever arrives."""
         waiting = self._waiting
         self._taken = taken = min(len(waiting), self._size)
+        if taken:  # first: whatever one of them raises, there is a next turn for the others
+            self._loop.call_soon(self._next)
         for _ in range(taken):
             waiting.popleft().go_on()
-        if taken:
-            self._loop.call_soon(self._next)
