@@ -124,3 +124,29 @@ def test_the_scheme_can_be_chosen_against_the_system(visitors: Visitors, scheme:
     expect(page.locator("html")).to_have_attribute("data-theme", scheme)
     page.reload()
     expect(page.locator("html")).to_have_attribute("data-theme", scheme)
+
+
+def test_the_front_page_asks_once(shop: Shop, visitors: Visitors) -> None:
+    titles = [f"The {nth} of two that run" for nth in ("first", "second")]
+    for title in titles:
+        shop.sale(title=title)
+    visitor = visitors()
+    page = visitor.go("/")
+    for title in titles:
+        expect(page.get_by_role("link", name=title)).to_be_visible()
+    visitor.at_rest()
+    assert visitor.calls.count("GET /api/v1/sales") == 1, visitor.calls
+
+
+def test_a_page_whose_code_does_not_come_is_loaded_anew(shop: Shop, visitors: Visitors) -> None:
+    visitor = visitors(person=shop.admin)
+    visitor.expect("FAILED")
+    page = visitor.go("/")
+    console = page.get_by_role("link", name="Console")
+    expect(console).to_be_visible()
+    visitor.at_rest()
+    visitor.context.route("**/assets/**", lambda route: route.abort())
+    console.click()
+    expect(page.get_by_role("heading", name="Back in a moment")).to_be_visible()
+    visitor.context.unroute("**/assets/**")
+    expect(page.get_by_role("heading", name="Sales")).to_be_visible()

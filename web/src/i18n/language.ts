@@ -30,8 +30,13 @@ function isLanguage(text: string | null): text is Language {
   return text !== null && text in LANGUAGES;
 }
 
+/** Shows `wanted`; the language shown stays if its texts cannot be loaded now. */
 async function show(wanted: Language): Promise<void> {
-  await Promise.all(loaders.map((prepare) => prepare(wanted)));
+  try {
+    await Promise.all(loaders.map((prepare) => prepare(wanted)));
+  } catch {
+    return; // no network, or a new version of the shop: the next visit has another try
+  }
   language.value = wanted;
   document.documentElement.lang = wanted;
 }

@@ -1,5 +1,5 @@
 // The sales: running, coming up, past.
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { request } from "../api/client";
 import type { Sale } from "../api/types";
 import { askTime, offset, serverNow } from "../clock/server";
@@ -95,8 +95,10 @@ function NoSales() {
 function SaleCard({ sale, opened }: { sale: Sale; opened: () => void }) {
   const { totalS } = useRemaining(sale.opens_at_ms);
   const isOpen = totalS === 0;
+  const wasOpen = useRef(isOpen);
   useEffect(() => {
-    if (isOpen) opened(); // it moves to the others that run
+    if (isOpen && !wasOpen.current) opened(); // it moves to the others that run
+    wasOpen.current = isOpen;
   }, [isOpen, opened]);
   const stage = saleStage(sale, serverNow());
   const shown = stage === "open" && !sale.available ? "gone" : stage;
