@@ -22,7 +22,7 @@ def batch(*users: int, sale_id: int = SALE) -> Batch:
     return Batch(BATCH_VERSION, sale_id, uuid4().hex, 1_000, list(users))
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 10) -> None:
+async def until(condition: Callable[[], Any], timeout_s: float = 30) -> None:
     """Wait for a condition, plain or awaitable."""
     async with asyncio.timeout(timeout_s):
         while True:
@@ -159,7 +159,7 @@ async def test_cancelled_consumer_continues_under_its_name(broker: Broker) -> No
         await asyncio.Event().wait()
 
     async with running(broker.consume(SALE, "c1", hang)):
-        await asyncio.wait_for(stuck.wait(), 10)
+        await asyncio.wait_for(stuck.wait(), 30)
     await broker.publish(later := batch(99))
     seen = Seen()
     async with running(broker.consume(SALE, "c1", seen)):
@@ -176,7 +176,7 @@ async def test_batches_of_a_dead_consumer_are_taken_over(broker: Broker) -> None
         await asyncio.Event().wait()
 
     async with running(broker.consume(SALE, "dead", hang)):
-        await asyncio.wait_for(stuck.wait(), 10)
+        await asyncio.wait_for(stuck.wait(), 30)
     seen = Seen()
     async with running(broker.consume(SALE, "alive", seen)):
         await until(lambda: bool(seen.batches))
@@ -194,7 +194,7 @@ async def test_slow_living_consumer_keeps_what_it_handles(broker: Broker) -> Non
 
     other = Seen()
     async with running(broker.consume(SALE, "slow", slow)):
-        await asyncio.wait_for(started.wait(), 10)
+        await asyncio.wait_for(started.wait(), 30)
         async with running(broker.consume(SALE, "other", other)):
             with pytest.raises(TimeoutError):  # several reclaim periods long nobody else gets it
                 await until(lambda: other.groups, timeout_s=4 * RECLAIM_MS / 1000)
@@ -353,7 +353,7 @@ async def test_consume_returns_when_the_queue_is_dropped(rig: Rig) -> None:
         await until(lambda: bool(seen.batches))
         await broker.drop(SALE)
         await broker.drop(SALE)
-        await asyncio.wait_for(asyncio.shield(task), 10)
+        await asyncio.wait_for(asyncio.shield(task), 30)
     with pytest.raises(DependencyDown, match="no queue"):
         await broker.publish(batch(2))
     assert not await rig.exists()

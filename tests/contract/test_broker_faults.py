@@ -172,7 +172,7 @@ async def fake_server(path: Path, reply: bytes) -> AsyncIterator[Wire]:
     wire = Wire(f"unix://{path}")
     yield wire
     await wire.close()
-    await asyncio.wait_for(ended.wait(), 10)
+    await asyncio.wait_for(ended.wait(), 30)
     server.close()
     await server.wait_closed()
 

@@ -36,7 +36,7 @@ class Ear:
     async def until_hears(self, bus: RedisBus) -> None:
         """Publish until something arrives (before that the subscription may not stand)."""
         heard = len(self.heard)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.heard) == heard:
                 with suppress(DependencyDown):
                     await bus.publish(results(0))
@@ -48,7 +48,7 @@ class Ear:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -78,7 +78,7 @@ async def test_listening_ends_when_the_bus_closes(bus: RedisBus) -> None:
     ear = Ear(bus)
     await ear.until_hears(bus)
     await bus.close()
-    await asyncio.wait_for(ear.task, 10)
+    await asyncio.wait_for(ear.task, 30)
 
 
 async def test_rubbish_on_the_channel_is_passed_over(bus: RedisBus) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import (
+    STOP_S,
     Up,
     alive,
     descendants,
@@ -109,7 +110,7 @@ def test_nothing_survives_a_killed_supervisor(tmp_path: Path) -> None:
         run_dir = Path(up.state()["run_dir"])
         up.process.kill()
         up.process.wait()
-        eventually("every child is gone", lambda: not alive(pids), within_s=20)
+        eventually("every child is gone", lambda: not alive(pids), within_s=STOP_S)
         assert run_dir.is_dir()  # nobody was left to remove it
         with running(tmp_path) as again:
             assert not run_dir.exists()
