@@ -10,15 +10,18 @@ by an acknowledgement with them (binary included). `--engineio` serves bare Engi
 
 import argparse
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import uvloop
 
-from miaosha.gateway import engineio
+from miaosha.gateway import engineio, socketio
 from miaosha.gateway.core import Core, Limits, Refused
+from miaosha.gateway.engineio import Outbound
 from miaosha.gateway.handshake import Rules
 from miaosha.gateway.listening import listening
 from miaosha.gateway.session import Session
+from miaosha.gateway.socketio import Packet, PacketType
 
 NAMESPACES = ("/", "/custom")
 
@@ -26,12 +29,10 @@ NAMESPACES = ("/", "/custom")
 class Echo:
     """A `miaosha.gateway.core.Application`."""
 
-    def connect(self, session: Session, namespace: str, auth: Any) -> None:
+    def connect(self, session: Session, namespace: str, auth: Any) -> Sequence[Outbound]:
         if namespace not in NAMESPACES:
             raise Refused("Invalid namespace")
-
-    def connected(self, session: Session, namespace: str, auth: Any) -> None:
-        session.emit(namespace, "auth", auth or {})
+        return socketio.encode(Packet(PacketType.EVENT, namespace, ["auth", auth or {}]))
 
     def event(
         self, session: Session, namespace: str, name: str, args: list[Any], ack_id: int | None

@@ -1,10 +1,14 @@
 """What an application other than the sale may do with a session: ask, answer, put out."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from miaosha.gateway import socketio
+from miaosha.gateway.engineio import Outbound
 from miaosha.gateway.session import Session
+from miaosha.gateway.socketio import Packet, PacketType
 from tests.gateway.conftest import World, eventually
 from tests.gateway.wire import Wire, masked
 
@@ -16,11 +20,9 @@ class Curious:
         self.acks: list[tuple[str, int, list[Any]]] = []
         self.left: list[str] = []
 
-    def connect(self, session: Session, namespace: str, auth: Any) -> None:
-        """Everybody may."""
-
-    def connected(self, session: Session, namespace: str, auth: Any) -> None:
-        session.emit(namespace, "question", b"\x01", 5, ack_id=3)
+    def connect(self, session: Session, namespace: str, auth: Any) -> Sequence[Outbound]:
+        question = ["question", b"\x01", 5]
+        return socketio.encode(Packet(PacketType.EVENT, namespace, question, ack_id=3))
 
     def event(
         self, session: Session, namespace: str, name: str, args: list[Any], ack_id: int | None

@@ -132,6 +132,33 @@ async def test_javascript_client(world: World) -> None:
         await eventually(lambda: world.process.counters["sockets"] == 0)
 
 
+async def test_python_client_names_the_sale(world: World) -> None:
+    auth = {"token": world.token(5), "watch": 7}
+    async with python_client(world, auth) as (_, heard):
+        told = await heard.next("watched")
+        assert told["ok"] and told["sale"]["phase"] == "open" and told["question"]
+        await change(world)
+        assert (await heard.next("sale"))["phase"] == "paused"
+
+
+@pytest.mark.parametrize("transports", [["polling"], ["websocket"]])
+async def test_javascript_client_is_back_in_its_room(world: World, transports: list[str]) -> None:
+    """It sends its auth with every connect, so nothing has to be asked for again."""
+    auth = {"token": world.token(5), "watch": 7}
+    options = {"transports": transports, "reconnectionDelay": 50}
+    async with browser(world.url, auth=auth, **options) as client:
+        assert await client.said("connect")
+        assert (await client.event("watched"))["sale"]["phase"] == "open"
+        for session in set(world.gateway.core.wheel):
+            session.drop()
+        assert await client.said("disconnect")
+        assert await client.said("connect")
+        assert (await client.event("watched"))["ok"]
+        await change(world)
+        assert (await client.event("sale"))["phase"] == "paused"
+        assert world.process.watching == {7: 1}
+
+
 async def test_javascript_client_with_a_wrong_token(world: World) -> None:
     async with browser(world.url, auth={"token": "wrong"}, **WEBSOCKET) as client:
         message, data = await client.said("connect_error")

@@ -9,6 +9,9 @@ import pytest
 from miaosha.domain.messages import Positions, Result, Results, SaleChanged, Standby, Watched
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase, Sale, SaleView, view
+from miaosha.gateway.core import Core
+from miaosha.gateway.engineio import Outbound
+from miaosha.gateway.session import Session, Stage
 from miaosha.ports.store import Heartbeat
 from tests.gateway.conftest import World, eventually
 from tests.gateway.fakes import make_place, make_reading, make_sale
@@ -61,6 +64,83 @@ async def test_watch_without_an_acknowledgement(world: World) -> None:
     async with await Wire.connect(world) as wire:
         wire.text('42["watch",{"sale_id":7}]')
         assert (await wire.event())[0] == "sale"
+
+
+class Carrier(Session):
+    """Keeps what is written instead of sending it."""
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        self.stage = Stage.OPEN
+        self.writes: list[tuple[Outbound, ...]] = []
+
+    def _write(self, parts: tuple[Outbound, ...]) -> None:
+        self.writes.append(parts)
+
+
+async def test_who_names_a_sale_in_the_connect_watches_it(world: World) -> None:
+    async with await Wire.open(world) as wire:
+        wire.text(f'40{{"token":"{world.token(5)}","watch":7}}')
+        assert (await wire.packet()).startswith("40{")
+        name, told = await wire.event()
+        assert name == "watched" and msgspec.to_builtins(msgspec.convert(told, Watched)) == told
+        assert world.process.watching == {7: 1} and told["sale"]["watching"] == 1
+        asked = await watch(wire)  # once more changes nothing
+        assert told["question"] == asked["question"]
+        assert world.process.watching == {7: 1} and asked["sale"]["watching"] == 1
+        await world.publish(Results([RESULT]))
+        assert (await wire.event())[0] == "result"
+        world.store.board = {7: make_sale(phase=Phase.PAUSED)}
+        assert (await wire.event())[1]["phase"] == "paused"
+
+
+async def test_the_answer_to_a_connect_and_to_its_watch_are_one_write(world: World) -> None:
+    session = Carrier(world.gateway.core)
+    session.receive_text('40{"watch":7}')
+    ((first, second),) = session.writes
+    assert first.packet.startswith(b"40{")
+    assert second.packet.startswith(b'42["watched",{"ok":true,"sale"')
+    session.ended()
+
+
+async def test_a_visitor_who_names_a_sale_has_no_question(world: World) -> None:
+    async with await Wire.open(world) as wire:
+        wire.text('40{"watch":7}')
+        await wire.packet()
+        assert set((await wire.event())[1]) == {"ok", "sale"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ("8", "not_found"),
+        ('"7"', "bad_request"),
+        ("7.0", "bad_request"),
+        ("true", "bad_request"),
+        ('{"sale_id":7}', "bad_request"),
+        ("[7]", "bad_request"),
+    ],
+)
+async def test_a_sale_that_cannot_be_watched_refuses_nobody(
+    world: World, asked: str, code: str
+) -> None:
+    async with await Wire.open(world) as wire:
+        wire.text(f'40{{"token":"{world.token(5)}","watch":{asked}}}')
+        assert (await wire.packet()).startswith("40{")
+        assert await wire.event() == ["watched", {"ok": False, "code": code}]
+        assert not world.process.watching
+        await world.publish(Results([RESULT]))
+        assert (await wire.event())[0] == "result"
+
+
+async def test_a_wrong_token_watches_nothing(world: World) -> None:
+    async with await Wire.open(world) as wire:
+        wire.text('40{"token":"wrong","watch":7}')
+        assert '"unauthorized"' in await wire.packet()
+        assert not world.process.watching
+        wire.text('40{"watch":null}')
+        assert (await wire.packet()).startswith("40{")
+        assert (await watch(wire))["ok"], "its next packet is of its own asking"
 
 
 @pytest.mark.parametrize(

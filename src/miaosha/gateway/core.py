@@ -5,11 +5,12 @@ The core, sessions and connections are a Socket.IO server of their own; they kno
 
 import asyncio
 import random
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from miaosha.gateway import engineio, handshake
 from miaosha.gateway.admission import Admission
+from miaosha.gateway.engineio import Outbound
 from miaosha.gateway.handshake import Refusal, Request, Rules
 from miaosha.gateway.heartbeat import Wheel
 from miaosha.gateway.probes import Checks, Probes
@@ -67,12 +68,13 @@ class Application(Protocol):
     An exception other than Refused is a bug: the socket is closed with 1011.
     """
 
-    def connect(self, session: "Session", namespace: str, auth: Any) -> None:
-        """A CONNECT with its auth payload (None or an object). Raises Refused. Events sent here
-        would arrive before the client knows it is connected: send them in `connected`."""
+    def connect(self, session: "Session", namespace: str, auth: Any) -> Sequence[Outbound]:
+        """A CONNECT with its auth payload (None or an object). Raises Refused.
 
-    def connected(self, session: "Session", namespace: str, auth: Any) -> None:
-        """The client has been told."""
+        Returns:
+            What the client hears right behind the answer, in one write with it. What is sent here
+            would arrive before the client knows that it is connected.
+        """
 
     def event(
         self, session: "Session", namespace: str, name: str, args: list[Any], ack_id: int | None
@@ -189,7 +191,7 @@ class Core:
         enough for a silent client to be gone when pingInterval + pingTimeout have passed."""
         return self.limits.ping_interval_s * self._random.uniform(0.3, 0.8)
 
-    def open_packet(self, sid: str, upgrades: bytes = b"[]") -> engineio.Outbound:
+    def open_packet(self, sid: str, upgrades: bytes = b"[]") -> Outbound:
         limits = self.limits
         interval, timeout = (
             round(limits.ping_interval_s * 1000),

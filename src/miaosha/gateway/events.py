@@ -1,16 +1,20 @@
 """The sale on top of the sockets: who connects, and what a client may ask (`watch`, `lookup`).
 
-Events to the client are sent by `fanout`.
+Whoever names a sale in the CONNECT (`{token, watch: <sale id>}`) watches it without asking: when
+hundreds of thousands come back at once, that is a message and an answer less for each. Events that
+nobody asked for are sent by `fanout`.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from miaosha.domain.errors import Problem
-from miaosha.domain.sale import QuestionView, ask
+from miaosha.domain.sale import Sale, ask
 from miaosha.gateway import socketio
 from miaosha.gateway.core import Refused
+from miaosha.gateway.engineio import Outbound
 from miaosha.gateway.hub import Hub
 from miaosha.gateway.lookups import Lookup, Lookups, denial
 from miaosha.gateway.sales import Sales
@@ -59,14 +63,20 @@ class SaleEvents:
         self._question_key = question_key
         self._retry_after_s = retry_after_s
 
-    def connect(self, session: Session, namespace: str, auth: Any) -> None:
-        """A valid token makes it that user's socket; none, an anonymous one."""
+    def connect(self, session: Session, namespace: str, auth: Any) -> Sequence[Outbound]:
+        """A valid token makes it that user's socket; none, an anonymous one. `watch` is answered by
+        the event `watched`, with what `watch` would be acknowledged with, a no included."""
         if namespace != NAMESPACE:
             raise Refused("Invalid namespace", {"code": "not_found"})
-        token = auth.get("token") if auth else None
-        if token is None:
-            return
-        identity = self._identity(token)
+        if not auth:
+            return ()
+        if (token := auth.get("token")) is not None:
+            self._identify(session, self._identity(token))
+        sale_id = auth.get("watch")
+        return () if sale_id is None else (self._watched(session, sale_id),)
+
+    def _identify(self, session: Session, identity: Identity) -> None:
+        """Raises Refused: the user has too many sockets."""
         if not self._hub.identify(session, identity.user_id):
             session.core.count("connects_refused_user")
             raise Refused(
@@ -83,9 +93,6 @@ class SaleEvents:
             return self._tokens.verify(token.encode(), self._clock.now_ms() // 1000)
         except (Problem, UnicodeEncodeError):
             raise Refused("A valid access token is required", {"code": "unauthorized"}) from None
-
-    def connected(self, session: Session, namespace: str, auth: Any) -> None:
-        """Nothing is sent unasked: the client watches what it wants to see."""
 
     def event(
         self, session: Session, namespace: str, name: str, args: list[Any], ack_id: int | None
@@ -111,31 +118,43 @@ class SaleEvents:
 
     def _watch(self, session: Session, sale_id: int, ack_id: int | None) -> None:
         sale = self._sales.asked(sale_id)
-        self._hub.watch(session, sale_id)
-        shown = self._sales.view(sale)
-        self._sales.note(shown)
-        seen = _encode(shown)
+        seen = self._let_watch(session, sale)
         told = socketio.event("sale", seen)
         if ack_id is None:
             session.send(told)
-            return
-        question = None
-        if session.user_id and sale.questions:
-            question = ask(sale.question_for(self._question_key, session.user_id))
-        session.send(socketio.ack(ack_id, _watched(seen, question)), told)
+        else:
+            session.send(socketio.ack(ack_id, self._shown(session, sale, seen)), told)
+
+    def _watched(self, session: Session, sale_id: Any) -> Outbound:
+        """The event that answers a `watch` in the CONNECT."""
+        try:
+            if type(sale_id) is not int:
+                raise Problem("bad_request", field="watch")
+            sale = self._sales.asked(sale_id)
+            answer = self._shown(session, sale, self._let_watch(session, sale))
+        except Problem as problem:
+            answer = denial(problem)
+        return socketio.event("watched", answer)
+
+    def _let_watch(self, session: Session, sale: Sale) -> bytes:
+        """Into the room of the sale; its view now, encoded."""
+        self._hub.watch(session, sale.id)
+        shown = self._sales.view(sale)
+        self._sales.note(shown)
+        return _encode(shown)
+
+    def _shown(self, session: Session, sale: Sale, seen: bytes) -> bytes:
+        """A Watched around a view that is encoded already: every buyer of a storm asks for it."""
+        if not session.user_id or not sale.questions:
+            return b'{"ok":true,"sale":%b}' % seen
+        question = ask(sale.question_for(self._question_key, session.user_id))
+        return b'{"ok":true,"sale":%b,"question":%b}' % (seen, _encode(question))
 
     def _lookup(self, session: Session, sale_id: int, ack_id: int | None) -> None:
         if not session.user_id:
             raise Problem("unauthorized")
         if ack_id is not None:
             self._lookups.ask(Lookup(session, session.user_id, sale_id, ack_id))
-
-
-def _watched(seen: bytes, question: QuestionView | None) -> bytes:
-    """A Watched around a view that is encoded already: every buyer of a storm asks for it."""
-    if question is None:
-        return b'{"ok":true,"sale":%b}' % seen
-    return b'{"ok":true,"sale":%b,"question":%b}' % (seen, _encode(question))
 
 
 def _target(args: list[Any]) -> int:

@@ -125,7 +125,7 @@ class Session(EngineSession):
         try:
             if len(self.namespaces) >= core.limits.namespaces_max:
                 raise Refused("Too many namespaces", {"code": "rate_limited"})
-            core.application.connect(self, namespace, auth)
+            greeting = core.application.connect(self, namespace, auth)
         except Refused as refused:
             core.count("connects_refused")
             body: dict[str, Any] = {"message": refused.message}
@@ -137,8 +137,7 @@ class Session(EngineSession):
         self.namespaces = (
             ROOT if not self.namespaces and namespace == "/" else (*self.namespaces, namespace)
         )
-        self.send(socketio.connected(namespace, core.new_sid()))
-        core.application.connected(self, namespace, auth)
+        self.send(socketio.connected(namespace, core.new_sid()), *greeting)
 
     def _left(self, namespace: str) -> None:
         self.namespaces = tuple(name for name in self.namespaces if name != namespace)
