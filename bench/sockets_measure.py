@@ -20,7 +20,7 @@ WITHIN_S = 180.0
 
 class Subject(NamedTuple):
     """A server to measure. `also`: other processes on the way, by name. `tell` sends one event to
-    everybody."""
+    everybody. `watch_apart`: its clients ask to watch by an event, not in their CONNECT."""
 
     name: str
     targets: Sequence[str]
@@ -29,6 +29,7 @@ class Subject(NamedTuple):
     also: Mapping[str, Sequence[int]]
     secret_keys: str = ""
     tls: bool = False
+    watch_apart: bool = False
 
 
 async def measure(subject: Subject, connections: int, directory: Path, issued_s: int) -> SocketRow:
@@ -41,6 +42,7 @@ async def measure(subject: Subject, connections: int, directory: Path, issued_s:
         sources=sources(connections),
         host="127.0.0.1",
         sale_id=1,
+        watch_apart=subject.watch_apart,
         tls=subject.tls,
         secret_keys=subject.secret_keys,
         issued_s=issued_s,

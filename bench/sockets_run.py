@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import functools
 import sys
 import tempfile
 import time
@@ -81,7 +82,12 @@ async def _run(result: SocketResult, only: list[str], args: argparse.Namespace) 
 
 
 async def _compare(result: SocketResult, connections: int) -> None:
-    opened: tuple[Callable[[Path], Opened], ...] = (ours, lambda _: python_socketio(), node)
+    opened: tuple[Callable[[Path], Opened], ...] = (
+        ours,
+        functools.partial(ours, watch_apart=True),
+        lambda _: python_socketio(),
+        node,
+    )
     for each in opened:
         await _row(result, each, connections)
 

@@ -50,14 +50,19 @@ http {{
 
 
 @contextlib.asynccontextmanager
-async def ours(directory: Path, gateways: int = 1) -> AsyncIterator[Subject]:
+async def ours(
+    directory: Path, gateways: int = 1, *, watch_apart: bool = False
+) -> AsyncIterator[Subject]:
     """The gateway itself, told of changes over the bus; every socket has a token."""
     settings = gateway_settings(Options(connections=1))
     async with stage(directory, LISTEN, gateways, _tell, settings) as running:
         await asyncio.sleep(SETTLE_S)
         keys = running.settings.secret_keys
-        name = "miaosha gateway, with tokens"
-        yield Subject(name, running.targets, running.pids, Teller(running), {}, keys)
+        name = "miaosha gateway, with tokens" + ", `watch` apart" * watch_apart
+        teller = Teller(running)
+        yield Subject(
+            name, running.targets, running.pids, teller, {}, keys, watch_apart=watch_apart
+        )
 
 
 class Teller:

@@ -1,5 +1,5 @@
-"""python-socketio on uvicorn as `make bench-sockets` drives it: `watch` joins a room and is
-acknowledged; a line on standard input sends one `sale` event to the room.
+"""python-socketio on uvicorn as `make bench-sockets` drives it: whoever names a sale in the CONNECT
+joins its room and is told of it; a line on standard input sends one `sale` event to the room.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ import uvloop
 async def main(port: int, sale: dict[str, Any]) -> None:
     io = socketio.AsyncServer(async_mode="asgi", transports=["websocket"])
 
-    async def watch(sid: str, target: dict[str, int]) -> dict[str, Any]:
-        await io.enter_room(sid, f"sale-{target['sale_id']}")
-        return {"ok": True, "sale": sale}
+    async def connect(sid: str, environ: dict[str, Any], auth: dict[str, Any]) -> None:
+        await io.enter_room(sid, f"sale-{auth['watch']}")
+        await io.emit("watched", {"ok": True, "sale": sale}, to=sid)
 
-    io.on("watch", watch)
+    io.on("connect", connect)
     config = uvicorn.Config(
         socketio.ASGIApp(io),
         port=port,

@@ -44,6 +44,10 @@ def sockets(
     ping_interval: Annotated[
         float, typer.Option(min=1, max=3_600, help="Seconds between two heartbeats of a socket.")
     ] = 25,
+    watch_apart: Annotated[
+        bool,
+        typer.Option("--watch-apart", help="Ask to watch by an event of its own after connecting."),
+    ] = False,
     json: Annotated[
         Path | None, typer.Option("--json", help="Also write the outcome to this file.")
     ] = None,
@@ -64,6 +68,7 @@ def sockets(
         gateways=gateways,
         ping_interval_s=ping_interval,
         sale_id=sale,
+        watch_apart=watch_apart,
         secret_keys=os.environ.get("MIAOSHA_SECRET_KEYS", ""),
     )
     finish(lambda: _run(options, json))

@@ -4,7 +4,7 @@ import { effect, signal } from "@preact/signals";
 import { request } from "../api/client";
 import { type Problem, problemOf } from "../api/problem";
 import type { Question, Sale } from "../api/types";
-import { askTime, keepTime, measured, steadyMs } from "../clock/server";
+import { askTime, keepTime, measured, offset, steadyMs } from "../clock/server";
 import type { Told } from "../purchase/machine";
 import { userId } from "../session/session";
 import { type Listener, LiveSocket } from "./socket";
@@ -14,10 +14,17 @@ export type Connection = "connecting" | "live" | "polling" | "offline";
 const POLL_MS = 3_000;
 const POLL_JITTER_MS = 3_000;
 const GRACE_MS = 1_500; // a socket may take this long before it is spoken of
+const COARSE_MS = 250; // a clock that may be wrong by more is asked for again at once
 
 interface Watched {
+  ok: true;
   sale: Sale;
   question?: Question | null;
+}
+
+interface NotWatched {
+  ok: false;
+  retry_after_s?: number;
 }
 
 export interface Hearer {
@@ -42,7 +49,7 @@ export class SaleFeed implements Listener {
 
   /** Follow the sale; the returned function stops. */
   start(): () => void {
-    this.socket = new LiveSocket(this);
+    this.socket = new LiveSocket(this, this.saleId);
     this.timer = window.setTimeout(this.poll, GRACE_MS);
     void this.fetchSale();
     const stops = [keepTime(() => this.exchangeTimes()), this.followUser(), this.followNetwork()];
@@ -62,7 +69,6 @@ export class SaleFeed implements Listener {
   up(): void {
     this.connection.value = "live";
     window.clearTimeout(this.timer);
-    for (const afterMs of [0, 300, 600]) window.setTimeout(() => void this.watch(), afterMs);
     this.hearer.connected(true);
   }
 
@@ -73,6 +79,7 @@ export class SaleFeed implements Listener {
   }
 
   event(name: string, body: unknown): void {
+    if (name === "watched") this.watched(body as Watched | NotWatched);
     const about = (body as { sale_id?: number; id?: number }) ?? {};
     if (name === "sale" && about.id === this.saleId) this.show(body as Sale);
     if (about.sale_id !== this.saleId) return;
@@ -85,10 +92,31 @@ export class SaleFeed implements Listener {
     this.problem.value = null;
   }
 
+  /** The answer that comes with every connect. The first ones of a page also set its clock. */
+  private watched(told: Watched | NotWatched): void {
+    if (!told.ok) {
+      this.watchIn((told.retry_after_s ?? 2) * 1000 * (1 + Math.random()));
+      return;
+    }
+    const first = offset.peek() === null;
+    this.take(told, this.socket?.askedMs ?? steadyMs());
+    if (first || (offset.peek()?.errorMs ?? 0) > COARSE_MS) {
+      this.watchIn(300);
+      this.watchIn(600);
+    }
+  }
+
+  private watchIn(afterMs: number): void {
+    window.setTimeout(() => void this.watch(), afterMs);
+  }
+
   private async watch(): Promise<void> {
     const sentMs = steadyMs();
     const told = await this.socket?.ask<Watched>("watch", { sale_id: this.saleId });
-    if (!told) return;
+    if (told) this.take(told, sentMs);
+  }
+
+  private take(told: Watched, sentMs: number): void {
     measured(sentMs, told.sale.server_time_ms);
     this.show(told.sale);
     if (told.question) this.question.value = told.question;

@@ -1,7 +1,8 @@
-// One Socket.IO connection that comes back by itself, with the session's token, and says honestly how
-// it stands. What arrives is handed on; nothing here knows of purchases.
+// One Socket.IO connection that comes back by itself, with the session's token, watches one sale from
+// the start, and says honestly how it stands. What arrives is handed on; nothing here knows of purchases.
 import { io, type Socket } from "socket.io-client";
 import { credentials } from "../api/client";
+import { steadyMs } from "../clock/server";
 import { session } from "../session/session";
 
 const ACK_TIMEOUT_MS = 5_000;
@@ -19,17 +20,26 @@ export interface Listener {
 }
 
 export class LiveSocket {
+  /** When it last asked to be let in: the event `watched` is the answer. On the steady clock. */
+  askedMs = 0;
   private readonly socket: Socket;
   private timer = 0;
 
-  constructor(private readonly listener: Listener) {
+  /** @param saleId is named with every connect, so that coming back takes no question of its own. */
+  constructor(
+    private readonly listener: Listener,
+    saleId: number,
+  ) {
     this.socket = io({
       transports: ["websocket", "polling"], // one request less than asking by polling first
       tryAllTransports: true,
       reconnectionDelay: 500,
       reconnectionDelayMax: 15_000,
       timeout: 8_000,
-      auth: (give) => give(session.value ? { token: session.value.token } : {}),
+      auth: (give) => {
+        this.askedMs = steadyMs();
+        give({ token: session.value?.token, watch: saleId });
+      },
     });
     this.socket.on("connect", () => listener.up());
     this.socket.on("disconnect", (reason) => {

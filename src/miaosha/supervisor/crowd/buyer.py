@@ -112,7 +112,6 @@ class Buyer:
 
     async def listen(self) -> None:
         """Connect the socket and watch the sale; tries until it works."""
-        plan = self.crowd.plan
         while not self.crowd.over.is_set():
             with contextlib.suppress(OSError, TimeoutError):
                 async with self.crowd.gate:
@@ -122,8 +121,9 @@ class Buyer:
                         self.http.token,
                         self._event,
                         self.changed.set,
+                        watch=self.crowd.plan.sale_id,
                     )
-                    watched = await self.socket.call("watch", {"sale_id": plan.sale_id})
+                watched = self.socket.watched
                 if watched.get("ok"):
                     self._sale(watched["sale"])
                     self.question = watched.get("question") or self.question

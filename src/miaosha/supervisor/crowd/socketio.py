@@ -35,12 +35,13 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 
 class Socket(asyncio.Protocol):
-    """One connection. `closed` is set when it is gone, for whatever reason."""
+    """One connection. `closed` is set when it is gone, for whatever reason; `watched` is what the
+    server said of the sale to watch, if one was named."""
 
     def __init__(
-        self, token: str, on_event: OnEvent, on_close: Callable[[], None], port: int
+        self, auth: dict[str, Any], on_event: OnEvent, on_close: Callable[[], None], port: int
     ) -> None:
-        self._token = token
+        self._auth = auth
         self._on_event = on_event
         self._on_close = on_close
         self._port = port
@@ -50,6 +51,7 @@ class Socket(asyncio.Protocol):
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._last_call = 0
+        self.watched: dict[str, Any] = {}
         self.closed = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -96,18 +98,25 @@ class Socket(asyncio.Protocol):
         if text == b"2":  # Engine.IO ping
             self._write(frame(TEXT, b"3"))
         elif text.startswith(b"0"):  # Engine.IO open
-            auth = msgspec.json.encode({"token": self._token}) if self._token else b""
-            self._write(frame(TEXT, b"40" + auth))
+            self._write(frame(TEXT, b"40" + msgspec.json.encode(self._auth)))
         elif text.startswith(b"40"):
-            if not self._ready.done():
-                self._ready.set_result(None)
+            if "watch" not in self._auth:
+                self._is_ready()
         elif text.startswith(b"42"):
             name, *arguments = msgspec.json.decode(text[2:])
-            self._on_event(name, arguments[0] if arguments else None)
+            if name == "watched":
+                self.watched = arguments[0]
+                self._is_ready()
+            else:
+                self._on_event(name, arguments[0] if arguments else None)
         elif text.startswith(b"43"):
             self._acknowledged(text[2:])
         elif text.startswith((b"44", b"41", b"1")):
             self._fail(ConnectionError(text[:80].decode(errors="replace")))
+
+    def _is_ready(self) -> None:
+        if not self._ready.done():
+            self._ready.set_result(None)
 
     def _acknowledged(self, text: bytes) -> None:
         digits = text.find(b"[")
@@ -163,15 +172,21 @@ async def connect(
     token: str,
     on_event: OnEvent,
     on_close: Callable[[], None],
+    watch: int | None = None,
 ) -> Socket:
     """A connected socket from the local `address`; `on_close` is called when it is gone.
+
+    Args:
+        watch: a sale to watch from the start: the event `watched` says how it stands.
 
     Raises:
         OSError: ConnectionError, TimeoutError.
     """
+    fields = {"token": token or None, "watch": watch}
+    auth = {name: value for name, value in fields.items() if value is not None}
     async with asyncio.timeout(CONNECT_S):
         _, socket = await asyncio.get_running_loop().create_connection(
-            lambda: Socket(token, on_event, on_close, port), host, port, local_addr=(address, 0)
+            lambda: Socket(auth, on_event, on_close, port), host, port, local_addr=(address, 0)
         )
     try:
         await socket.ready()

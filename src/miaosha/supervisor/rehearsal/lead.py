@@ -41,6 +41,7 @@ class Options:
         listen: where the private set's first gateway listens.
         gateways: processes of the private set; 0: as many as the machine and the sockets need.
         sale_id: what to watch at `url`.
+        watch_apart: sockets ask for it by an event of its own, not in their CONNECT.
     """
 
     connections: int
@@ -52,6 +53,7 @@ class Options:
     gateways: int = 0
     ping_interval_s: float = 25.0
     sale_id: int = 1
+    watch_apart: bool = False
     secret_keys: str = ""
 
 
@@ -101,6 +103,7 @@ def _plan(options: Options, targets: list[str], host: str, *, tls: bool = False)
         sources=[],
         host=host,
         sale_id=SALE_ID,
+        watch_apart=options.watch_apart,
         tls=tls,
     )
 

@@ -15,6 +15,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         tls: speak TLS, the certificate unchecked: a rehearsal sends nothing secret to anybody
             but the server it was pointed at.
         sale_id: what every socket watches; 0: nothing.
+        watch_apart: it asks for that by an event once it is connected, not in the CONNECT.
         secret_keys: the platform's, to sign tokens with; empty: visitors without a token.
         issued_s: Unix seconds, of the tokens.
         handshake_s: a socket that is not there yet after so long is given up.
@@ -29,6 +30,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     sources: list[str]
     host: str
     sale_id: int
+    watch_apart: bool = False
     path: str = "/socket.io/"
     tls: bool = False
     first_user: int = 1

@@ -1,4 +1,4 @@
-"""Many Socket.IO sessions in one thread: upgrade, open, CONNECT, `watch`, then pings and events.
+"""Many Socket.IO sessions in one thread: upgrade, open, CONNECT and watch, then pings and events.
 
 What a socket is, is told by arrays indexed by its descriptor, so that a million of them leave the
 machine to the servers. A socket that fails is tried again after a random pause; one that is lost
@@ -28,6 +28,7 @@ PONG: Final = wire.frame(b"3")
 PING: Final = b"\x81\x012"
 RESULT: Final = b'42["result"'
 SALE: Final = b'42["sale"'
+WATCHED: Final = b'42["watched"'
 SENT_AT: Final = re.compile(rb'"request_id":"sent-(\d+)')
 
 
@@ -55,12 +56,9 @@ class Sockets:
         self._wires = wire.Wires(tls=plan.tls, host=plan.host)
         self._token = minting(plan.secret_keys, plan.issued_s)
         self._upgrade = wire.upgrade(plan.host, plan.path)
-        watch = b'420["watch",{"sale_id":%d}]' % plan.sale_id
-        self._watch = wire.frame(watch) if plan.sale_id else b""
         self._turns = Turns(plan.connections, plan.rate_per_s, f"{plan.seed}:{plan.first}")
         room = plan.connections + SPARE
-        self._stage = bytearray(room)
-        self._told = bytearray(room)  # the last `arm` this socket was told of
+        self._stage, self._told = bytearray(room), bytearray(room)  # told: of the last `arm`
         self._number = array("I", bytes(4 * room))
         self._began = array("d", bytes(8 * room))
         self._heard = array("d", bytes(8 * room))
@@ -91,9 +89,8 @@ class Sockets:
             self._close(fd)
 
     def close(self) -> None:
-        for fd, stage in enumerate(self._stage):
-            if stage:
-                self._close(fd)
+        for fd in [fd for fd, stage in enumerate(self._stage) if stage]:
+            self._close(fd)
 
     # turns
 
@@ -223,14 +220,12 @@ class Sockets:
             self._connect(fd, packet)
         elif stage == Stage.CONNECTING and kind == b"40":
             self._stage[fd] = Stage.WATCHING
-            if self._watch:
-                self._wires.write(fd, self._watch)
-            else:
+            if not self._plan.sale_id:
                 self._ready(fd, now)
+            elif self._plan.watch_apart:
+                self._wires.write(fd, wire.watch(self._plan.sale_id))
         elif stage == Stage.WATCHING and kind == b"43":
-            if b'"ok":true' not in packet:
-                raise kinds.of_refusal("watch", packet)
-            self._ready(fd, now)
+            self._watched(fd, packet, now)
         elif kind == b"44":
             raise kinds.of_refusal("connect", packet)
         elif kind == b"41" or packet == b"1":
@@ -241,9 +236,15 @@ class Sockets:
             told = msgspec.json.decode(packet[1:])
             self._patience_s = (told["pingInterval"] + told["pingTimeout"]) / 1000 + SILENCE_S
         self._stage[fd] = Stage.CONNECTING
-        token = self._token(self._plan.first_user + self._plan.first + self._number[fd])
-        auth = b'{"token":"' + token + b'"}' if token else b""
-        self._wires.write(fd, wire.frame(b"40" + auth))
+        plan = self._plan
+        token = self._token(plan.first_user + plan.first + self._number[fd])
+        self._wires.write(fd, wire.connect(token, 0 if plan.watch_apart else plan.sale_id))
+
+    def _watched(self, fd: int, packet: bytes, now: float) -> None:
+        """What an acknowledgement, or the event `watched`, says."""
+        if b'"ok":true' not in packet:
+            raise kinds.of_refusal("watch", packet)
+        self._ready(fd, now)
 
     def _ready(self, fd: int, now: float) -> None:
         self._stage[fd] = Stage.READY
@@ -270,6 +271,8 @@ class Sockets:
                     self.arrived.append(time.monotonic())
                 else:
                     self.said.again += 1
+        elif self._stage[fd] == Stage.WATCHING and packet.startswith(WATCHED):
+            self._watched(fd, packet, now)
 
     # endings
 
@@ -289,10 +292,9 @@ class Sockets:
             self.said.gave_up += 1
 
     def _close(self, fd: int) -> None:
-        if self._stage[fd] == Stage.READY:
-            self.said.ready -= 1
-        else:
-            self._in_flight -= 1
+        ready = self._stage[fd] == Stage.READY
+        self.said.ready -= ready
+        self._in_flight -= not ready
         self._stage[fd] = Stage.NONE
         self._rest.pop(fd, None)
         self._wires.close(fd)

@@ -40,6 +40,19 @@ def frame(payload: bytes, opcode: int = TEXT) -> bytes:
     return bytes((0x80 | opcode, 0x80 | 126)) + size.to_bytes(2, "big") + MASK + payload
 
 
+def connect(token: bytes, sale_id: int) -> bytes:
+    """The Socket.IO CONNECT, with a token unless that is empty, and a sale to watch unless 0."""
+    auth = [b'"token":"%b"' % token] if token else []
+    if sale_id:
+        auth.append(b'"watch":%d' % sale_id)
+    return frame(b"40{%b}" % b",".join(auth))
+
+
+def watch(sale_id: int) -> bytes:
+    """The event that asks to watch, with the acknowledgement 0."""
+    return frame(b'420["watch",{"sale_id":%d}]' % sale_id)
+
+
 def split(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
     """The whole frames in `data` as (opcode, payload), and what is left. Raises Garbage."""
     found = []
