@@ -399,7 +399,7 @@ async def test_mails_come_until_handled_and_leave_no_trace(rig: Rig) -> None:
     async with running(broker.mails("m1", handler)):
         await until(lambda: len(got) == 6)
         await left(rig.mails, 0)
-    assert got == [jobs[0], jobs[1], *jobs[1:]]
+    assert sorted(got, key=jobs.index) == [jobs[0], jobs[1], *jobs[1:]]
     [parked] = await broker.parked()
     assert (parked.queue, parked.raw) == ("mail", b"junk")
 

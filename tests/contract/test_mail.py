@@ -16,6 +16,7 @@ from aiosmtpd.smtp import AuthResult
 from miaosha.adapters.mail import open_mailer
 from miaosha.adapters.mail.console import masked
 from miaosha.adapters.mail.file import file_name
+from miaosha.adapters.mail.message import MessageFormat
 from miaosha.domain.errors import DependencyDown, Problem, SettingsError
 from miaosha.domain.money import Money
 from miaosha.ports.outside import Letter
@@ -132,6 +133,34 @@ async def test_one_file_per_message_id(tmp_path: Path) -> None:
     assert message.get_content().replace("\r\n", "\n") == LETTER.text
     assert first.stat().st_mode & 0o077 == 0
     await out.close()
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [
+        LETTER,
+        LETTER._replace(subject="plain", text="one\r\ntwo\rthree"),
+        LETTER._replace(subject="", text=" "),
+        LETTER._replace(subject="=?utf-8?q?not_encoded?=", to="first.last+tag@mail.example.com"),
+        LETTER._replace(subject=" 空 " * 40, text="搶購\n" * 200),
+        LETTER._replace(subject="x" * 150, text="no end of line"),
+        LETTER._replace(to='"a quoted one"@example.com'),
+    ],
+)
+def test_what_is_written_reads_as_what_the_library_writes(letter: Letter) -> None:
+    form = MessageFormat("秒殺 <shop@example.com>", StillClock())
+    wire = form.wire(letter)
+    ours, theirs = (
+        message_from_bytes(raw, policy=default) for raw in (wire, form.message(letter).as_bytes())
+    )
+    assert ours["Subject"] == letter.subject  # of which the library loses blanks
+    for one in (ours, theirs):
+        del one["Subject"]
+    assert ours.items() == theirs.items()
+    assert ours.get_content() == theirs.get_content()
+    assert not ours.defects
+    assert max(map(len, wire.split(b"\r\n"))) <= 78
+    assert b"\n" not in wire.replace(b"\r\n", b"")
 
 
 async def test_file_names_stay_inside_and_differ() -> None:

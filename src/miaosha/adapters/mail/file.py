@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import re
-from email.message import EmailMessage
 from pathlib import Path
 from uuid import uuid4
 
@@ -25,7 +24,7 @@ class FileMailer:
         self._form = form
 
     async def send(self, letter: Letter) -> None:
-        message = self._form.message(letter)
+        message = self._form.wire(letter)
         try:
             await asyncio.to_thread(self._write, message, file_name(letter.message_id))
         except OSError as error:
@@ -34,7 +33,7 @@ class FileMailer:
     async def close(self) -> None:
         """Nothing is open."""
 
-    def _write(self, message: EmailMessage, name: str) -> None:
+    def _write(self, message: bytes, name: str) -> None:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         target = self._directory / name
         if target.exists():
@@ -44,7 +43,7 @@ class FileMailer:
             with os.fdopen(
                 os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
             ) as out:
-                out.write(message.as_bytes())
+                out.write(message)
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)

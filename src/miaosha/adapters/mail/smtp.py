@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import aiosmtplib
 
-from miaosha.adapters.mail.message import MessageFormat
+from miaosha.adapters.mail.message import MessageFormat, is_plain
 from miaosha.domain.errors import DependencyDown, Problem, SettingsError
 from miaosha.ports.outside import Letter
 
@@ -34,7 +34,8 @@ class SmtpMailer:
     async def send(self, letter: Letter) -> None:
         """A letter whose answer was lost on the way counts as not sent: it may come twice, under
         the same Message-ID."""
-        message = self._form.message(letter)
+        plain = is_plain(letter.to)
+        message = self._form.wire(letter) if plain else self._form.message(letter)
         async with self._lock:
             try:
                 async with asyncio.timeout(LETTER_TIMEOUT_S):
@@ -54,7 +55,7 @@ class SmtpMailer:
                         await self._smtp.quit()
             await self._hang_up()
 
-    async def _send(self, message: EmailMessage, to: str) -> None:
+    async def _send(self, message: bytes | EmailMessage, to: str) -> None:
         reused = self._smtp is not None
         smtp = await self._connected()
         try:
@@ -63,7 +64,10 @@ class SmtpMailer:
         except (aiosmtplib.SMTPException, OSError):
             await self._hang_up()
             smtp = await self._connected()
-        await smtp.send_message(message, sender=self._form.sender, recipients=[to])
+        if isinstance(message, bytes):
+            await smtp.sendmail(self._form.sender, [to], message)
+        else:
+            await smtp.send_message(message, sender=self._form.sender, recipients=[to])
 
     async def _connected(self) -> aiosmtplib.SMTP:
         if self._smtp is None:
