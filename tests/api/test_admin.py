@@ -11,10 +11,12 @@ from miaosha.api.app import routes
 from miaosha.api.declare import Operation, Who
 from miaosha.domain.errors import DependencyDown
 from miaosha.usecases.audit import Finding, Verdict
+from miaosha.usecases.picture import SIDE_MAX
 from miaosha.usecases.products import PICTURE_MAX_BYTES
 from tests.api.world import Person, World
+from tests.usecases.pictures import png, vp8, webp
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
+PNG = png()
 
 
 async def trail(world: World, admin: Person) -> list[dict[str, Any]]:
@@ -135,12 +137,14 @@ async def test_a_picture_is_what_its_bytes_say(world: World, admin: Person) -> N
     stored = await put(PNG, "image/jpeg")
     assert stored.json()["picture_url"].endswith(".png")
     assert list(world.files.stored.values()) == [PNG]
-    webp = b"RIFF\0\0\0\0WEBPVP8 "
-    assert (await put(webp, "image/webp")).json()["picture_url"].endswith(".webp")
-    assert list(world.files.stored.values()) == [webp]  # the old one is gone
+    lossy = webp(vp8(3, 5))
+    assert (await put(lossy, "image/webp")).json()["picture_url"].endswith(".webp")
+    assert list(world.files.stored.values()) == [lossy]  # the old one is gone
     for content, media, status in (
         (b"<svg onload=alert(1)>", "image/png", 415),
         (b"", "image/png", 415),
+        (PNG[:-1], "image/png", 415),
+        (png(SIDE_MAX + 1, 1), "image/png", 413),
         (PNG, "image/svg+xml", 415),
         (PNG, "application/json", 415),
         (PNG + b"x" * PICTURE_MAX_BYTES, "image/png", 413),
@@ -338,13 +342,25 @@ async def test_the_csv_runs_no_formulas(world: World, admin: Person, buyer: Pers
     assert rows[0]["address"] == "1 Main Street\nBerlin"
 
 
-@pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@x", "\tx", "\rx", "  =1", "\n=1"])
+@pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@x", "\tx", "\rx", "  =1", "\u3000=1", "＝1"])
 def test_cells_that_would_run(cell: str) -> None:
     assert safe_cell(cell) == f"'{cell}"
 
 
+@pytest.mark.parametrize(
+    ("cell", "safe"),
+    [
+        ("1 Main Street\n=1+1", "1 Main Street\n'=1+1"),  # a line of its own to some
+        ("Flat 3; =1+1;-2", "Flat 3;' =1+1;'-2"),  # cells of their own where ; parts them
+        ("\n=1", "'\n'=1"),
+    ],
+)
+def test_cells_that_would_run_in_their_middle(cell: str, safe: str) -> None:
+    assert safe_cell(cell) == safe
+
+
 def test_cells_that_would_not() -> None:
-    assert [safe_cell(c) for c in ("", "1", "a=b", "Ada")] == ["", "1", "a=b", "Ada"]
+    assert [safe_cell(c) for c in ("", "1", "a=b", "A; b-c")] == ["", "1", "a=b", "A; b-c"]
 
 
 async def test_parked_messages_and_their_return(world: World, admin: Person) -> None:

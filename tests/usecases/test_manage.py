@@ -11,7 +11,6 @@ from miaosha.domain.sale import Choice, Mode, Phase, ProductView, Question, Sale
 from miaosha.ports.people import Product, SaleDraft
 from miaosha.usecases.control import Control
 from miaosha.usecases.manage import Manage
-from miaosha.usecases.products import picture_kind
 from miaosha.usecases.terms import draft_of, terms_of, version_of
 from tests.usecases.people import StillClock
 
@@ -316,11 +315,3 @@ async def test_one_rebuild_at_a_time(manage: Manage, notes: NotingTrail) -> None
     with pytest.raises(Problem) as refused:
         await manage.rebuild("cli", sale.id)
     assert refused.value.code == "conflict"
-
-
-def test_pictures_by_their_first_bytes() -> None:
-    assert picture_kind(b"\xff\xd8\xff\xe0") == "jpeg"
-    assert picture_kind(b"\x89PNG\r\n\x1a\n") == "png"
-    assert picture_kind(b"RIFF....WEBP") == "webp"
-    for other in (b"", b"GIF89a", b"<svg/>", b"RIFF....WAVE", b"<html>"):
-        assert picture_kind(other) is None

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Final
@@ -31,7 +32,9 @@ HEADER: Final = (
     "order_no,id,rid,sale_id,sale,user_id,email,state,amount,currency,created_at,"
     "name,phone,address\r\n"
 )
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+# Where a spreadsheet may see the beginning of a cell: also after a line's end or a semicolon, which
+# parts cells where the comma is for decimals. The wide signs count as the narrow ones in East Asia.
+FORMULA: Final = re.compile(r"(?:^|(?<=[;\t\r\n]))(?=[^\S\t\r\n]*[=+\-@＝＋－＠\t\r\n])")
 
 
 @operation(
@@ -157,7 +160,7 @@ def _line(cells: list[str]) -> str:
 
 def safe_cell(cell: str) -> str:
     """A cell no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.lstrip(" ").startswith(FORMULA) else cell
+    return FORMULA.sub("'", cell)
 
 
 ROUTES = [list_all_orders, get_delivery, orders_csv]

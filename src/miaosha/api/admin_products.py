@@ -105,7 +105,8 @@ async def delete_product(request: Req, product_id: FromPath[int]) -> None:
     body_max=PICTURE_MAX_BYTES,
 )
 async def put_picture(request: Req, product_id: FromPath[int]) -> AdminProduct:
-    """A JPEG, PNG or WebP of at most 2 MB, as the body itself; its first bytes say which."""
+    """A JPEG, PNG or WebP of at most 2 MB and 4,096 pixels a side, as the body itself; its bytes
+    say which. What it tells of camera, place and people is left out."""
     raw = await request.body()
     return admin_product(
         await desk_of(request).products.set_picture(actor(request), product_id, raw)

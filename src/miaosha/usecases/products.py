@@ -9,6 +9,7 @@ from miaosha.domain.money import MINOR_DIGITS, Money
 from miaosha.ports.outside import Clock, Files
 from miaosha.ports.people import Catalogue, Product, Trail
 from miaosha.usecases.credentials import plain_line
+from miaosha.usecases.picture import picture_of
 from miaosha.usecases.version import fingerprint
 
 NAME_MAX: Final = 200
@@ -89,8 +90,8 @@ class Products:
         """Store a picture under a name made of its content, so that it may be cached for ever.
 
         Args:
-            content: a JPEG, PNG or WebP by its first bytes, at most PICTURE_MAX_BYTES; what the
-                caller says its type is does not count.
+            content: a JPEG, PNG or WebP by its bytes, at most PICTURE_MAX_BYTES; what the caller
+                says its type is does not count. It is kept without its metadata.
 
         Raises:
             Problem: not_found, too_large, unsupported_media_type.
@@ -98,12 +99,10 @@ class Products:
         old = await self.get(product_id)
         if len(content) > PICTURE_MAX_BYTES:
             raise Problem("too_large", f"A picture has at most {PICTURE_MAX_BYTES} bytes.")
-        kind = picture_kind(content)
-        if kind is None:
-            raise Problem("unsupported_media_type", "A picture is a JPEG, a PNG or a WebP.")
-        digest = hashlib.sha256(content).hexdigest()[:20]
+        kind, _, _, kept = picture_of(content)
+        digest = hashlib.sha256(kept).hexdigest()[:20]
         name = f"products/{product_id}-{digest}.{'jpg' if kind == 'jpeg' else kind}"
-        url = await self._files.put(name, content, f"image/{kind}")
+        url = await self._files.put(name, kept, f"image/{kind}")
         product = await self._picture(actor, product_id, url)
         if old.picture_url != url:
             await self._forget_picture(old)
@@ -145,17 +144,6 @@ def version_of(product: Product) -> str:
 
 def _changed() -> Problem:
     return Problem("conflict", "Somebody else has changed this product meanwhile.", field="version")
-
-
-def picture_kind(content: bytes) -> str | None:
-    """jpeg, png or webp by its first bytes; None for anything else."""
-    if content.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "webp"
-    return None
 
 
 def check_money(money: Money, field: str) -> Money:

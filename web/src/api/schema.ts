@@ -206,7 +206,7 @@ export interface paths {
         get?: never;
         /**
          * Put a product's picture
-         * @description A JPEG, PNG or WebP of at most 2 MB, as the body itself; its first bytes say which.
+         * @description A JPEG, PNG or WebP of at most 2 MB and 4,096 pixels a side, as the body itself; its bytes say which. What it tells of camera, place and people is left out.
          */
         put: operations["put_picture"];
         post?: never;

@@ -1,5 +1,5 @@
 // What is typed into the console's forms, and files chosen for pictures.
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { amountText, clock, fieldMs, fieldTime, minorUnits, span } from "../../src/admin/format";
 import { choose, kindOf, PICTURE_MAX_BYTES } from "../../src/admin/products/pictureFile";
 import { draftOf, fieldOf, read } from "../../src/admin/sales/form";
@@ -123,6 +123,12 @@ describe("a picture", () => {
       "picture.too_large",
     );
     expect(await choose(new Blob(["hello"], { type: "image/png" }))).toBe("picture.wrong_kind");
+    const decoding = vi.fn(() => Promise.reject(new Error("cut")));
+    vi.stubGlobal("createImageBitmap", decoding);
+    expect(await choose(new Blob([png]))).toBe("picture.broken");
+    vi.stubGlobal("createImageBitmap", async () => ({ width: 9, height: 4_097, close: vi.fn() }));
+    expect(await choose(new Blob([png]))).toBe("picture.too_wide");
+    vi.unstubAllGlobals();
   });
 });
 

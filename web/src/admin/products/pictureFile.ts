@@ -1,7 +1,8 @@
-// Whether a file can be a product's picture, by its size and its first bytes, as the server decides.
+// Whether a file can be a product's picture, as the server decides: by its bytes and its size.
 import type { Key } from "../text";
 
 export const PICTURE_MAX_BYTES = 2_000_000;
+export const PICTURE_SIDE_MAX = 4_096; // pixels
 export const PICTURE_KINDS = ["image/jpeg", "image/png", "image/webp"] as const;
 
 export interface Chosen {
@@ -25,6 +26,10 @@ export async function choose(file: Blob): Promise<Chosen | Key> {
   const kind = kindOf(new Uint8Array(await file.slice(0, 16).arrayBuffer()));
   if (!kind) return "picture.wrong_kind";
   const content = new Blob([file], { type: kind });
+  const seen = await createImageBitmap(content).catch(() => null);
+  if (!seen) return "picture.broken";
+  if (Math.max(seen.width, seen.height) > PICTURE_SIDE_MAX) return "picture.too_wide";
+  seen.close();
   return { content, preview: await dataUrl(content) };
 }
 
