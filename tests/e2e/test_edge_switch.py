@@ -11,6 +11,7 @@ from miaosha.domain.errors import DependencyDown
 from miaosha.domain.sale import Phase, Sale
 from miaosha.publisher.responses import PROBLEMS
 from miaosha.settings import Settings
+from miaosha.supervisor import edge_switch
 from miaosha.supervisor.edge_switch import MARGIN_MS, OVER_MAX, EdgeSwitch, over
 from tests.e2e.running import free_port
 from tests.e2e.test_edge import PURCHASES, Edge, started
@@ -53,10 +54,13 @@ class Shelf:
     def __init__(self) -> None:
         self.sales: dict[int, Sale] | None = {}
         self.away = False
+        self.fault: Exception | None = None
 
     async def now_ms(self) -> int:
         if self.away:
             raise DependencyDown("store")
+        if self.fault:
+            raise self.fault
         return NOW_MS
 
     async def read_sales(self) -> dict[int, Sale] | None:
@@ -88,6 +92,26 @@ async def test_the_directory_follows_the_board(tmp_path: Path) -> None:
     shelf.away, shelf.sales = False, None
     await switch.turn()
     assert there() == {"note"}, "with no board nobody knows"
+
+
+@pytest.mark.parametrize("fault", [DependencyDown("store"), OSError("full"), RuntimeError("odd")])
+async def test_it_goes_on_whatever_went_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    monkeypatch.setattr(edge_switch, "LOOK_S", 0.01)
+    shelf, directory = Shelf(), tmp_path / "over"
+    shelf.sales, shelf.fault = {7: CLOSED}, fault
+    switch = EdgeSwitch(directory, shelf)
+    switch.clear()
+    following = asyncio.create_task(switch.run())
+    await asyncio.sleep(0)
+    assert list(directory.iterdir()) == []
+    shelf.fault = None
+    async with asyncio.timeout(WITHIN_S):
+        while not (directory / "7").exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    following.cancel()
+    await asyncio.wait({following})
 
 
 @pytest.fixture

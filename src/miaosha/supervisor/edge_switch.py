@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
+import structlog
+
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.sale import Phase, Sale
 from miaosha.settings import Settings
@@ -22,6 +24,8 @@ OVER_MAX: Final = 1_000  # sales switched off at once, those that closed last
 # board is left that thinks otherwise.
 MARGIN_MS: Final = 2_000
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")
+
+log = structlog.get_logger()
 
 
 class Boards(Protocol):
@@ -62,8 +66,12 @@ class EdgeSwitch:
         """Follow the board until cancelled. While the store is away everything stays as it is:
         what was over stays over."""
         while True:
-            with contextlib.suppress(DependencyDown, OSError):
+            try:
                 await self.turn()
+            except DependencyDown:
+                pass  # its roles tell of it
+            except Exception:  # a disk that is full, a store that forbids: it must go on afterwards
+                log.exception("edge_switch_failed")
             await asyncio.sleep(LOOK_S)
 
     async def turn(self) -> None:
