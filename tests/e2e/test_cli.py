@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,28 @@ def test_a_role_runs_by_itself(up: Up, tmp_path: Path) -> None:
     finally:
         process.terminate()
         assert process.wait(STOP_S) == 0
+
+
+LOGS = """\
+import structlog
+from miaosha.cli.session import finish
+
+async def work() -> int:
+    secret_keys = "geheim"
+    try:
+        raise RuntimeError("a defect")
+    except RuntimeError:
+        structlog.get_logger().exception("failed")
+    return 0
+
+finish(work)
+"""
+
+
+def test_what_a_command_logs_shows_no_variables() -> None:
+    """`up` and `edge run` are commands too, and live for months."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOGS], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "a defect" in done.stderr and '"level":"error"' in done.stderr
+    assert "geheim" not in done.stdout + done.stderr

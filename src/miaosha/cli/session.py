@@ -69,9 +69,7 @@ def complete(settings: Settings) -> Settings:
 async def opened(data_dir: Path | None) -> AsyncIterator[Any]:
     """The ports and use cases an API process has, for the length of one command."""
     from miaosha import bootstrap
-    from miaosha.adapters import logs
 
-    logs.configure("cli", "0", "error")
     settings = complete(here(data_dir))
     lenient = msgspec.structs.replace(settings, strict=0)  # a person may look at anything
     async with bootstrap.api(lenient) as parts:
@@ -80,6 +78,9 @@ async def opened(data_dir: Path | None) -> AsyncIterator[Any]:
 
 def finish(work: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
     """Run a command to its end and exit with its status; an error is one line."""
+    from miaosha.adapters import logs
+
+    logs.configure("cli", "0", "error")  # else a traceback would show secrets among its variables
     raise typer.Exit(guarded(lambda: asyncio.run(work())) or 0)
 
 
