@@ -1,4 +1,4 @@
-"""The memory of a process that holds many small things for long."""
+"""The memory of a process that holds many small things for long, or answers many requests."""
 
 import contextlib
 import ctypes
@@ -10,7 +10,7 @@ GC_YOUNG: Final = 50_000  # objects between two looks of the collector
 
 def settle() -> None:
     """Give back what importing took, and let the collector look rarely, and not at what stays.
-    For a process whose requests and sockets leave no cycles behind."""
+    For a process whose requests and sockets leave few cycles behind."""
     gc.collect()
     trim()
     gc.freeze()

@@ -11,6 +11,7 @@ from litestar import Litestar
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from miaosha import bootstrap
+from miaosha.adapters import memory
 from miaosha.adapters.process import Process
 from miaosha.api.app import create_app
 from miaosha.api.bounds import Bounded
@@ -54,6 +55,7 @@ async def serve(process: Process, settings: Settings) -> None:
     async with bootstrap.api(settings, process.instance) as parts:
         app = create_app(parts, settings, process.counters)
         process.checks.update(parts.checks)
+        memory.settle()  # a look at all that a framework keeps takes a tenth of a second
         beating = asyncio.create_task(process.heartbeat(parts.heartbeats, parts.clock))
         try:
             await listen(app, process, settings)

@@ -23,9 +23,7 @@ _MESSAGE_ID: Final = re.compile(
 ADDRESS_MAX: Final = 254
 _ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _PLAIN: Final = re.compile(rf"{_ATOM}(\.{_ATOM})*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
-_UNENCODED: Final = re.compile(
-    r"(?!.*=\?)([!-~]([ -~]{0,58}[!-~])?)?"
-)  # fits into one line as it is
+_UNENCODED: Final = re.compile(r"(?!.*=\?)([!-~]([ -~]{0,58}[!-~])?)?")  # one line as it is
 WORD_MAX: Final = 39  # bytes in an encoded word; its line has at most 76 characters (RFC 2047)
 
 
