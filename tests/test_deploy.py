@@ -1,10 +1,13 @@
 """What is in deploy/ fits what is in src/: settings, commands, images, health, ports, secrets."""
 
+import configparser
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +19,9 @@ from ruamel.yaml import YAML
 
 from miaosha.cli.main import app
 from miaosha.settings import Settings, load
+from miaosha.supervisor.children import BAD_SETTINGS
 from miaosha.supervisor.edge import nginx_binary
+from miaosha.supervisor.parts import DRAIN, stop_within_s
 from tests.e2e.running import free_port
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
@@ -60,16 +65,20 @@ def test_every_setting_is_known_and_good(services: Mapping[str, Service]) -> Non
         assert isinstance(load(environ), Settings), name
 
 
+def taken(words: list[str]) -> click.Context:
+    """A command line of ours, as typer understands it; fails if it does not."""
+    command, parent = typer.main.get_command(app), None
+    while hasattr(command, "commands"):
+        parent = click.Context(cast(click.Command, command), parent=parent)
+        command = command.commands[words.pop(0)]
+    return cast(click.Command, command).make_context("", words, parent=parent)
+
+
 def test_every_command_is_one(services: Mapping[str, Service]) -> None:
     commands = dict(ours(services))
     assert {"edge", "publisher", "api", "consumer", "scheduler", "mailer"} <= set(commands)
     for service in commands.values():
-        words = [filled(str(word)) for word in service["command"]]
-        command, parent = typer.main.get_command(app), None
-        while hasattr(command, "commands"):
-            parent = click.Context(cast(click.Command, command), parent=parent)
-            command = command.commands[words.pop(0)]
-        made = cast(click.Command, command).make_context("", words, parent=parent)
+        made = taken([filled(str(word)) for word in service["command"]])
         if "listen" in made.params and made.params["role"] in ("publisher", "gateway", "api"):
             assert made.params["listen"] == "0.0.0.0:8000"
         if "metrics" in made.params:
@@ -89,6 +98,36 @@ def test_gateways_are_known_to_the_edge_by_their_numbers(services: Mapping[str, 
     }
     publishers = services["publisher"]["deploy"]["replicas"]
     assert services["edge"]["environment"]["MIAOSHA_PUBLISHERS"] == str(publishers)
+
+
+def test_no_other_container_takes_an_address_that_is_given(
+    compose: Mapping[str, Any], services: Mapping[str, Service]
+) -> None:
+    given = [
+        (network, address)
+        for service in services.values()
+        if isinstance(service["networks"], dict)
+        for network, how in service["networks"].items()
+        if (address := how.get("ipv4_address"))
+    ]
+    assert len(given) == 1 + 6
+    for network, address in given:
+        [plan] = compose["networks"][network]["ipam"]["config"]
+        assert ip_address(address) in ip_network(plan["subnet"])
+        assert ip_address(address) not in ip_network(plan["ip_range"]), (network, address)
+        assert address != plan["gateway"]
+
+
+def test_every_role_has_the_time_to_end_that_it_takes(services: Mapping[str, Service]) -> None:
+    for name, service in ours(services):
+        if service["command"][0] == "run":
+            settings = load({k: filled(str(v)) for k, v in service["environment"].items()})
+            grace_s = int(service["stop_grace_period"].removesuffix("s"))
+            assert grace_s > stop_within_s(service["command"][1], settings), name
+
+
+def test_one_service_makes_the_image_of_all(services: Mapping[str, Service]) -> None:
+    assert [name for name, service in services.items() if "build" in service] == ["migrate"]
 
 
 def test_images_are_pinned(services: Mapping[str, Service]) -> None:
@@ -152,9 +191,28 @@ def test_servers_keep_what_they_confirm(services: Mapping[str, Service]) -> None
     for node in nodes:
         words = " ".join(node["command"])
         assert "--appendfsync always" in words and "--maxmemory-policy noeviction" in words
+        assert "--cluster-require-full-coverage no" in words, "as the doctor wants it"
     addresses = {node["networks"]["valkey"]["ipv4_address"] for node in nodes}
     asked = re.findall(r"172\.30\.2\.\d+", " ".join(services["valkey-init"]["command"]))
     assert set(asked) == addresses and len(addresses) == 6
+
+
+def test_the_unit_runs_what_is_installed_and_lets_it_drain() -> None:
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string((DEPLOY / "systemd" / "miaosha.service").read_text())
+    service = unit["Service"]
+    program, *words = shlex.split(service["ExecStart"])
+    assert program.endswith("/.venv/bin/miaosha"), "where `make install` puts it"
+    data_dir = taken(words).params["data_dir"]
+    assert data_dir == Path("/var/lib") / service["StateDirectory"]
+    # other commands read there, and in no /tmp of its own, where it runs
+    assert service["Environment"] == f"TMPDIR=/run/{service['RuntimeDirectory']}"
+    assert "PrivateTmp" not in service
+    assert int(service["RestartPreventExitStatus"]) == BAD_SETTINGS
+    assert service["KillMode"] == "mixed", "TERM goes to `up` alone"
+    drain_s = sum(max(stop_within_s(role, Settings()) for role in group) for group in DRAIN)
+    assert int(service["TimeoutStopSec"]) > drain_s
 
 
 def generated(into: Path) -> None:
