@@ -14,6 +14,7 @@ from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 from miaosha.supervisor import edge, parts
 from miaosha.supervisor.children import Child, Health
+from miaosha.supervisor.edge_log import kept_small
 from tests.e2e.running import Answer, free_port
 
 PURCHASES = "/api/v1/sales/7/purchases"
@@ -59,9 +60,12 @@ class StandIn:
 
 
 class Edge:
-    def __init__(self, port: int, roles: dict[str, StandIn], run_dir: Path) -> None:
+    def __init__(
+        self, port: int, roles: dict[str, StandIn], run_dir: Path, nginx: Child | None = None
+    ) -> None:
         self.port = port
         self.roles = roles
+        self.nginx = nginx
         self.files = run_dir / "files"
 
     async def ask(
@@ -73,7 +77,7 @@ class Edge:
         headers: dict[str, str] | None = None,
     ) -> Answer:
         def talk() -> Answer:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
             try:
                 connection.request(method, path, body, headers or {})
                 answer = connection.getresponse()
@@ -101,10 +105,10 @@ async def started(run_dir: Path, settings: Settings) -> AsyncIterator[Edge]:
     child = Child(parts.edge_spec(settings, places), lambda text: None)
     await child.start()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while child.health is not Health.READY:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
-        yield Edge(settings.port, roles, run_dir)
+        yield Edge(settings.port, roles, run_dir, child)
     finally:
         await child.stop()
         for role in roles.values():
@@ -275,3 +279,18 @@ def test_bad_proxies_are_named(tmp_path: Path) -> None:
             addresses,
             edge.Site(run=tmp_path, files=tmp_path, error_log=tmp_path / "l", over=tmp_path / "o"),
         )
+
+
+async def test_a_log_that_grew_is_begun_anew(at_edge: Edge, run_dir: Path) -> None:
+    log, before = run_dir / "edge.log", run_dir / "edge.log.1"
+    await at_edge.roles["api"].stop()
+    assert at_edge.nginx is not None
+    async with kept_small(log, at_edge.nginx, bytes_max=2_000, look_s=0.02):
+        async with asyncio.timeout(30):
+            while not before.exists():
+                assert await at_edge.by("/api/v1/time") == "503"
+            text = before.read_text()
+            while not log.exists() or not log.read_text():  # nginx writes to the new one
+                assert await at_edge.by("/api/v1/time") == "503"
+    assert "edge.log" not in text and "connect() to unix:" in text
+    assert log.stat().st_size < 2_500

@@ -134,7 +134,7 @@ class Child:
             self._tell(f"{self.spec.name} cannot be started: {error.strerror}")
             return -1
         if self._stopping.is_set():  # while it was being started
-            self._signal(self.spec.stop_signal)
+            self.signal(self.spec.stop_signal)
         self._probing = asyncio.create_task(self._probe(self._process.pid))
         try:
             return await self._process.wait()
@@ -196,7 +196,7 @@ class Child:
         self._stopping.set()
         if self._watching is None:
             return
-        self._signal(self.spec.stop_signal)
+        self.signal(self.spec.stop_signal)
         done, _ = await asyncio.wait({self._watching}, timeout=within_s)
         if not done:
             self._tell(f"{self.spec.name} did not end within {within_s:.0f} s: killed")
@@ -211,7 +211,8 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
 
-    def _signal(self, sig: int) -> None:
+    def signal(self, sig: int) -> None:
+        """Send it to the process, if it runs."""
         if self._process and self.pid:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(sig)

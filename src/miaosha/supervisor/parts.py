@@ -62,6 +62,10 @@ class Places:
         return self.run / f"{name}~{generation}.sock"
 
     @property
+    def edge_log(self) -> Path:
+        return self.data / "edge.log"
+
+    @property
     def over(self) -> Path:
         """The edge's switch: its directory."""
         return self.run / "over"
@@ -210,7 +214,6 @@ def _http_ready(socket: Path) -> Ready:
 
 def edge_spec(settings: Settings, places: Places) -> Spec:
     """Writes nginx's configuration. Raises SettingsError for bad trusted_proxies."""
-    error_log = places.data / "edge.log"
     files = settings.files_url.removeprefix("file:")
     places.over.mkdir(exist_ok=True)
     edge.write_config(
@@ -223,11 +226,11 @@ def edge_spec(settings: Settings, places: Places) -> Spec:
         edge.Site(
             run=places.run,
             files=Path(files).absolute() if files != settings.files_url else places.data / "files",
-            error_log=error_log,
+            error_log=places.edge_log,
             over=places.over,
         ),
     )
-    return nginx_spec(settings, places.run, error_log, places.log("edge"))
+    return nginx_spec(settings, places.run, places.edge_log, places.log("edge"))
 
 
 def nginx_spec(settings: Settings, run: Path, error_log: Path, log: Path | None = None) -> Spec:

@@ -18,6 +18,7 @@ from miaosha.settings import Settings
 from miaosha.supervisor import datadir, fullstack, parts
 from miaosha.supervisor.checks import check_settings
 from miaosha.supervisor.children import Child, Health, Spec, StartFailed, Tell
+from miaosha.supervisor.edge_log import kept_small
 from miaosha.supervisor.edge_switch import switching
 from miaosha.supervisor.edge_upstreams import LISTENING
 from miaosha.supervisor.fullstack import Stack
@@ -59,6 +60,8 @@ class Platform:
         await self._start(parts.role_specs(self.settings, self.places, beats), ROLES_WITHIN_S)
         await self._open.enter_async_context(switching(self.settings, self.places.over))
         await self._start([parts.edge_spec(self.settings, self.places)], EDGE_WITHIN_S)
+        edge_log = kept_small(self.places.edge_log, self.children[-1])
+        await self._open.enter_async_context(edge_log)
         await self._open.enter_async_context(self._upgradable(beats))
         return self
 

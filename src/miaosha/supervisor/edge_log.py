@@ -1,0 +1,48 @@
+"""The edge's error log, kept small: nginx writes a line for every request whose role is away, so a
+rush on a role that is down would fill the disk the ledger is on.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from miaosha.supervisor.children import Child, Health
+
+LOG_BYTES_MAX: Final = 16_000_000  # then the log becomes `….1`, and the last one of that name goes
+LOOK_S: Final = 5.0
+
+
+@contextlib.asynccontextmanager
+async def kept_small(
+    log: Path, nginx: Child, *, bytes_max: int = LOG_BYTES_MAX, look_s: float = LOOK_S
+) -> AsyncIterator[None]:
+    """While the body runs: start a new log whenever the old one has more than `bytes_max` bytes,
+    as seen every `look_s` seconds."""
+
+    async def look() -> None:
+        while True:
+            # One that is just being started would take the signal for its end.
+            if nginx.health is Health.READY and _put_aside(log, bytes_max):
+                nginx.signal(signal.SIGUSR1)
+            await asyncio.sleep(look_s)
+
+    looking = asyncio.create_task(look(), name="edge log")
+    try:
+        yield
+    finally:
+        looking.cancel()
+        await asyncio.wait({looking})
+
+
+def _put_aside(log: Path, bytes_max: int) -> bool:
+    """Whether it was too large, and is another file now."""
+    try:
+        if log.stat().st_size <= bytes_max:
+            return False
+        log.replace(log.with_name(f"{log.name}.1"))
+    except OSError:  # there is none, or the disk does not let us
+        return False
+    return True
