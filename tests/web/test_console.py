@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.web.conftest import Visitors
 from tests.web.shop import PICTURE, Shop
@@ -242,3 +242,25 @@ def save(page: Page, title: str, told: str | re.Pattern[str] = SAVED, box: str =
     fill(page, **{box: title})
     button(page, "^Save$").click()
     expect(page.get_by_text(told)).to_be_visible()
+
+
+def test_more_of_an_earlier_search_is_not_shown(shop: Shop, visitors: Visitors) -> None:
+    for _ in range(21):
+        shop.person("One of many")
+    only = shop.person("The one looked for")
+    visitor = visitors(person=shop.admin)
+    page = visitor.go("/admin/people?q=One+of+many")
+    expect(page.get_by_role("row")).to_have_count(21)
+    held_back: list[Route] = []
+    visitor.context.route("**/admin/users?*cursor=*", lambda route: held_back.append(route))
+    button(page, "^Load more$").click()
+    search = page.get_by_label("E-mail, name or id")
+    search.fill(only.email)
+    search.press("Enter")
+    expect(page.get_by_role("row")).to_have_count(2)
+    with page.expect_response("**/admin/users?*cursor=*"):
+        held_back[0].continue_()
+    visitor.at_rest()
+    expect(page.get_by_role("row")).to_have_count(2)
+    page.go_back()
+    expect(search).to_have_value("One of many")

@@ -1,5 +1,5 @@
 // Everybody's orders: searched, filtered, in pages, and as CSV of the same filters.
-import { useCallback, useState } from "preact/hooks";
+import { useCallback, useEffect, useState } from "preact/hooks";
 import type { Problem } from "../../api/problem";
 import { go, place } from "../../router";
 import { fieldMs, money, time, zone } from "../format";
@@ -36,6 +36,7 @@ function filterOf({ from, until, ...rest }: Typed): OrderFilter {
 export function Orders() {
   const address = place.value.query;
   const [typed, setTyped] = useState(() => typedOf(address));
+  useEffect(() => setTyped(typedOf(address)), [address]); // back, or the menu
   const ask = useCallback(
     (cursor: string | null) => server.orders(filterOf(typedOf(address)), cursor),
     [address],

@@ -1,5 +1,5 @@
 // Finds a buyer for support.
-import { useCallback, useState } from "preact/hooks";
+import { useCallback, useEffect, useState } from "preact/hooks";
 import { go, place } from "../../router";
 import { time } from "../format";
 import { query, server } from "../server";
@@ -12,6 +12,7 @@ import { Table } from "../ui/Table";
 export function People() {
   const asked = new URLSearchParams(place.value.query).get("q") ?? "";
   const [typed, setTyped] = useState(asked);
+  useEffect(() => setTyped(asked), [asked]); // back, or the menu
   const ask = useCallback((cursor: string | null) => server.people(asked, cursor), [asked]);
   const pages = usePages(ask, asked);
   return (

@@ -1,6 +1,7 @@
 // Four charts of what the room has seen; uPlot is loaded with the first of them. Each has a legend with
 // the present values, and the same numbers as a table.
 import { useState } from "preact/hooks";
+import { timeOfDay } from "../../i18n/format";
 import { number, rate, span } from "../format";
 import { type Key, t } from "../text";
 import { Table } from "../ui/Table";
@@ -115,7 +116,7 @@ function Numbers({
     >
       {rows.reverse().map((sample) => (
         <tr key={sample.atMs}>
-          <th scope="row">{new Date(sample.atMs).toLocaleTimeString()}</th>
+          <th scope="row">{timeOfDay(sample.atMs)}</th>
           {spec.lines.map(({ kind, of }) => (
             <td key={kind} class="number">
               {spec.shown(of(sample))}

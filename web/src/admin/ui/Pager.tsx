@@ -1,5 +1,5 @@
 // A list that comes in pages: what was loaded stays, the button loads what follows.
-import { useCallback, useEffect, useState } from "preact/hooks";
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import type { Problem } from "../../api/problem";
 import { asProblem } from "../hooks";
 import type { Page } from "../server";
@@ -32,12 +32,14 @@ export function usePages<T>(
   key: unknown,
 ): Paged<T> {
   const [state, setState] = useState<State<T>>(START);
+  const wanted = useRef(0); // the newest question; answers to earlier ones are not shown
   const load = useCallback(
-    async (cursor: string | null, wanted: () => boolean) => {
+    async (cursor: string | null) => {
+      const question = ++wanted.current;
       setState((old) => (cursor ? { ...old, busy: true } : { ...START, items: old.items }));
       try {
         const page = await ask(cursor);
-        if (!wanted()) return;
+        if (question !== wanted.current) return;
         setState((old) => ({
           items: cursor ? [...old.items, ...page.items] : page.items,
           cursor: page.next_cursor,
@@ -47,19 +49,15 @@ export function usePages<T>(
         }));
       } catch (error) {
         const problem = asProblem(error);
-        if (wanted()) setState((old) => ({ ...old, busy: false, problem }));
+        if (question === wanted.current) setState((old) => ({ ...old, busy: false, problem }));
       }
     },
     [ask],
   );
   useEffect(() => {
-    let here = true;
-    void load(null, () => here);
-    return () => {
-      here = false;
-    };
+    void load(null);
   }, [key]);
-  const next = () => void load(state.cursor, () => true);
+  const next = () => void load(state.cursor);
   return { ...state, more: state.cursor !== null, next };
 }
 
