@@ -25,6 +25,8 @@ from tests.web.shop import Person
 
 SHOTS = Path(__file__).parent / "shots"
 PHONE = {"width": 390, "height": 844}
+NARROW = {"width": 320, "height": 640}  # what WCAG 1.4.10 asks for
+ONE_LINE_PX = 64
 DESKTOP = {"width": 1280, "height": 900}
 WAIT_MS = 30_000
 PICTURES_S = 30.0
@@ -147,7 +149,7 @@ class Visitor:
 
     def in_both_schemes(self, name: str) -> None:
         """Pictures of the page, light and dark, phone and desktop; axe-core judges each scheme and
-        each layout once."""
+        each layout once. At 320 px nothing sticks out."""
         size = self.page.viewport_size
         for scheme in ("light", "dark"):
             self.page.emulate_media(color_scheme=scheme)
@@ -158,6 +160,10 @@ class Visitor:
                 if (device, scheme) in (("desktop", "light"), ("phone", "dark")):
                     self.accessible(f"{name} {device} {scheme}")
         self.page.emulate_media(color_scheme="null")
+        self.page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+        self.fits()
+        top = "document.querySelector('header.top')?.offsetHeight ?? 0"
+        assert self.page.evaluate(top) <= ONE_LINE_PX, f"{name}: the header breaks at 320 px"
         if size:
             self.page.set_viewport_size(size)
 

@@ -117,7 +117,7 @@ const texts = {
   },
   "standby.slim": "That is more than there are units on sale: please do not count on it.",
   "standby.turn":
-    "When it is your turn, this page tells you and you have {time} to pay. We also send a mail.",
+    "When it is your turn, this page tells you, and until when to pay. We also send a mail.",
 
   "soldout.title": "Sold out",
   "soldout.text":

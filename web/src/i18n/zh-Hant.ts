@@ -108,7 +108,7 @@ export const zhHant: Record<Key, Text> = {
   "standby.position": "您的順位",
   "standby.chance": "有 {n} 位買家未付款或放棄時，就輪到您。",
   "standby.slim": "這比開賣的件數還多，請不要抱太大期望。",
-  "standby.turn": "輪到您時此頁面會通知您，您有 {time} 可以付款，我們也會寄電子郵件。",
+  "standby.turn": "輪到您時此頁面會通知您，並顯示付款期限，我們也會寄電子郵件。",
 
   "soldout.title": "已售完",
   "soldout.text": "在處理到您的請求之前，{n} 件商品已全數被訂走。一切依抵達順序，並不是您的錯。",

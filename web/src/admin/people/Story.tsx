@@ -7,7 +7,7 @@ import { type Key, t } from "../text";
 import { Field } from "../ui/Field";
 import { Empty, Loading, ProblemNote } from "../ui/Note";
 import { Table } from "../ui/Table";
-import { timeline } from "./timeline";
+import { standing, timeline } from "./timeline";
 
 export function StoryPage({ id }: { id: number }) {
   const [saleId, setSaleId] = useState<number | null>(null);
@@ -70,7 +70,7 @@ function Places({ story }: { story: Story }) {
       {story.sales.map((sale) => (
         <li key={sale.sale_id} class="card">
           <strong>{sale.title}</strong>
-          <span>{sale.says}</span>
+          <span>{standing(sale)}</span>
           {sale.place?.position && (
             <span class="quiet small">{t("story.position", { n: sale.place.position })}</span>
           )}

@@ -13,6 +13,28 @@ export interface Event {
 
 const HOLD_STATES = new Set(["HELD", "PAYING", "PAID"]);
 
+type InSale = Story["sales"][number];
+
+/** Where a buyer stands in a sale, in one sentence. */
+export function standing({ hold, place }: InSale): string {
+  if (place?.ungranted) return t("stands.ungranted");
+  if (place?.state === "standby") return t("stands.standby", { n: place.position ?? 0 });
+  if (!hold) return place ? t(`hold.${place.state}` as Key) : t("stands.none");
+  const told = hold.synced || hold.state === "HELD";
+  return [
+    t(`hold.${stateOf(hold)}` as Key),
+    hold.promoted && t("stands.promoted"),
+    hold.attempt > 0 && t("stands.attempts", { n: hold.attempt }),
+    !told && t("stands.untold"),
+  ]
+    .filter(Boolean)
+    .join(" · ");
+}
+
+function stateOf(hold: { state: string; reason: string | null }): string {
+  return HOLD_STATES.has(hold.state) ? hold.state.toLowerCase() : (hold.reason ?? "");
+}
+
 /** Newest first. */
 export function timeline(story: Story, saleId: number | null): Event[] {
   const events: Event[] = [];
@@ -23,14 +45,13 @@ export function timeline(story: Story, saleId: number | null): Event[] {
     events.push({ ...at, key, kind: "press", text, detail: press.request_id });
   }
   for (const hold of story.holds) {
-    const state = HOLD_STATES.has(hold.state) ? hold.state.toLowerCase() : (hold.reason ?? "");
     events.push({
       atMs: hold.created_at_ms,
       key: `hold:${hold.rid}`,
       kind: "hold",
       saleId: hold.sale_id,
       text: t(hold.promoted ? "story.promoted" : "story.won", {
-        state: t(`hold.${state}` as Key),
+        state: t(`hold.${stateOf(hold)}` as Key),
       }),
       detail: hold.rid,
     });

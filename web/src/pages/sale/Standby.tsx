@@ -1,6 +1,6 @@
 // In line for a unit that comes free: the position as it is now, and what it is worth.
 import { t } from "../../i18n";
-import { count, duration } from "../../i18n/format";
+import { count } from "../../i18n/format";
 import { GiveUp } from "./GiveUp";
 import type { PanelProps } from "./Panel";
 
@@ -21,7 +21,7 @@ export function Standby({ visit, sale }: PanelProps) {
           {position > sale.stock && <p class="notice notice-warn">{t("standby.slim")}</p>}
         </>
       )}
-      <p class="quiet small">{t("standby.turn", { time: duration(sale.pay_within_s) })}</p>
+      <p class="quiet small">{t("standby.turn")}</p>
       <GiveUp buyer={visit.buyer} what="standby" />
     </div>
   );
