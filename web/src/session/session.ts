@@ -54,16 +54,17 @@ export async function renew(): Promise<void> {
   keep(await request<Session>("POST", "/sessions/refresh"));
 }
 
-const leaving: (() => void)[] = [];
+const leaving: ((who: number) => void)[] = [];
 
 /** What else is to be forgotten when a person signs out of this device. */
-export function onSignOut(forget: () => void): void {
+export function onSignOut(forget: (who: number) => void): void {
   leaving.push(forget);
 }
 
 export function signOut(): void {
+  const who = userId.peek();
   end(false);
-  for (const forget of leaving) forget();
+  if (who !== null) for (const forget of leaving) forget(who);
 }
 
 /** The token has run out. */
