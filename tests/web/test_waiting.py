@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from time import monotonic
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import WebSocketRoute, expect
 
 from tests.web.conftest import Visitors
 from tests.web.shop import ANSWER, RIGHT, Shop
@@ -24,7 +24,7 @@ from tests.web.steps import (
     ready,
     sees,
 )
-from tests.web.visitor import Visitor
+from tests.web.visitor import WAIT_MS, Visitor
 
 PUNCTUAL_MS = 100
 ALLOWANCE_MS = 4_900  # a loaded machine renders late; a wrong clock would be off by minutes
@@ -152,6 +152,37 @@ def test_two_tabs_tell_the_same(shop: Shop, visitors: Visitors) -> None:
     expect(heading(page, HELD)).to_have_count(0)
 
 
+def test_a_socket_that_comes_back_watches_without_asking(shop: Shop, visitors: Visitors) -> None:
+    sale, visitor = shop.sale(), visitors(person=shop.person())
+    sockets: list[WebSocketRoute] = []
+
+    def relay(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        sockets.append(socket)
+        asks = len(sockets) == 1  # what a later one asks for is not passed on
+
+        def hear(message: str | bytes) -> None:
+            if asks or '"watch",' not in str(message):
+                server.send(message)
+
+        socket.on_message(hear)
+
+    visitor.context.route_web_socket(re.compile("/socket.io/"), relay)
+    page = visitor.go(f"/sales/{sale}")
+    ready(page)
+    sockets[0].close()
+    end = monotonic() + WAIT_MS / 1000
+    while len(sockets) < 2:
+        assert monotonic() < end, "it does not come back"
+        page.wait_for_timeout(50)
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    shop.admin_does(sale, "pause")
+    expect(page.get_by_text("The sale is paused").first).to_be_visible()
+    shop.admin_does(sale, "resume")
+    press(page)
+    sees(page, HELD)
+
+
 def test_without_a_socket_the_page_asks_and_says_so(shop: Shop, visitors: Visitors) -> None:
     sale, first, ada = shop.sale(stock=1), shop.person(), shop.person()
     assert shop.press(sale, first) == "held"
@@ -247,3 +278,14 @@ def test_a_session_ends_by_the_shops_clock(shop: Shop, visitors: Visitors) -> No
     page = late.go("/orders")
     expect(page.locator(".banners").get_by_text("You will be signed out in")).to_be_visible()
     expect(page.get_by_role("status").filter(has_text="signed out in")).to_have_count(1)
+
+
+def test_a_socket_that_outlives_the_networks_absence_is_live(
+    shop: Shop, visitors: Visitors
+) -> None:
+    page = visitors(person=shop.person()).go(f"/sales/{shop.sale()}")
+    expect(page.locator(".connection-live")).to_be_visible()
+    page.evaluate('dispatchEvent(new Event("offline"))')
+    expect(page.get_by_text("No connection").first).to_be_visible()
+    page.evaluate('dispatchEvent(new Event("online"))')
+    expect(page.locator(".connection-live")).to_be_visible()

@@ -14,6 +14,7 @@ export type Connection = "connecting" | "live" | "polling" | "offline";
 const POLL_MS = 3_000;
 const POLL_JITTER_MS = 3_000;
 const GRACE_MS = 1_500; // a socket may take this long before it is spoken of
+const NEW_SALE_MS = [300, 600, 1_100]; // a gateway knows of a new sale within a second
 const COARSE_MS = 250; // a clock that may be wrong by more is asked for again at once
 
 interface Watched {
@@ -95,7 +96,8 @@ export class SaleFeed implements Listener {
   /** The answer that comes with every connect. The first ones of a page also set its clock. */
   private watched(told: Watched | NotWatched): void {
     if (!told.ok) {
-      this.watchIn((told.retry_after_s ?? 2) * 1000 * (1 + Math.random()));
+      const waitMs = (told.retry_after_s ?? 0) * 1000 * (1 + Math.random());
+      for (const afterMs of waitMs ? [waitMs] : NEW_SALE_MS) this.watchIn(afterMs);
       return;
     }
     const first = offset.peek() === null;
@@ -113,7 +115,9 @@ export class SaleFeed implements Listener {
   private async watch(): Promise<void> {
     const sentMs = steadyMs();
     const told = await this.socket?.ask<Watched>("watch", { sale_id: this.saleId });
-    if (told) this.take(told, sentMs);
+    if (!told) return;
+    this.take(told, sentMs);
+    if (!this.connected) this.up(); // the network was away for so short that the socket is still there
   }
 
   private take(told: Watched, sentMs: number): void {
@@ -132,8 +136,11 @@ export class SaleFeed implements Listener {
   }
 
   private async fetchSale(): Promise<void> {
+    const before = this.sale.peek();
     try {
-      this.show(await request<Sale>("GET", `/sales/${this.saleId}`));
+      const sale = await request<Sale>("GET", `/sales/${this.saleId}`);
+      const overtaken = this.connected && this.sale.peek() !== before; // by a push, which is newer
+      if (!overtaken) this.show(sale);
     } catch (error) {
       const problem = problemOf(error);
       if (problem.status === 404 || this.sale.value === null) this.problem.value = problem;
@@ -183,10 +190,12 @@ export class SaleFeed implements Listener {
   private followNetwork(): () => void {
     const lost = () => {
       this.connection.value = "offline";
+      this.hearer.connected(false);
     };
     const back = () => {
       if (this.connection.value === "offline") this.connection.value = "connecting";
       this.down();
+      void this.watch();
     };
     addEventListener("offline", lost);
     addEventListener("online", back);
