@@ -33,6 +33,7 @@ class CuttingProxy:
 
     async def __aexit__(self, *_: object) -> None:
         self._listening.close()
+        await asyncio.sleep(0)  # who was let in and has not begun would not hear of the end
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -42,14 +43,18 @@ class CuttingProxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        there = await asyncio.open_connection("127.0.0.1", self._server_port)
-        back = asyncio.create_task(_copy(there[0], writer))
+        there: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        back: asyncio.Task[None] | None = None
         try:
             with contextlib.suppress(OSError, asyncio.CancelledError):
+                there = await asyncio.open_connection("127.0.0.1", self._server_port)
+                back = asyncio.create_task(_copy(there[0], writer))
                 await self._forward(reader, there, back)
         finally:
-            back.cancel()
-            there[1].close()
+            if back is not None:
+                back.cancel()
+            if there is not None:
+                there[1].close()
             writer.close()
             self._tasks.discard(task)
 
