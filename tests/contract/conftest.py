@@ -31,9 +31,9 @@ def node_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[ValkeyCluster]:
-    """Whose nodes nobody stops."""
+    """Whose nodes nobody stops: one that is slow to answer is no lost one."""
     with tempfile.TemporaryDirectory(prefix="ms-", dir="/tmp") as name, asyncio.Runner() as runner:
-        cluster = runner.run(start_cluster(Path(name)))
+        cluster = runner.run(start_cluster(Path(name), node_timeout_ms=30_000))
         yield cluster
         runner.run(cluster.stop())
 

@@ -101,7 +101,7 @@ async def test_an_answer_that_took_too_long_is_not_used(monkeypatch: pytest.Monk
     store = Store(0)
     clock = StoreClock(store.now_ms)
     async with asyncio.timeout(30):
-        while not await clock.refresh():
+        while not await clock.refresh():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     async def stuck() -> int:

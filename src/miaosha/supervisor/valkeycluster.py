@@ -30,7 +30,7 @@ from miaosha.supervisor.servers import Valkey, answers, start_valkey, valkey_com
 MASTERS: Final = 3
 REPLICAS: Final = 1  # of each master
 BUS_OFFSET: Final = 10_000  # a node's cluster bus listens on its port + this
-FORM_S: Final = 15.0  # the nodes have this long to agree on who has what
+FORM_S: Final = 180.0  # the nodes have this long to read their files and agree on who has what
 ASK_S: Final = 5.0  # one command to one node
 NOBODY, SILENT = 0, -1  # instead of a port
 NODE_TIMEOUT_MS: Final = 5_000  # silent for this long a node is held for dead
