@@ -110,8 +110,11 @@ async def test_paying_twice_makes_one_order(world: World) -> None:
 
 async def test_a_hundred_parallel_checkouts_make_one_order_and_one_charge(world: World) -> None:
     sale_id, users = await sold_to(world, stock=1, presses=1)
+    buyer, token = users[0], await world.token(sale_id, users[0])
+    pay = world.checkout.pay
     answers = await asyncio.gather(
-        *(world.pay(sale_id, users[0]) for _ in range(100)), return_exceptions=True
+        *(pay(sale_id, buyer, token, GOOD, HOME, RETURN_URL) for _ in range(100)),
+        return_exceptions=True,
     )
 
     paid = [a for a in answers if isinstance(a, Paid)]
