@@ -8,7 +8,8 @@ import pytest
 
 from miaosha.supervisor import report
 from miaosha.supervisor.checker import HoldRow, Ledger, findings
-from miaosha.supervisor.crowd.plan import Kind, View
+from miaosha.supervisor.crowd.buyer import Buyer, Crowd
+from miaosha.supervisor.crowd.plan import Kind, Person, Plan, View
 
 LEDGER = Ledger(
     stock=2,
@@ -122,3 +123,22 @@ def test_percentiles() -> None:
     assert report.percentile([5.0], 0.99) == 5
     assert report.percentile([float(i) for i in range(100)], 0.5) == 50
     assert report.percentile([float(i) for i in range(100)], 0.99) == 99
+
+
+@pytest.mark.parametrize(
+    ("told", "complaints", "stale"),
+    [
+        ((("standby", False), ("closed", True)), 0, 0),
+        ((("closed", True), ("standby", False)), 0, 1),  # a push that an answer overtook
+        ((("closed", True), ("standby", True)), 1, 0),
+        ((("sold_out", False), ("standby", False)), 1, 0),
+    ],
+)
+async def test_a_buyer_complains_of_two_fates(
+    told: tuple[tuple[str, bool], ...], complaints: int, stale: int
+) -> None:
+    person = Person(1, "127.0.0.1", Kind.PROMPT, user_id=1, token="t")
+    buyer = Buyer(person, Crowd(Plan("127.0.0.1", 1, 1, 1, {}, [person], "")))
+    for state, asked in told:
+        buyer.hear({"state": state, "version": 1}, "a.0", asked=asked)
+    assert (len(buyer.view.complaints), buyer.view.stale_pushes) == (complaints, stale)

@@ -119,6 +119,12 @@ describe("versions", () => {
     expect(given(line, told({ state: "closed", version: 3 })).place.state).toBe("closed");
   });
 
+  it.each([0, 3])("let a sale that is over have no standby again (version %i)", (version) => {
+    const over = told({ state: "closed", version, request_id: RID });
+    const late = told({ state: "standby", version: 3, request_id: RID });
+    expect(given(pressed, accepted, over, late).place.state).toBe("closed");
+  });
+
   it("tell an expired hold, and let its buyer press again from there", () => {
     const expired = told({ state: "expired", version: 2, request_id: RID });
     const again = given(held, expired, pressed, { kind: "accepted", requestId: "new.0" });

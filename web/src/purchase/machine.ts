@@ -130,6 +130,8 @@ function told(now: Purchase, news: Told): Purchase {
 
 function toldOfPlace(now: Purchase, news: Told): Purchase {
   if (news.version < now.place.version) return now;
+  // A sale that is over has no standby: a push that was overtaken by a look.
+  if (now.place.state === "closed" && news.state === "standby") return now;
   const ofAnOlderPress =
     now.pending !== null && now.pending !== (news.request_id ?? null) && !ends(now, news);
   if (ofAnOlderPress && !isLive(news.state)) return now; // how an earlier place ended

@@ -169,6 +169,9 @@ class Buyer:
     def hear(self, news: dict[str, Any], rid: str, *, asked: bool = False) -> None:
         """Take in a push, or (`asked`) an answer of `mine`, about request `rid`."""
         state, version = news["state"], news.get("version", 0)
+        if state == "standby" and not asked and "closed" in self.view.told.get(rid, ()):
+            self.view.stale_pushes += 1  # an answer overtook it
+            return
         if state != "queued":
             told = self.view.told.setdefault(rid, [])
             if not told or told[-1] != state:
