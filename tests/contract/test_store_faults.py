@@ -101,13 +101,13 @@ async def test_a_server_that_lost_everything_knows_nothing(run_dir: Path) -> Non
 
 
 async def test_away_is_dependency_down_within_bounds(store_server: Valkey) -> None:
-    client = connect(store_server.url, timeout_s=0.2)
+    client = connect(store_server.url, timeout_s=1.0)
     store = RedisStore(client)
     try:
         await arm(store, 7, 1)
         store_server.process.send_signal(signal.SIGSTOP)  # it accepts, and never answers
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 with pytest.raises(DependencyDown, match="store"):
                     await store.decide(7, 1, batch(7, "b", 11))
         finally:
@@ -126,7 +126,7 @@ async def test_away_is_dependency_down_within_bounds(store_server: Valkey) -> No
 
 async def test_a_dead_master_takes_only_its_own_sales_along(run_dir: Path) -> None:
     cluster = await start_cluster(run_dir)
-    client: Any = connect(cluster.url, timeout_s=0.5)
+    client: Any = connect(cluster.url)
     store = RedisStore(client)
     try:
         for sale_id in range(1, 13):
@@ -137,7 +137,7 @@ async def test_a_dead_master_takes_only_its_own_sales_along(run_dir: Path) -> No
         assert set(answers) == {"decided", "down"}
         assert [await _try(store, sale_id) for sale_id in range(1, 13)] == answers
         for other in {*cluster.ports} - {port}:
-            fresh = connect(f"redis+cluster://127.0.0.1:{port},127.0.0.1:{other}", timeout_s=0.5)
+            fresh = connect(f"redis+cluster://127.0.0.1:{port},127.0.0.1:{other}")
             assert [await _try(RedisStore(fresh), i) for i in range(1, 13)] == answers
             await fresh.aclose()
     finally:
@@ -224,7 +224,7 @@ async def _raw(server: Valkey) -> asyncio.StreamWriter:
 
 
 async def _until_busy(client: Any, busy: bool) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await _is_busy(client) is not busy:
             pass
 
@@ -239,7 +239,7 @@ async def _is_busy(client: Any) -> bool:
 
 
 async def _until_replica(client: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await client.info("replication"))["role"] != "slave":
             pass
 
