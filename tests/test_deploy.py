@@ -17,6 +17,7 @@ import trustme
 import typer.main
 from ruamel.yaml import YAML
 
+from miaosha.cli.doctor import _machine as of_the_machine
 from miaosha.cli.main import app
 from miaosha.settings import Settings, load
 from miaosha.supervisor.children import BAD_SETTINGS
@@ -83,6 +84,13 @@ def test_every_command_is_one(services: Mapping[str, Service]) -> None:
             assert made.params["listen"] == "0.0.0.0:8000"
         if "metrics" in made.params:
             assert made.params["metrics"] == "0.0.0.0:9100", "where its health check asks"
+
+
+def test_the_doctor_asks_a_container_for_no_disk(services: Mapping[str, Service]) -> None:
+    told = services["api"]["environment"]
+    settings = load({key: filled(str(value)) for key, value in told.items()})
+    assert "disk" not in dict(of_the_machine(settings)), "its file system is read-only"
+    assert "disk" in dict(of_the_machine(Settings()))
 
 
 def test_gateways_are_known_to_the_edge_by_their_numbers(services: Mapping[str, Service]) -> None:

@@ -93,7 +93,9 @@ def _machine(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "valkey", lambda: _version(valkey_binary(), "--version")
     yield "nginx", lambda: _version(nginx_binary(), "-v")
     yield "open files", _files
-    yield "disk", lambda: _disk(Path(settings.data_dir).absolute())
+    place = Path(settings.data_dir).absolute()
+    if place.exists() or not _elsewhere(settings):  # a role alone keeps nothing on this disk
+        yield "disk", lambda: _disk(place)
 
 
 def _version(binary: str, option: str) -> str:
