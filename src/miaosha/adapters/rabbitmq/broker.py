@@ -234,9 +234,9 @@ class RabbitBroker:
         )
 
     async def mails(self, consumer: str, handler: MailHandler) -> None:
-        """MAILS_AT_ONCE are handled at once and acknowledged together. Of a mailer that dies, those
-        come again that its handler was done with, as they would if an acknowledgement was lost: the
-        ledger knows them as sent."""
+        """MAILS_AT_ONCE are handled at once and acknowledged together. Of a mailer that died they
+        come again: those the ledger knows as sent are not sent again, of the others some may have
+        left already, and come twice under one Message-ID."""
         group: Sequence[MailJob] = ()  # in hand: the same comes again while one of it fails
         handled: set[MailJob] = set()
 
