@@ -35,6 +35,9 @@ def new_product(page: Page, name: str) -> None:
     fill(page, Name=name, Description="It glows.", List_price="49.00")
     button(page, "^Create product$").click()
     page.wait_for_url(re.compile(r"/admin/products/\d+$"))
+    expect(button(page, "^Choose a picture$").last).to_be_in_viewport(
+        ratio=1
+    )  # nothing cuts it off
     page.get_by_label("Choose a picture").first.set_input_files(PICTURE)
     button(page, "^Upload$").click()
     expect(page.locator("img[src^='/files/']")).to_be_visible()

@@ -49,7 +49,7 @@ export function Picture({ product, onChange }: Props) {
   };
   const shown = chosen?.preview || product.picture_url;
   return (
-    <section class="panel picture" aria-labelledby="picture-head">
+    <section class="panel product-picture" aria-labelledby="picture-head">
       <h2 id="picture-head">{t("picture.title")}</h2>
       {/* biome-ignore lint/a11y/noStaticElementInteractions: dropping is a second way; the button does the same */}
       <div
