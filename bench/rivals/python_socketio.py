@@ -13,7 +13,11 @@ import uvloop
 
 
 async def main(port: int, sale: dict[str, Any]) -> None:
-    io = socketio.AsyncServer(async_mode="asgi", transports=["websocket"])
+    io = socketio.AsyncServer(
+        async_mode="asgi",
+        transports=["websocket"],
+        always_connect=True,  # the answer first, then what `connect` says
+    )
 
     async def connect(sid: str, environ: dict[str, Any], auth: dict[str, Any]) -> None:
         await io.enter_room(sid, f"sale-{auth['watch']}")
