@@ -307,7 +307,7 @@ async def _until_waiting(database: Database, count: int) -> None:
         )
         return int(connection.exec_driver_sql(query).scalar() or 0)
 
-    async with asyncio.timeout(2.5):  # less than a session waits for a lock
+    async with asyncio.timeout(8):  # less than three tries wait for a lock
         while await database.read(waiting) < count:  # noqa: ASYNC110 - the server cannot call us
             await asyncio.sleep(0.02)
 
