@@ -5,8 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from miaosha.supervisor.servers import Valkey, start_valkey
+
+# The same examples everywhere, and none that a slow machine fails; drills choose their own.
+settings.load_profile("ci")
 
 
 @pytest.fixture
