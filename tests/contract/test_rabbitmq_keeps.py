@@ -28,6 +28,7 @@ from miaosha.ports.broker import Reminder
 from miaosha.supervisor.rabbitmq import RabbitMq, start_rabbitmq
 from tests.contract.brokers import SALE, RabbitRig
 from tests.contract.test_broker import Seen, batch, empty, running, until
+from tests.contract.test_examine_rabbitmq import cures
 from tests.contract.test_rabbitmq_faults import log_ids, works
 
 servers = pytest.mark.servers
@@ -159,8 +160,8 @@ async def test_a_server_that_forwards_no_dead_letters_takes_purchases(
     rig: RabbitRig, rabbitmq: RabbitMq
 ) -> None:
     """As 3.10 is until its next start, after what `delay_of` tells."""
-    forwarders = "(rabbit_sup, rabbit_fifo_dlx_sup)."
-    await rabbitmq.ctl("eval", f"supervisor:terminate_child{forwarders}")
+    end_them = "supervisor:terminate_child(rabbit_sup, rabbit_fifo_dlx_sup)."
+    await rabbitmq.ctl("eval", end_them)
     try:
         await rig.broker.drop(SALE)
         await rig.broker.open(SALE)
@@ -170,7 +171,8 @@ async def test_a_server_that_forwards_no_dead_letters_takes_purchases(
         async with running(rig.broker.consume(SALE, "c1", seen)):
             await until(lambda: seen.batches == [one])
     finally:
-        await rabbitmq.ctl("eval", f"supervisor:restart_child{forwarders}")
+        _, cure = cures()
+        await rabbitmq.ctl("eval", cure)
 
 
 @servers

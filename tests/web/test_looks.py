@@ -142,7 +142,7 @@ def test_a_page_whose_code_does_not_come_is_loaded_anew(shop: Shop, visitors: Vi
     visitor = visitors(person=shop.admin)
     visitor.expect("FAILED")
     page = visitor.go("/")
-    console = page.get_by_role("link", name="Console")
+    console = page.get_by_role("link", name="Console", exact=True)
     expect(console).to_be_visible()
     visitor.at_rest()
     visitor.context.route("**/assets/**", lambda route: route.abort())
