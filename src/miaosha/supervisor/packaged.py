@@ -246,8 +246,8 @@ def _free(port: int) -> bool:
 
 
 def free_ports(count: int, usable: Callable[[int], bool] = _free) -> list[int]:
-    """Loopback ports that nobody uses now and that no outgoing connection will be given: a server
-    that is stopped and started again still finds its own.
+    """Loopback ports that nobody uses now and that, with Linux's usual range, no outgoing
+    connection will be given: a server that is stopped and started again still finds its own.
 
     Args:
         usable: whether a port may be had.

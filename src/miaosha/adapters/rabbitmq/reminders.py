@@ -46,9 +46,8 @@ def first_wait(wait_ms: int) -> int:
 
 
 class Reminders:
-    """Sent on a connection of their own. Measured on 3.10: a server killed within a second of
-    making a queue may come back with that queue leaderless, which holds up the channel of whoever
-    publishes to it, and in the end his whole connection, for good.
+    """Sent on a connection of their own: a delay queue without a leader (`delay_of` tells when 3.10
+    has such) holds up the channel of whoever publishes to it, and in the end his whole connection.
 
     Args:
         link: to read with.

@@ -31,8 +31,8 @@ class Queue(NamedTuple):
 
 
 def _dead_letters(to: str) -> Arguments:
-    """A dead message goes there. Only an operator's policy makes any: we set no limit and reject
-    nothing, and what is refused at the queue's full length was never taken."""
+    """A dead message goes there. But for delay queues only an operator's policy makes any: we set
+    no limit and reject nothing, and what is refused at full length was never taken."""
     return {
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": to,
