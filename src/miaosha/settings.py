@@ -75,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mailers: int = 1
 
     # limits, each named in what it answers
+    live_sales_max: int = 1_000  # sales published and not settled; one more is not published
     backlog_max: int = 20_000  # batches a sale's queue may hold before purchases get 503
     log_max_bytes: int = 2_000_000_000  # bytes a sale's log may take before purchases get 503
     batch_users_max: int = 256  # requests in one published batch (at most 512)

@@ -71,15 +71,15 @@ async def test_sold_out_shows_within_a_second(world: World, admin: Person) -> No
 async def test_one_second_serves_every_caller_from_one_read(world: World, admin: Person) -> None:
     sale_id = await world.sale(admin)
     reads = 0
-    catalogue: Any = world.parts.catalogue
-    original = catalogue.sales
+    store: Any = world.parts.store
+    original = store.read_sales
 
-    async def counted(**options: Any) -> Any:
+    async def counted(seen: Any) -> Any:
         nonlocal reads
         reads += 1
-        return await original(**options)
+        return await original(seen)
 
-    catalogue.sales = counted
+    store.read_sales = counted
     world.clock.advance(2)
     for _ in range(20):
         await world.http.get(f"/api/v1/sales/{sale_id}")
@@ -90,14 +90,14 @@ async def test_the_request_id_is_in_every_log_line_of_a_request(
     world: World, admin: Person
 ) -> None:
     bound: list[dict[str, Any]] = []
-    catalogue: Any = world.parts.catalogue
-    original = catalogue.sales
+    store: Any = world.parts.store
+    original = store.read_sales
 
-    async def noted(**options: Any) -> Any:
+    async def noted(seen: Any) -> Any:
         bound.append(structlog.contextvars.get_contextvars())
-        return await original(**options)
+        return await original(seen)
 
-    catalogue.sales = noted
+    store.read_sales = noted
     answer = await world.http.get("/api/v1/sales", headers={"x-request-id": "abcdef0123456789"})
     assert answer.headers["x-request-id"] == "abcdef0123456789"
     assert bound[0]["request_id"] == "abcdef0123456789"
@@ -110,10 +110,10 @@ async def test_a_copy_opens_on_the_second(world: World, admin: Person) -> None:
     catalogue: Any = world.parts.catalogue
     store: Any = world.parts.store
 
-    async def away(**_: Any) -> Any:
+    async def away(*_: Any, **__: Any) -> Any:
         raise DependencyDown("away")
 
-    catalogue.sales = store.read_sales = away
+    catalogue.live = catalogue.settled = store.read_sales = away
     world.clock.advance(20)
     assert (await world.http.get(path)).json()["phase"] == "open"
 
@@ -122,13 +122,30 @@ async def test_without_sql_the_board_in_redis_answers(world: World, admin: Perso
     sale_id = await world.sale(admin)
     catalogue: Any = world.parts.catalogue
 
-    async def away(**_: Any) -> Any:
+    async def away(*_: Any, **__: Any) -> Any:
         raise DependencyDown("sql")
 
-    catalogue.sales = away
+    catalogue.live = catalogue.settled = catalogue.sale = away
+    world.clock.advance(20)
+    answer = await world.http.get(f"/api/v1/sales/{sale_id}")
+    assert (answer.status_code, answer.json()["phase"]) == (200, "open")
+
+
+@pytest.mark.parametrize("how", ["away", "lost"])
+async def test_without_the_board_sql_answers(world: World, admin: Person, how: str) -> None:
+    sale_id = await world.sale(admin)
+    store: Any = world.parts.store
+
+    async def nothing(*_: Any, **__: Any) -> Any:
+        if how == "away":
+            raise DependencyDown("redis")
+
+    store.read_sales = nothing
     world.clock.advance(2)
     answer = await world.http.get(f"/api/v1/sales/{sale_id}")
     assert (answer.status_code, answer.json()["phase"]) == (200, "open")
+    listed = (await world.http.get("/api/v1/sales")).json()["items"]
+    assert sale_id in [item["id"] for item in listed]
 
 
 async def test_without_sql_and_redis_the_last_copy_answers_for_a_while(
@@ -143,7 +160,7 @@ async def test_without_sql_and_redis_the_last_copy_answers_for_a_while(
     async def away(*_: Any, **__: Any) -> Any:
         raise DependencyDown("away")
 
-    catalogue.sales = catalogue.sale = store.read_sales = store.reading = away
+    catalogue.live = catalogue.settled = catalogue.sale = store.read_sales = away
     world.clock.advance(10)
     assert (await world.http.get(path)).status_code == 200
     world.clock.advance(60)
@@ -195,12 +212,12 @@ async def test_wrong_addresses_and_methods(
 async def test_an_unexpected_error_says_nothing_of_itself(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    catalogue: Any = world.parts.catalogue
+    store: Any = world.parts.store
 
-    async def broken(**_: Any) -> Any:
+    async def broken(_: Any) -> Any:
         raise RuntimeError("secret ada@example.test")
 
-    catalogue.sales = broken
+    store.read_sales = broken
     answer = await world.http.get("/api/v1/sales", headers={"x-request-id": "abcdefgh-1"})
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert answer.headers["x-request-id"] == "abcdefgh-1"

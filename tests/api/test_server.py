@@ -22,15 +22,15 @@ async def test_it_serves_a_unix_socket_and_finishes_what_is_under_way(
     world: World, run_dir: Path
 ) -> None:
     entered, leave = asyncio.Event(), asyncio.Event()
-    catalogue: Any = world.parts.catalogue
-    original = catalogue.sales
+    store: Any = world.parts.store
+    original = store.read_sales
 
-    async def slow(**options: Any) -> Any:
+    async def slow(seen: Any) -> Any:
         entered.set()
         await leave.wait()
-        return await original(**options)
+        return await original(seen)
 
-    catalogue.sales = slow
+    store.read_sales = slow
     socket = run_dir / "api.sock"
     process = Process("api", "0", f"unix:{socket}")
     bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()

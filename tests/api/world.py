@@ -322,13 +322,8 @@ def _parts(
     files: DictFiles,
     auditor: SetAuditor,
 ) -> ApiParts:
-    ledger, store, broker, tokens, clock = (
-        core.ledger,
-        core.store,
-        core.broker,
-        core.tokens,
-        core.clock,
-    )
+    ledger, store, broker = core.ledger, core.store, core.broker
+    tokens, clock = core.tokens, core.clock
     payments = SandboxPayments(database, clock, b"w" * 32, SHOP + SANDBOX_PAGE)
     catalogue = SqlCatalogue(database)
     rebuilder = Rebuilder(ledger, store, broker, clock, f"test-{next(_numbers)}")
@@ -353,7 +348,15 @@ def _parts(
         extension=Extension(ledger, core.granter, clock, 120),
         auditor=cast("Any", auditor),
         control=Control(
-            ledger, store, catalogue, core.granter, core.announcer, rebuilder, heartbeats, clock
+            ledger,
+            store,
+            catalogue,
+            core.granter,
+            core.announcer,
+            rebuilder,
+            heartbeats,
+            clock,
+            100,
         ),
         checks={"database": ledger.ping, "broker": broker.ping},
     )

@@ -300,6 +300,18 @@ async def test_log_survives_acknowledgement(broker: Broker) -> None:
     assert [b async for b in broker.replay(SALE, marker.batch_id)] == [one]
 
 
+async def test_full_queues_are_named_among_many(rig: Rig) -> None:
+    broker = rig.broker
+    assert await broker.full([]) == set()
+    assert await broker.full([SALE, 12345]) == set()
+    await publish_all(broker, [batch(n) for n in range(12)])
+
+    async def named() -> bool:
+        return await broker.full([12345, SALE]) == {SALE}
+
+    await until(named, 20)
+
+
 async def test_pressure(rig: Rig) -> None:
     broker = rig.broker
     assert (await broker.pressure(SALE))[::2] == (0, False)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -13,9 +13,9 @@ import pytest
 
 from miaosha.adapters.rabbitmq.auditing import RabbitQueueReader
 from miaosha.adapters.rabbitmq.broker import RabbitBroker
-from miaosha.adapters.rabbitmq.link import Link
+from miaosha.adapters.rabbitmq.link import CHANNELS_MAX, Link, NoQueue
 from miaosha.adapters.rabbitmq.reminders import STEPS_MS, first_wait
-from miaosha.adapters.rabbitmq.topology import delay_of, log_of, requests_of
+from miaosha.adapters.rabbitmq.topology import count, delay_of, log_of, requests_of
 from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Overloaded, SettingsError
 from miaosha.domain.messages import Batch, MailJob
 from miaosha.ports.broker import Pressure, Reminder
@@ -353,6 +353,21 @@ def test_any_wait_is_a_sum_of_few() -> None:
             waits += 1
         assert waits <= 5
         assert left_ms > -STEPS_MS[-1]
+
+
+async def test_missing_queues_may_be_asked_for_at_once_however_often(rabbitmq: RabbitMq) -> None:
+    """The broker closes a channel for each, and a connection has 2,047 numbers for them."""
+    link = Link(rabbitmq.url)
+    connection = await link.connection()
+
+    async def ask() -> None:
+        with suppress(NoQueue):
+            await count(link, "nobody.made.this")
+
+    for _ in range(CHANNELS_MAX // 16 + 2):
+        await asyncio.gather(*(ask() for _ in range(16)))
+    assert await link.connection() is connection
+    await link.close()
 
 
 def test_urls() -> None:

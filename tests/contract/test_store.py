@@ -234,3 +234,23 @@ async def test_time_never_runs_backwards(
     await press(store, sale_id, "b", 11)
     assert await store_client.zscore(ungranted, "b.0|11|0") == future
     assert (await kept(store_client, sale_id)).number("clock_ms") == future
+
+
+async def test_many_sales_are_read_at_once_and_one_that_cannot_be_read_is_left_out(
+    store: RedisStore, store_client: Client, sale_id: int
+) -> None:
+    first = sale_id * 1_000
+    ids, broken, unknown = [first, first + 1], first + 2, first + 3
+    for stock, id_ in enumerate([*ids, broken], 3):
+        await arm(store, id_, stock)
+    await store_client.delete(meta := sale_keys(broken)[0])
+    await store_client.set(meta, "no hash")
+
+    readings = await store.readings([*ids, broken, unknown])
+
+    assert set(readings) == {*ids, unknown}
+    assert [reading.stock for reading in readings.values() if reading] == [3, 4]
+    assert readings[unknown] is None
+    assert await store.readings([]) == {}
+    places = await store.places([*ids, unknown], 7)
+    assert places == dict.fromkeys([*ids, unknown])

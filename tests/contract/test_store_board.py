@@ -1,7 +1,8 @@
 """The board of live sales and the heartbeats, on one node and on a cluster."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
+import msgspec
 import pytest
 
 from miaosha.adapters.redis import heartbeats as beats
@@ -41,17 +42,53 @@ def sale(sale_id: int, *, stock: int = 5) -> Sale:
     )
 
 
+async def sales_of(store: RedisStore) -> Mapping[int, Sale] | None:
+    board = await store.read_sales()
+    return None if board is None else board.sales
+
+
 async def test_the_board_is_replaced_as_a_whole(store: RedisStore, clean: None) -> None:
     assert await store.read_sales() is None, "none yet"
     await store.write_sales([sale(1), sale(2)])
-    assert await store.read_sales() == {1: sale(1), 2: sale(2)}
+    assert await sales_of(store) == {1: sale(1), 2: sale(2)}
     await store.write_sales([sale(2, stock=9)])
-    assert await store.read_sales() == {2: sale(2, stock=9)}
+    assert await sales_of(store) == {2: sale(2, stock=9)}
     await store.write_sales([])
-    assert await store.read_sales() == {}, "empty is not lost"
-    many = {i: sale(i) for i in range(1, 700)}
+    assert await sales_of(store) == {}, "empty is not lost"
+    many = {i: sale(i) for i in range(1, 1_300)}
     await store.write_sales(list(many.values()))
-    assert await store.read_sales() == many
+    assert await sales_of(store) == many
+
+
+async def test_a_board_that_did_not_change_costs_one_small_read(
+    store: RedisStore, store_client: Client, clean: None
+) -> None:
+    await store.write_sales([sale(1), sale(2)])
+    seen = await store.read_sales()
+    assert seen is not None
+    await store_client.hdel(KEY, "1", "2")  # whoever reads the whole of it would see that
+
+    assert await store.read_sales(seen) is seen
+    await store.write_sales([sale(2), sale(1)])  # the same, in another order
+    assert await store.read_sales(seen) is seen
+
+    await store.write_sales([sale(1), sale(2, stock=9)])
+    changed = await store.read_sales(seen)
+    assert changed is not None and changed.sales == {1: sale(1), 2: sale(2, stock=9)}
+    await store_client.delete(KEY)
+    assert await store.read_sales(changed) is None
+
+
+async def test_a_board_of_an_earlier_release_is_read_whole(
+    store: RedisStore, store_client: Client, clean: None
+) -> None:
+    await store.write_sales([sale(1)])
+    await store_client.hdel(KEY, "version")
+    first = await store.read_sales()
+    assert first is not None and first.sales == {1: sale(1)}
+    await store_client.hset(KEY, "2", msgspec.json.encode(sale(2)))
+    second = await store.read_sales(first)
+    assert second is not None and second.sales == {1: sale(1), 2: sale(2)}
 
 
 def heartbeat(role: str, instance: str, beat_ms: int) -> Heartbeat:

@@ -9,10 +9,12 @@ import pytest
 
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.sale import Phase, Sale
+from miaosha.ports.store import SaleBoard
 from miaosha.publisher.responses import PROBLEMS
 from miaosha.settings import Settings
 from miaosha.supervisor import edge_switch
 from miaosha.supervisor.edge_switch import MARGIN_MS, OVER_MAX, EdgeSwitch, over
+from tests.boards import board_of
 from tests.e2e.running import free_port
 from tests.e2e.test_edge import PURCHASES, Edge, started
 from tests.publisher.world import NOW_MS, sale
@@ -63,8 +65,8 @@ class Shelf:
             raise self.fault
         return NOW_MS
 
-    async def read_sales(self) -> dict[int, Sale] | None:
-        return self.sales
+    async def read_sales(self, seen: SaleBoard | None) -> SaleBoard | None:
+        return board_of(self.sales, seen)
 
 
 CLOSED = sale(7, closes_at_ms=NOW_MS - MARGIN_MS)

@@ -96,7 +96,7 @@ async def start(*, bus: Any = None, **settings: Any) -> AsyncIterator[World]:
     fakes = Fakes()
     fakes.bus = bus or fakes.bus
     fakes.store.board = {7: make_sale()}
-    fakes.store.readings = {7: make_reading()}
+    fakes.store.counts = {7: make_reading()}
     parts = Parts(
         fakes.store.as_port(),
         fakes.bus,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import cast
 
 import msgspec
@@ -14,7 +14,8 @@ from miaosha.domain.money import Money
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Choice, Mode, Phase, ProductView, Question, Sale
 from miaosha.ports.outside import Identity
-from miaosha.ports.store import Heartbeat, PlaceView, Reading, StockStore
+from miaosha.ports.store import Heartbeat, PlaceView, Reading, SaleBoard, StockStore
+from tests.boards import board_of
 
 
 class Clock:
@@ -35,7 +36,7 @@ class Store:
 
     def __init__(self) -> None:
         self.board: dict[int, Sale] | None = {}
-        self.readings: dict[int, Reading] = {}
+        self.counts: dict[int, Reading] = {}
         self.places: dict[tuple[int, int], PlaceView] = {}
         self.down = False
 
@@ -43,13 +44,19 @@ class Store:
         if self.down:
             raise DependencyDown("the store was taken away by the test")
 
-    async def read_sales(self) -> dict[int, Sale] | None:
+    async def read_sales(self, seen: SaleBoard | None = None) -> SaleBoard | None:
         self._up()
-        return None if self.board is None else dict(self.board)
+        return board_of(self.board, seen)
+
+    async def readings(
+        self, sale_ids: Sequence[int], within_s: float | None = None
+    ) -> dict[int, Reading | None]:
+        self._up()
+        return {sale_id: self.counts.get(sale_id) for sale_id in sale_ids}
 
     async def reading(self, sale_id: int) -> Reading | None:
         self._up()
-        return self.readings.get(sale_id)
+        return self.counts.get(sale_id)
 
     async def place(self, sale_id: int, user_id: int) -> PlaceView | None:
         self._up()

@@ -40,7 +40,7 @@ async def broadcast(gateway: Gateway, times: int) -> float:
 
 async def main(path: str) -> None:
     store, bus = Store(), Bus()
-    store.board, store.readings = {7: make_sale()}, {7: make_reading()}
+    store.board, store.counts = {7: make_sale()}, {7: make_reading()}
     process = Process("gateway", "0", f"unix:{path}")
     key = secrets.token_bytes(32)
     parts = Parts(store.as_port(), bus, Clock(), Tokens(), key, Heartbeats())

@@ -239,9 +239,9 @@ async def test_a_change_is_seen_without_the_bus(world: World) -> None:
 async def test_sold_out_and_back(world: World) -> None:
     async with await Wire.connect(world) as wire:
         await watch(wire)
-        world.store.readings = {7: make_reading(free=0, standby=1000)}
+        world.store.counts = {7: make_reading(free=0, standby=1000)}
         assert (await wire.event())[1]["available"] is False
-        world.store.readings = {7: make_reading(free=1, standby=1000)}
+        world.store.counts = {7: make_reading(free=1, standby=1000)}
         assert (await wire.event())[1]["available"] is True
 
 
@@ -307,11 +307,11 @@ async def test_lookup(world: World, place: Any, expected: dict[str, Any]) -> Non
 
 async def test_standby_of_a_drained_sale_is_closed(world: World) -> None:
     world.store.places[7, 5] = make_place(State.STANDBY, position=1)
-    world.store.readings = {7: make_reading(free=0, held=1)}
+    world.store.counts = {7: make_reading(free=0, held=1)}
     world.clock.shift_ms = 4_000_000
     async with await Wire.connect(world, world.token(5)) as wire:
         assert (await wire.ask("lookup", {"sale_id": 7}))["state"] == "standby"
-        world.store.readings = {7: make_reading(free=0, held=0)}
+        world.store.counts = {7: make_reading(free=0, held=0)}
         answer = await wire.ask("lookup", {"sale_id": 7})
         assert answer["state"] == "closed" and "position" not in answer
 

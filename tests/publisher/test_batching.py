@@ -210,7 +210,7 @@ async def test_the_buyer_may_be_gone() -> None:
 async def test_queued_presses_are_decided_by_the_broker_not_by_later_readings() -> None:
     made = await holding()
     wires = presses(made, 1)
-    made.store.readings = {7: SOLD_OUT}
+    made.store.counts = {7: SOLD_OUT}
     await made.look()
     await until(lambda: len(made.broker.batches) == 1)
     made.broker.confirm()

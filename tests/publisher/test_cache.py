@@ -1,13 +1,14 @@
 """What a publisher believes: boards, readings and pressure, fresh, old, missing and wrong."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
-from miaosha.domain.errors import DependencyDown
+from miaosha.domain.errors import DependencyDown, Overloaded
 from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.store import Reading
-from miaosha.publisher.cache import Live
+from miaosha.publisher.cache import FEW, Live
 from miaosha.publisher.lines import Line
 from tests.publisher.world import (
     NOW_MS,
@@ -67,14 +68,14 @@ async def test_a_settled_sale_stays_closed_without_a_board() -> None:
     assert wire.answers[0].code == "closed"
 
 
-@pytest.mark.parametrize("error", [DependencyDown("away"), TimeoutError()])
+@pytest.mark.parametrize("error", [DependencyDown("away"), Overloaded("a limit")])
 async def test_a_store_that_is_away_leaves_everything_standing(error: Exception) -> None:
     """Old readings are not used then: presses are taken and decided later."""
     made = await world()
-    made.store.readings = {7: SOLD_OUT}
+    made.store.counts = {7: SOLD_OUT}
     await made.look()
     assert await press(made) == 410
-    made.store.sales = made.store.readings = error
+    made.store.sales = made.store.counts = error
     made.clock.pass_(999)
     await made.look()
     assert await press(made) == 410
@@ -90,9 +91,11 @@ async def test_a_reading_counts_from_before_it_was_asked_for() -> None:
     made = await world(reading_max_age_ms=1000)
 
     class Slow(Store):
-        async def reading(self, sale_id: int) -> Reading | None:
+        async def readings(
+            self, sale_ids: Sequence[int], within_s: float | None = None
+        ) -> dict[int, Reading | None]:
             made.clock.pass_(800)  # the answer took its time
-            return SOLD_OUT
+            return dict.fromkeys(sale_ids, SOLD_OUT)
 
     made.board._store = Slow()  # type: ignore[assignment]
     await made.look()
@@ -177,9 +180,25 @@ async def test_only_sales_that_are_open_or_about_to_open_are_read() -> None:
     assert sorted(made.store.asked) == [1, 4, 6]
 
 
+async def test_of_many_sales_those_nobody_presses_for_are_read_less_often() -> None:
+    made = await world()
+    many = range(1, 2 * FEW)
+    made.store.sales = {id_: sale(id_) for id_ in many}
+    made.store.counts = {id_: SOLD_OUT if id_ == 9 else reading() for id_ in many}
+    await made.look()
+    assert await press(made) == 202
+    made.clock.pass_(250)
+    made.store.asked.clear()
+    await made.look()
+    assert sorted(made.store.asked) == [7, 9], "pressed for lately; refused by its reading"
+    made.clock.pass_(750)
+    await made.look()
+    assert sorted(made.store.asked) == sorted([7, 9, *many])
+
+
 async def test_an_old_full_is_not_believed_for_ever() -> None:
     made = await world()
-    made.broker.full = True
+    made.broker.is_full = True
     await made.look()
     made.broker.away = DependencyDown("away")
     await made.look()
@@ -218,11 +237,11 @@ async def test_the_board_is_read_again_and_again() -> None:
     await until(lambda: made.board.missing)
     made.store.sales = {7: sale()}  # a missing board is looked for in the readings' rhythm
     await until(lambda: made.board.known)
-    made.store.readings = {7: SOLD_OUT}
+    made.store.counts = {7: SOLD_OUT}
     await until(lambda: made.board.by_path[b"/api/v1/sales/7/purchases"].sold_out)
-    made.store.readings = ValueError("a defect")
+    made.store.counts = ValueError("a defect")
     await until(lambda: made.counters["refresh_errors"] > 1)  # and the loop goes on
-    made.store.readings = {7: reading()}
+    made.store.counts = {7: reading()}
     await until(lambda: not made.board.by_path[b"/api/v1/sales/7/purchases"].sold_out)
     running.cancel()
     await asyncio.wait({running})
@@ -231,9 +250,9 @@ async def test_the_board_is_read_again_and_again() -> None:
 async def test_units_that_come_free_are_offered_within_a_second() -> None:
     """I10 at this place: whatever goes wrong with the readings, a sold_out ends."""
     made = await world()
-    made.store.readings = {7: SOLD_OUT}
+    made.store.counts = {7: SOLD_OUT}
     await made.look()
-    made.store.readings = DependencyDown("away")
+    made.store.counts = DependencyDown("away")
     refused = 0
     for _ in range(20):
         refused += await press(made, refused + 1) == 410

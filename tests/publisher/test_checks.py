@@ -168,7 +168,7 @@ async def test_wrong_answers_are_limited_per_user() -> None:
 
 async def test_sold_out() -> None:
     made = await world()
-    made.store.readings = {7: SOLD_OUT}
+    made.store.counts = {7: SOLD_OUT}
     await made.look()
     answer = await press(made)
     assert (answer.status, answer.code) == (410, "sold_out")
@@ -178,19 +178,19 @@ async def test_sold_out() -> None:
 @pytest.mark.parametrize("free, standby", [(1, 1000), (0, 999)])
 async def test_not_sold_out(free: int, standby: int) -> None:
     made = await world()
-    made.store.readings = {7: reading(free=free, standby=standby)}
+    made.store.counts = {7: reading(free=free, standby=standby)}
     await made.look()
     assert (await press(made)).status == 202
 
 
 async def test_a_full_queue_is_overload() -> None:
     made = await world()
-    made.broker.full = True
+    made.broker.is_full = True
     await made.look()
     answer = await press(made)
     assert (answer.status, answer.code) == (503, "overloaded")
     assert answer.headers["retry-after"] == "1"
-    made.broker.full = False
+    made.broker.is_full = False
     await made.look()
     assert (await press(made)).status == 202
 
@@ -290,8 +290,8 @@ async def _faulty(faults: set[str]) -> int:
     if "rate" in faults:
         await press(made)
     made.store.sales = {7: sale(frozen="audit" if "frozen" in faults else None)}
-    made.store.readings = {7: SOLD_OUT if "sold" in faults else reading()}
-    made.broker.full = "full" in faults
+    made.store.counts = {7: SOLD_OUT if "sold" in faults else reading()}
+    made.broker.is_full = "full" in faults
     made.clock.pass_(10)
     await made.look()
     body = b"{" if "body" in faults else b'{"answer":"A"}'
@@ -321,8 +321,8 @@ async def test_order_of_all(number: int) -> None:
 async def test_a_repeat_comes_before_sold_out_and_overload() -> None:
     made = await world()
     first = await press(made)
-    made.store.readings = {7: SOLD_OUT}
-    made.broker.full = True
+    made.store.counts = {7: SOLD_OUT}
+    made.broker.is_full = True
     await made.look()
     assert (await press(made)).body == first.body
     assert (await press(made, user=2)).status == 410
@@ -342,7 +342,7 @@ async def test_counters() -> None:
     await press(made)
     await press(made)
     await press(made, user=None)
-    made.store.readings = {7: SOLD_OUT}
+    made.store.counts = {7: SOLD_OUT}
     await made.look()
     await press(made, user=3)
     wanted = {"requests": 4, "accepted": 1, "repeated": 1, "batches": 1}

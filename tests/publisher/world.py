@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -18,9 +18,9 @@ from miaosha.domain.errors import Problem
 from miaosha.domain.messages import Batch
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Mode, Phase, ProductView, Question, Sale
-from miaosha.ports.broker import Broker, Pressure
+from miaosha.ports.broker import Broker
 from miaosha.ports.outside import Identity
-from miaosha.ports.store import Heartbeat, Reading, StockStore
+from miaosha.ports.store import Heartbeat, Reading, SaleBoard, StockStore
 from miaosha.publisher.batcher import Batcher
 from miaosha.publisher.cache import Board
 from miaosha.publisher.http import Connection
@@ -29,6 +29,7 @@ from miaosha.publisher.routes import Router
 from miaosha.publisher.service import Service
 from miaosha.publisher.turns import Turns
 from miaosha.settings import Settings
+from tests.boards import board_of
 
 NOW_MS = 1_700_000_000_000
 QUESTION_KEY = b"q" * 32
@@ -115,19 +116,21 @@ class Store:
 
     def __init__(self) -> None:
         self.sales: dict[int, Sale] | None | Exception = {7: sale()}
-        self.readings: dict[int, Reading | None] | Exception = {7: reading()}
+        self.counts: dict[int, Reading | None] | Exception = {7: reading()}
         self.asked: list[int] = []
 
-    async def read_sales(self) -> dict[int, Sale] | None:
+    async def read_sales(self, seen: SaleBoard | None = None) -> SaleBoard | None:
         if isinstance(self.sales, Exception):
             raise self.sales
-        return self.sales
+        return board_of(self.sales, seen)
 
-    async def reading(self, sale_id: int) -> Reading | None:
-        self.asked.append(sale_id)
-        if isinstance(self.readings, Exception):
-            raise self.readings
-        return self.readings.get(sale_id)
+    async def readings(
+        self, sale_ids: Sequence[int], within_s: float | None = None
+    ) -> dict[int, Reading | None]:
+        self.asked += sale_ids
+        if isinstance(self.counts, Exception):
+            raise self.counts
+        return {sale_id: self.counts.get(sale_id) for sale_id in sale_ids}
 
 
 class MemoryBroker:
@@ -138,17 +141,17 @@ class MemoryBroker:
         self.hold = False
         self.error: Exception | None = None
         self.away: Exception | None = None
-        self.full = False
+        self.is_full = False
         self._waiting: list[asyncio.Future[None]] = []
 
     async def ping(self) -> None:
         if self.away:
             raise self.away
 
-    async def pressure(self, sale_id: int, *, exact: bool = True) -> Pressure:
+    async def full(self, sale_ids: Sequence[int]) -> set[int]:
         if self.away:
             raise self.away
-        return Pressure(1, 1, self.full)
+        return set(sale_ids) if self.is_full else set()
 
     async def publish(self, batch: Batch) -> None:
         self.batches.append(batch)

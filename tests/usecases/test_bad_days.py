@@ -1,6 +1,7 @@
 """Bad days: a fault of one sale beside healthy ones, stores that hold garbage, a late admin."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,12 @@ from miaosha.adapters.payments.sandbox import SandboxPayments
 from miaosha.adapters.sql.tables import ledger
 from miaosha.domain.errors import Problem
 from miaosha.domain.reservation import GRACE_MS
+from miaosha.domain.sale import Sale
 from miaosha.ports.broker import Reminder
 from miaosha.ports.outside import Charge, ChargeState
+from miaosha.ports.store import SaleBoard
 from miaosha.usecases.checkout import NeedsAction, Paid
+from miaosha.usecases.control import WHOLE_S
 from miaosha.usecases.manage import Manage
 from miaosha.usecases.settlement import HOLD
 from tests.usecases.test_histories import acknowledge_all, clean
@@ -33,6 +37,12 @@ async def miscount(world: World, sale_id: int) -> None:
     """Units given out that the ledger does not count: SQL refuses to take one back or sell it."""
     statement = update(ledger).where(ledger.c.sale_id == sale_id).values(granted=0)
     await world.servers.ledger._db.write(lambda connection: connection.execute(statement))
+
+
+async def board(world: World) -> Mapping[int, Sale]:
+    found: SaleBoard | None = await world.servers.store.read_sales()
+    assert found is not None
+    return found.sales
 
 
 class SilentTrail:
@@ -83,13 +93,13 @@ async def test_a_board_of_another_version_is_written_anew(world: World) -> None:
     other = await world.sale(stock=1)
     await world.servers.store._client.hset("sales", str(sale.id), '{"id": 1, "title": "old"}')
     await world.servers.store._client.hset("sales", "rubbish", b"\xff{")
-    assert await world.servers.store.read_sales() == {
-        other.id: await world.servers.catalogue.sale(other.id)
-    }
+    known = await world.servers.catalogue.sale(other.id)
+    assert await board(world) == {other.id: known}
+    world.servers.clock.advance(round(WHOLE_S * 1000))
 
     await world.control.refresh_board()
 
-    assert set(await world.servers.store.read_sales()) == {sale.id, other.id}
+    assert set(await board(world)) == {sale.id, other.id}
     assert await world.servers.store._client.hget("sales", "rubbish") is None
 
 

@@ -8,7 +8,7 @@ import pytest
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Mode, Phase, ProductView, Question, Sale
-from miaosha.ports.people import Product, SaleDraft
+from miaosha.ports.people import Product, SaleDraft, SalePage
 from miaosha.usecases.control import Control
 from miaosha.usecases.manage import Manage
 from miaosha.usecases.terms import draft_of, terms_of, version_of
@@ -97,8 +97,14 @@ class OneCatalogue:
     async def sale(self, sale_id: int) -> Sale | None:
         return self.kept.get(sale_id)
 
-    async def sales(self, *, with_drafts: bool = False) -> list[Sale]:
+    async def live(self) -> list[Sale]:
         return list(self.kept.values())
+
+    async def settled(self, limit: int, since_ms: int = 0) -> list[Sale]:
+        return []
+
+    async def sales(self, cursor: str | None, limit: int) -> SalePage:
+        return SalePage(list(self.kept.values()), None)
 
     async def create_product(self, product: Product) -> Product:
         return product
@@ -112,7 +118,7 @@ class OneCatalogue:
     async def delete_product(self, product_id: int) -> bool:
         return False
 
-    async def products(self) -> list[Product]:
+    async def products(self, before_id: int | None, limit: int) -> list[Product]:
         return []
 
 

@@ -14,7 +14,8 @@ from miaosha.domain.errors import DependencyDown, OutcomeUnknown
 from miaosha.domain.messages import BATCH_VERSION, Batch, BusMessage, Result, Results
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Mode, Phase, Question, Sale
-from miaosha.ports.ledger import Attempt, Delivery, Ledger
+from miaosha.ports.ledger import Attempt, Ledger
+from miaosha.ports.orders import Delivery
 from miaosha.ports.outside import Card, Payments
 from miaosha.ports.people import Product, SaleDraft
 from miaosha.usecases.allocate import Allocator
@@ -36,6 +37,7 @@ LOST = Card("4000000000000119", "12/30", "123")
 REDIRECT = Card("4000000000003220", "12/30", "123")
 HOME = Delivery("A Buyer", "+886 900 000 000", "1 Long Street")
 EXTEND_BY_S = 120
+LIVE_MAX = 5  # sales
 RETURN_URL = "http://localhost:8000/"
 
 
@@ -192,6 +194,7 @@ class World:
             self.rebuilder,
             s.heartbeats,
             clock,
+            LIVE_MAX,
         )
         self.settlement = Settlement(ledger, store, broker, s.auditor, self.control, clock, 0)
 

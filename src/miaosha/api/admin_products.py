@@ -10,8 +10,9 @@ from miaosha.api.admin_schemas import (
     admin_product,
 )
 from miaosha.api.auth import actor
-from miaosha.api.declare import Req, Who, operation, read_body
+from miaosha.api.declare import Req, Who, operation, read_body, read_query
 from miaosha.api.desk import desk_of
+from miaosha.api.schemas import ListQuery, decode_cursor, encode_cursor
 from miaosha.usecases.products import PICTURE_MAX_BYTES
 
 TAG = "Admin: products"
@@ -19,10 +20,21 @@ PRODUCT_BODY_MAX = 65_536  # a description of 4,000 characters of any script fit
 PICTURES = ("image/jpeg", "image/png", "image/webp")
 
 
-@operation("GET", "/admin/products", who=Who.ADMIN, tag=TAG, summary="Products", answer=ProductList)
+@operation(
+    "GET",
+    "/admin/products",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="Products",
+    answer=ProductList,
+    query=ListQuery,
+)
 async def list_products(request: Req) -> ProductList:
-    """All of them."""
-    return ProductList([admin_product(one) for one in await desk_of(request).products.list()])
+    """Newest first."""
+    asked = read_query(request, ListQuery)
+    found = await desk_of(request).products.page(decode_cursor(asked.cursor), asked.limit)
+    following = encode_cursor(found[-1].id) if len(found) == asked.limit else None
+    return ProductList([admin_product(product) for product in found], following)
 
 
 @operation(

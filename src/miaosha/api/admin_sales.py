@@ -17,8 +17,9 @@ from miaosha.api.admin_schemas import (
     questions_of,
 )
 from miaosha.api.auth import actor
-from miaosha.api.declare import Req, Who, operation, read_body
+from miaosha.api.declare import Req, Who, operation, read_body, read_query
 from miaosha.api.desk import Desk, desk_of
+from miaosha.api.schemas import ListQuery
 from miaosha.domain.sale import Sale
 from miaosha.ports.people import SaleDraft
 from miaosha.usecases.terms import draft_of
@@ -27,11 +28,20 @@ TAG = "Admin: sales"
 SALE_BODY_MAX = 65_536  # fifty questions fit
 
 
-@operation("GET", "/admin/sales", who=Who.ADMIN, tag=TAG, summary="Sales", answer=AdminSaleList)
+@operation(
+    "GET",
+    "/admin/sales",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="Sales",
+    answer=AdminSaleList,
+    query=ListQuery,
+)
 async def list_all_sales(request: Req) -> AdminSaleList:
-    """Drafts too, newest opening first, at most 500."""
-    desk = desk_of(request)
-    return AdminSaleList([_view(desk, sale) for sale in await desk.manage.list()])
+    """Drafts too, newest opening first."""
+    desk, asked = desk_of(request), read_query(request, ListQuery)
+    page = await desk.manage.page(asked.cursor, asked.limit)
+    return AdminSaleList([_view(desk, sale) for sale in page.items], page.next_cursor)
 
 
 @operation(

@@ -52,6 +52,7 @@ def admin_product(product: Product) -> AdminProduct:
 
 class ProductList(msgspec.Struct, frozen=True):
     items: list[AdminProduct]
+    next_cursor: str | None
 
 
 class ChoiceBody(Body, frozen=True, kw_only=True):
@@ -110,6 +111,7 @@ def admin_sale(sale: Sale, now_ms: int) -> AdminSale:
 
 class AdminSaleList(msgspec.Struct, frozen=True):
     items: list[AdminSale]
+    next_cursor: str | None
 
 
 class LedgerStats(msgspec.Struct, frozen=True):

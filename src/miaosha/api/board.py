@@ -1,19 +1,23 @@
-"""The public view of every sale, read from SQL and Redis at most once a second per process.
+"""The public view of every sale: from the board in Redis, asked at most once a second per process,
+and of those that left it from SQL.
 
-When SQL is away it is made from the board in Redis; when both are, from the last copy for a while.
-Phases and times are computed per request, so that a second-old copy still opens on the second.
+While there is no board, or Redis is away, SQL is asked for the live sales too; when both are away,
+the last copy is shown for a while. Phases and times are computed per request, so that a second-old
+copy still opens on the second.
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.sale import Phase, Sale, SaleView, view
 from miaosha.ports.outside import Clock
 from miaosha.ports.people import Catalogue
-from miaosha.ports.store import Heartbeats, StockStore
+from miaosha.ports.store import Heartbeats, SaleBoard, StockStore
 
 FRESH_S: Final = 1.0
+PAST_S: Final = 10.0  # the list of what is over may be this old
 STALE_MAX_S: Final = 30.0  # a copy is shown this long while nothing can be read
 LISTED_MAX: Final = 50  # sales in the public list
 
@@ -38,7 +42,10 @@ class Board:
         self._lock = asyncio.Lock()
         self._tried_at = float("-inf")
         self._read_at = float("-inf")
-        self._sales: dict[int, Sale] = {}
+        self._board: SaleBoard | None = None
+        self._past: dict[int, Sale] = {}
+        self._past_at = float("-inf")
+        self._sales: Mapping[int, Sale] = {}
         self._sold_out: set[int] = set()
         self._watching: dict[int, int] = {}
 
@@ -68,7 +75,7 @@ class Board:
         await self._refresh()
         sale = self._sales.get(sale_id)
         if sale is None:
-            sale = await self._catalogue.sale(sale_id)  # older than the newest 500, or brand new
+            sale = await self._catalogue.sale(sale_id)  # over for long, or brand new
         if sale is None or sale.phase is Phase.DRAFT:
             raise Problem("not_found")
         return sale
@@ -104,23 +111,37 @@ class Board:
             self._watching = {}
         self._tried_at = self._read_at = began
 
-    async def _read_sales(self) -> dict[int, Sale]:
+    async def _read_sales(self) -> Mapping[int, Sale]:
+        """Raises DependencyDown if neither the board nor SQL can be read."""
         try:
-            return {sale.id: sale for sale in await self._catalogue.sales()}
+            self._board = await self._store.read_sales(self._board)
         except DependencyDown:
-            board = await self._store.read_sales()
-            if board is None:
-                raise
-            return board
+            self._board = None
+        if self._board is None:
+            live = {sale.id: sale for sale in await self._catalogue.live()}
+            return {**await self._read_past(), **live}
+        try:
+            past = await self._read_past()
+        except DependencyDown:
+            past = self._past
+        return {**past, **self._board.sales}
+
+    async def _read_past(self) -> dict[int, Sale]:
+        now = self._clock.monotonic()
+        if now - self._past_at > PAST_S:
+            self._past = {sale.id: sale for sale in await self._catalogue.settled(LISTED_MAX)}
+            self._past_at = now
+        return self._past
 
     async def _read_store(self) -> tuple[set[int], dict[int, int]]:
-        now = self._clock.now_ms()
-        sold_out: set[int] = set()
-        for sale in self._sales.values():
-            if sale.phase_at(now) in (Phase.OPEN, Phase.PAUSED, Phase.FROZEN):
-                reading = await self._store.reading(sale.id)
-                if reading is not None and reading.genuine and reading.sold_out:
-                    sold_out.add(sale.id)
+        now, running = self._clock.now_ms(), (Phase.OPEN, Phase.PAUSED, Phase.FROZEN)
+        wanted = [id_ for id_, sale in self._sales.items() if sale.phase_at(now) in running]
+        readings = await self._store.readings(wanted)
+        sold_out = {
+            id_
+            for id_, reading in readings.items()
+            if reading and reading.genuine and reading.sold_out
+        }
         watching: dict[int, int] = {}
         for beat in await self._heartbeats.alive():
             for sale_id, sockets in beat.watching.items():

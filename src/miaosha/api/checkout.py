@@ -8,7 +8,7 @@ from miaosha.api.declare import Req, Who, operation, read_body
 from miaosha.api.desk import desk_of
 from miaosha.api.schemas import ActionNeeded, CheckoutBody, OrderView, RedirectTo, order_view
 from miaosha.domain.errors import Problem
-from miaosha.ports.ledger import Delivery
+from miaosha.ports.orders import Delivery
 from miaosha.ports.outside import Card
 from miaosha.usecases.checkout import Paid
 from miaosha.usecases.credentials import plain_line

@@ -12,9 +12,10 @@ from msgspec import Meta
 
 from miaosha.domain.errors import Problem
 from miaosha.domain.sale import SaleView
-from miaosha.ports.ledger import Order
+from miaosha.ports.orders import Order
 
 PAGE_MAX = 50
+LIST_MAX = 500
 
 Short = Annotated[str, Meta(min_length=1, max_length=200)]
 Password = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -122,6 +123,13 @@ class OrderView(msgspec.Struct, frozen=True):
 class OrderList(msgspec.Struct, frozen=True):
     items: list[OrderView]
     next_cursor: str | None
+
+
+class ListQuery(msgspec.Struct, frozen=True):
+    """Of a list that is short in most shops: as many as one answer takes, if not told otherwise."""
+
+    cursor: Cursor | None = None
+    limit: Annotated[int, Meta(ge=1, le=LIST_MAX)] = LIST_MAX
 
 
 class PageQuery(msgspec.Struct, frozen=True):

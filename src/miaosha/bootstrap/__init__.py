@@ -69,7 +69,7 @@ def _payments(core: Core, settings: Settings) -> Payments:
     )
 
 
-def _control(core: Core, catalogue: Catalogue, owner: str) -> "Control":
+def _control(core: Core, catalogue: Catalogue, settings: Settings, owner: str) -> "Control":
     from miaosha.usecases.control import Control
     from miaosha.usecases.rebuild import Rebuilder
 
@@ -83,6 +83,7 @@ def _control(core: Core, catalogue: Catalogue, owner: str) -> "Control":
         rebuilder,
         core.heartbeats,
         core.clock,
+        settings.live_sales_max,
     )
 
 
@@ -135,7 +136,13 @@ async def consumer(
         core = await open_core(opened)
         allocator = Allocator(core.ledger, core.store, core.granter, core.announcer, counters)
         yield ConsumerParts(
-            core.store, core.broker, core.clock, core.heartbeats, allocator, opened.checks
+            core.ledger,
+            core.store,
+            core.broker,
+            core.clock,
+            core.heartbeats,
+            allocator,
+            opened.checks,
         )
 
 
@@ -185,7 +192,7 @@ async def scheduler(settings: Settings, instance: str) -> AsyncIterator[Schedule
         opened = Opening(settings, stack, settings.sql_connections_scheduler)
         core = await open_core(opened)
         owner = _owner("scheduler", instance)
-        control = _control(core, SqlCatalogue(core.database), owner)
+        control = _control(core, SqlCatalogue(core.database), settings, owner)
         settlement = Settlement(
             core.ledger,
             core.store,
@@ -251,6 +258,6 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
             release=core.release,
             extension=Extension(core.ledger, core.granter, core.clock, settings.extend_by_s),
             auditor=await _auditor(settings, stack),
-            control=_control(core, catalogue, _owner("api", instance)),
+            control=_control(core, catalogue, settings, _owner("api", instance)),
             checks=opened.checks,
         )

@@ -71,11 +71,12 @@ async def _live_sales(settings: Settings) -> list[int]:
     client = connect(settings.redis_url, connections_max=2)
     try:
         async with asyncio.timeout(BOARD_S):
-            sales = await RedisStore(client).read_sales() or {}
+            board = await RedisStore(client).read_sales()
     except (MiaoshaError, TimeoutError):
         return []
     finally:
         await client.aclose()
+    sales = board.sales if board else {}
     return [sale_id for sale_id, sale in sales.items() if sale.phase is not Phase.SETTLED]
 
 

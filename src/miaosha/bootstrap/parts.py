@@ -50,6 +50,7 @@ class GatewayParts:
 
 @dataclass
 class ConsumerParts:
+    ledger: Ledger
     store: StockStore
     broker: Broker
     clock: Clock

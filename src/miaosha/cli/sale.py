@@ -104,10 +104,10 @@ def list_(json: AsJson = False, data_dir: DataDir = None) -> None:
 
     async def work() -> None:
         async with opened(data_dir) as parts:
-            sales = await _manage(parts).list()
+            sales = [sale async for sale in _manage(parts).each()]
             now = parts.clock.now_ms()
         if json:
-            as_json(list(sales))
+            as_json(sales)
             return
         table = Table(box=None)
         for column in ("id", "phase", "title", "stock", "price", "opens", "lasts"):

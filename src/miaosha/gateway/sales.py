@@ -13,7 +13,7 @@ import msgspec
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.sale import Phase, Sale, SaleView, view
 from miaosha.ports.outside import Clock
-from miaosha.ports.store import Heartbeats, Reading, StockStore
+from miaosha.ports.store import Heartbeats, Reading, SaleBoard, StockStore
 
 FRESH_S: Final = 10.0  # age of the copy above which the process is not ready
 RUNNING: Final = frozenset({Phase.OPEN, Phase.PAUSED, Phase.FROZEN})
@@ -38,7 +38,8 @@ class Sales:
         self._clock = clock
         self._counted = counted
         self._instance = instance
-        self._board: dict[int, Sale] = {}
+        self._board: dict[int, Sale] = {}  # with what was learnt since it was read
+        self._read: SaleBoard | None = None
         self._readings: dict[int, Reading] = {}
         self._elsewhere: dict[int, int] = {}
         self._told: dict[int, SaleView] = {}  # what the watchers of a sale know
@@ -50,26 +51,26 @@ class Sales:
         Raises:
             DependencyDown: the store is away; the old copy stays.
         """
-        board = await self._store.read_sales()
-        if board is None:
-            board = {
+        self._read = await self._store.read_sales(self._read)
+        if self._read is None:
+            self._board = {
                 sale.id: msgspec.structs.replace(sale, frozen="the board is missing")
                 for sale in self._board.values()
             }
         else:
+            self._board = dict(self._read.sales)
             self._refreshed = self._clock.monotonic()
-        self._board = board
-        now_ms = self._clock.now_ms()
-        readings: dict[int, Reading] = {}
-        for sale_id in watched:
-            sale = board.get(sale_id)
-            reading = self._readings.get(sale_id)
-            if sale is not None and sale.phase_at(now_ms) in RUNNING:
-                reading = await self._store.reading(sale_id) or reading
-            if reading is not None:
-                readings[sale_id] = reading
-        self._readings = readings
+        self._readings = await self._counted_now(list(watched))
         self._elsewhere = await self._watching_elsewhere()
+
+    async def _counted_now(self, watched: list[int]) -> dict[int, Reading]:
+        """The readings of the watched sales, anew of those that run."""
+        now_ms = self._clock.now_ms()
+        sales = [sale for sale in map(self._board.get, watched) if sale is not None]
+        running = [sale.id for sale in sales if sale.phase_at(now_ms) in RUNNING]
+        fresh = await self._store.readings(running)
+        found = {id_: fresh.get(id_) or self._readings.get(id_) for id_ in watched}
+        return {id_: reading for id_, reading in found.items() if reading is not None}
 
     async def _watching_elsewhere(self) -> dict[int, int]:
         total: dict[int, int] = {}

@@ -69,9 +69,12 @@ class Broker(Protocol):
         """The sale's log in order, up to and without the marker batch `until_batch_id`."""
         yield  # type: ignore[misc]
 
-    async def pressure(self, sale_id: int, *, exact: bool = True) -> Pressure:
-        """backlog 0 means: everything published before this call is acknowledged. Not `exact`: it
-        may leave out what consumers have in hand, and is cheap enough to be asked all the time."""
+    async def pressure(self, sale_id: int) -> Pressure:
+        """backlog 0 means: everything published before this call is acknowledged."""
+
+    async def full(self, sale_ids: Sequence[int]) -> set[int]:
+        """Those of these sales whose queue or log is over its limit. What consumers have in hand
+        may be left out. Cheap enough to be asked each second."""
 
     async def drop(self, sale_id: int) -> None:
         """Delete the sale's queue and log. Idempotent."""

@@ -1,4 +1,4 @@
-"""Port of the SQL ledger: holds, the ledger row, payments, orders, outbox, leases.
+"""Port of the SQL ledger: holds, the ledger row, payments, outbox, leases (orders: `orders`).
 
 Every method is one transaction; every state change in it a single-statement compare-and-set.
 All methods raise DependencyDown when the database is away, and OutcomeUnknown when a commit was
@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-import msgspec
-
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase
+from miaosha.ports.orders import Delivery, Order, Orders
 from miaosha.ports.post import OutboxItem, Recipient
 
 
@@ -83,14 +82,6 @@ class Extended(NamedTuple):
     hold: Hold | None
 
 
-class Delivery(msgspec.Struct, frozen=True):
-    """Where the goods go. Stored, never logged."""
-
-    name: str
-    phone: str
-    address: str
-
-
 def attempt_key(rid: str, attempt: int) -> str:
     return f"{rid}:{attempt}"
 
@@ -124,18 +115,6 @@ class NotPayable(StrEnum):
     RELEASED = "released"
 
 
-class Order(msgspec.Struct, frozen=True):
-    id: str  # UUID
-    order_no: str
-    rid: str
-    sale_id: int
-    user_id: int
-    state: str  # paid | refunded
-    amount: int
-    currency: str
-    created_at_ms: int
-
-
 class Captured(NamedTuple):
     """`order` None: this attempt does not own the hold any more (the charge goes back)."""
 
@@ -144,12 +123,14 @@ class Captured(NamedTuple):
     hold: Hold | None
 
 
-class OrderPage(NamedTuple):
-    items: list[Order]
-    next_cursor: str | None
+class Unpublished(StrEnum):
+    """Why a sale was not published."""
+
+    PHASE = "phase"  # it is no draft
+    FULL = "live_sales_max"  # so many sales are live already
 
 
-class Ledger(Protocol):
+class Ledger(Orders, Protocol):
     async def ping(self) -> None: ...
 
     # the ledger row
@@ -158,6 +139,16 @@ class Ledger(Protocol):
 
     async def live_terms(self) -> list[Terms]:
         """Sales that are scheduled or paused (so also open, frozen and closed ones)."""
+
+    async def live_ids(self) -> list[int]:
+        """The ids of these."""
+
+    async def settled_ids(self, limit: int) -> list[int]:
+        """Of the settled sales the `limit` last ones."""
+
+    async def publish(self, sale_id: int, live_max: int) -> Terms | Unpublished:
+        """draft → scheduled, unless `live_max` sales are live. Of two at once on a SQL server both
+        may be let in, whatever the number."""
 
     async def freeze(self, sale_id: int, epoch: int, why: str) -> bool:
         """`epoch + 1, frozen = why WHERE epoch = :epoch`. False if the epoch had moved."""
@@ -177,7 +168,7 @@ class Ledger(Protocol):
         granted already."""
 
     async def set_phase(self, sale_id: int, old: Phase, new: Phase) -> Terms | None:
-        """Stored phase by compare-and-set (scheduled ↔ paused, draft → scheduled)."""
+        """Stored phase by compare-and-set (scheduled ↔ paused)."""
 
     async def close(self, sale_id: int, now_ms: int, *, if_sold_out: bool = False) -> Terms | None:
         """closes_at = now unless it is past already (or, with `if_sold_out`, a unit is not paid).
@@ -255,19 +246,6 @@ class Ledger(Protocol):
     async def mark_refunded(self, key: str, now_ms: int) -> None:
         """A charge whose hold is not PAID by that attempt was given back; queues the `refunded`
         mail."""
-
-    # orders
-
-    async def order_of(self, rid: str, user_id: int) -> Order | None: ...
-
-    async def order(self, order_id: str, user_id: int) -> Order | None: ...
-
-    async def orders(
-        self, user_id: int | None, cursor: str | None, limit: int, *, sale_id: int | None = None
-    ) -> OrderPage:
-        """Newest first; user_id None: everybody's (admin)."""
-
-    async def delivery_of(self, order_id: str) -> Delivery | None: ...
 
     # outbox
 

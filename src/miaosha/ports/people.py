@@ -57,6 +57,13 @@ class SaleDraft(msgspec.Struct, frozen=True):
     mode: Mode = Mode.FIFO
 
 
+class SalePage(NamedTuple):
+    """`next_cursor` None: the last page."""
+
+    items: list[Sale]
+    next_cursor: str | None
+
+
 class Catalogue(Protocol):
     async def create_product(self, product: Product) -> Product:
         """`product.id` is ignored; answers it with its id."""
@@ -73,7 +80,8 @@ class Catalogue(Protocol):
 
     async def product(self, product_id: int) -> Product | None: ...
 
-    async def products(self) -> list[Product]: ...
+    async def products(self, before_id: int | None, limit: int) -> list[Product]:
+        """Newest first; with `before_id` of those made before that one."""
 
     async def create_sale(self, draft: SaleDraft, phase: Phase) -> Sale:
         """The sale, its questions and its ledger row, in one transaction."""
@@ -89,8 +97,16 @@ class Catalogue(Protocol):
 
     async def sale(self, sale_id: int) -> Sale | None: ...
 
-    async def sales(self, *, with_drafts: bool = False) -> list[Sale]:
-        """Every sale with its `frozen` and `settled_at_ms`; newest opens_at first, at most 500."""
+    async def live(self) -> list[Sale]:
+        """Every sale that is published and not settled, by id; the board is made of these."""
+
+    async def settled(self, limit: int, since_ms: int = 0) -> list[Sale]:
+        """Of the sales settled at `since_ms` (Unix ms) or later the `limit` last ones, the last
+        first."""
+
+    async def sales(self, cursor: str | None, limit: int) -> SalePage:
+        """A page of all sales, drafts too, newest opens_at first. Raises Problem("bad_request")
+        for a cursor that is none of this list."""
 
 
 class TrailEntry(NamedTuple):

@@ -46,6 +46,13 @@ class Reading(msgspec.Struct, frozen=True):
         return self.free == 0 and self.standby >= self.standby_limit
 
 
+class SaleBoard(NamedTuple):
+    """The board of sales by id. Two boards of one `version` are the same."""
+
+    version: str
+    sales: Mapping[int, Sale]
+
+
 class PlaceView(NamedTuple):
     """A buyer's place with what is derived from its neighbours.
 
@@ -100,6 +107,13 @@ class StockStore(Protocol):
     async def reading(self, sale_id: int) -> Reading | None:
         """None if Redis knows nothing of the sale."""
 
+    async def readings(
+        self, sale_ids: Sequence[int], within_s: float | None = None
+    ) -> dict[int, Reading | None]:
+        """`reading` of many sales, in few round trips; each is one step, all of them are not. A
+        sale whose server does not answer (within `within_s` seconds, if given), or whose state
+        cannot be read, is left out. Raises DependencyDown if no server answers."""
+
     async def decide(
         self,
         sale_id: int,
@@ -149,6 +163,9 @@ class StockStore(Protocol):
     async def place(self, sale_id: int, user_id: int) -> PlaceView | None:
         """A read; takes no epoch and is answered in every phase."""
 
+    async def places(self, sale_ids: Sequence[int], user_id: int) -> dict[int, PlaceView | None]:
+        """`place` of one buyer in many sales; as `readings`."""
+
     async def letter(self, sale_id: int, batch_id: str, index: int) -> str | None:
         """The recorded letter of a request, or None while its batch is not recorded."""
 
@@ -184,13 +201,15 @@ class StockStore(Protocol):
         """Write counters and this server's run id, phase frozen, `ungranted` empty, the epoch
         last. `seq` never falls. False if it is not this rebuild's turn any more."""
 
-    # the board of live sales, for every role's local cache
+    # the board, for every role's local cache: every sale that is published and not settled, and
+    # those settled lately
 
     async def write_sales(self, sales: Sequence[Sale]) -> None:
         """Replace the `sales` hash."""
 
-    async def read_sales(self) -> dict[int, Sale] | None:
-        """None if the hash is missing (then roles keep their last copy)."""
+    async def read_sales(self, seen: SaleBoard | None = None) -> SaleBoard | None:
+        """The board as it is now. One that did not change since `seen` was read costs a small
+        read, and `seen` is returned. None: the hash is missing (roles keep their last copy)."""
 
 
 class RebuildMeta(NamedTuple):

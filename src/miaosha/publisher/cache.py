@@ -13,9 +13,9 @@ import structlog
 
 from miaosha.domain.errors import DependencyDown, MiaoshaError
 from miaosha.domain.sale import Phase, Sale
-from miaosha.ports.broker import Broker, Pressure
+from miaosha.ports.broker import Broker
 from miaosha.ports.outside import Clock
-from miaosha.ports.store import Reading, StockStore
+from miaosha.ports.store import Reading, SaleBoard, StockStore
 from miaosha.publisher.lines import Line
 from miaosha.settings import Settings
 
@@ -26,7 +26,8 @@ BOARD_TIMEOUT_S: Final = 2.0
 CHECKS_MAX_AGE_S: Final = 5.0
 PRESSURE_MAX_AGE_S: Final = 5.0  # an older "full" is no longer believed
 READ_AHEAD_MS: Final = 3_000  # readings start this long before a sale opens
-READS_AT_ONCE: Final = 16
+FEW: Final = 16  # sales that take presses at once, below which all are asked for alike
+QUIET_INTERVAL_S: Final = 1.0  # above: between readings of a sale that nobody presses for
 NEVER_MS: Final = 1 << 62
 PATH: Final = b"/api/v1/sales/%d/purchases"
 
@@ -39,6 +40,7 @@ class Live:
             (Unix ms, store clock); outside, `refusal` says why not.
         sold_out: the newest reading says so; to be used until `usable_until` (monotonic seconds).
         full: the sale's queue takes no more.
+        read_at: when its counters were asked for last (monotonic seconds).
     """
 
     __slots__ = (
@@ -52,6 +54,7 @@ class Live:
         "open_from_ms",
         "open_until_ms",
         "phase",
+        "read_at",
         "sale",
         "sold_out",
         "usable_until",
@@ -63,9 +66,15 @@ class Live:
         self.missing = False
         self.usable_until = 0.0
         self.full = False
+        self.read_at = float("-inf")
         self._reading: Reading | None = None
         self._full_until = 0.0
         self.see(0.0)
+
+    @property
+    def quiet(self) -> bool:
+        """Nobody was accepted lately, and nobody is being refused by a reading."""
+        return self.line.quiet and not self.sold_out
 
     def see(self, monotonic: float) -> None:
         """Combine terms and reading; an aged reading and an aged `full` count no more."""
@@ -103,9 +112,9 @@ class Live:
         self._reading = reading
         self.usable_until = usable_until
 
-    def press(self, pressure: Pressure, monotonic: float) -> None:
-        """Take how full the sale's queue is."""
-        self.full = pressure.full
+    def press(self, full: bool, monotonic: float) -> None:
+        """Take whether the sale's queue is full."""
+        self.full = full
         self._full_until = monotonic + PRESSURE_MAX_AGE_S
 
 
@@ -134,6 +143,7 @@ class Board:
         self._interval_s = settings.reading_interval_ms / 1000
         self._max_age_s = settings.reading_max_age_ms / 1000
         self._keep_ms = 2 * settings.repeat_window_ms
+        self._board: SaleBoard | None = None  # as it was read last
         self._by_id: dict[int, Live] = {}
         self.by_path: dict[bytes, Live] = {}
         self.missing = False
@@ -151,35 +161,61 @@ class Board:
         """Read the board, and how full the queues are."""
         try:
             async with asyncio.timeout(BOARD_TIMEOUT_S):
-                sales = await self._store.read_sales()
+                board = await self._store.read_sales(self._board)
         except (MiaoshaError, TimeoutError) as error:
             self.checks["store"] = type(error).__name__
         else:
             self.checks["store"] = "ok"
-            self.take(sales)
+            self.take(board)
         await self._measure()
         self._checked_at = self._clock.monotonic()
 
-    def take(self, sales: dict[int, Sale] | None) -> None:
-        """Replace the copy by `sales`; None (no board) keeps it, and freezes every sale."""
-        self.missing = sales is None
-        if sales is not None:
+    def take(self, board: SaleBoard | None) -> None:
+        """Replace the copy by `board`; None (there is none) keeps it, and freezes every sale."""
+        self.missing = board is None
+        if board is not None and board is not self._board:
             self.known = True
-            shown = {id_: sale for id_, sale in sales.items() if sale.phase is not Phase.DRAFT}
+            shown = {
+                id_: sale for id_, sale in board.sales.items() if sale.phase is not Phase.DRAFT
+            }
             self._by_id = {id_: self._live(sale) for id_, sale in shown.items()}
             self.by_path = {PATH % id_: live for id_, live in self._by_id.items()}
+        self._board = board
         for live in self._by_id.values():
             live.missing = self.missing
         self.checks["board"] = "ok" if self.known else "missing"
         self._see()
 
     async def read(self) -> None:
-        """Read the counters of the sales that are open or about to open."""
-        now_ms = self._clock.now_ms()
-        due = [live for live in self._by_id.values() if _wants_readings(live.sale, now_ms)]
-        for start in range(0, len(due), READS_AT_ONCE):
-            await asyncio.gather(*(self._read(live) for live in due[start : start + READS_AT_ONCE]))
+        """Read the counters of the sales that are open or about to open; of many, those that nobody
+        presses for less often."""
+        due = self._due()
+        usable_until = self._clock.monotonic() + self._max_age_s  # counted from before the call
+        try:
+            ids = [live.sale.id for live in due]
+            readings = await self._store.readings(ids, self._max_age_s)
+        except MiaoshaError:
+            readings = {}
+        self._counters["readings_failed"] += len(due) - len(readings)
+        for live in due:
+            if live.sale.id in readings:
+                live.read(readings[live.sale.id], usable_until)
         self._see()
+
+    def _due(self) -> list[Live]:
+        monotonic = self._clock.monotonic()
+        due = self._taking()
+        if len(due) > FEW:
+            seldom = monotonic - QUIET_INTERVAL_S
+            due = [live for live in due if not live.quiet or live.read_at <= seldom]
+        for live in due:
+            live.read_at = monotonic
+        return due
+
+    def _taking(self) -> list[Live]:
+        """The sales that are open or about to open."""
+        now_ms = self._clock.now_ms()
+        return [live for live in self._by_id.values() if _wants_readings(live.sale, now_ms)]
 
     async def ready(self) -> None:
         """Raises DependencyDown naming what is not ready."""
@@ -193,24 +229,16 @@ class Board:
             return {**self.checks, "cache": "stale"}
         return dict(self.checks)
 
-    async def _read(self, live: Live) -> None:
-        usable_until = self._clock.monotonic() + self._max_age_s  # counted from before the call
-        try:
-            async with asyncio.timeout(self._max_age_s):
-                live.read(await self._store.reading(live.sale.id), usable_until)
-        except (MiaoshaError, TimeoutError):
-            self._counters["readings_failed"] += 1
-
     async def _measure(self) -> None:
-        """Ping the broker and read the pressure of the sales that take presses."""
-        now_ms = self._clock.now_ms()
+        """Ping the broker and ask which queues are full; of many, only those pressed for."""
+        taking = self._taking()
+        wanted = [live.sale.id for live in taking if len(taking) <= FEW or not live.line.quiet]
         try:
             async with asyncio.timeout(BOARD_TIMEOUT_S):
                 await self._broker.ping()
-                for live in self._by_id.values():
-                    if _wants_readings(live.sale, now_ms):
-                        pressure = await self._broker.pressure(live.sale.id, exact=False)
-                        live.press(pressure, self._clock.monotonic())
+                full = await self._broker.full(wanted)
+                for id_ in wanted:
+                    self._by_id[id_].press(id_ in full, self._clock.monotonic())
         except (MiaoshaError, TimeoutError) as error:
             self.checks["broker"] = type(error).__name__
         else:

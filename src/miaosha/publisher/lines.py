@@ -65,6 +65,11 @@ class Line:
     def idle(self) -> bool:
         return not self.inflight and not self.full and not self.gathering.user_ids
 
+    @property
+    def quiet(self) -> bool:
+        """Nothing waits, and nobody pressed lately (see `forget`)."""
+        return self.idle and not self.recent and not self.older
+
     def forget(self, now_ms: int, keep_ms: int) -> None:
         """Forget presses older than `keep_ms`, sooner or later; costs nothing per user."""
         if now_ms >= self.swap_at_ms:

@@ -16,6 +16,7 @@ import structlog
 
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.sale import Phase, Sale
+from miaosha.ports.store import SaleBoard
 from miaosha.settings import Settings
 
 LOOK_S: Final = 1.0
@@ -32,7 +33,7 @@ class Boards(Protocol):
     """What the switch needs of the store. Both raise DependencyDown."""
 
     async def now_ms(self) -> int: ...
-    async def read_sales(self) -> dict[int, Sale] | None: ...
+    async def read_sales(self, seen: SaleBoard | None) -> SaleBoard | None: ...
 
 
 def over(sales: Mapping[int, Sale], now_ms: int) -> set[int]:
@@ -56,6 +57,7 @@ class EdgeSwitch:
     def __init__(self, directory: Path, store: Boards) -> None:
         self._directory = directory
         self._store = store
+        self._board: SaleBoard | None = None
 
     def clear(self) -> None:
         """Nothing is over. Makes the directory. Raises OSError where it cannot."""
@@ -77,8 +79,8 @@ class EdgeSwitch:
     async def turn(self) -> None:
         """Look once. With no board nothing is over. Raises DependencyDown."""
         now_ms = await self._store.now_ms()  # before the board, which is then not older
-        sales = await self._store.read_sales()
-        self._set(over(sales or {}, now_ms))
+        self._board = await self._store.read_sales(self._board)
+        self._set(over(self._board.sales if self._board else {}, now_ms))
 
     def _set(self, wanted: set[int]) -> None:
         there = {

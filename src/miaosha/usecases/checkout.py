@@ -12,16 +12,8 @@ import structlog
 
 from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Problem
 from miaosha.domain.reservation import HoldState
-from miaosha.ports.ledger import (
-    Attempt,
-    Begun,
-    Delivery,
-    Hold,
-    Ledger,
-    NotPayable,
-    Order,
-    attempt_key,
-)
+from miaosha.ports.ledger import Attempt, Begun, Hold, Ledger, NotPayable, attempt_key
+from miaosha.ports.orders import Delivery, Order
 from miaosha.ports.outside import Card, Charge, ChargeState, CheckoutClaim, Clock, Payments, Tokens
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.known import known

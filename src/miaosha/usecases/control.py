@@ -3,21 +3,26 @@
 SQL first; Redis is told at once and, if that failed, again by the scheduler (`catch_up`).
 """
 
+from collections.abc import Sequence
+
 import structlog
 
 from miaosha.domain.allocation import Refusal
 from miaosha.domain.errors import Problem
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase, Sale, view
-from miaosha.ports.ledger import Ledger, Terms
+from miaosha.ports.ledger import Ledger, Terms, Unpublished
 from miaosha.ports.outside import Clock
 from miaosha.ports.people import Catalogue
-from miaosha.ports.store import Heartbeats, StockStore
+from miaosha.ports.store import Heartbeats, SaleBoard, StockStore
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.grant import Granter, winner
 from miaosha.usecases.rebuild import Rebuilder
+from miaosha.usecases.together import Together
 
-KEEP_SETTLED_MS = 86_400_000  # a settled sale stays on the board for a day
+KEEP_SETTLED_MS = 86_400_000  # a settled sale stays on the board for a day,
+WHOLE_S = 30.0  # between two looks at all of a board that says it did not change
+SETTLED_MAX = 500  # … of so many, those settled last
 
 log = structlog.get_logger()
 
@@ -28,6 +33,8 @@ def stored_phase(terms: Terms) -> str:
 
 
 class Control:
+    """Args: live_max: sales that may be live at once, by `schedule`."""
+
     def __init__(
         self,
         ledger: Ledger,
@@ -38,6 +45,7 @@ class Control:
         rebuilder: Rebuilder,
         heartbeats: Heartbeats,
         clock: Clock,
+        live_max: int,
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -47,10 +55,23 @@ class Control:
         self._rebuilder = rebuilder
         self._heartbeats = heartbeats
         self._clock = clock
+        self._live_max = live_max
+        self._board: SaleBoard | None = None  # as this process read it last
+        self._whole_at = float("-inf")  # when all of it was read (monotonic s)
+        self._refreshes: Together[None, None] = Together(self._refresh_board)
 
     async def schedule(self, sale_id: int) -> None:
-        """draft → scheduled; Redis is armed at once. Raises Problem("conflict")."""
-        await self._set_phase(sale_id, Phase.DRAFT, Phase.SCHEDULED)
+        """draft → scheduled; Redis is armed at once. Raises Problem("conflict"), naming
+        `live_sales_max` where that is why."""
+        published = await self._ledger.publish(sale_id, self._live_max)
+        if published is Unpublished.FULL:
+            raise Problem(
+                "conflict",
+                f"{self._live_max:,} sales are live, which is the limit (live_sales_max). "
+                "Wait until one is settled, or raise it.",
+            )
+        if published is Unpublished.PHASE:
+            raise Problem("conflict", "The sale is not a draft.")
         await self.rebuild(sale_id, "arming")
 
     async def pause(self, sale_id: int) -> None:
@@ -140,25 +161,38 @@ class Control:
             await self._granter.grant(terms.sale_id, terms.epoch, winners)
 
     async def refresh_board(self) -> None:
-        """Write the `sales` hash from SQL and tell watchers of every sale that changed."""
-        now = self._clock.now_ms()
-        sales = [
-            sale
-            for sale in await self._catalogue.sales()
-            if sale.settled_at_ms is None or now - sale.settled_at_ms < KEEP_SETTLED_MS
-        ]
-        before = await self._store.read_sales() or {}
-        if before == {sale.id: sale for sale in sales} and before:
+        """Write the board from SQL and tell watchers of every sale that changed. Those who ask
+        while it is being written share the next time."""
+        await self._refreshes.add(None, None)
+
+    async def _refresh_board(self, _: None, __: Sequence[None]) -> None:
+        since_ms = self._clock.now_ms() - KEEP_SETTLED_MS
+        sales = await self._catalogue.live()
+        sales += await self._catalogue.settled(SETTLED_MAX, since_ms)
+        self._board = await self._store.read_sales(self._seen())
+        before = self._board.sales if self._board else {}
+        if self._board and before == {sale.id: sale for sale in sales}:
             return
         await self._store.write_sales(sales)
-        for sale in sales:
-            if before.get(sale.id) != sale:
-                await self._announce(sale)
+        await self._announce([sale for sale in sales if before.get(sale.id) != sale])
 
-    async def _announce(self, sale: Sale) -> None:
-        reading = await self._store.reading(sale.id)
+    def _seen(self) -> SaleBoard | None:
+        """The board as it was read last; None now and then, so that all of it is looked at."""
+        now = self._clock.monotonic()
+        if now - self._whole_at < WHOLE_S:
+            return self._board
+        self._whole_at = now
+        return None
+
+    async def _announce(self, sales: Sequence[Sale]) -> None:
+        readings = await self._store.readings([sale.id for sale in sales])
         beats = await self._heartbeats.alive()
-        watching = sum(beat.watching.get(sale.id, 0) for beat in beats)
-        available = sale.settled_at_ms is None and not (reading and reading.sold_out)
-        shown = view(sale, self._clock.now_ms(), available=available, watching=watching)
-        await self._announcer.sale(shown)
+        for sale in sales:
+            reading = readings.get(sale.id)
+            shown = view(
+                sale,
+                self._clock.now_ms(),
+                available=sale.settled_at_ms is None and not (reading and reading.sold_out),
+                watching=sum(beat.watching.get(sale.id, 0) for beat in beats),
+            )
+            await self._announcer.sale(shown)

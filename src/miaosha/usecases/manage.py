@@ -4,15 +4,17 @@ Terms are checked here, every action is in the trail before its effect, and `Con
 out in SQL and Redis. A sale that is armed keeps its terms; only stock and phase move then.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 from miaosha.domain.errors import Problem
 from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.outside import Clock
-from miaosha.ports.people import Catalogue, SaleDraft, Trail
+from miaosha.ports.people import Catalogue, SaleDraft, SalePage, Trail
 from miaosha.usecases.control import Control
 from miaosha.usecases.terms import STOCK_MAX, checked_terms, in_range, summary, terms_of, version_of
+
+PAGE = 500  # sales read at a time
 
 
 class Manage:
@@ -22,9 +24,21 @@ class Manage:
         self._control = control
         self._clock = clock
 
-    async def list(self) -> Sequence[Sale]:
-        """Every sale, drafts too, newest opens_at first."""
-        return await self._catalogue.sales(with_drafts=True)
+    async def page(self, cursor: str | None, limit: int = PAGE) -> SalePage:
+        """Some of all sales, drafts too, newest opens_at first. Raises Problem("bad_request") for
+        a cursor that no page gave."""
+        return await self._catalogue.sales(cursor, limit)
+
+    async def each(self) -> AsyncIterator[Sale]:
+        """Every sale, drafts too, newest opens_at first; read a page at a time."""
+        cursor: str | None = None
+        while True:
+            page = await self.page(cursor)
+            for sale in page.items:
+                yield sale
+            if page.next_cursor is None:
+                return
+            cursor = page.next_cursor
 
     async def get(self, sale_id: int) -> Sale:
         """Raises Problem("not_found")."""
@@ -92,7 +106,8 @@ class Manage:
         await self._note(actor, "sale.delete", sale_id, {"title": old.title})
 
     async def publish(self, actor: str, sale_id: int) -> Sale:
-        """draft → scheduled, and armed at once. Raises Problem: not_found, conflict."""
+        """draft → scheduled, and armed at once. Raises Problem: not_found, conflict (published
+        already, or `live_sales_max` sales are live)."""
         sale = await self.get(sale_id)
         if sale.phase is not Phase.DRAFT:
             raise Problem("conflict", "This sale is published already.")

@@ -32,8 +32,9 @@ class Products:
         self._board = board
         self._clock = clock
 
-    async def list(self) -> Sequence[Product]:
-        return await self._catalogue.products()
+    async def page(self, before_id: int | None, limit: int) -> Sequence[Product]:
+        """The newest `limit` of them, with `before_id` of those made before that one."""
+        return await self._catalogue.products(before_id, limit)
 
     async def get(self, product_id: int) -> Product:
         """Raises Problem("not_found")."""

@@ -14,9 +14,10 @@ from miaosha.ports.ledger import Ledger, Terms
 from miaosha.ports.outside import Clock
 from miaosha.ports.store import Reading, StockStore
 from miaosha.usecases.audit import Auditor, Verdict, kept
-from miaosha.usecases.control import Control
+from miaosha.usecases.control import Control, stored_phase
 
 FREEZING = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8")  # mails and answers stop no sale
+FORGET_MAX = 500  # settled sales, the last ones, whose state is looked for
 LOGGED_MAX = 5  # findings of one audit in the log
 HOLD = "hold: "  # only an admin's rebuild lifts a freeze whose reason starts with this
 
@@ -45,6 +46,19 @@ class Settlement:
         self._clock = clock
         self._settle_after_ms = settle_after_ms
         self._seen: dict[int, str] = {}
+
+    def idle(self, terms: Terms, reading: Reading | None) -> bool:
+        """Whether nothing is to be done for this sale: Redis is what the ledger says, nothing waits
+        for a grant or a promotion, and it is not over, or not drained yet."""
+        if reading is None or _why_rebuild(terms, reading):
+            return False
+        told = (reading.phase, reading.closes_at_ms) == (stored_phase(terms), terms.closes_at_ms)
+        waits = reading.ungranted or (reading.free and reading.standby)
+        if not told or waits or reading.stock < terms.stock:
+            return False
+        if self._clock.now_ms() < terms.closes_at_ms:
+            return terms.sold < terms.stock
+        return reading.held > 0
 
     async def heal(self, terms: Terms) -> bool:
         """Rebuild the sale if Redis is not what the ledger says it is. True: it may be used."""
@@ -101,11 +115,10 @@ class Settlement:
 
     async def forget_settled(self) -> None:
         """Finish `forget` where a crash came between settling and dropping."""
-        for sale in (await self._store.read_sales() or {}).values():
-            if sale.phase is Phase.SETTLED:
-                reading = await self._store.reading(sale.id)
-                if reading is not None:
-                    await self.forget(sale.id, reading.epoch)
+        settled = await self._ledger.settled_ids(FORGET_MAX)
+        for sale_id, reading in (await self._store.readings(settled)).items():
+            if reading is not None:
+                await self.forget(sale_id, reading.epoch)
 
     async def reconcile(self, terms: Terms) -> None:
         """Audit a running sale; a lasting difference freezes it, and the next `heal` rebuilds."""

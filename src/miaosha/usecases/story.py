@@ -12,13 +12,14 @@ import msgspec
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.reservation import HoldState, State, place_of
 from miaosha.domain.sale import Phase, Sale
-from miaosha.ports.ledger import Hold, Ledger, Order
-from miaosha.ports.office import HoldLine, MailLine, Office, PaymentLine
+from miaosha.ports.ledger import Hold, Ledger
+from miaosha.ports.office import HoldLine, MailLine, Office, PaymentLine, Rows
+from miaosha.ports.orders import Order
 from miaosha.ports.people import Accounts, Catalogue
 from miaosha.ports.store import PlaceView, StockStore
 from miaosha.usecases.presses import Presses, PressLine
 
-SALES_MAX: Final = 20  # the newest sales a story looks at
+SALES_MAX: Final = 20  # sales of one story
 ORDERS_MAX: Final = 50
 
 
@@ -93,8 +94,8 @@ class Stories:
         self._presses = presses
 
     async def story(self, user_id: int, sale_id: int | None = None) -> Story:
-        """The story in one sale, or in the newest SALES_MAX ones (those without a trace of the
-        buyer are left out).
+        """The story in one sale, or in the SALES_MAX that opened last of those that have a trace of
+        the buyer.
 
         Raises:
             Problem: not_found (no such account, no such sale).
@@ -102,9 +103,9 @@ class Stories:
         user = await self._accounts.by_id(user_id)
         if user is None:
             raise Problem("not_found")
-        sales = await self._sales(sale_id)
-        told = [await self._in_sale(sale, user_id) for sale in sales]
         rows = await self._office.rows(user_id, sale_id)
+        sales = await self._sales(sale_id, user_id, rows)
+        told = [await self._in_sale(sale, user_id) for sale in sales]
         pressed = None
         if sale_id is not None and sales[0].phase is not Phase.SETTLED:
             pressed = await self._presses.of(sale_id, user_id)
@@ -122,13 +123,22 @@ class Stories:
             presses=pressed,
         )
 
-    async def _sales(self, sale_id: int | None) -> list[Sale]:
-        if sale_id is None:
-            return (await self._catalogue.sales())[:SALES_MAX]
-        sale = await self._catalogue.sale(sale_id)
-        if sale is None:
-            raise Problem("not_found")
-        return [sale]
+    async def _sales(self, sale_id: int | None, user_id: int, rows: Rows) -> list[Sale]:
+        if sale_id is not None:
+            sale = await self._catalogue.sale(sale_id)
+            if sale is None:
+                raise Problem("not_found")
+            return [sale]
+        live = {sale.id: sale for sale in await self._catalogue.live()}
+        ids = dict.fromkeys(hold.sale_id for hold in rows.holds)
+        try:
+            places = await self._store.places(list(live), user_id)
+        except DependencyDown:
+            places = {}
+        ids |= dict.fromkeys(id_ for id_, view in places.items() if view is not None)
+        sales = [live.get(id_) or await self._catalogue.sale(id_) for id_ in ids]
+        found = sorted((s for s in sales if s), key=lambda s: (-s.opens_at_ms, -s.id))
+        return found[:SALES_MAX]
 
     async def _in_sale(self, sale: Sale, user_id: int) -> SaleStory:
         hold = await self._ledger.newest_hold(sale.id, user_id)

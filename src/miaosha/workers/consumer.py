@@ -10,46 +10,66 @@ from miaosha.adapters.process import Process
 from miaosha.domain.errors import Fault
 from miaosha.domain.sale import Phase
 from miaosha.ports.broker import Broker
-from miaosha.ports.store import StockStore
+from miaosha.ports.ledger import Ledger
+from miaosha.ports.store import SaleBoard, StockStore
 from miaosha.settings import Settings
 
-LOOK_S = 0.5  # how often the board is looked at for sales that appeared or were settled
+LOOK_S = 0.5  # how often the board is looked at for sales that appeared
+LEDGER_S = 5.0  # … and the ledger, for those the board should have had
+OPENING_MAX = 16  # queues opened at once
 DRAIN_S = 5.0  # what is being decided at a stop gets this long to finish
 
 log = structlog.get_logger()
 
 
 class Consumer:
-    """Follows the board of sales and consumes the queue of each that is not settled."""
+    """Consumes the queue of every sale that has one: that is live in the ledger, or on the board,
+    which tells sooner and goes on while SQL is away."""
 
     def __init__(
         self,
         broker: Broker,
+        ledger: Ledger,
         store: StockStore,
         handle: Callable[..., Awaitable[None]],
         name: str,
     ) -> None:
         self._broker = broker
+        self._ledger = ledger
         self._store = store
         self._handle = handle
         self._name = name
+        self._board: SaleBoard | None = None
+        self._ledger_at = 0.0  # loop time of the next look at the ledger
+        self._opening = asyncio.Semaphore(OPENING_MAX)
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     async def follow(self) -> None:
         """Until cancelled: start a task for every live sale, forget those that ended."""
         while True:
-            try:
-                sales = await self._store.read_sales() or {}
-            except Fault as error:
-                log.warning("board_unreadable", error=str(error))
-                sales = {}
-            for sale in sales.values():
-                if sale.phase is not Phase.SETTLED:
-                    self._start(sale.id)
+            for look in (self._on_board, self._in_ledger):
+                try:
+                    for sale_id in await look():
+                        self._start(sale_id)
+                except Fault as error:
+                    log.warning("sales_unreadable", error=str(error))
             for sale_id, task in list(self._tasks.items()):
                 if task.done():
                     self._ended(sale_id, task)
             await asyncio.sleep(LOOK_S)
+
+    async def _on_board(self) -> list[int]:
+        self._board = await self._store.read_sales(self._board)
+        sales = self._board.sales.values() if self._board else ()
+        return [sale.id for sale in sales if sale.phase is not Phase.SETTLED]
+
+    async def _in_ledger(self) -> list[int]:
+        now = asyncio.get_running_loop().time()
+        if now < self._ledger_at:
+            return []
+        live = await self._ledger.live_ids()
+        self._ledger_at = now + LEDGER_S
+        return live
 
     def _start(self, sale_id: int) -> None:
         if sale_id not in self._tasks:
@@ -58,7 +78,8 @@ class Consumer:
             )
 
     async def _consume(self, sale_id: int) -> None:
-        await self._broker.open(sale_id)
+        async with self._opening:
+            await self._broker.open(sale_id)
         await self._broker.consume(sale_id, self._name, self._handle)
 
     def _ended(self, sale_id: int, task: asyncio.Task[None]) -> None:
@@ -78,7 +99,11 @@ async def serve(process: Process, settings: Settings) -> None:
     async with bootstrap.consumer(settings, process.counters) as parts:
         process.checks.update(parts.checks)
         consumer = Consumer(
-            parts.broker, parts.store, parts.allocator.handle, process.consumer_name
+            parts.broker,
+            parts.ledger,
+            parts.store,
+            parts.allocator.handle,
+            process.consumer_name,
         )
         beat = process.heartbeat(parts.heartbeats, parts.clock)
         try:

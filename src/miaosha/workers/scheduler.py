@@ -125,10 +125,13 @@ class Scheduler:
         self._counters["finished"] += await self._parts.release.finish_unsynced()
 
     async def _sales(self) -> None:
-        """Start a round of each live sale whose last one has ended: a long one (a rebuild, say)
-        keeps no other sale waiting."""
-        for terms in await self._parts.ledger.live_terms():
-            if terms.sale_id not in self._rounds:
+        """Start a round of each live sale that needs one and whose last one has ended: a long one
+        (a rebuild, say) keeps no other sale waiting."""
+        live = await self._parts.ledger.live_terms()
+        readings = await self._parts.store.readings([terms.sale_id for terms in live])
+        for terms in live:
+            idle = self._parts.settlement.idle(terms, readings.get(terms.sale_id))
+            if not idle and terms.sale_id not in self._rounds:
                 task = asyncio.create_task(self._round(terms), name=f"sale:{terms.sale_id}")
                 self._rounds[terms.sale_id] = task
 
@@ -163,11 +166,12 @@ class Scheduler:
         await parts.settlement.advance(terms)
 
     async def _positions(self) -> None:
-        live = await self._parts.ledger.live_terms()
-        for terms in live:
-            async with self._alone("positions", terms.sale_id):
-                await self._parts.promoter.tell_positions(terms.sale_id)
-        self._parts.promoter.forget({terms.sale_id for terms in live})
+        readings = await self._parts.store.readings(await self._parts.ledger.live_ids())
+        standing = {id_ for id_, reading in readings.items() if reading and reading.standby}
+        self._parts.promoter.forget(standing)
+        for sale_id in standing:
+            async with self._alone("positions", sale_id):
+                await self._parts.promoter.tell_positions(sale_id)
 
     async def _stale_payments(self) -> None:
         before_ms = self._parts.clock.now_ms() - self._settings.payment_max_s * 1000

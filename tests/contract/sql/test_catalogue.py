@@ -9,6 +9,7 @@ from miaosha.adapters.sql.catalogue import SALES_MAX
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Phase
+from miaosha.ports.ledger import Terms, Unpublished
 from tests.contract.sql.shop import NOW, QUESTION, Shop, draft
 
 
@@ -17,7 +18,9 @@ async def test_a_product_is_made_changed_listed_and_deleted(shop: Shop) -> None:
     changed = msgspec.structs.replace(first, name="Other", list_price=Money(1, "EUR"))
     assert await shop.catalogue.update_product(changed) == changed
     assert await shop.catalogue.product(first.id) == changed
-    assert await shop.catalogue.products() == [second, changed]
+    assert await shop.catalogue.products(None, 9) == [second, changed]
+    assert await shop.catalogue.products(None, 1) == [second]
+    assert await shop.catalogue.products(second.id, 9) == [changed]
     assert await shop.catalogue.delete_product(first.id)
     assert not await shop.catalogue.delete_product(first.id)
     assert await shop.catalogue.update_product(changed) is None
@@ -113,30 +116,58 @@ async def test_only_a_draft_is_deleted(shop: Shop) -> None:
     assert await shop.catalogue.sale(scheduled) is not None
 
 
-async def test_sales_are_listed_newest_opening_first_drafts_on_request(shop: Shop) -> None:
+async def test_all_sales_are_listed_newest_opening_first_in_pages(shop: Shop) -> None:
     drafted, one, two = await shop.sale(phase=Phase.DRAFT), await shop.sale(), await shop.sale()
     product = await shop.product()
     later = msgspec.structs.replace(draft(product.id), opens_at_ms=NOW + 1)
     last = (await shop.catalogue.create_sale(later, Phase.SCHEDULED)).id
     await shop.ledger.freeze(one, 1, "a test")
-    listed = await shop.catalogue.sales()
-    assert [sale.id for sale in listed] == [last, two, one]
-    assert [sale.frozen for sale in listed] == [None, None, "a test"]
-    assert drafted in [sale.id for sale in await shop.catalogue.sales(with_drafts=True)]
+    page = await shop.catalogue.sales(None, 9)
+    assert [sale.id for sale in page.items] == [last, two, one, drafted]
+    assert [sale.frozen for sale in page.items] == [None, None, "a test", None]
+    assert page.next_cursor is None
+    seen: list[int] = []
+    cursor: str | None = None
+    while True:
+        page = await shop.catalogue.sales(cursor, 1)
+        seen += [sale.id for sale in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert seen == [last, two, one, drafted]
 
 
-async def test_a_sale_that_runs_is_listed_whatever_is_planned(shop: Shop) -> None:
+@pytest.mark.parametrize("cursor", ["7", "x.7", "7.x", "-1.7", "7.7.7", "٧.7", "9" * 30 + ".1"])
+async def test_a_cursor_that_no_page_gave_is_refused(shop: Shop, cursor: str) -> None:
+    with pytest.raises(Problem) as caught:
+        await shop.catalogue.sales(cursor, 9)
+    assert (caught.value.code, caught.value.field) == ("bad_request", "cursor")
+
+
+async def test_every_live_sale_is_listed_however_many_there_are(shop: Shop) -> None:
     running, over = await shop.sale(), await shop.sale()
     await shop.ledger.close(over, NOW + 1)
     assert await shop.ledger.settle_sale(over, "{}", NOW + 1)
     product = await shop.product()
-    later = msgspec.structs.replace(
-        draft(product.id), opens_at_ms=NOW + 10**9, closes_at_ms=NOW + 2 * 10**9
-    )
+    earlier = msgspec.structs.replace(draft(product.id), opens_at_ms=NOW - 10**6)
     planned = range(SALES_MAX)
-    await asyncio.gather(*(shop.catalogue.create_sale(later, Phase.SCHEDULED) for _ in planned))
+    made = await asyncio.gather(
+        *(shop.catalogue.create_sale(earlier, Phase.SCHEDULED) for _ in planned)
+    )
 
-    listed = await shop.catalogue.sales()
+    live = [running, *(sale.id for sale in made)]
+    assert [sale.id for sale in await shop.catalogue.live()] == sorted(live)
+    assert await shop.ledger.live_ids() == sorted(live)
+    assert await shop.ledger.settled_ids(9) == [over]
+    assert [sale.id for sale in await shop.catalogue.settled(9)] == [over]
+    assert await shop.catalogue.settled(9, NOW + 2) == []
 
-    assert len(listed) == SALES_MAX
-    assert listed[-1].id == running and over not in [sale.id for sale in listed]
+
+async def test_one_sale_more_than_may_be_live_is_not_published(shop: Shop) -> None:
+    first, second = await shop.sale(phase=Phase.DRAFT), await shop.sale(phase=Phase.DRAFT)
+    published = await shop.ledger.publish(first, 1)
+    assert isinstance(published, Terms) and published.phase is Phase.SCHEDULED
+    assert await shop.ledger.publish(second, 1) is Unpublished.FULL
+    assert (await shop.terms(second)).phase is Phase.DRAFT, "nothing is lost"
+    assert await shop.ledger.publish(first, 2) is Unpublished.PHASE
+    assert isinstance(await shop.ledger.publish(second, 2), Terms)

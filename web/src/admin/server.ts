@@ -29,6 +29,21 @@ export interface Page<T> {
   next_cursor: string | null;
 }
 
+const PAGES_MAX = 20;
+
+/** Everything of a list, page by page: for a choice, which must not lack what is wanted. */
+export async function all<T>(ask: (cursor: string | null) => Promise<Page<T>>): Promise<T[]> {
+  const items: T[] = [];
+  let cursor: string | null = null;
+  for (let pages = 0; pages < PAGES_MAX; pages++) {
+    const page: Page<T> = await ask(cursor);
+    items.push(...page.items);
+    cursor = page.next_cursor;
+    if (cursor === null) break;
+  }
+  return items;
+}
+
 /** Values that are missing or empty are left out. */
 export function query(values: Record<string, string | number | null | undefined>): string {
   const given = new URLSearchParams();
@@ -52,7 +67,8 @@ const sale = (id: number, rest = "") => `/admin/sales/${id}${rest}`;
 const product = (id: number, rest = "") => `/admin/products/${id}${rest}`;
 
 export const server = {
-  products: () => request<Schemas["ProductList"]>("GET", "/admin/products"),
+  products: (cursor: string | null) =>
+    request<Page<Product>>("GET", `/admin/products${query({ cursor })}`),
   product: (id: number) => request<Product>("GET", product(id)),
   createProduct: (body: ProductBody) => request<Product>("POST", "/admin/products", { body }),
   updateProduct: (id: number, body: ProductUpdateBody) =>
@@ -62,7 +78,8 @@ export const server = {
     request<Product>("PUT", product(id, "/picture"), { raw, timeoutMs: 60_000 }),
   deletePicture: (id: number) => request<void>("DELETE", product(id, "/picture")),
 
-  sales: () => request<Schemas["AdminSaleList"]>("GET", "/admin/sales"),
+  sales: (cursor: string | null) =>
+    request<Page<AdminSale>>("GET", `/admin/sales${query({ cursor })}`),
   sale: (id: number) => request<AdminSale>("GET", sale(id)),
   createSale: (body: NewSaleBody) => request<AdminSale>("POST", "/admin/sales", { body }),
   updateSale: (id: number, body: SaleUpdateBody) => request<AdminSale>("PUT", sale(id), { body }),

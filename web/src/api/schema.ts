@@ -153,7 +153,7 @@ export interface paths {
         };
         /**
          * Products
-         * @description All of them.
+         * @description Newest first.
          */
         get: operations["list_products"];
         put?: never;
@@ -229,7 +229,7 @@ export interface paths {
         };
         /**
          * Sales
-         * @description Drafts too, newest opening first, at most 500.
+         * @description Drafts too, newest opening first.
          */
         get: operations["list_all_sales"];
         put?: never;
@@ -904,6 +904,7 @@ export interface components {
         /** ProductList */
         ProductList: {
             items: components["schemas"]["AdminProduct"][];
+            next_cursor: string | null;
         };
         /**
          * AdminProduct
@@ -929,6 +930,16 @@ export interface components {
             amount: number;
             currency: string;
         };
+        /**
+         * ListQuery
+         * @description Of a list that is short in most shops: as many as one answer takes, if not told otherwise.
+         */
+        ListQuery: {
+            /** @default null */
+            cursor: string | null;
+            /** @default 500 */
+            limit: number;
+        };
         /** ProductBody */
         ProductBody: {
             name: string;
@@ -951,6 +962,7 @@ export interface components {
         /** AdminSaleList */
         AdminSaleList: {
             items: components["schemas"]["AdminSale"][];
+            next_cursor: string | null;
         };
         /**
          * AdminSale
@@ -2256,7 +2268,10 @@ export interface operations {
     };
     list_products: {
         parameters: {
-            query?: never;
+            query?: {
+                cursor?: string;
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -2270,6 +2285,18 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ProductList"];
+                };
+            };
+            /** @description `bad_request`: The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "bad_request";
+                    };
                 };
             };
             /** @description `unauthorized`: A valid access token is required */
@@ -3056,7 +3083,10 @@ export interface operations {
     };
     list_all_sales: {
         parameters: {
-            query?: never;
+            query?: {
+                cursor?: string;
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3070,6 +3100,18 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AdminSaleList"];
+                };
+            };
+            /** @description `bad_request`: The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "bad_request";
+                    };
                 };
             };
             /** @description `unauthorized`: A valid access token is required */

@@ -207,8 +207,12 @@ class RabbitBroker:
                 yield batch
         raise DependencyDown(f"broker: {stream} ended before its marker")
 
-    async def pressure(self, sale_id: int, *, exact: bool = True) -> Pressure:
-        return await self._gauge.read(sale_id, exact=exact)
+    async def pressure(self, sale_id: int) -> Pressure:
+        return await self._gauge.read(sale_id, exact=True)
+
+    async def full(self, sale_ids: Sequence[int]) -> set[int]:
+        read = [await self._gauge.read(sale_id, exact=False) for sale_id in sale_ids]
+        return {id_ for id_, pressure in zip(sale_ids, read, strict=True) if pressure.full}
 
     # reminders, mails, parked messages
 

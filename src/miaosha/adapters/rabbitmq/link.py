@@ -12,10 +12,13 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import aiormq.channel
 import structlog
-from aiormq.abc import AbstractChannel, DeliveredMessage
+from aiormq.abc import AbstractChannel, ChannelFrame, DeliveredMessage
+from aiormq.channel import exception_by_code
 from aiormq.connection import Connection
 from aiormq.exceptions import AMQPError, ChannelNotFoundEntity, DeliveryError, PublishError
+from pamqp import commands as spec
 from pamqp.commands import Basic
 from yarl import URL
 
@@ -32,6 +35,7 @@ CLOSE_TIMEOUT_S: Final = 2.0
 RETRY_AFTER_S: Final = 0.1  # a refused connect is answered from memory for so long
 HEARTBEAT_S: Final = 10  # a peer that hangs is given up after about three of them
 INFLIGHT_MAX: Final = 4_096  # messages on the way of one process
+CHANNELS_MAX: Final = 2_047  # of one connection, by RabbitMQ's own default
 PERSISTENT: Final = 2
 
 log = structlog.get_logger()
@@ -101,6 +105,7 @@ class Link:
         self._closed = False
         self._shared: Channel | None = None
         self._inflight = 0
+        self._number = 0  # of the channel opened last
 
     async def connection(self) -> Connection:
         """The live connection, made if need be. Raises DependencyDown."""
@@ -145,11 +150,25 @@ class Link:
         with reaching():
             connection = await self.connection()
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
-                channel = await connection.channel(publisher_confirms=confirms)
+                channel = await self._open(connection, confirms=confirms)
             try:
                 yield channel
             finally:
                 await _close(channel)
+
+    async def _open(self, connection: Connection, *, confirms: bool) -> Channel:
+        """A channel with a number that was not used lately: one that the broker has just closed is
+        free for the client before the broker has heard so. Raises Overloaded."""
+        for _ in range(CHANNELS_MAX):
+            self._number = self._number % CHANNELS_MAX + 1
+            if self._number not in connection.channels:
+                break
+        else:
+            raise Overloaded("broker_channels_max")
+        channel = _Channel(connection, self._number, publisher_confirms=confirms)
+        connection.channels[self._number] = channel
+        await channel.open()
+        return channel
 
     async def publish(
         self,
@@ -205,7 +224,7 @@ class Link:
             if shared is None or shared.is_closed:
                 with reaching():
                     async with asyncio.timeout(COMMAND_TIMEOUT_S):
-                        shared = self._shared = await connection.channel(publisher_confirms=True)
+                        shared = self._shared = await self._open(connection, confirms=True)
             return shared
 
     async def close(self) -> None:
@@ -224,6 +243,18 @@ class Link:
             with contextlib.suppress(DependencyDown), reaching():
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await connection.close()
+
+
+class _Channel(aiormq.channel.Channel):
+    """The client's, which does not confirm that the broker closed it while it has much to write.
+    For the broker the number is then taken for ever, and whoever opens it ends the connection."""
+
+    async def _on_close_frame(self, frame: spec.Channel.Close) -> None:
+        self._close_exception = error = exception_by_code(frame)
+        confirmed = ChannelFrame.marshall(self.number, [spec.Channel.CloseOk()])
+        await self.write_queue.put(confirmed)
+        self._Channel__close_event.set()  # type: ignore[attr-defined]
+        raise error
 
 
 async def _send(

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import msgspec
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -19,10 +20,13 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from miaosha.adapters.redis.bell import Bell
 from miaosha.adapters.redis.connect import connect, is_cluster, reaching
 from miaosha.adapters.redis.parked import ParkingLot
-from miaosha.adapters.redis.reminders import Reminders, server_ms
-from miaosha.adapters.redis.streams import FIELD, Queue, Reader, make_queue
+from miaosha.adapters.redis.pressure import Gauge
+from miaosha.adapters.redis.queue import FIELD, Queue, make_queue
+from miaosha.adapters.redis.reminders import Reminders
+from miaosha.adapters.redis.streams import Reader
 from miaosha.adapters.redis.wire import Wire, refusal
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded
 from miaosha.domain.messages import (
@@ -44,9 +48,8 @@ from miaosha.ports.broker import (
 
 MAIL: Final = Queue("mail", "mailers", made=True, trimmed=True)
 MAIL_MAX: Final = 100_000  # mails queued at most; the outbox keeps the rest
-READERS_MAX: Final = 1_000  # queues one process may consume
+READERS_MAX: Final = 1_000  # queues that one process reads at a time
 PAGE: Final = 200  # batches read at a time by a replay
-COUNTED_MAX: Final = 1_000  # entries counted one by one when the server cannot tell
 
 
 def requests_of(sale_id: int) -> Queue:
@@ -80,11 +83,13 @@ class RedisBroker:
         # A read that was repeated behind our back could leave the first answer's entries unseen.
         self._blocking.set_retry(Retry(NoBackoff(), 0))
         self._wire = None if is_cluster(self._client) else Wire(url)
-        self._backlog_max = backlog_max
-        self._log_max_bytes = log_max_bytes
+        self._bell: Bell | None = None
+        if isinstance(self._blocking, Redis):  # one call reads no streams of several servers
+            self._bell = Bell(self._blocking, reclaim_after_ms / 2_000)
         self._prefetch = prefetch
         self._reclaim_after_ms = reclaim_after_ms
         self._confirm_s = confirm_timeout_ms / 1000
+        self._gauge = Gauge(self._client, backlog_max, log_max_bytes)
         self._parking = ParkingLot(self._client)
         self._reminders = Reminders(self._client)
 
@@ -101,6 +106,8 @@ class RedisBroker:
             await self._client.unlink(requests_of(sale_id).key)
 
     async def close(self) -> None:
+        if self._bell is not None:
+            await self._bell.close()
         if self._wire is not None:
             await self._wire.close()
         await self._blocking.aclose()
@@ -149,6 +156,7 @@ class RedisBroker:
             reclaim_after_ms=self._reclaim_after_ms,
             decode=decode,
             park=self._parking.park,
+            bell=self._bell,
         )
         await reader.run(handler)
 
@@ -176,47 +184,12 @@ class RedisBroker:
 
     # how full
 
-    async def pressure(self, sale_id: int, *, exact: bool = True) -> Pressure:
-        queue = requests_of(sale_id)
-        with reaching("broker"):
-            pipe = self._client.pipeline(transaction=False)
-            pipe.xinfo_groups(queue.key)
-            pipe.memory_usage(queue.key)
-            groups, log_bytes = await pipe.execute(raise_on_error=False)
-            if isinstance(groups, Exception):
-                return _no_queue(groups)
-            if isinstance(log_bytes, Exception):
-                raise log_bytes
-            group = next((g for g in groups if g["name"] == queue.group.encode()), None)
-            if group is None:
-                return Pressure(0, log_bytes or 0, False)
-            lag = group["lag"]
-            if lag is None:
-                lag = await self._counted(queue, group["last-delivered-id"])
-            backlog = int(lag) + int(group["pending"])
-            oldest_ms = await self._oldest_ms(queue, group) if backlog else 0
-        full = backlog > self._backlog_max or (log_bytes or 0) > self._log_max_bytes
-        return Pressure(backlog, log_bytes or 0, full, oldest_ms)
+    async def pressure(self, sale_id: int) -> Pressure:
+        return await self._gauge.read(requests_of(sale_id))
 
-    async def _counted(self, queue: Queue, last_delivered: bytes) -> int:
-        """Entries not delivered yet, counted up to COUNTED_MAX: the server's own count is lost
-        when somebody deleted entries or moved the group by hand."""
-        page: Any = await self._client.xrange(
-            queue.key, b"(" + last_delivered, "+", count=COUNTED_MAX
-        )
-        return len(page)
-
-    async def _oldest_ms(self, queue: Queue, group: dict[str, Any]) -> int:
-        pending: Any = await self._client.xpending(queue.key, queue.group)
-        oldest = pending["min"]
-        if oldest is None:
-            after = b"(" + group["last-delivered-id"]
-            page: Any = await self._client.xrange(queue.key, after, "+", count=1)
-            if not page:
-                return 0
-            oldest = page[0][0]
-        now_ms = await server_ms(self._client)
-        return max(0, now_ms - int(oldest.partition(b"-")[0]))
+    async def full(self, sale_ids: Sequence[int]) -> set[int]:
+        full = await self._gauge.full([requests_of(sale_id) for sale_id in sale_ids])
+        return {id_ for id_, is_full in zip(sale_ids, full, strict=True) if is_full}
 
     # reminders, mails, parked messages
 
@@ -259,10 +232,3 @@ class RedisBroker:
 
     async def redrive(self, parked_id: str) -> bool:
         return await self._parking.redrive(parked_id)
-
-
-def _no_queue(error: Exception) -> Pressure:
-    """The answer for a queue that is not there; any other error is raised."""
-    if isinstance(error, ResponseError) and "no such key" in str(error):
-        return Pressure(0, 0, False)
-    raise error

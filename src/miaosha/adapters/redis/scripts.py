@@ -11,9 +11,9 @@ from importlib import resources
 from typing import Any, NamedTuple, TypeAlias
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
-from miaosha.adapters.redis.connect import Client
+from miaosha.adapters.redis.connect import Client, is_away
 from miaosha.adapters.redis.copies import Copies
 from miaosha.domain.allocation import Refusal
 
@@ -55,6 +55,47 @@ async def run(client: Client, script: Script, keys: Sequence[str], args: Sequenc
         return await client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
     except NoScriptError:
         return await client.execute_command("EVAL", script.text, len(keys), *keys, *args)
+
+
+async def run_each(
+    client: Client, script: Script, keys: Sequence[Sequence[str]], args: Sequence[Argument]
+) -> list[Any]:
+    """Run the script once for each of `keys`, all of one server, PIPELINE_MAX to a round trip.
+
+    An answer may be an error: of a call whose keys hold what the script cannot read. Raises any
+    other error.
+    """
+    answers: list[Any] = []
+    for start in range(0, len(keys), PIPELINE_MAX):
+        part = keys[start : start + PIPELINE_MAX]
+        pipe = client.pipeline(transaction=False)
+        for names in part:
+            pipe.execute_command("EVALSHA", script.sha, len(names), *names, *args)
+        got = await pipe.execute(raise_on_error=False)
+        for names, answer in zip(part, got, strict=True):
+            if isinstance(answer, NoScriptError):  # the first that is run leaves it for the others
+                answers.append(await _alone(client, script, names, args))
+            elif isinstance(answer, Exception) and not _is_its_own(answer):
+                raise answer
+            else:
+                answers.append(answer)
+    return answers
+
+
+async def _alone(
+    client: Client, script: Script, keys: Sequence[str], args: Sequence[Argument]
+) -> Any:
+    try:
+        return await run(client, script, keys, args)
+    except ResponseError as error:
+        if not _is_its_own(error):
+            raise
+        return error
+
+
+def _is_its_own(error: Exception) -> bool:
+    """It is about what the script found under its keys, not about the server."""
+    return isinstance(error, ResponseError) and not is_away(error)
 
 
 async def run_many(

@@ -16,7 +16,7 @@ from miaosha.domain.allocation import PROMOTE_MAX, Decision, Place, Promoted, Re
 from miaosha.domain.messages import BATCH_USERS_MAX, Batch
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase, Sale
-from miaosha.ports.store import Ending, Told
+from miaosha.ports.store import Ending, SaleBoard, Told
 
 LEAVE_TRIES = 3
 
@@ -109,10 +109,10 @@ class RedisStore(Rebuilds):
         return refusal(await self._run("drop", sale_id, epoch))
 
     async def write_sales(self, sales: Sequence[Sale]) -> None:
-        await board.write(self._client, list(sales))
+        await board.write(self._client, sales)
 
-    async def read_sales(self) -> dict[int, Sale] | None:
-        return await board.read(self._client)
+    async def read_sales(self, seen: SaleBoard | None = None) -> SaleBoard | None:
+        return await board.read(self._client, seen)
 
     async def _run_many(
         self,

@@ -14,31 +14,23 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import structlog
 from redis.exceptions import ResponseError
 
+from miaosha.adapters.redis.bell import Bell, Quiet, Ticket
 from miaosha.adapters.redis.connect import Client, reaching
+from miaosha.adapters.redis.queue import FIELD, Queue, is_missing, make_queue
 from miaosha.domain.errors import DependencyDown, Fault
 from miaosha.domain.messages import MalformedMessage
 
-FIELD: Final = b"b"  # the one field of every entry: the message's bytes
 PAUSE_FIRST_S: Final = 0.05
 PAUSE_MAX_S: Final = 1.0
 GIVE_BACK_S: Final = 1.0
 LEFT_MAX: Final = 100  # entries given back at the end
+AWAKE_S: Final = 5.0  # a queue without news for so long is left to the bell
 BLOCK_MAX_MS: Final = 1_000  # below the client's command timeout
 
 Message = TypeVar("Message")
 Entry = tuple[bytes, dict[bytes, bytes]]
 
 log = structlog.get_logger()
-
-
-class Queue(NamedTuple):
-    """`made`: made again when it is missing (else a missing stream ends the reading).
-    `trimmed`: entries are deleted once acknowledged (else the stream is a log and keeps them)."""
-
-    key: str
-    group: str
-    made: bool = False
-    trimmed: bool = False
 
 
 class Poison(NamedTuple):
@@ -64,6 +56,8 @@ class Reader(Generic[Message]):
         prefetch: entries of one group at most.
         reclaim_after_ms: entries idle for so long belong to a dead consumer.
         decode: raises MalformedMessage; such an entry goes to `park`, which also acknowledges it.
+        bell: waits for the queue while it is quiet; None: the reader does, on a connection of its
+            own.
     """
 
     def __init__(
@@ -76,6 +70,7 @@ class Reader(Generic[Message]):
         reclaim_after_ms: int,
         decode: Callable[[bytes], Message],
         park: Park,
+        bell: Bell | None = None,
     ) -> None:
         self._client = client
         self._queue = queue
@@ -84,6 +79,9 @@ class Reader(Generic[Message]):
         self._reclaim_after_ms = reclaim_after_ms
         self._decode = decode
         self._park = park
+        self._bell = bell
+        self._ticket: Ticket | None = None
+        self._awake_until = 0.0  # loop time; 0: nothing came yet
         self._stale_at = 0.0  # loop time of the next look for what dead consumers held
         self._pause_s = PAUSE_FIRST_S
 
@@ -96,6 +94,9 @@ class Reader(Generic[Message]):
         except asyncio.CancelledError:
             await self._give_back()
             raise
+        finally:
+            if self._bell and self._ticket:
+                self._bell.leave(self._ticket)
 
     async def _deliver(self, handler: Callable[[list[Message]], Awaitable[None]]) -> None:
         own = True
@@ -135,6 +136,7 @@ class Reader(Generic[Message]):
         entries = await self._entries(own)
         if not entries:
             return False
+        self._awake_until = _loop_s() + AWAKE_S
         ids = [entry_id for entry_id, _ in entries]
         async with self._claimed(ids):
             messages = await self._decoded(entries)
@@ -152,14 +154,42 @@ class Reader(Generic[Message]):
     async def _entries(self, own: bool) -> list[Entry]:
         with reaching("broker"):
             try:
+                if self._bell is not None and _loop_s() >= self._awake_until:
+                    return await self._asleep(self._bell, own)
                 if own:
                     return await self._read("0", block_ms=None)
                 return await self._abandoned() or await self._read(">", block_ms=self._block_ms)
             except ResponseError as error:
-                if not str(error).startswith("NOGROUP"):
+                if not is_missing(error):
                     raise
         await self._found_missing()
         return []
+
+    async def _asleep(self, bell: Bell, own: bool) -> list[Entry]:
+        """What is there now; nothing, after having slept until there may be something."""
+        async with bell.turns:
+            if own:
+                return await self._read("0", block_ms=None)
+            if entries := await self._abandoned():
+                return entries
+            if self._ticket is None:  # asked before the look below, so that nothing falls between
+                self._ticket = bell.enter(await self._quiet())
+            if entries := await self._read(">", block_ms=None):
+                return entries
+        if not self._ticket.covered.is_set() and self._awake_until:
+            return await self._read(">", block_ms=self._block_ms)
+        ticket, self._ticket = self._ticket, None
+        try:
+            await ticket.rung()
+        finally:
+            bell.leave(ticket)
+        self._awake_until = _loop_s() + AWAKE_S
+        self._stale_at = 0.0
+        return []
+
+    async def _quiet(self) -> Quiet:
+        stream: Any = await self._client.xinfo_stream(self._queue.key)
+        return Quiet(self._queue.key, self._queue.group, stream["last-generated-id"])
 
     @property
     def _block_ms(self) -> int:
@@ -173,7 +203,7 @@ class Reader(Generic[Message]):
         return list(answer[0][1]) if answer else []
 
     async def _abandoned(self) -> list[Entry]:
-        now = asyncio.get_running_loop().time()
+        now = _loop_s()
         if now < self._stale_at:
             return []
         queue, cursor = self._queue, b"0-0"
@@ -255,10 +285,5 @@ class Reader(Generic[Message]):
         self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S)
 
 
-async def make_queue(client: Client, queue: Queue) -> None:
-    """The stream and its group, from the stream's beginning. Idempotent."""
-    try:
-        await client.xgroup_create(queue.key, queue.group, id="0", mkstream=True, entries_read=0)
-    except ResponseError as error:
-        if not str(error).startswith("BUSYGROUP"):
-            raise
+def _loop_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -20,7 +20,8 @@ from miaosha.adapters.sql.releases import ledger_state
 from miaosha.adapters.sql.tables import holds, ledger, orders, payments
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
-from miaosha.ports.ledger import Captured, Hold, Order
+from miaosha.ports.ledger import Captured, Hold
+from miaosha.ports.orders import Order
 
 _RIDS: BindParameter[Any] = bindparam("rids", expanding=True)
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)  # (rid, attempt)

@@ -1,21 +1,24 @@
 """Products and sales in SQL (`ports.people.Catalogue`)."""
 
+import re
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, Update, case, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, Select, Update, and_, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from miaosha.adapters.sql.database import AnyRow, Database, Rollback
 from miaosha.adapters.sql.inserts import inserted_id
 from miaosha.adapters.sql.tables import ledger, products, sales
+from miaosha.adapters.sql.terms import RUNNING
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Mode, Phase, ProductView, Question, Sale
-from miaosha.ports.people import Product, SaleDraft
+from miaosha.ports.people import Product, SaleDraft, SalePage
 
-SALES_MAX = 500  # of one answer
-PRODUCTS_MAX = 1_000
+SALES_MAX = 500  # of one page
+PRODUCTS_MAX = 500  # of one page
+_CURSOR = re.compile("[0-9]{1,18}")
 
 
 def _product_terms(product: Product) -> dict[str, Any]:
@@ -158,9 +161,11 @@ class SqlCatalogue:
         row = await self._db.read(lambda connection: connection.execute(query).first())
         return _product(row) if row else None
 
-    async def products(self) -> list[Product]:
-        """Newest first, at most `PRODUCTS_MAX`."""
-        query = select(products).order_by(products.c.id.desc()).limit(PRODUCTS_MAX)
+    async def products(self, before_id: int | None, limit: int) -> list[Product]:
+        """At most `PRODUCTS_MAX`."""
+        query = select(products).order_by(products.c.id.desc()).limit(min(limit, PRODUCTS_MAX))
+        if before_id is not None:
+            query = query.where(products.c.id < before_id)
         return await self._db.read(lambda c: [_product(row) for row in c.execute(query)])
 
     # sales
@@ -232,13 +237,39 @@ class SqlCatalogue:
     async def sale(self, sale_id: int) -> Sale | None:
         return await self._db.read(lambda connection: _read_sale(connection, sale_id))
 
-    async def sales(self, *, with_drafts: bool = False) -> list[Sale]:
-        """Of more than `SALES_MAX` those that are settled, or open last, are left out: a sale that
-        runs is always there, for the board is made of this."""
-        over = case((sales.c.phase == Phase.SETTLED, 1), else_=0)
-        soon = case((over == 1, -sales.c.opens_at_ms), else_=sales.c.opens_at_ms)
-        query = _sales().order_by(over, soon, sales.c.id).limit(SALES_MAX)
-        if not with_drafts:
-            query = query.where(sales.c.phase != Phase.DRAFT)
-        found = await self._db.read(lambda c: [_sale(row) for row in c.execute(query)])
-        return sorted(found, key=lambda sale: (-sale.opens_at_ms, -sale.id))
+    async def live(self) -> list[Sale]:
+        query = _sales().where(sales.c.phase.in_(RUNNING)).order_by(sales.c.id)
+        return await self._read_sales(query)
+
+    async def settled(self, limit: int, since_ms: int = 0) -> list[Sale]:
+        query = (
+            _sales()
+            .where(sales.c.phase == Phase.SETTLED, sales.c.settled_at_ms >= since_ms)
+            .order_by(sales.c.settled_at_ms.desc(), sales.c.id.desc())
+            .limit(limit)
+        )
+        return await self._read_sales(query)
+
+    async def sales(self, cursor: str | None, limit: int) -> SalePage:
+        """At most `SALES_MAX` a page."""
+        limit = min(max(limit, 1), SALES_MAX)
+        query = _sales().order_by(sales.c.opens_at_ms.desc(), sales.c.id.desc()).limit(limit + 1)
+        if cursor:
+            query = query.where(_after(cursor))
+        items = await self._read_sales(query)
+        last = items[limit - 1] if len(items) > limit else None
+        following = f"{last.opens_at_ms}.{last.id}" if last else None
+        return SalePage(items[:limit], following)
+
+    async def _read_sales(self, query: Select[Any]) -> list[Sale]:
+        return await self._db.read(lambda c: [_sale(row) for row in c.execute(query)])
+
+
+def _after(cursor: str) -> Any:
+    """The sales that follow one in the order of the list. Raises Problem("bad_request")."""
+    opens, _, sale_id = cursor.partition(".")
+    if not (_CURSOR.fullmatch(opens) and _CURSOR.fullmatch(sale_id)):
+        raise Problem("bad_request", "this cursor is not one we gave", field="cursor")
+    at_ms, id_ = int(opens), int(sale_id)
+    same_time = and_(sales.c.opens_at_ms == at_ms, sales.c.id < id_)
+    return or_(sales.c.opens_at_ms < at_ms, same_time)

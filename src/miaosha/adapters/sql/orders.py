@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, or_, select, tuple_
 from miaosha.adapters.sql.database import AnyRow, Bulk, Database
 from miaosha.adapters.sql.tables import orders, payments
 from miaosha.domain.errors import Problem
-from miaosha.ports.ledger import Delivery, Order, OrderPage
+from miaosha.ports.orders import Delivery, Order, OrderPage
 
 PAGE_MAX = 1_000  # orders of one page
 

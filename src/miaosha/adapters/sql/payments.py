@@ -16,7 +16,8 @@ from miaosha.adapters.sql.releases import give_back, moved_by, released_values
 from miaosha.adapters.sql.tables import holds, payments, sales
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import MAX_ATTEMPTS, HoldState
-from miaosha.ports.ledger import Attempt, Begun, Captured, Delivery, Hold, NotPayable, Released
+from miaosha.ports.ledger import Attempt, Begun, Captured, Hold, NotPayable, Released
+from miaosha.ports.orders import Delivery
 
 ORDER_NO_LETTERS = "23456789ABCDEFGHJKLMNPQRSTVWXYZ"  # none that is mistaken for another
 ORDER_NO_TRIES = 5

@@ -13,7 +13,7 @@ from miaosha.adapters.sql.tables import holds, ledger, sales
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase
-from miaosha.ports.ledger import Terms
+from miaosha.ports.ledger import Terms, Unpublished
 
 REBUILD_EXTRA_MS = 60_000  # a HELD row has at least this long after a rebuild began
 FROZEN_MAX = 500  # characters of a reason that are kept
@@ -79,6 +79,35 @@ class TermsLedger:
     async def live_terms(self) -> list[Terms]:
         query = _select_terms().where(sales.c.phase.in_(RUNNING)).order_by(ledger.c.sale_id)
         return await self._db.read(lambda c: [_terms(row) for row in c.execute(query)])
+
+    async def live_ids(self) -> list[int]:
+        query = select(sales.c.id).where(sales.c.phase.in_(RUNNING)).order_by(sales.c.id)
+        return await self._db.read(lambda connection: list(connection.execute(query).scalars()))
+
+    async def settled_ids(self, limit: int) -> list[int]:
+        query = select(sales.c.id).where(sales.c.phase == Phase.SETTLED)
+        query = query.order_by(sales.c.settled_at_ms.desc(), sales.c.id.desc()).limit(limit)
+        return await self._db.read(lambda connection: list(connection.execute(query).scalars()))
+
+    async def publish(self, sale_id: int, live_max: int) -> Terms | Unpublished:
+        live = select(func.count()).select_from(sales).where(sales.c.phase.in_(RUNNING))
+        statement = (
+            update(sales)
+            .where(sales.c.id == sale_id, sales.c.phase == Phase.DRAFT)
+            .values(phase=Phase.SCHEDULED)
+        )
+
+        def unit(connection: Connection) -> Terms | Unpublished:
+            lock_ledger(connection, sale_id)
+            if (connection.execute(live).scalar() or 0) >= live_max:
+                return Unpublished.FULL
+            if connection.execute(statement).rowcount == 0:
+                return Unpublished.PHASE
+            terms = read_terms(connection, sale_id)
+            assert terms is not None
+            return terms
+
+        return await self._db.write(unit)
 
     async def _change(self, sale_id: int, statement: Update) -> Terms | None:
         """The terms after a compare-and-set; None if it changed nothing."""

@@ -4,7 +4,7 @@ import type { Problem } from "../../api/problem";
 import { go, place } from "../../router";
 import { fieldMs, money, time, zone } from "../format";
 import { asProblem, useLoaded } from "../hooks";
-import { type FoundOrder, type OrderFilter, query, server } from "../server";
+import { all, type FoundOrder, type OrderFilter, query, server } from "../server";
 import { t } from "../text";
 import { Dialog } from "../ui/Dialog";
 import { Field, TextField } from "../ui/Field";
@@ -118,7 +118,7 @@ function OrderRow({ order, onDelivery }: { order: FoundOrder; onDelivery: () => 
 }
 
 function Filters({ typed, set }: { typed: Typed; set: (part: Partial<Typed>) => void }) {
-  const sales = useLoaded(server.sales);
+  const sales = useLoaded(() => all(server.sales));
   return (
     <>
       <TextField
@@ -136,7 +136,7 @@ function Filters({ typed, set }: { typed: Typed; set: (part: Partial<Typed>) => 
             onChange={(event) => set({ sale_id: event.currentTarget.value })}
           >
             <option value="">{t("all")}</option>
-            {sales.data?.items.map(({ id, sale }) => (
+            {sales.data?.map(({ id, sale }) => (
               <option key={id} value={String(id)}>
                 {sale.title}
               </option>

@@ -1,12 +1,12 @@
 // All products.
 import { money } from "../format";
-import { useLoaded } from "../hooks";
 import { server } from "../server";
 import { t } from "../text";
-import { Empty, Loading, ProblemNote } from "../ui/Note";
+import { Empty } from "../ui/Note";
+import { Pager, usePages } from "../ui/Pager";
 
 export function Products() {
-  const { data, problem, reload } = useLoaded(server.products);
+  const pages = usePages(server.products, "products");
   return (
     <>
       <header class="head">
@@ -15,11 +15,9 @@ export function Products() {
           {t("products.new")}
         </a>
       </header>
-      <ProblemNote problem={problem} onRetry={reload} />
-      {!data && !problem && <Loading />}
-      {data?.items.length === 0 && <Empty>{t("products.none")}</Empty>}
+      {!pages.fresh && pages.items.length === 0 && <Empty>{t("products.none")}</Empty>}
       <ul class="cards">
-        {data?.items.map((product) => (
+        {pages.items.map((product) => (
           <li key={product.id}>
             <a class="card product" href={`/admin/products/${product.id}`}>
               {product.picture_url ? (
@@ -33,6 +31,7 @@ export function Products() {
           </li>
         ))}
       </ul>
+      <Pager pages={pages} />
     </>
   );
 }

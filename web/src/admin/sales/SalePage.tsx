@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { go } from "../../router";
 import { useLoaded } from "../hooks";
-import { type AdminSale, server } from "../server";
+import { type AdminSale, all, server } from "../server";
 import { t } from "../text";
 import { Dialog } from "../ui/Dialog";
 import { Loading, ProblemNote } from "../ui/Note";
@@ -11,8 +11,8 @@ import { SaleForm } from "./SaleForm";
 import { Terms } from "./Terms";
 
 async function ask(id: number | null) {
-  const [sale, products] = await Promise.all([id ? server.sale(id) : null, server.products()]);
-  return { sale, products: products.items };
+  const [sale, products] = await Promise.all([id ? server.sale(id) : null, all(server.products)]);
+  return { sale, products };
 }
 
 export function SalePage({ id }: { id: number | null }) {

@@ -1,14 +1,14 @@
 // All sales, drafts too.
 import { money, number, time, zone } from "../format";
-import { useLoaded } from "../hooks";
 import { server } from "../server";
 import { t } from "../text";
-import { Empty, Loading, ProblemNote } from "../ui/Note";
+import { Empty } from "../ui/Note";
+import { Pager, usePages } from "../ui/Pager";
 import { PhaseBadge } from "../ui/PhaseBadge";
 import { Table } from "../ui/Table";
 
 export function Sales() {
-  const { data, problem, reload } = useLoaded(server.sales);
+  const pages = usePages(server.sales, "sales");
   return (
     <>
       <header class="head">
@@ -17,10 +17,8 @@ export function Sales() {
           {t("sales.new")}
         </a>
       </header>
-      <ProblemNote problem={problem} onRetry={reload} />
-      {!data && !problem && <Loading />}
-      {data?.items.length === 0 && <Empty>{t("sales.none")}</Empty>}
-      {data && data.items.length > 0 && (
+      {!pages.fresh && pages.items.length === 0 && <Empty>{t("sales.none")}</Empty>}
+      {pages.items.length > 0 && (
         <>
           <Table
             caption={t("sales.title")}
@@ -35,7 +33,7 @@ export function Sales() {
             ]}
             numeric={[4, 5]}
           >
-            {data.items.map(({ id, phase, sale }) => (
+            {pages.items.map(({ id, phase, sale }) => (
               <tr key={id}>
                 <th scope="row">
                   <a href={phase === "draft" ? `/admin/sales/${id}/edit` : `/admin/sales/${id}`}>
@@ -62,6 +60,7 @@ export function Sales() {
           <p class="hint">{t("times_in", { zone: zone(Date.now()) })}</p>
         </>
       )}
+      <Pager pages={pages} />
     </>
   );
 }

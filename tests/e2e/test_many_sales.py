@@ -1,0 +1,201 @@
+"""A shop with as many live sales as one may have: each can be bought, and none is forgotten."""
+
+import asyncio
+import os
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from miaosha import bootstrap
+from miaosha.cli.session import here
+from miaosha.domain.money import Money
+from miaosha.domain.sale import Choice, Phase, Question
+from miaosha.ports.people import Product
+from miaosha.settings import Settings
+from miaosha.supervisor import sample
+from miaosha.supervisor.crowd.http import Http
+from miaosha.usecases.terms import draft_of
+from tests.e2e.running import Up, eventually, running
+
+SALES = Settings().live_sales_max
+STOCK = 2
+EACH = 5  # presses of one buyer: as many a second are let through
+WITHIN_S = 240.0
+IDLE_S = 6.0
+IDLE_CORES_MAX = 1.2  # of all roles together, on a machine that may be slow
+
+ANSWER = {"answer": "a"}
+QUESTION = Question(1, "Which?", [Choice("a", "this"), Choice("b", "that")], "a")
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Up]:
+    with (
+        tempfile.TemporaryDirectory(prefix="ms-", dir="/tmp") as name,
+        running(Path(name)) as platform,
+    ):
+        yield platform
+
+
+@pytest.fixture
+async def parts(up: Up) -> AsyncIterator[Any]:
+    async with bootstrap.api(here(up.data)) as opened:
+        yield opened
+
+
+async def published(parts: Any, number: int) -> list[int]:
+    """Sales that opened a minute ago."""
+    now = parts.clock.now_ms()
+    price = Money(100, "EUR")
+    product = await parts.catalogue.create_product(Product(0, "Kettle", "", "", price))
+    draft = draft_of(
+        product_id=product.id,
+        title="Kettle",
+        price=price,
+        stock=STOCK,
+        opens_at_ms=now - 60_000,
+        closes_at_ms=now + 3_600_000,
+        questions=[QUESTION],
+    )
+    sales = await asyncio.gather(
+        *(parts.catalogue.create_sale(draft, Phase.SCHEDULED) for _ in range(number))
+    )
+    return [sale.id for sale in sales]
+
+
+async def armed(parts: Any, sale_ids: list[int]) -> bool:
+    """They are on the board, and presses for them can be decided."""
+    board = await parts.store.read_sales()
+    if board is None or not set(sale_ids) <= set(board.sales):
+        return False
+    readings = await parts.store.readings(sale_ids)
+    terms = {terms.sale_id: terms for terms in await parts.ledger.live_terms()}
+    return all(
+        reading is not None and reading.epoch == terms[id_].epoch and terms[id_].frozen is None
+        for id_, reading in readings.items()
+    )
+
+
+async def until(what: str, check: Any) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not await check():
+        assert time.monotonic() < deadline, f"not within {WITHIN_S:.0f} s: {what}"
+        await asyncio.sleep(0.2)
+
+
+async def buyers(parts: Any, name: str, number: int) -> dict[int, str]:
+    """The access token of each."""
+    now = parts.clock.now_ms()
+    people = [(f"{name}-{i}@crowd.example", name) for i in range(number)]
+    ids = await parts.accounts.create_many(people, now)
+    return {user_id: parts.tokens.access(user_id, "buyer", now) for user_id in ids}
+
+
+@contextmanager
+def asking(up: Up, token: str = "") -> Iterator[Http]:
+    http = Http("127.0.0.1", up.port, "127.0.0.1")
+    http.token = token
+    try:
+        yield http
+    finally:
+        http.close()
+
+
+async def presses(up: Up, bought: dict[int, int], tokens: dict[int, str]) -> Counter[int]:
+    """Statuses of one press in each sale by its buyer."""
+    statuses: Counter[int] = Counter()
+
+    async def one(user_id: int) -> None:
+        with asking(up, tokens[user_id]) as http:
+            for sale_id in (id_ for id_, buyer in bought.items() if buyer == user_id):
+                path = f"/api/v1/sales/{sale_id}/purchases"
+                statuses[(await http.request("POST", path, ANSWER)).status] += 1
+
+    await asyncio.gather(*(one(user_id) for user_id in tokens))
+    return statuses
+
+
+def cpu_s(up: Up) -> dict[str, float]:
+    tick = os.sysconf("SC_CLK_TCK")
+    spent = {}
+    for role, pid in up.children().items():
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        spent[role] = (int(fields[11]) + int(fields[12])) / tick
+    return spent
+
+
+async def test_every_live_sale_is_on_the_board_pressed_for_and_decided(
+    up: Up, parts: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = time.monotonic()
+    sale_ids = await published(parts, SALES)
+    await until("all are armed", lambda: armed(parts, sale_ids))
+    armed_s = time.monotonic() - began
+    tokens = await buyers(parts, "first", SALES // EACH)
+    users = list(tokens)
+    bought = {id_: users[number // EACH] for number, id_ in enumerate(sale_ids)}
+
+    assert await presses(up, bought, tokens) == {202: SALES}
+
+    async def held() -> bool:
+        holds = [await parts.ledger.live_hold(id_, user) for id_, user in bought.items()]
+        return all(hold is not None for hold in holds)
+
+    await until("every accepted press has its unit", held)
+
+    before = cpu_s(up)
+    await asyncio.sleep(IDLE_S)
+    after = cpu_s(up)
+    idle = {role: (after[role] - before[role]) / IDLE_S for role in before}
+    with capsys.disabled():
+        shown = ", ".join(f"{role} {cores:.3f}" for role, cores in sorted(idle.items()))
+        print(f"\n{SALES} live sales armed in {armed_s:.1f} s; cores while idle: {shown}")
+    assert sum(idle.values()) < IDLE_CORES_MAX
+
+
+async def test_one_more_is_refused_by_name_and_stays_a_draft(up: Up, parts: Any) -> None:
+    admin, _ = await sample.logins(parts)
+    with asking(up) as http:
+        signed = await http.request("POST", "/api/v1/sessions", admin._asdict())
+    live = await parts.ledger.live_ids()
+    sale = await parts.catalogue.sale(live[0])
+    terms = draft_of(
+        product_id=sale.product.id,
+        title="One more",
+        price=sale.price,
+        stock=1,
+        opens_at_ms=sale.opens_at_ms,
+        closes_at_ms=sale.closes_at_ms,
+        questions=[QUESTION],
+    )
+    drafted = await parts.catalogue.create_sale(terms, Phase.DRAFT)
+    with asking(up, signed.body["access_token"]) as http:
+        answer = await http.request("POST", f"/api/v1/admin/sales/{drafted.id}/publish", {})
+    assert (answer.status, answer.code) == (409, "conflict")
+    assert "live_sales_max" in answer.body["detail"]
+    assert (await parts.catalogue.sale(drafted.id)).phase is Phase.DRAFT
+
+
+async def test_a_consumer_that_starts_anew_takes_all_of_them_up(up: Up, parts: Any) -> None:
+    sale_ids = await parts.ledger.live_ids()
+    old = up.children()["consumer"]
+    os.kill(old, signal.SIGKILL)
+    eventually("another consumer", lambda: up.children().get("consumer", old) != old)
+    wanted = sale_ids[:: len(sale_ids) // 20]
+    tokens = await buyers(parts, "second", len(wanted))
+    bought = dict(zip(wanted, tokens, strict=True))
+    assert await presses(up, bought, tokens) == {202: len(wanted)}
+
+    async def held() -> bool:
+        holds = [await parts.ledger.live_hold(id_, user) for id_, user in bought.items()]
+        return all(hold is not None for hold in holds)
+
+    await until("every press has its unit", held)
+    assert "consume_failed" not in (up.data.parent / "out").read_text()
