@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import Connection, func, insert, select, text, update
 from sqlalchemy.util import await_only
 
-from miaosha.adapters.sql import migrate
+from miaosha.adapters.sql import migrate, serverdb
+from miaosha.adapters.sql.borrowing import GIVE_BACK_S
 from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.tables import leases, sales
 from miaosha.adapters.sql.terms import lock_terms
-from miaosha.domain.errors import DependencyDown, OutcomeUnknown
+from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded
 from miaosha.domain.reservation import GRACE_MS, HoldState
 from miaosha.domain.sale import Phase
 from miaosha.ports.ledger import Begun, NotPayable
@@ -22,10 +23,13 @@ from miaosha.supervisor.mariadb import start_mariadb
 from miaosha.supervisor.postgres import start_postgres
 from miaosha.supervisor.sqlservers import SqlServer
 from tests.contract.sql.cutting import Cut, CuttingProxy
-from tests.contract.sql.servers import connected, serving
+from tests.contract.sql.servers import CONNECTIONS, connected, serving
 from tests.contract.sql.shop import DELIVERY, NOW, PAY_WITHIN_S, Shop, winner
 
 pytestmark = pytest.mark.servers
+HANG_S = 1.0
+SLOW_S = 10.0  # what a busy machine may add
+FAULTS = {type(None), DependencyDown, OutcomeUnknown, Overloaded}
 
 
 def put(name: str, until_ms: int = 0) -> Any:
@@ -121,6 +125,36 @@ async def test_a_deadlock_is_tried_again(server_database: Database) -> None:
     )
     assert len(runs) == 3
     assert [await server_database.read(count_of(name)) for name in ("a", "b")] == [2, 2]
+
+
+async def test_a_server_that_stops_answering_holds_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether it hangs before a statement, after it, or while the connection is given back."""
+    monkeypatch.setattr(serverdb, "READ_TIMEOUT_S", HANG_S)
+    async with serving(start_mariadb) as server:
+        database = connected(server.url, write_timeout_s=HANG_S)
+
+        def unit(pause: str) -> Any:
+            def work(connection: Connection) -> None:
+                if pause == "before":
+                    server.pause()
+                connection.execute(select(leases.c.name))
+                if pause == "after":
+                    server.pause()
+
+            return work
+
+        for call in (database.read, database.write):
+            for pause in ("before", "after"):
+                calls = [call(unit(pause)), *(call(unit("")) for _ in range(3 * CONNECTIONS))]
+                async with asyncio.timeout(HANG_S + 4 * GIVE_BACK_S + SLOW_S):
+                    ended = await asyncio.gather(*calls, return_exceptions=True)
+                assert {type(end) for end in ended} <= FAULTS
+                server.resume()
+                # no connection of the pool is lost for it
+                await asyncio.gather(*(call(unit("")) for _ in range(2 * CONNECTIONS)))
+        await database.close()
 
 
 @pytest.mark.parametrize("cut", [Cut.BEFORE, Cut.AFTER, Cut.SILENT])

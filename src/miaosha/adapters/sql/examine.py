@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from miaosha.adapters.sql import migrate
+from miaosha.adapters.sql.borrowing import borrowed
 from miaosha.adapters.sql.database import Database, before_commit
 from miaosha.adapters.sql.engine import driver_url, is_file, open_database
 from miaosha.adapters.sql.replica import lag_of, server_now_ms
@@ -188,7 +189,7 @@ async def _replica(primary: Database, url: str, lag_max_ms: int) -> list[Finding
 
     engine = server_engine(driver_url(url), READING, 1)
     try:
-        async with asyncio.timeout(ASK_S), engine.connect() as connection:
+        async with asyncio.timeout(ASK_S), borrowed(engine) as connection:
             protected = await connection.run_sync(_read_only)
         lag_ms = await lag_of(engine, primary, lag_max_ms)
     except (MiaoshaError, SQLAlchemyError, OSError) as error:

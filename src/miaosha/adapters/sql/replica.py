@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from miaosha.adapters.sql.borrowing import borrowed
 from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.inserts import insert_ignoring
 from miaosha.adapters.sql.tables import leases
@@ -63,7 +64,7 @@ async def lag_of(replica: AsyncEngine, primary: Database, lag_max_ms: int) -> in
     """
     beat = await primary.write(write_beat)
     for looks_left in reversed(range(LOOKS)):
-        async with asyncio.timeout(ANSWER_S), replica.connect() as connection:
+        async with asyncio.timeout(ANSWER_S), borrowed(replica) as connection:
             lag_ms = beat - await connection.run_sync(read_beat)
         if lag_ms <= lag_max_ms or not looks_left:
             return lag_ms

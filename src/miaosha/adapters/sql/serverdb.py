@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from miaosha.adapters.sql.borrowing import borrowed
 from miaosha.adapters.sql.database import (
     READ_TIMEOUT_S,
     WRITE_TIMEOUT_S,
@@ -112,7 +113,7 @@ class ServerDatabase:
         raise AssertionError("unreachable")
 
     async def _transaction(self, unit: Unit[T], committing: asyncio.Event) -> Any:
-        async with self._writing.connect() as connection:
+        async with borrowed(self._writing) as connection:
             try:
                 value = await connection.run_sync(unit)
             except Rollback as refusal:
@@ -163,7 +164,7 @@ async def _read(engine: AsyncEngine, unit: Unit[T], timeout_s: float) -> T:
         async with asyncio.timeout(timeout_s):
             for tries_left in reversed(range(TRIES)):
                 try:
-                    async with engine.connect() as connection:
+                    async with borrowed(engine) as connection:
                         return await connection.run_sync(unit)
                 except DBAPIError as error:
                     if not tries_left or not error.connection_invalidated:
