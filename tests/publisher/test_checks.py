@@ -166,6 +166,28 @@ async def test_wrong_answers_are_limited_per_user() -> None:
     assert (await press(made)).status == 202
 
 
+@pytest.mark.parametrize("step_ms", [-1_800_000, 1_800_000])
+async def test_a_clock_that_is_set_changes_no_rate(step_ms: int) -> None:
+    """Neither are presses lent by a clock that jumps, nor does one that is set back take them away
+    until it has caught up; and a repeat is answered as long as it says, not half an hour longer."""
+    made = await world(press_rate_per_s=5, press_burst=10, wrong_answers_per_s=5)
+    made.store.sales = {7: sale(opens_at_ms=NOW_MS - 10**8, closes_at_ms=NOW_MS + 10**8)}
+    await made.look()
+    wrong = b'{"answer":"A"}'
+    assert [(await press(made)).status for _ in range(11)] == [202] * 10 + [429]
+    assert [(await press(made, user=2, body=wrong)).status for _ in range(6)] == [403] * 5 + [429]
+    batches = len(made.broker.batches)
+    made.clock.step(step_ms)
+    await made.look()
+    assert (await press(made)).status == 429
+    assert (await press(made, user=2, body=wrong)).status == 429
+    made.clock.pass_(1_500)
+    await made.look()
+    assert (await press(made)).status == 202
+    assert len(made.broker.batches) == batches + 1, "the repeat's time is over"
+    assert (await press(made, user=2, body=wrong)).status == 403
+
+
 async def test_sold_out() -> None:
     made = await world()
     made.store.counts = {7: SOLD_OUT}

@@ -54,7 +54,7 @@ class Batcher:
         self._inflight_max = settings.publish_inflight_max
         self._crowd = settings.batch_users_max * settings.publish_inflight_max
         self._late_s = settings.publish_late_ms / 1000
-        self._window_ms = settings.repeat_window_ms
+        self._window_s = settings.repeat_window_ms / 1000
         self._deadline_s = settings.confirm_timeout_ms / 1000 + PUBLISH_SLACK_S
         self._loop = asyncio.get_running_loop()
         self._round: deque[Line] = deque()
@@ -104,12 +104,16 @@ class Batcher:
         self._wary_until = now + WARY_S
         return True
 
-    def repeat(self, line: Line, user_id: int, now_ms: int) -> Gathering | None:
-        """The batch whose answer a press of this user shares, or None if it must be queued."""
+    def repeat(self, line: Line, user_id: int, at_s: float) -> Gathering | None:
+        """The batch whose answer a press of this user shares, or None if it must be queued.
+
+        Args:
+            at_s: now, in monotonic seconds.
+        """
         gathering = line.recent.get(user_id) or line.older.get(user_id)
         if gathering is None or not gathering.over:
             return gathering
-        if gathering.accepted and now_ms - gathering.confirmed_at_ms < self._window_ms:
+        if gathering.accepted and at_s - gathering.confirmed_at_s < self._window_s:
             return gathering
         return None
 
@@ -222,7 +226,7 @@ class Batcher:
         counters["batches"] += 1
         counters["accepted"] += len(gathering.user_ids)
         counters["repeated"] += len(gathering.shared)
-        gathering.confirmed_at_ms = self._clock.now_ms()
+        gathering.confirmed_at_s = self._clock.monotonic()
         gathering.accepted = accepted = Accepted(batch_id)
         turns = gathering.turns
         for index, connection in enumerate(gathering.connections):

@@ -142,7 +142,7 @@ class Board:
         self._counters = counters
         self._interval_s = settings.reading_interval_ms / 1000
         self._max_age_s = settings.reading_max_age_ms / 1000
-        self._keep_ms = 2 * settings.repeat_window_ms
+        self._keep_s = 2 * settings.repeat_window_ms / 1000
         self._board: SaleBoard | None = None  # as it was read last
         self._by_id: dict[int, Live] = {}
         self.by_path: dict[bytes, Live] = {}
@@ -252,10 +252,10 @@ class Board:
         return live
 
     def _see(self) -> None:
-        monotonic, now_ms = self._clock.monotonic(), self._clock.now_ms()
+        monotonic = self._clock.monotonic()
         for live in self._by_id.values():
             live.see(monotonic)
-            live.line.forget(now_ms, self._keep_ms)
+            live.line.forget(monotonic, self._keep_s)
 
     def _board_interval(self) -> float:
         return self._interval_s if self.missing or not self.known else BOARD_INTERVAL_S

@@ -88,27 +88,29 @@ class Intake:
             return self._refuse("not_found" if self._board.known else "frozen")
         if not live.open_from_ms <= now_ms < live.open_until_ms:
             return self._refuse(live.refusal(now_ms))
-        if not self._presses.allow(user_id, now_ms) or self._wrong.spent(user_id, now_ms):
+        at_s = self._monotonic()  # a rate is counted by a clock that nobody sets
+        at_ms = at_s * 1000
+        if not self._presses.allow(user_id, at_ms) or self._wrong.spent(user_id, at_ms):
             return self._refuse("rate_limited")
         try:
             answer = self._decode(body).answer
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return self._refuse_body(error)
         if answer != self._right_answer(live, user_id):
-            self._wrong.allow(user_id, now_ms)
+            self._wrong.allow(user_id, at_ms)
             return self._refuse("wrong_answer")
-        return self._queue(live, user_id, now_ms, connection, turn)
+        return self._queue(live, user_id, at_s, connection, turn)
 
     def _queue(
-        self, live: Live, user_id: int, now_ms: int, connection: Asker, turn: int
+        self, live: Live, user_id: int, at_s: float, connection: Asker, turn: int
     ) -> bytes | None:
         batcher = self._batcher
-        pressed = batcher.repeat(live.line, user_id, now_ms)
+        pressed = batcher.repeat(live.line, user_id, at_s)
         if pressed is not None:
             if pressed.over or batcher.waiting < self._waiting_max:
                 return batcher.share(pressed, user_id, connection, turn)
             return self._refuse("overloaded")
-        if live.sold_out and self._monotonic() < live.usable_until:
+        if live.sold_out and at_s < live.usable_until:
             return self._refuse("sold_out")
         if live.full or batcher.waiting >= self._waiting_max:
             return self._refuse("overloaded")

@@ -30,28 +30,32 @@ class Rate:
         self._swap_at_ms = 0.0
         self._users_max = users_max // 2
 
-    def allow(self, user_id: int, now_ms: int) -> bool:
-        """Take a token; False, and nothing taken, if there is none."""
-        if now_ms >= self._swap_at_ms or len(self._users) >= self._users_max:
-            self._swap(now_ms)
+    def allow(self, user_id: int, at_ms: float) -> bool:
+        """Take a token; False, and nothing taken, if there is none.
+
+        Args:
+            at_ms: now, in milliseconds of a clock that nobody sets.
+        """
+        if at_ms >= self._swap_at_ms or len(self._users) >= self._users_max:
+            self._swap(at_ms)
         users = self._users
         full_at = users.get(user_id) or self._older.get(user_id, 0.0)
-        if full_at <= now_ms:
-            users[user_id] = now_ms + self._interval_ms
+        if full_at <= at_ms:
+            users[user_id] = at_ms + self._interval_ms
             return True
-        if full_at - now_ms > self._slack_ms:
+        if full_at - at_ms > self._slack_ms:
             return False
         users[user_id] = full_at + self._interval_ms
         return True
 
-    def spent(self, user_id: int, now_ms: int) -> bool:
+    def spent(self, user_id: int, at_ms: float) -> bool:
         """True if `allow` would refuse; takes nothing."""
         full_at = self._users.get(user_id) or self._older.get(user_id, 0.0)
-        return full_at - now_ms > self._slack_ms
+        return full_at - at_ms > self._slack_ms
 
-    def _swap(self, now_ms: int) -> None:
+    def _swap(self, at_ms: float) -> None:
         self._older, self._users = self._users, {}
-        self._swap_at_ms = now_ms + self._slack_ms + self._interval_ms
+        self._swap_at_ms = at_ms + self._slack_ms + self._interval_ms
 
 
 class Watched(Protocol):

@@ -18,7 +18,7 @@ class Gathering:
     __slots__ = (
         "accepted",
         "began",
-        "confirmed_at_ms",
+        "confirmed_at_s",
         "connections",
         "over",
         "shared",
@@ -33,7 +33,7 @@ class Gathering:
         self.shared: list[tuple[int, Asker, int]] = []  # (index, connection, turn)
         self.accepted: Accepted | None = None
         self.began = 0.0  # when its first press came (monotonic seconds)
-        self.confirmed_at_ms = 0
+        self.confirmed_at_s = 0.0  # likewise
         self.over = False
 
 
@@ -48,7 +48,7 @@ class Line:
         "ready",
         "recent",
         "sale_id",
-        "swap_at_ms",
+        "swap_at_s",
     )
 
     def __init__(self, sale_id: int) -> None:
@@ -59,7 +59,7 @@ class Line:
         self.ready = False  # it stands in the batcher's round
         self.recent: dict[int, Gathering] = {}
         self.older: dict[int, Gathering] = {}
-        self.swap_at_ms = 0
+        self.swap_at_s = 0.0
 
     @property
     def idle(self) -> bool:
@@ -70,11 +70,15 @@ class Line:
         """Nothing waits, and nobody pressed lately (see `forget`)."""
         return self.idle and not self.recent and not self.older
 
-    def forget(self, now_ms: int, keep_ms: int) -> None:
-        """Forget presses older than `keep_ms`, sooner or later; costs nothing per user."""
-        if now_ms >= self.swap_at_ms:
+    def forget(self, at_s: float, keep_s: float) -> None:
+        """Forget presses older than `keep_s` seconds, sooner or later; costs nothing per user.
+
+        Args:
+            at_s: now, in monotonic seconds.
+        """
+        if at_s >= self.swap_at_s:
             self.older, self.recent = self.recent, {}
-            self.swap_at_ms = now_ms + keep_ms
+            self.swap_at_s = at_s + keep_s
 
     def take(self) -> Gathering | None:
         """The next batch that may go now: a full one, or whatever is there if none is under way."""
