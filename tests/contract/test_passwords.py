@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from miaosha.adapters.passwords import Argon2Passwords
-from miaosha.domain.errors import Overloaded
+from miaosha.domain.errors import DependencyDown, Overloaded
 
 
 @pytest.fixture
@@ -98,3 +98,25 @@ async def test_a_client_that_hangs_up_frees_no_worker(passwords: Argon2Passwords
             await asyncio.sleep(0.001)
     gate.set()
     await waiting[1]
+
+
+async def test_who_waits_when_the_pool_closes_hears_of_it_and_so_does_who_comes_later(
+    passwords: Argon2Passwords,
+) -> None:
+    gate, begun = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        begun.set()
+        gate.wait(20)
+
+    running = asyncio.create_task(passwords._run(slow))
+    await asyncio.to_thread(begun.wait, 20)
+    waiting = asyncio.create_task(passwords.hash("waits"))
+    await asyncio.sleep(0)
+    passwords.close()
+    with pytest.raises(DependencyDown):
+        await asyncio.wait_for(waiting, 10)
+    with pytest.raises(DependencyDown):
+        await passwords.hash("late")
+    gate.set()
+    await asyncio.wait_for(running, 10)

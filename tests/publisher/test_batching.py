@@ -248,3 +248,29 @@ async def test_a_sale_that_leaves_the_board_ends_its_batches() -> None:
     await made.batcher.drain()
     assert statuses(wires) == [[202]]
     assert statuses(presses(made, 1)) == [[404]]
+
+
+class Torn(Wire):
+    """A connection that fails in whoever writes to it."""
+
+    def write(self, data: bytes) -> None:
+        raise RuntimeError("torn")
+
+
+@pytest.mark.parametrize("error", [None, DependencyDown("away")], ids=["accepted", "refused"])
+async def test_one_who_cannot_be_answered_keeps_no_other_of_the_batch_waiting(
+    error: Exception | None,
+) -> None:
+    made = await holding()
+    before = presses(made, 1, 2)
+    torn = Torn(made.service)
+    torn.send(request(user=3))
+    after = presses(made, 4, 5)
+    await until(lambda: len(made.broker.batches) == 1)
+    shares_torn = Torn(made.service)
+    shares_torn.send(request(user=1))
+    shares = presses(made, 2)
+    made.broker.confirm(error)
+    await made.batcher.drain()
+    assert statuses(before + after + shares) == [[503 if error else 202]] * 5
+    assert made.batcher.waiting == 0

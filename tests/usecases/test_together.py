@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from miaosha.domain.errors import DependencyDown
+from miaosha.domain.errors import DependencyDown, OutcomeUnknown
 from miaosha.usecases.together import ROUND_MAX, Together
 
 
@@ -81,3 +81,45 @@ async def test_what_a_caller_who_leaves_asked_for_is_done() -> None:
     await asyncio.wait_for(asyncio.gather(*first, stays), 20)
     assert rounds.done == [("a", [1]), ("a", [2, 3])]
     assert leaver.cancelled()
+
+
+def all_tasks_but(*own: asyncio.Task[None]) -> set[asyncio.Task[object]]:
+    return asyncio.all_tasks() - {asyncio.current_task(), *own}
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before its first step", "in a round"])
+async def test_whoever_waits_hears_of_it_when_the_rounds_are_cut_off(begun: bool) -> None:
+    rounds = Rounds()
+    first = rounds.add(1)
+    await asyncio.sleep(0)  # it waits, and its round is a task that has not run yet
+    rest: list[asyncio.Task[None]] = []
+    if begun:
+        await settled()
+        rest = rounds.add(2, 3)
+        await settled()
+    [running] = all_tasks_but(*first, *rest)
+    running.cancel()
+    for task in first:
+        with pytest.raises(OutcomeUnknown if begun else DependencyDown):
+            await asyncio.wait_for(task, 20)
+    for task in rest:
+        with pytest.raises(DependencyDown):
+            await asyncio.wait_for(task, 20)
+    assert running.cancelled()
+    rounds.open.set()
+    await asyncio.wait_for(asyncio.gather(*rounds.add(4)), 20)
+    assert rounds.done[-1] == ("a", [4])
+
+
+async def test_who_comes_just_as_the_rounds_end_is_taken_along() -> None:
+    rounds = Rounds()
+    rounds.open.set()
+    late: list[asyncio.Task[None]] = []
+    first = rounds.add(1)
+    await asyncio.sleep(0)
+    [running] = all_tasks_but(*first)
+    running.add_done_callback(lambda _: late.extend(rounds.add(2)))
+    await asyncio.wait_for(asyncio.gather(*first), 20)
+    await settled()
+    await asyncio.wait_for(asyncio.gather(*late), 20)
+    assert rounds.done == [("a", [1]), ("a", [2])]

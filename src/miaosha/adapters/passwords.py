@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-from miaosha.domain.errors import Overloaded
+from miaosha.domain.errors import DependencyDown, Overloaded
 
 PASSWORD_CHARS_MAX: Final = 128  # longer ones are wrong without being hashed as they are
 
@@ -62,7 +62,8 @@ class Argon2Passwords:
             return True
 
     def close(self) -> None:
-        """Does not wait for hashes under way."""
+        """Does not wait for hashes under way; callers whose hash has not begun get
+        DependencyDown."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _matches(self, encoded: str, password: str) -> bool | None:
@@ -79,14 +80,24 @@ class Argon2Passwords:
             raise Overloaded("password_queue_max")
         self._permits -= 1
         loop = asyncio.get_running_loop()
-        future = self._pool.submit(work)
+        try:
+            future = self._pool.submit(work)
+        except RuntimeError:
+            self._permits += 1
+            raise DependencyDown("passwords: closed") from None
 
         def done(_: Future[Answer]) -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self._give_back)
 
         future.add_done_callback(done)
-        return await asyncio.wrap_future(future)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise DependencyDown("passwords: closed") from None  # `close` took it from the queue
 
     def _give_back(self) -> None:
         self._permits += 1

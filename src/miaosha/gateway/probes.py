@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
+import structlog
 
 from miaosha.adapters.ops import readiness
 from miaosha.gateway import handshake
@@ -14,6 +15,8 @@ Checks = Mapping[str, Callable[[], Awaitable[None]]]
 PROBES: Final = frozenset({b"/healthz", b"/readyz"})
 WAITING_MAX: Final = 64  # readiness requests that wait for the round of checks under way
 
+log = structlog.get_logger()
+
 
 class Probes:
     """Readiness is asked of the dependencies once for all who wait for it."""
@@ -21,7 +24,7 @@ class Probes:
     def __init__(self, checks: Checks) -> None:
         self._checks = checks
         self._waiting: list[Callable[[bytes], None]] = []
-        self._round: asyncio.Task[None] | None = None
+        self._round: asyncio.Task[bytes] | None = None
 
     def ask(self, request: Request, answer: Callable[[bytes], None]) -> None:
         """Call `answer` with the HTTP response, at once or when the checks have run."""
@@ -35,10 +38,23 @@ class Probes:
             self._waiting.append(answer)
             if self._round is None:
                 self._round = asyncio.get_running_loop().create_task(self._check())
+                self._round.add_done_callback(self._ended)
 
-    async def _check(self) -> None:
+    async def _check(self) -> bytes:
         good, results = await readiness(self._checks)
         body = msgspec.json.encode({"status": "ok" if good else "not_ready", "checks": results})
+        return handshake.render(200 if good else 503, body)
+
+    def _ended(self, checked: "asyncio.Task[bytes]") -> None:
+        """Whatever ended the round, who waited for it is answered, and the next may begin."""
         waiting, self._waiting, self._round = self._waiting, [], None
+        if checked.cancelled() or checked.exception():
+            log.error("readiness_failed", cancelled=checked.cancelled())
+            response = handshake.problem("unavailable", 1).response
+        else:
+            response = checked.result()
         for answer in waiting:
-            answer(handshake.render(200 if good else 503, body))
+            try:
+                answer(response)
+            except Exception:  # one who cannot be answered keeps no other from his answer
+                log.exception("probe_failed")

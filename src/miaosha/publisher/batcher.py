@@ -10,7 +10,7 @@ A press by a user whose earlier press waits, or was confirmed a moment ago, gets
 
 import asyncio
 from collections import deque
-from collections.abc import MutableMapping, Sized
+from collections.abc import Iterable, MutableMapping, Sized
 from typing import Final
 
 import structlog
@@ -229,15 +229,26 @@ class Batcher:
         gathering.confirmed_at_s = self._clock.monotonic()
         gathering.accepted = accepted = Accepted(batch_id)
         turns = gathering.turns
-        for index, connection in enumerate(gathering.connections):
-            connection.answer(turns[index], accepted[index])
-        for index, connection, turn in gathering.shared:
-            connection.answer(turn, accepted[index])
+        waiting = enumerate(gathering.connections)
+        while True:  # again only after one who could not be answered: the others are
+            try:
+                for index, connection in waiting:
+                    connection.answer(turns[index], accepted[index])
+                break
+            except Exception:
+                log.exception("answer")
+        self._tell((c, turn, accepted[index]) for index, c, turn in gathering.shared)
 
     def _refuse(self, gathering: Gathering, code: str) -> None:
         refusal = PROBLEMS[code]
         waiting = [*zip(gathering.connections, gathering.turns, strict=True)]
         waiting += [(connection, turn) for _, connection, turn in gathering.shared]
         self._counters[f"refused_{code}"] += len(waiting)
-        for connection, turn in waiting:
-            connection.answer(turn, refusal)
+        self._tell((connection, turn, refusal) for connection, turn in waiting)
+
+    def _tell(self, answers: Iterable[tuple[Asker, int, bytes]]) -> None:
+        for connection, turn, response in answers:
+            try:
+                connection.answer(turn, response)
+            except Exception:
+                log.exception("answer")

@@ -7,6 +7,8 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
+from miaosha.domain.errors import DependencyDown, OutcomeUnknown
+
 Key = TypeVar("Key")
 Item = TypeVar("Item")
 
@@ -22,37 +24,54 @@ class Together(Generic[Key, Item]):
         self._rounds: dict[Key, asyncio.Task[None]] = {}
 
     async def add(self, key: Key, item: Item) -> None:
-        """Returns when a round with `item` has ended; raises what that round raised, which is for
-        all of it. Of a caller who leaves the item is acted on all the same."""
+        """Return when a round with `item` has ended. The round acts on the item of a caller who
+        leaves, too.
+
+        Raises:
+            OutcomeUnknown: the round was cut off; the item may or may not be done.
+            DependencyDown: the rounds were cut off before the one of this item.
+            Exception: what `act` raised, for every item of the round.
+        """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[key].append((item, done))
-        if key not in self._rounds:
-            self._rounds[key] = asyncio.create_task(self._run(key))
+        rounds = self._rounds.get(key)
+        if rounds is None or rounds.done():
+            self._rounds[key] = rounds = asyncio.create_task(self._run(key))
+            # Not in `_run`: a task that is cancelled before its first step runs nothing of it.
+            rounds.add_done_callback(lambda ended: self._end(key, ended))
         await done
 
+    def _end(self, key: Key, ended: "asyncio.Task[None]") -> None:
+        """These rounds are over. Whoever still waits for them came too late for the last one."""
+        if self._rounds.get(key) is not ended:
+            return  # others have begun, and take all
+        del self._rounds[key]
+        for _, done in self._waiting.pop(key, ()):
+            _fail(done, DependencyDown("cut off before it began"))
+
     async def _run(self, key: Key) -> None:
-        try:
-            while waiting := self._waiting[key]:
-                seats = [waiting.popleft() for _ in range(min(ROUND_MAX, len(waiting)))]
-                await self._round(key, seats)
-        finally:
-            del self._rounds[key], self._waiting[key]
+        while waiting := self._waiting[key]:
+            seats = [waiting.popleft() for _ in range(min(ROUND_MAX, len(waiting)))]
+            await self._round(key, seats)
 
     async def _round(self, key: Key, seats: "Sequence[_Seat[Item]]") -> None:
-        failure: BaseException | None = None
         try:
             await self._act(key, [item for item, _ in seats])
-        except BaseException as error:  # also the end of the process: nobody is left waiting
-            failure = error
+        except Exception as error:
+            for _, done in seats:
+                _fail(done, error)
+        except BaseException:  # we are cancelled, or the process ends: it ends the rounds, too
+            for _, done in seats:
+                _fail(done, OutcomeUnknown("cut off"))
+            raise
         for _, done in seats:
-            if done.done():
-                continue
-            if failure is None:
+            if not done.done():
                 done.set_result(None)
-            else:
-                done.set_exception(failure)
-        if isinstance(failure, asyncio.CancelledError):
-            raise failure
+
+
+def _fail(done: "asyncio.Future[None]", error: Exception) -> None:
+    if not done.done():
+        done.set_exception(error)
 
 
 _Seat = tuple[Item, asyncio.Future[None]]

@@ -52,8 +52,8 @@ class Flights(Generic[Item, T]):
         that flies already it is done all the same, and nobody hears the answer.
 
         Raises:
-            DependencyDown (withdrawn), OutcomeUnknown (no answer in time), and what `together` or
-            `alone` raised.
+            DependencyDown (withdrawn), OutcomeUnknown (no answer in time, or its flight was cut
+            off), and what `together` or `alone` raised.
         """
         seat = _Seat[Item, T](item)
         self._waiting.append(seat)
@@ -77,7 +77,8 @@ class Flights(Generic[Item, T]):
             return
         if self._flights == 0 or (late and self._flights < FLIGHTS_MAX):
             self._flights += 1
-            self._spawn(self._lane())
+            # Not in `_lane`: a task that is cancelled before its first step runs nothing of it.
+            self._spawn(self._lane()).add_done_callback(self._lane_ended)
         elif self._late is None and self._flights < FLIGHTS_MAX:
             self._late = asyncio.get_running_loop().call_later(LATE_S, self._overdue)
 
@@ -87,17 +88,19 @@ class Flights(Generic[Item, T]):
         now = asyncio.get_running_loop().time()
         self._start(late=bool(self._waiting) and now - self._waiting[0].since >= LATE_S)
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Any) -> "asyncio.Task[None]":
         task: asyncio.Task[None] = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _lane_ended(self, _: "asyncio.Task[None]") -> None:
+        self._flights -= 1
+        self._start()  # for whoever came since it looked, or was left when it was cut off
 
     async def _lane(self) -> None:
-        try:
-            while seats := self._board():
-                await self._flight(seats)
-        finally:
-            self._flights -= 1
+        while seats := self._board():
+            await self._flight(seats)
 
     def _board(self) -> "list[_Seat[Item, T]]":
         """Those who wait and still want to; of the same key only the first."""
@@ -127,7 +130,11 @@ class Flights(Generic[Item, T]):
                 seats[0].fail(error)
                 return
             for seat in seats:  # one of them spoilt it, or a deadlock: it was all undone
-                self._spawn(self._solo(seat))
+                self._spawn(self._solo(seat)).add_done_callback(seat.landed)
+        except BaseException:
+            for seat in seats:
+                seat.fail(OutcomeUnknown("database: the flight was cut off"))
+            raise
         else:
             for seat, value in zip(seats, values, strict=True):
                 seat.tell(value)
@@ -158,3 +165,7 @@ class _Seat(Generic[Item, T]):
     def fail(self, error: Exception) -> None:
         if not self.answer.done():
             self.answer.set_exception(error)
+
+    def landed(self, _: "asyncio.Task[None]") -> None:
+        """Nobody flies this item any more."""
+        self.fail(OutcomeUnknown("database: the flight was cut off"))
