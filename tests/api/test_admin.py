@@ -281,11 +281,12 @@ async def test_the_audit_names_what_is_broken(world: World, admin: Person) -> No
     sale_id = await world.sale(admin)
     path = f"/api/v1/admin/sales/{sale_id}/audit"
     assert (await world.http.get(path, headers=admin.auth)).json()["clean"] is True
-    finding = Finding("I1", "free + held + paid = 3, stock 2")
+    finding = Finding("I1", "free + held + paid = 3, stock 2", "I1 sum")
     world.auditor.verdict = Verdict(sale_id, False, [finding], 7, {"holds": 3})
     answer = (await world.http.get(path, headers=admin.auth)).json()
     assert (answer["clean"], answer["checked_at_ms"]) == (False, 7)
-    assert answer["findings"] == [{"invariant": "I1", "detail": "free + held + paid = 3, stock 2"}]
+    [named] = answer["findings"]
+    assert named == {"invariant": "I1", "detail": finding.detail, "thing": "I1 sum"}
     missing = await world.http.get("/api/v1/admin/sales/99999/audit", headers=admin.auth)
     assert missing.status_code == 404
 

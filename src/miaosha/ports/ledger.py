@@ -15,6 +15,7 @@ from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase
 from miaosha.ports.orders import Delivery, Order, Orders
 from miaosha.ports.post import OutboxItem, Recipient
+from miaosha.ports.suspects import SuspectsLedger
 
 
 class Terms(NamedTuple):
@@ -130,7 +131,7 @@ class Unpublished(StrEnum):
     FULL = "live_sales_max"  # so many sales are live already
 
 
-class Ledger(Orders, Protocol):
+class Ledger(Orders, SuspectsLedger, Protocol):
     async def ping(self) -> None: ...
 
     # the ledger row

@@ -29,9 +29,16 @@ STALE_S: Final = 2.0  # I10: answers sold_out may lag a unit that came free by a
 NAMED_MAX: Final = 20  # findings named per invariant
 
 
+LOST: Final = "lost"  # key of the difference that Redis's state as a whole is not to be used
+
+
 class Finding(msgspec.Struct, frozen=True):
+    """`thing`: what differs, and how, the same when it is found again. "" for a loss of all that
+    Redis knew, and for what only follows from others: a count beside the things it counts."""
+
     invariant: str  # I1 … I10
     detail: str
+    thing: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -147,7 +154,7 @@ def _differences(look: _Look) -> list[Difference]:
     if row.phase in ("draft", "settled") or not row.epoch:
         return found
     if row.frozen is None and (lost := _lost(look)):
-        return [*found, Difference("I1", "lost", lost)]
+        return [*found, Difference("I1", LOST, lost)]
     if look.used and look.store is not None:
         found += store_differences(look.ledger, look.store, look.queue)
     return found
@@ -169,14 +176,23 @@ def _lost(look: _Look) -> str:
 
 def _verdict(sale_id: int, look: _Look, found: list[Difference]) -> Verdict:
     findings: list[Finding] = []
+    named = any(":" in d.key for d in found)
     for invariant in sorted({d.invariant for d in found}, key=lambda name: int(name[1:])):
-        details = [d.detail for d in found if d.invariant == invariant]
-        findings += [Finding(invariant, detail) for detail in details[:NAMED_MAX]]
-        if len(details) > NAMED_MAX:
-            more = f"… and {len(details) - NAMED_MAX} more like these"
+        of_kind = sorted(d for d in found if d.invariant == invariant)
+        findings += [Finding(invariant, d.detail, _thing(d, named)) for d in of_kind[:NAMED_MAX]]
+        if len(of_kind) > NAMED_MAX:
+            more = f"… and {len(of_kind) - NAMED_MAX} more like these"
             findings.append(Finding(invariant, more))
     stored = look.ledger.ledger.verdict or ""
     return Verdict(sale_id, not found, findings, look.at_ms, _counts(look), stored)
+
+
+def _thing(difference: Difference, named: bool) -> str:
+    """`named`: something was found by its name, a rid, a buyer or a batch."""
+    invariant, key, _, how = difference
+    if key == LOST or (named and ":" not in key):
+        return ""
+    return f"{invariant} {key} {how}".rstrip()
 
 
 def _counts(look: _Look) -> dict[str, int]:

@@ -16,9 +16,13 @@ ADMITTED = ("HELD", "PAYING")
 
 
 class Difference(NamedTuple):
+    """`key`: which thing differs: `what:name` of a rid, a buyer or a batch, or a bare word for a
+    count; `how`: in which way, where the key does not say it already."""
+
     invariant: str
     key: str
     detail: str
+    how: str = ""
 
 
 def ledger_differences(facts: LedgerFacts) -> Iterator[Difference]:
@@ -115,7 +119,7 @@ def store_differences(
         yield from _i3(store, queue)
     if ledger.ledger.frozen is None and store.free > 0 and store.waiting > 0:
         detail = f"{store.free} units lie idle while {store.waiting} buyers stand by"
-        yield Difference("I5", "idle", detail)
+        yield Difference("I5", "idle", detail, f"{store.free} {store.waiting}")
     yield from _i6(ledger, store)
     yield from _i7(ledger, store)
     yield from _i8(ledger, store)
@@ -128,7 +132,8 @@ def _i1(store: StoreFacts) -> Iterator[Difference]:
             f"{store.free} free + {store.counted_held} held + {store.counted_paid} paid units"
             f" are not the stock of {store.stock}"
         )
-        yield Difference("I1", "sum", detail)
+        how = f"{store.free} {store.counted_held} {store.counted_paid} {store.stock}"
+        yield Difference("I1", "sum", detail, how)
     if store.still:
         for name, counted, found in (
             ("held", store.counted_held, len(store.held)),
@@ -136,7 +141,7 @@ def _i1(store: StoreFacts) -> Iterator[Difference]:
         ):
             if counted != found:
                 detail = f"Redis counts {counted} {name} units, but {found} buyers have one"
-                yield Difference("I1", name, detail)
+                yield Difference("I1", name, detail, f"{counted} {found}")
     for what in store.unreadable:
         yield Difference("I1", f"unreadable:{what}", f"Redis holds something unreadable: {what}")
 
@@ -148,10 +153,10 @@ def _i3(store: StoreFacts, queue: QueueFacts) -> Iterator[Difference]:
         letters = store.letters.get(batch)
         if letters is None and batch not in queue.open:
             detail = f"the {count} accepted requests of batch {batch} never got an outcome"
-            yield Difference("I3", f"batch:{batch}", detail)
+            yield Difference("I3", f"batch:{batch}", detail, "none")
         elif letters is not None and len(letters) != count:
             detail = f"batch {batch} has {count} requests, but {len(letters)} outcomes"
-            yield Difference("I3", f"batch:{batch}", detail)
+            yield Difference("I3", f"batch:{batch}", detail, str(len(letters)))
 
 
 def _i6(ledger: LedgerFacts, store: StoreFacts) -> Iterator[Difference]:
@@ -170,7 +175,7 @@ def _i6(ledger: LedgerFacts, store: StoreFacts) -> Iterator[Difference]:
             yield Difference("I6", f"line:{head.user_id}", detail)
     if store.still and store.standing != store.waiting:
         detail = f"{store.standing} buyers are on standby, but the line has {store.waiting}"
-        yield Difference("I6", "length", detail)
+        yield Difference("I6", "length", detail, f"{store.standing} {store.waiting}")
     if ledger.ledger.epoch > 1:
         return
     last = max((hold.rank for hold in ledger.holds if hold.promoted), default=0)

@@ -1,10 +1,11 @@
 """Close, drain and settle sales, and hold the two stores against each other once a minute.
 
-A difference that lasts counts as a loss: the sale is frozen and rebuilt. The same difference again
-after a rebuild is left frozen for a person (the reason then starts with HOLD).
+A difference that lasts counts as a loss: the sale is frozen and rebuilt. What differed is kept in
+SQL until an audit is clean. Is the same thing found again, differing in the same way, then a
+rebuild does not mend it, and the sale stays frozen for a person (the reason starts with HOLD); so
+it does after REBUILDS_MAX rebuilds without a clean audit between them. That Redis has lost its
+state as a whole is never kept: a rebuild explains it, however often it happens.
 """
-
-from collections.abc import Collection
 
 import structlog
 
@@ -13,10 +14,13 @@ from miaosha.ports.broker import Broker
 from miaosha.ports.ledger import Ledger, Terms
 from miaosha.ports.outside import Clock
 from miaosha.ports.store import Reading, StockStore
+from miaosha.ports.suspects import Suspects
 from miaosha.usecases.audit import Auditor, Verdict, kept
 from miaosha.usecases.control import Control, stored_phase
 
-FREEZING = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8")  # mails and answers stop no sale
+FREEZING = frozenset({f"I{n}" for n in range(1, 9)})  # mails and answers stop no sale
+IN_REDIS = FREEZING - {"I2", "I4"}  # of those, what a rebuild can mend
+REBUILDS_MAX = 5  # by audits, in a row
 FORGET_MAX = 500  # settled sales, the last ones, whose state is looked for
 LOGGED_MAX = 5  # findings of one audit in the log
 HOLD = "hold: "  # only an admin's rebuild lifts a freeze whose reason starts with this
@@ -45,7 +49,6 @@ class Settlement:
         self._control = control
         self._clock = clock
         self._settle_after_ms = settle_after_ms
-        self._seen: dict[int, str] = {}
 
     def idle(self, terms: Terms, reading: Reading | None) -> bool:
         """Whether nothing is to be done for this sale: Redis is what the ledger says, nothing waits
@@ -98,9 +101,7 @@ class Settlement:
     async def _settle(self, terms: Terms) -> None:
         verdict = await self._auditor.audit(terms.sale_id)
         if not verdict.clean:
-            log.error("audit_broken", sale_id=terms.sale_id, findings=_details(verdict))
-            await self._ledger.keep_verdict(terms.sale_id, kept(verdict))
-            await self._freeze(terms, HOLD + _why(verdict))
+            await self._broken(terms, verdict, mendable=bool(_names(verdict) & IN_REDIS))
             return
         if await self._ledger.settle_sale(terms.sale_id, kept(verdict), self._clock.now_ms()):
             log.info("settled", sale_id=terms.sale_id, sold=terms.sold, stock=terms.stock)
@@ -123,21 +124,36 @@ class Settlement:
     async def reconcile(self, terms: Terms) -> None:
         """Audit a running sale; a lasting difference freezes it, and the next `heal` rebuilds."""
         verdict = await self._auditor.audit(terms.sale_id)
-        await self._ledger.keep_verdict(terms.sale_id, kept(verdict))
-        if not verdict.clean:
-            log.error("audit_broken", sale_id=terms.sale_id, findings=_details(verdict))
-        if not (why := _why(verdict, FREEZING)):
-            self._seen.pop(terms.sale_id, None)
+        if _names(verdict) & FREEZING:
+            await self._broken(terms, verdict, mendable=True)
             return
-        again = self._seen.get(terms.sale_id) == why
-        if await self._freeze(terms, HOLD + why if again else f"audit: {why}"):
-            self._seen[terms.sale_id] = why
+        await self._ledger.keep_verdict(terms.sale_id, kept(verdict))
+        _tell(verdict)
+        if await self._ledger.suspects(terms.sale_id) != Suspects():
+            await self._ledger.forget_suspects(terms.sale_id)
 
-    async def _freeze(self, terms: Terms, why: str) -> bool:
-        frozen = await self._ledger.freeze(terms.sale_id, terms.epoch, why[:200])
+    async def _broken(self, terms: Terms, verdict: Verdict, *, mendable: bool) -> None:
+        """Freeze the sale: to be rebuilt, or for a person where a rebuild cannot mend what
+        differs or has not mended it."""
+        await self._ledger.keep_verdict(terms.sale_id, kept(verdict))
+        _tell(verdict)
+        names = _names(verdict)
+        why = ", ".join(sorted(names & FREEZING or names))
+        found = [f.thing for f in verdict.findings if f.invariant in FREEZING and f.thing]
+        known = await self._ledger.suspects(terms.sale_id)
+        again = known.things.intersection(found) or known.rebuilds >= REBUILDS_MAX
+        if not mendable or (found and again):
+            await self._freeze(terms, HOLD + why, known)
+        elif found:
+            suspects = Suspects(frozenset(found), known.rebuilds + 1)
+            await self._freeze(terms, f"audit: {why}", suspects)
+        else:  # a loss of the whole state: a rebuild explains it
+            await self._freeze(terms, f"audit: {why}", known)
+
+    async def _freeze(self, terms: Terms, why: str, suspects: Suspects) -> None:
+        frozen = await self._ledger.freeze_suspect(terms.sale_id, terms.epoch, why[:200], suspects)
         log.error("sale_frozen", sale_id=terms.sale_id, epoch=terms.epoch, why=why, frozen=frozen)
         await self._control.refresh_board()
-        return frozen
 
 
 def _why_rebuild(terms: Terms, reading: Reading | None) -> str:
@@ -151,10 +167,11 @@ def _why_rebuild(terms: Terms, reading: Reading | None) -> str:
     return "" if reading.genuine else "the store was restarted or failed over"
 
 
-def _why(verdict: Verdict, only: Collection[str] | None = None) -> str:
-    broken = {finding.invariant for finding in verdict.findings}
-    return ", ".join(sorted(broken if only is None else broken & set(only)))
+def _names(verdict: Verdict) -> set[str]:
+    return {finding.invariant for finding in verdict.findings}
 
 
-def _details(verdict: Verdict) -> list[str]:
-    return [f"{f.invariant}: {f.detail}" for f in verdict.findings[:LOGGED_MAX]]
+def _tell(verdict: Verdict) -> None:
+    if not verdict.clean:
+        findings = [f"{f.invariant}: {f.detail}" for f in verdict.findings[:LOGGED_MAX]]
+        log.error("audit_broken", sale_id=verdict.sale_id, findings=findings)

@@ -367,6 +367,38 @@ def test_up_down_and_up_again(sql_server: SqlServer) -> None:
     migrate.check(sql_server.url)
 
 
+async def test_on_postgresql_an_index_is_made_beside_those_who_write(postgresql: SqlServer) -> None:
+    """One transaction is under way and keeps the index waiting; others write meanwhile."""
+    await asyncio.to_thread(migrate.downgrade, postgresql.url, "0001")
+    database = connected(postgresql.url)
+    began, end = asyncio.Event(), asyncio.Event()
+
+    def lock(connection: Connection) -> None:
+        connection.exec_driver_sql("LOCK TABLE holds IN ROW EXCLUSIVE MODE")
+
+    def long(connection: Connection) -> None:
+        lock(connection)
+        began.set()
+        await_only(end.wait())
+
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'"
+    )
+    writing = asyncio.create_task(database.write(long))
+    await began.wait()
+    upgrading = asyncio.create_task(asyncio.to_thread(migrate.upgrade, postgresql.url))
+    async with asyncio.timeout(9):  # the long one is given up after ten seconds
+        while not await database.read(lambda c: c.exec_driver_sql(waiting).scalar()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        await database.write(lock)
+    end.set()
+    await writing
+    await upgrading
+    await database.close()
+    await asyncio.to_thread(migrate.check, postgresql.url)
+
+
 async def test_a_difference_is_noticed(server_database: Database, sql_server: SqlServer) -> None:
     def alter(words: str) -> Any:
         return lambda c: c.exec_driver_sql(f"ALTER TABLE holds {words}")

@@ -1114,10 +1114,16 @@ export interface components {
             /** @default  */
             stored: string;
         };
-        /** Finding */
+        /**
+         * Finding
+         * @description `thing`: what differs, and how, the same when it is found again. "" for a loss of all that
+         *         Redis knew, and for what only follows from others: a count beside the things it counts.
+         */
         Finding: {
             invariant: string;
             detail: string;
+            /** @default  */
+            thing: string;
         };
         /**
          * Report

@@ -10,6 +10,7 @@ from miaosha.adapters.sql.orders import OrdersLedger
 from miaosha.adapters.sql.outbox import OutboxLedger
 from miaosha.adapters.sql.payments import PaymentsLedger, random_order_no
 from miaosha.adapters.sql.releases import ReleasesLedger
+from miaosha.adapters.sql.suspects import SuspectsLedger
 from miaosha.adapters.sql.terms import TermsLedger
 
 
@@ -22,8 +23,10 @@ class SqlLedger(
     OrdersLedger,
     OutboxLedger,
     LeasesLedger,
+    SuspectsLedger,
 ):
-    """Holds, the ledger row, payments, orders, outbox and leases on any `Database`.
+    """Holds, the ledger row, payments, orders, outbox, leases, what audits remember, on any
+    `Database`.
 
     Args:
         order_no: draws a number for an order; drawn again if it is taken.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from io import StringIO
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -23,9 +23,13 @@ from miaosha.adapters.sql.engine import driver_url, is_file
 from miaosha.adapters.sql.filedb import PRAGMAS, lock_path, sqlite_engine, write_lock
 from miaosha.domain.errors import DependencyDown
 
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
 T = TypeVar("T")
 
 TURN_S = 60  # an upgrade waits this long for another to end
+TURN_AGAIN_S = 0.1
 TURN_KEY = 7_217_001  # of PostgreSQL's advisory lock: any number that nobody else takes
 
 # Batch mode rebuilds a table by dropping it, which enforced foreign keys would refuse.
@@ -104,24 +108,34 @@ async def _run_on_server(url: str, work: Callable[[Connection], T], write: bool)
 
     engine = server_engine(driver_url(url), MIGRATING, 2)
     try:
-        async with engine.connect() as turns, engine.begin() as connection:
+        async with engine.connect() as turns, engine.connect() as connection:
             if write:  # held by a connection of its own: MySQL's schema changes commit as they go
-                await turns.run_sync(_take_turn)
-            return await connection.run_sync(work)
+                await _take_turn(turns)
+            return await connection.run_sync(work)  # a migration begins and commits by itself
     finally:
         await engine.dispose()
 
 
-def _take_turn(connection: Connection) -> None:
+async def _take_turn(turns: "AsyncConnection") -> None:
     """Wait until no other process migrates this database; ends with the connection.
+
+    Whoever waits has no transaction: making an index beside writers waits for those to end.
 
     Raises:
         DependencyDown: another still does after `TURN_S`.
     """
+    await turns.execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        async with asyncio.timeout(TURN_S):
+            while not await turns.run_sync(_is_our_turn):  # noqa: ASYNC110 - it cannot call us
+                await asyncio.sleep(TURN_AGAIN_S)
+    except TimeoutError:
+        raise DependencyDown("database: another process is migrating it") from None
+
+
+def _is_our_turn(connection: Connection) -> bool:
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SET lock_timeout = {TURN_S * 1000}")
-        connection.exec_driver_sql(f"SELECT pg_advisory_lock({TURN_KEY})")
+        query = f"SELECT pg_try_advisory_lock({TURN_KEY})"
     else:
-        query = f"SELECT GET_LOCK(CONCAT('miaosha.', LEFT(DATABASE(), 50)), {TURN_S})"
-        if connection.exec_driver_sql(query).scalar() != 1:
-            raise DependencyDown("database: another process is migrating it")
+        query = "SELECT GET_LOCK(CONCAT('miaosha.', LEFT(DATABASE(), 50)), 0)"
+    return bool(connection.exec_driver_sql(query).scalar())

@@ -64,6 +64,14 @@ def lock_terms(connection: Connection, sale_id: int) -> Terms | None:
     return read_terms(connection, sale_id)
 
 
+def freezing(sale_id: int, epoch: int, why: str) -> Update:
+    return (
+        update(ledger)
+        .where(ledger.c.sale_id == sale_id, ledger.c.epoch == epoch, sale_in(*RUNNING))
+        .values(epoch=ledger.c.epoch + 1, frozen=why[:FROZEN_MAX])
+    )
+
+
 class TermsLedger:
     """The part of the ledger port that changes a sale as a whole."""
 
@@ -121,12 +129,7 @@ class TermsLedger:
         return await self._db.write(unit)
 
     async def freeze(self, sale_id: int, epoch: int, why: str) -> bool:
-        statement = (
-            update(ledger)
-            .where(ledger.c.sale_id == sale_id, ledger.c.epoch == epoch, sale_in(*RUNNING))
-            .values(epoch=ledger.c.epoch + 1, frozen=why[:FROZEN_MAX])
-        )
-        return await self._change(sale_id, statement) is not None
+        return await self._change(sale_id, freezing(sale_id, epoch, why)) is not None
 
     async def unfreeze(self, sale_id: int, epoch: int) -> bool:
         statement = (
