@@ -54,6 +54,7 @@ def test_a_good_request() -> None:
         (b"Sec-WebSocket-Version: 13\r\n", b"", 426),
         (b"dGhlIHNhbXBsZSBub25jZQ==", b"dGhl", 400),
         (b"Host: localhost\r\n", b"", 400),
+        (b"HTTP/1.1", b"HTTP/1.0", 400),
     ],
 )
 def test_verdicts(old: bytes, new: bytes, expected: int) -> None:
@@ -96,16 +97,39 @@ def test_polling(method: bytes, query: bytes, expected: object) -> None:
         (b"Content-Length: 10", ""),
         (b"Content-Length: 0", ""),
         (b"Content-Length: 11", "too_large"),
-        (b"Content-Length: " + b"9" * 30, "too_large"),
-        (b"Content-Length: -1", "bad_request"),
-        (b"Content-Length: 1, 1", "bad_request"),
         (b"X: y", "length_required"),
-        (b"Content-Length: 3\r\nTransfer-Encoding: chunked", "length_required"),
-        (b"Content-Length: 3\r\nExpect: 100-continue", "expectation_failed"),
     ],
 )
 def test_bodies(headers: bytes, code: str) -> None:
     assert handshake.unfit_body(parse(b"POST / HTTP/1.1\r\n" + headers), 10) == code
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        (b"Content-Length: " + b"9" * 30, "bad_request"),
+        (b"Content-Length: -1", "bad_request"),
+        (b"Content-Length: 1, 1", "bad_request"),
+        (b"Content-Length: 1\r\nContent-Length: 1", "bad_request"),
+        (b"Content-Length:", "bad_request"),
+        (b"Content-Length: 3\r\nTransfer-Encoding: chunked", "length_required"),
+        (b"Content-Length: 3\r\nExpect: 100-continue", "expectation_failed"),
+    ],
+)
+def test_where_a_body_ends_is_certain(headers: bytes, code: str) -> None:
+    with pytest.raises(BadHead) as refused:
+        parse(b"POST / HTTP/1.1\r\n" + headers)
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"BREW"])
+@pytest.mark.parametrize(
+    "headers", [b"Content-Length: 1", b"Content-Length: x", b"Transfer-Encoding: chunked"]
+)
+def test_only_a_post_has_a_body(method: bytes, headers: bytes) -> None:
+    with pytest.raises(BadHead):
+        parse(method + b" / HTTP/1.1\r\n" + headers)
+    assert parse(method + b" / HTTP/1.1\r\nContent-Length: 0").length == 0
 
 
 @pytest.mark.parametrize(
@@ -114,6 +138,8 @@ def test_bodies(headers: bytes, code: str) -> None:
         (b"GET / HTTP/1.1", True),
         (b"GET / HTTP/1.1\r\nConnection: keep-alive, Close", False),
         (b"GET / HTTP/1.0", False),
+        (b"GET / HTTP/1.0\r\nConnection: keep-alive", False),
+        (b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c", False),
     ],
 )
 def test_connections_are_kept(head: bytes, keeps: bool) -> None:

@@ -56,8 +56,8 @@ class Arrival(Connection):
     def _parse(self, head: bytes, rest: bytes) -> None:
         try:
             request = handshake.parse(head)
-        except handshake.BadHead:
-            self.answer(handshake.problem("bad_request").response)
+        except handshake.BadHead as error:
+            self.answer(handshake.problem(error.code).response)
             return
         self._open(request, rest)
 

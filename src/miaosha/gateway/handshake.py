@@ -1,7 +1,8 @@
 """The HTTP requests of sockets: heads parsed and judged, answers rendered, without I/O.
 
 A request is an upgrade, one of long polling (`polling_http` reads its body), or something small
-that is answered and closed.
+that is answered and closed. `parse` alone decides where a request ends: what it returns has a body
+of a known length, and nothing but a POST has one.
 """
 
 import re
@@ -14,6 +15,7 @@ from miaosha.gateway import engineio, websocket
 from miaosha.gateway.engineio import Failure
 
 HEADERS_MAX: Final = 64
+LENGTH_DIGITS_MAX: Final = 18  # of a Content-Length
 
 _LINES = re.compile(rb"(?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+)*+")
 _HEADER = re.compile(rb"\r\n([^:]+):[\t ]*([^\r]*)")
@@ -21,6 +23,7 @@ _REQUEST = re.compile(rb"([A-Z]{1,16}) (/[\x21-\x7e]*) HTTP/1\.([01])")
 _ONCE: Final = frozenset(
     {b"host", b"origin", b"sec-websocket-key", b"sec-websocket-version", b"content-length"}
 )
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"expect"})
 _STATUS: Final = {
     200: b"OK",
     204: b"No Content",
@@ -39,22 +42,35 @@ _STATUS: Final = {
 
 
 class BadHead(Exception):
-    """The bytes are no HTTP/1.1 request head."""
+    """No request that could be served. The connection must end: nobody knows where it continues.
+
+    Args:
+        why: for whoever debugs.
+        code: of domain/errors.py, what the client is told.
+    """
+
+    def __init__(self, why: str, code: str = "bad_request") -> None:
+        super().__init__(why)
+        self.code = code
 
 
 class Request(NamedTuple):
-    """`headers` by lower-case name; `query` is not unescaped (nothing we read needs it)."""
+    """`headers` by lower-case name; `query` is not unescaped (nothing we read needs it).
+    `length`: bytes of body behind the head; 0 for every method but POST."""
 
     method: bytes
     path: bytes
     query: dict[bytes, bytes]
     headers: dict[bytes, bytes]
     minor: bytes  # of HTTP/1.x
+    length: int
 
     @property
     def keeps(self) -> bool:
-        """Whether the client would send another request on this connection."""
-        return self.minor == b"1" and b"close" not in _tokens(self.headers.get(b"connection", b""))
+        """Whether the client would send another request on this connection; not if it asked for
+        another protocol, which may already be behind the head."""
+        said = _tokens(self.headers.get(b"connection", b""))
+        return self.minor == b"1" and b"close" not in said and b"upgrade" not in said
 
 
 class Upgrade(NamedTuple):
@@ -86,7 +102,12 @@ class Rules(NamedTuple):
 
 
 def parse(head: bytes) -> Request:
-    """The request of a head (without its final empty line). Raises BadHead."""
+    """The request of a head (without its final empty line).
+
+    Raises:
+        BadHead: it is no head of HTTP/1.0 or 1.1, its body's length is not certain, or it has a
+            body although it is no POST.
+    """
     first = head.partition(b"\r\n")[0]
     line = _REQUEST.fullmatch(first)
     if line is None or head.count(b"\r\n") > HEADERS_MAX:
@@ -99,7 +120,27 @@ def parse(head: bytes) -> Request:
         headers = _joined(found)
     path, _, query = line[2].partition(b"?")
     pairs = (pair.partition(b"=") for pair in query.split(b"&"))
-    return Request(line[1], path, {key: value for key, _, value in pairs}, headers, line[3])
+    named = {key: value for key, _, value in pairs}
+    return Request(line[1], path, named, headers, line[3], _length(line[1], headers))
+
+
+def _length(method: bytes, headers: dict[bytes, bytes]) -> int:
+    """Bytes of the body. Raises BadHead where two readers could disagree, and for a body that
+    nobody would read."""
+    if headers.keys().isdisjoint(_FRAMING):
+        return 0
+    post = method == b"POST"
+    if b"transfer-encoding" in headers:
+        raise BadHead("chunks are not read", "length_required" if post else "bad_request")
+    text = headers.get(b"content-length", b"0")
+    if not text.isdigit() or len(text) > LENGTH_DIGITS_MAX:
+        raise BadHead("Content-Length")
+    length = int(text)
+    if length and not post:
+        raise BadHead("a body where none is read")
+    if b"expect" in headers:
+        raise BadHead("Expect", "expectation_failed")
+    return length
 
 
 def _joined(found: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -128,7 +169,7 @@ def judge(request: Request, rules: Rules) -> Upgrade | Polled | Refusal:
     if query.get(b"EIO") != engineio.PROTOCOL:
         return engine_refusal(Failure.VERSION)
     if transport == b"websocket" and request.method == b"GET":
-        return _upgrade(request.headers, sid)
+        return _upgrade(request, sid)
     if transport != b"polling" and transport != b"websocket":
         return engine_refusal(Failure.TRANSPORT)
     if request.method == b"GET" or (request.method == b"POST" and sid):
@@ -136,9 +177,11 @@ def judge(request: Request, rules: Rules) -> Upgrade | Polled | Refusal:
     return engine_refusal(Failure.METHOD)
 
 
-def _upgrade(headers: dict[bytes, bytes], sid: bytes) -> Upgrade | Refusal:
+def _upgrade(request: Request, sid: bytes) -> Upgrade | Refusal:
+    headers = request.headers
     asks = b"websocket" in _tokens(headers.get(b"upgrade", b""))
-    if not asks or b"upgrade" not in _tokens(headers.get(b"connection", b"")):
+    asks = asks and b"upgrade" in _tokens(headers.get(b"connection", b""))
+    if not asks or request.minor == b"0":  # 1.0 knows no upgrade
         return engine_refusal(Failure.REQUEST)
     if headers.get(b"sec-websocket-version") != b"13":
         wanted = b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -181,16 +224,10 @@ def listed_origins(public_url: str, allowed_origins: str, port: int) -> frozense
 
 
 def unfit_body(request: Request, bytes_max: int) -> str:
-    """Why a body is not read, as a code of domain/errors.py; "" if its length is known and fits."""
-    headers = request.headers
-    length = headers.get(b"content-length", b"")
-    if b"transfer-encoding" in headers or not length:
+    """Why the body of a POST is not read, as a code of domain/errors.py; "" if it is."""
+    if b"content-length" not in request.headers:
         return "length_required"
-    if b"expect" in headers:
-        return "expectation_failed"
-    if not length.isdigit():
-        return "bad_request"
-    return "too_large" if len(length) > 18 or int(length) > bytes_max else ""
+    return "too_large" if request.length > bytes_max else ""
 
 
 def cors(request: Request) -> bytes:

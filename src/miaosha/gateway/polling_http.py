@@ -2,6 +2,8 @@
 
 Reads heads and bodies with a limit and a deadline each, asks the session (`polling`), writes the
 answers. A poll that waits is a reference from its session to this object and nothing else.
+The connection is kept after an answer only if the whole request was read: behind a proxy the next
+one is somebody else's.
 """
 
 import asyncio
@@ -61,7 +63,7 @@ class Peer(asyncio.Protocol):
         self._buffer = bytearray()
         self._turn = Turn.HEAD
         self._session: Polling | None = None  # whose request is not answered yet
-        self._length = 0  # of the body
+        self._length = 0  # of the body, until it is read
         self._keep = True
         self._cors = b""
         self._deadline = 0.0
@@ -122,8 +124,8 @@ class Peer(asyncio.Protocol):
         del self._buffer[: end + len(HEAD_END)]
         try:
             request = handshake.parse(head)
-        except BadHead:
-            self._refuse(handshake.problem("bad_request"))
+        except BadHead as error:
+            self._refuse(handshake.problem(error.code))
             return False
         verdict = handshake.judge(request, self._core.rules)
         if isinstance(verdict, Polled):
@@ -136,6 +138,7 @@ class Peer(asyncio.Protocol):
 
     def _serve(self, request: Request, polled: Polled) -> None:
         self._keep = request.keeps
+        self._length = request.length
         self._cors = handshake.cors(request)
         if polled.method == b"OPTIONS":
             self._answer(204, b"", PREFLIGHT)
@@ -145,8 +148,6 @@ class Peer(asyncio.Protocol):
             self._refuse(handshake.engine_refusal(Failure.SESSION, headers=self._cors))
         elif polled.method == b"POST":
             self._begin_post(session, request)
-        elif b"content-length" in request.headers or b"transfer-encoding" in request.headers:
-            self._refuse(handshake.engine_refusal(Failure.REQUEST, headers=self._cors))
         else:
             self._turn = Turn.WAIT
             self._session = session
@@ -173,13 +174,13 @@ class Peer(asyncio.Protocol):
         elif session.begin_post(self):
             self._session = session
             self._turn = Turn.BODY
-            self._length = int(request.headers[b"content-length"])
         else:
             self._refuse(handshake.engine_refusal(Failure.REQUEST, headers=self._cors))
 
     def _receive_body(self) -> None:
         body = bytes(self._buffer[: self._length])
         del self._buffer[: self._length]
+        self._length = 0
         session = self._session
         assert session is not None
         if session.receive_payload(body):
@@ -201,7 +202,7 @@ class Peer(asyncio.Protocol):
         if self._transport is None:
             return
         self._deadline = self._core.monotonic() + self._core.limits.keepalive_s
-        keep = self._keep and not self._core.draining
+        keep = self._keep and not self._length and not self._core.draining
         head = self._cors + headers
         self._transport.write(handshake.render(status, body, head, _TEXT, keep=keep))
         if not keep:
