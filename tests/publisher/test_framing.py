@@ -140,8 +140,18 @@ CASES: dict[str, tuple[bytes, list[int], bool]] = {
     ),
     "a body on GET": (
         b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" + PRESS,
+        [400],
+        True,
+    ),
+    "an empty body on GET": (
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n" + PRESS,
         [200, 202],
         False,
+    ),
+    "a body on DELETE": (
+        with_headers(b"Content-Length: 3", body=b"abc").replace(b"POST", b"DELETE"),
+        [400],
+        True,
     ),
     "no length": (HEAD + b"Content-Type: application/json\r\n\r\n", [411], False),
     "no type": (request(kind=None), [415], False),
@@ -149,8 +159,8 @@ CASES: dict[str, tuple[bytes, list[int], bool]] = {
     "a form": (request(kind="application/x-www-form-urlencoded"), [415], False),
     "an unknown path": (get(b"/"), [404], False),
     "an unknown path, POST": (get(b"/healthz/", b"POST"), [404], False),
-    "a path that is almost right": (PRESS.replace(ROUTE, ROUTE + b"/"), [404], False),
-    "a sale that is no number": (PRESS.replace(b"sales/7", b"sales/x"), [404], False),
+    "a path that is almost right": (PRESS.replace(ROUTE, ROUTE + b"/"), [404], True),
+    "a sale that is no number": (PRESS.replace(b"sales/7", b"sales/x"), [404], True),
     "an unknown sale": (PRESS.replace(b"sales/7", b"sales/8"), [404], False),
     "an unknown sale without a token": (
         request(path="/api/v1/sales/8/purchases", user=None),

@@ -35,6 +35,8 @@ class Router:
             path = connection.url.partition(b"?")[0]
             live = self._board.by_path.get(path)
             if method != b"POST" or not (live or PURCHASES.fullmatch(path)):
+                if connection.length > 0:  # a body that nobody reads
+                    raise Refused("not_found" if method == b"POST" else "bad_request")
                 return self._elsewhere(method, path)
         if connection.content_type != JSON and not _is_json(connection.content_type):
             return self._refuse("unsupported_media_type")
