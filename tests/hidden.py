@@ -174,7 +174,9 @@ class Answer(NamedTuple):
 
     @property
     def closes(self) -> bool:
-        return _CLOSE.search(self.head) is not None or self.head.startswith(b"HTTP/1.0 ")
+        """Does the connection end with it?"""
+        said_so = _CLOSE.search(self.head) is not None
+        return said_so or not self.head or self.head.startswith(b"HTTP/1.0 ")
 
 
 class Dialogue:
@@ -199,15 +201,20 @@ class Dialogue:
                 await writer.wait_closed()
 
     async def ask(self, request: bytes) -> Answer:
-        """The final answer to a request (100 Continue is passed over)."""
+        """The final answer to a request (100 Continue is passed over). Status 0: no head came,
+        but the end, as in HTTP/0.9."""
         self._writer.write(request)
         async with asyncio.timeout(DEADLINE_S):
-            head = await self._reader.readuntil(b"\r\n\r\n")
-            while head.startswith((b"HTTP/1.1 100 ", b"HTTP/1.0 100 ")):
+            try:
                 head = await self._reader.readuntil(b"\r\n\r\n")
+                while head.startswith((b"HTTP/1.1 100 ", b"HTTP/1.0 100 ")):
+                    head = await self._reader.readuntil(b"\r\n\r\n")
+            except asyncio.IncompleteReadError as ended:
+                assert _STATUS_LINE.search(ended.partial) is None
+                return Answer(0, b"", ended.partial)
             status = int(head.split()[1])
             length = _LENGTH.search(head)
-            if _CLOSE.search(head):
+            if Answer(status, head, b"").closes:
                 body = await self._rest()
                 assert _STATUS_LINE.search(body) is None, "somebody else was answered, too"
             elif request.startswith(b"HEAD ") or status in (204, 304):

@@ -10,6 +10,7 @@ import pytest
 from miaosha.adapters import ops
 from miaosha.domain.errors import DependencyDown
 from tests.e2e.running import free_port
+from tests.hidden import WAYS, Dialogue, every, hiding
 
 
 class Role:
@@ -83,3 +84,16 @@ async def test_a_dependency_that_hangs_is_not_waited_for(
     role.slow = True
     status, body = await role.ask("/readyz")
     assert (status, msgspec.json.decode(body)) == (503, not_ready("TimeoutError"))
+
+
+@pytest.mark.parametrize("target", ["/metrics", "/healthz", "/readyz", "/secret"])
+async def test_a_connection_has_one_answer_whatever_is_behind_its_request(
+    role: Role, target: str
+) -> None:
+    hidden = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    for method, name, way in every(WAYS):
+        async with Dialogue.on(asyncio.open_connection("127.0.0.1", role.port)) as dialogue:
+            answer = await dialogue.ask(hiding(way, method, target.encode(), hidden))
+        assert answer.closes, (method, name)
+        if name in ("a length", "chunks"):
+            assert answer.status >= 400, (method, name)

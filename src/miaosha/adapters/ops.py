@@ -2,6 +2,7 @@
 
 It runs in a thread of its own on an address that is not public. Counters are plain numbers of the
 role's dict, read at scrape time, so that the hot path pays nothing for being measured.
+Every connection ends with its first answer (wsgiref speaks HTTP/1.0), and no body is read.
 """
 
 import asyncio
@@ -62,6 +63,11 @@ class _Quiet(WSGIRequestHandler):
         """Scrapes are not logged."""
 
 
+def _has_body(environ: Mapping[str, Any]) -> bool:
+    length = environ.get("CONTENT_LENGTH") or "0"  # wsgiref has "" where there is none
+    return length != "0" or "HTTP_TRANSFER_ENCODING" in environ
+
+
 def start_ops(
     address: str, role: str, counters: Mapping[str, float], checks: Checks
 ) -> Callable[[], None]:
@@ -74,10 +80,16 @@ def start_ops(
     loop = asyncio.get_running_loop()
 
     def application(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        body: dict[str, Any]
         path = environ.get("PATH_INFO", "")
-        if path == "/metrics":
+        method = environ["REQUEST_METHOD"]
+        if method not in ("GET", "HEAD"):
+            status, body = "405 Method Not Allowed", {"status": "method_not_allowed"}
+        elif _has_body(environ):
+            status, body = "400 Bad Request", {"status": "bad_request"}
+        elif path == "/metrics":
             return metrics(environ, start)  # type: ignore[no-any-return]
-        if path == "/healthz":
+        elif path == "/healthz":
             status, body = "200 OK", ALIVE
         elif path == "/readyz":
             ready = asyncio.run_coroutine_threadsafe(readiness(checks), loop)
@@ -87,7 +99,7 @@ def start_ops(
         else:
             status, body = "404 Not Found", {"status": "not_found"}
         start(status, [("content-type", "application/json")])
-        return [msgspec.json.encode(body)]
+        return [msgspec.json.encode(body)] if method != "HEAD" else []
 
     server = make_server(host or "127.0.0.1", int(port), application, _Server, _Quiet)
     thread = threading.Thread(target=server.serve_forever, name="ops", daemon=True)
