@@ -118,7 +118,8 @@ async def _call(app: Any) -> tuple[int, dict[str, str], bytes]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await app({"type": "http"}, None, send)
+    scope = {"type": "http", "http_version": "1.1", "method": "GET", "headers": []}
+    await app(scope, None, send)
     headers = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
     return sent[0]["status"], headers, sent[1]["body"]
 

@@ -25,7 +25,8 @@ async def gate(connection: Connection, handler: BaseRouteHandler) -> None:
     thread, where what it binds to the log context is lost.
 
     Raises:
-        Problem: unauthorized, forbidden, not_found (an id out of range), unsupported_media_type.
+        Problem: unauthorized, forbidden, not_found (an id out of range), unsupported_media_type,
+            bad_request (a body where the operation takes none).
     """
     operation: Operation | None = handler.opt.get("operation")
     if operation is None:  # Litestar's own answer to OPTIONS
@@ -41,6 +42,8 @@ async def gate(connection: Connection, handler: BaseRouteHandler) -> None:
             raise Problem("not_found")
     if operation.body is not None:
         _check_media(connection.headers.get("content-type", ""), operation.takes)
+    elif int(connection.headers.get("content-length", 0)):
+        raise Problem("bad_request", "No body is taken here.")
 
 
 def _identify(desk: Desk, header: str) -> Identity:

@@ -1,5 +1,9 @@
-"""What bounds one API process: requests under way at once, and the time until an answer begins.
-HEAD is answered as GET without the body.
+"""What bounds one API process: requests under way at once, the time until an answer begins, and
+how a body may be announced. HEAD is answered as GET without the body.
+
+Behind the edge the next request on a connection is somebody else's. The parser reads every body to
+its end, wanted or not. What a proxy and we could read in two ways is refused here; a body that a
+route does not take is refused by the gate. Both end the connection.
 
 A handler that is cancelled by the clock has done nothing half: every change is one transaction, and
 a payment it leaves pinned is settled by the scheduler.
@@ -15,6 +19,9 @@ from miaosha.domain.errors import Problem
 
 REQUESTS_MAX: Final = 1_000  # under way at once; above it 503 overloaded
 ANSWER_WITHIN_S: Final = 60.0  # the slowest card and an audit take less
+BODY_BYTES_MAX: Final = 4 * 2**20  # of any route, as the edge has it; each has its own below that
+WITH_BODY: Final = frozenset({"POST", "PUT"})  # methods of routes that take one
+VERSIONS: Final = frozenset({"1.0", "1.1"})
 
 
 class Bounded:
@@ -32,6 +39,11 @@ class Bounded:
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if code := unfit(scope):
+            await _refuse(Problem(code), send, last=True)
+            return
+        if is_last(scope):
+            send = last_answer(send)
         if scope.get("method") == "HEAD":
             scope = cast("Scope", {**scope, "method": "GET"})  # uvicorn leaves out the body
         if self._under_way >= self._requests_max:
@@ -62,9 +74,53 @@ class Bounded:
             await _refuse(Problem("unavailable", "This took too long."), send)
 
 
-async def _refuse(problem: Problem, send: Send) -> None:
+def unfit(scope: Scope) -> str:
+    """Why a request is refused by its head alone, as a code of domain/errors.py; "" if it is not.
+
+    llhttp has seen that a length is digits and comes once, and never with chunks.
+    """
+    if scope.get("http_version") not in VERSIONS:
+        return "bad_request"
+    code = ""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value):
+            if scope.get("method") == "OPTIONS":  # no gate sees a preflight
+                return "bad_request"
+            if int(value) > BODY_BYTES_MAX:
+                return "too_large"
+        elif name == b"transfer-encoding":  # the edge sends a length, whatever it got
+            return "length_required" if scope.get("method") in WITH_BODY else "bad_request"
+        elif name == b"expect":
+            code = "expectation_failed"
+    return code
+
+
+def is_last(scope: Scope) -> bool:
+    """Does the connection end with this request? It does if another protocol is asked for, which
+    may already be behind the head, and after a body that no route reads."""
+    odd = scope.get("method") not in WITH_BODY
+    return any(
+        name == b"upgrade" or (odd and name == b"content-length" and int(value))
+        for name, value in scope["headers"]
+    )
+
+
+def last_answer(send: Send) -> Send:
+    """`send`, whose answer ends the connection."""
+
+    async def last(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        await send(message)
+
+    return last
+
+
+async def _refuse(problem: Problem, send: Send, *, last: bool = False) -> None:
     response = render(problem)
     headers = [(k.encode(), str(v).encode()) for k, v in response.headers.items()]
+    if last:
+        headers.append((b"connection", b"close"))
     headers += [
         (b"content-type", str(response.media_type).encode()),
         (b"content-length", str(len(response.content)).encode()),

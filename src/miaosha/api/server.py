@@ -2,19 +2,21 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from socket import socket
 from typing import Any, Final, cast
 
 import uvicorn
 from litestar import Litestar
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from miaosha import bootstrap
 from miaosha.adapters import memory
 from miaosha.adapters.process import Process
 from miaosha.api.app import create_app
-from miaosha.api.bounds import Bounded
+from miaosha.api.bounds import Bounded, last_answer
+from miaosha.api.reading import Connection
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 
@@ -91,12 +93,7 @@ def _letting_go(app: ASGIApp, leaving: Callable[[], bool]) -> ASGIApp:
     """`app`, whose answers end their connections from the moment the process is leaving."""
 
     async def answered(scope: Scope, receive: Receive, send: Send) -> None:
-        async def last(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"connection", b"close")]
-            await send(message)
-
-        await app(scope, receive, last if leaving() else send)
+        await app(scope, receive, last_answer(send) if leaving() else send)
 
     return answered
 
@@ -122,5 +119,5 @@ def _config(app: ASGIApp, address: str, settings: Settings) -> uvicorn.Config:
         backlog=BACKLOG,
         timeout_keep_alive=settings.idle_timeout_ms // 1000,
         timeout_graceful_shutdown=DRAIN_S,
-        h11_max_incomplete_event_size=settings.header_max_bytes,
+        http=cast("Any", functools.partial(Connection, settings.header_max_bytes)),
     )
