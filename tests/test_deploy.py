@@ -26,7 +26,7 @@ from miaosha.supervisor.parts import DRAIN, stop_within_s
 from tests.e2e.running import free_port
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
-NGINX = ("nginx.conf", "security.conf", "proxied.conf", "page.conf")
+NGINX = ("nginx.conf", "security.conf", "proxied.conf", "page.conf", "problems.conf")
 OURS = "miaosha:${VERSION:-0.1.0}"
 SECRETS = ("PASSWORD", "SECRET_KEYS", "TLS_KEY", "TLS_CERTIFICATE", "PUBLIC_URL")
 ONCE = ("migrate", "valkey-init")

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import pytest
 
 from miaosha.domain.errors import SettingsError
@@ -36,10 +37,18 @@ class Silent(StandIn):
 
 @asynccontextmanager
 async def small_edge(
-    run: Path, addresses: Mapping[str, Sequence[str]], resolver: str = ""
+    run: Path,
+    addresses: Mapping[str, Sequence[str]],
+    resolver: str = "",
+    *,
+    settings: Settings | None = None,
 ) -> AsyncIterator[int]:
-    """nginx with one worker of few connections; its port."""
-    settings = Settings(port=free_port(), sockets_max=100)
+    """nginx with one worker of few connections; its port.
+
+    Args:
+        settings: beyond `port` and `sockets_max`, which are set here.
+    """
+    settings = msgspec.structs.replace(settings or Settings(), port=free_port(), sockets_max=100)
     (run / "over").mkdir()
     site = edge.Site(
         run=run,

@@ -34,15 +34,19 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "sold_out": (410, "Sold out"),
     "hold_expired": (410, "The reservation has expired"),
     "length_required": (411, "A Content-Length is required"),
+    "precondition_failed": (412, "The condition of the request does not hold"),
     "too_large": (413, "The request is too large"),
     "unsupported_media_type": (415, "The body must be application/json"),
+    "range_not_satisfiable": (416, "The file has no such range"),
     "expectation_failed": (417, "Expect is not supported"),
     "rate_limited": (429, "Too many requests"),
     "headers_too_large": (431, "The request headers are too large"),
     "internal": (500, "Something went wrong on our side"),
+    "not_implemented": (501, "This transfer coding is not known here"),
     "overloaded": (503, "Too busy, try again shortly"),
     "frozen": (503, "The sale is being checked, try again shortly"),
     "unavailable": (503, "A part of the platform is away, try again shortly"),
+    "version_not_supported": (505, "This version of HTTP is not spoken here"),
 }
 
 

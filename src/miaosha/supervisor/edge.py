@@ -13,10 +13,10 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
-from miaosha.domain.errors import CODES, DependencyDown
+from miaosha.domain.errors import DependencyDown
 from miaosha.settings import Settings, origins, proxies
+from miaosha.supervisor.edge_bodies import body_lines
+from miaosha.supervisor.edge_problems import problem_lines
 from miaosha.supervisor.edge_upstreams import Addresses, upstream_lines
 from miaosha.supervisor.tether import tethered
 
@@ -25,18 +25,6 @@ CSP = (
     "font-src 'self'; connect-src 'self' {sockets}; manifest-src 'self'; worker-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-EDGE_PROBLEMS = {  # code: seconds for Retry-After, 0 for none
-    "bad_request": 0,
-    "not_found": 0,
-    "method_not_allowed": 0,
-    "closed": 0,
-    "request_timeout": 0,
-    "too_large": 0,
-    "rate_limited": 1,
-    "headers_too_large": 0,
-    "internal": 0,
-    "unavailable": 1,
-}
 SECURITY = """\
 add_header X-Content-Type-Options nosniff always;
 add_header Referrer-Policy same-origin always;
@@ -73,7 +61,10 @@ REDIRECT = """\
     server {{
         listen {where};
         server_name _;
-        return 308 {origin}$request_uri;
+        include problems.conf;
+        location / {{
+            return 308 {origin}$request_uri;
+        }}
     }}
 """
 BACKLOG = 16_384  # connections the kernel keeps until they are accepted
@@ -161,7 +152,7 @@ def write_config(settings: Settings, into: Path, addresses: Addresses, site: Sit
         "over": str(site.over),
         "listen": _listen(settings),
         "redirect": _redirect(settings),
-        "problems": "\n".join(_problem(code, after) for code, after in EDGE_PROBLEMS.items()),
+        "bodies": body_lines(),
         "origins": "\n".join(f'        "{origin}" "{origin}";' for origin in origins(settings)),
         **proxy_lines(settings),
         **upstream_lines(addresses, site.resolver, _presses_max(settings, site, addresses)),
@@ -169,6 +160,7 @@ def write_config(settings: Settings, into: Path, addresses: Addresses, site: Sit
     template = importlib.resources.files("miaosha.supervisor").joinpath("nginx.conf").read_text()
     (into / "security.conf").write_text(SECURITY + (HTTPS_ONLY if secure else ""))
     (into / "proxied.conf").write_text(PROXIED)
+    (into / "problems.conf").write_text(problem_lines())
     (into / "page.conf").write_text(PAGE.format(csp=csp(settings)))
     config = into / "nginx.conf"
     config.write_text(re.sub(r"<([a-z_]+)>", lambda name: values[name[1]], template))
@@ -216,6 +208,7 @@ def _limits(settings: Settings, site: Site) -> dict[str, str]:
         "client_connections": str(settings.edge_connections_max),
         "request_timeout": f"{settings.request_timeout_ms}ms",
         "purchase_max": str(settings.body_max_bytes),
+        "message_max": str(settings.socket_message_max_bytes),
         "purchase_timeout": f"{settings.confirm_timeout_ms // 1000 + PROXY_EXTRA_S}s",
         "socket_timeout": f"{ping_s + PROXY_EXTRA_S}s",
     }
@@ -252,19 +245,3 @@ def proxy_lines(settings: Settings) -> dict[str, str]:
         "real_ip": "\n".join(real_ip),
         "proxies": "\n".join(f"        {network} 1;" for network in networks),
     }
-
-
-def _problem(code: str, retry_after_s: int) -> str:
-    status, title = CODES[code]
-    body = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": title}
-    retry = f"            add_header Retry-After {retry_after_s} always;\n" if retry_after_s else ""
-    return (
-        f"        location = /~problem/{code} {{\n"
-        f"            internal;\n"
-        f"            client_max_body_size 0;\n"  # a body that failed upstream is not judged again
-        f"            default_type application/problem+json;\n"
-        f"            include security.conf;\n"
-        f"            add_header Cache-Control no-store always;\n{retry}"
-        f"            return {status} '{msgspec.json.encode(body).decode()}';\n"
-        f"        }}"
-    )
