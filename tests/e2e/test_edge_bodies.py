@@ -98,7 +98,7 @@ async def test_at_a_gateway(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(gateway_listening, "LAST_WORDS_S", 0.0)
     unknown = OPEN + b"&sid=0-unknown"
     socket = OPEN.replace(b"polling", b"websocket")
-    targets = [OPEN, unknown, socket, b"/socket.io/other"]
+    targets = [OPEN, b"/socket.io?EIO=4&transport=polling", unknown, socket, b"/socket.io/other"]
     async with (
         start_gateway() as made,
         before(run_dir, made.process.listen, "gateway", set(targets[:-1])) as edge,

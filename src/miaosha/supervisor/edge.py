@@ -41,6 +41,7 @@ add_header X-Frame-Options DENY always;
 HTTPS_ONLY = "add_header Strict-Transport-Security max-age=31536000 always;\n"
 PROXIED = """\
 proxy_set_header Host $http_host;
+proxy_set_header Cookie "";
 proxy_set_header X-Real-IP $remote_addr;
 proxy_set_header X-Forwarded-For $remote_addr;
 proxy_set_header X-Forwarded-Proto $client_scheme;
