@@ -153,6 +153,14 @@ async def test_sales_are_asked_for_once_a_second(at_edge: Edge) -> None:
     assert "Authorization" not in at_edge.roles["api"].heads[0]
 
 
+async def test_what_was_cached_is_told_only_to_who_asked_the_same(at_edge: Edge) -> None:
+    """nginx reads all of these as one address; whether the api does is the api's business."""
+    paths = ["/api/v1/sales/7", "/api/v1/sales/8/../7", "/api/v1/sales/%37", "/api/v1/sales/7?a"]
+    for path in paths:
+        assert await at_edge.by(path) == "api"
+    assert at_edge.roles["api"].asked == [f"GET {path}" for path in paths]
+
+
 async def test_json_is_compressed_and_servers_do_not_name_themselves(at_edge: Edge) -> None:
     answer = await at_edge.ask("/api/v1/time", headers={"Accept-Encoding": "gzip"})
     assert answer.headers["Content-Encoding"] == "gzip"
