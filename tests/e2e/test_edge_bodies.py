@@ -6,6 +6,7 @@ front of each role in turn.
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,12 +20,14 @@ from miaosha.supervisor.edge_bodies import BODIES
 from miaosha.supervisor.servers import start_valkey
 from tests.api.test_hidden import serving
 from tests.api.world import open_world
+from tests.e2e.test_edge import Edge, at_edge
 from tests.e2e.test_edge_upstreams import small_edge
 from tests.gateway.conftest import start as start_gateway
 from tests.gateway.polls import get
 from tests.hidden import BARE, DISPUTED, HONEST, LAST, Answer, Dialogue, Way, every, hiding
 from tests.publisher.world import listening, request, world
 
+__all__ = ["at_edge"]
 NOT_IN_THE_DOCUMENT = {("POST", "/socket.io"), ("POST", "/sandbox/{secret}")}
 SIGNED = b"Authorization: Bearer user-1\r\nContent-Type: application/json\r\n"
 OPEN = b"/socket.io/?EIO=4&transport=polling"
@@ -33,16 +36,31 @@ WAYS = HONEST | DISPUTED | BARE | {"a length in 1.0": LAST["a length in 1.0"]}
 NGINX_TAKES = {*HONEST, *BARE, "a length in 1.0", "a length in 1.2"} - {"a length between blanks"}
 
 
+PATHS = msgspec.json.decode(Path("docs/openapi.json").read_bytes())["paths"]
+
+
 def test_bodies_are_let_in_where_the_document_lists_one() -> None:
-    document = msgspec.json.decode(Path("docs/openapi.json").read_bytes())
     listed = {
         (method.upper(), path)
-        for path, operations in document["paths"].items()
+        for path, operations in PATHS.items()
         for method, operation in operations.items()
         if "requestBody" in operation
     }
     assert set(BODIES) == listed | NOT_IN_THE_DOCUMENT
     assert len(BODIES) == len(set(BODIES))
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_every_address_of_the_document(at_edge: Edge, slash: str) -> None:
+    others = ["/healthz", "/readyz", "/api/docs", "/sandbox/{secret}", "/socket.io", "/", "/sw.js"]
+    for path in [*PATHS, *others]:
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+            where = re.sub(r"\{\w+\}", "7", path).rstrip("/") + slash
+            forwarded = sum(len(role.heads) for role in at_edge.roles.values())
+            answer = await at_edge.ask(where or "/", method, body=b"{}")
+            forwarded = sum(len(role.heads) for role in at_edge.roles.values()) - forwarded
+            listed = (method, path) in BODIES
+            assert (answer.status, forwarded) == ((200, 1) if listed else (400, 0)), (method, where)
 
 
 class Through:
