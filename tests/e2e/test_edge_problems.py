@@ -130,6 +130,26 @@ async def test_a_stray_body_is_told_apart(lonely: int) -> None:
     assert b'"detail":"No body is taken here with this method."' in answer
 
 
+@pytest.mark.parametrize(
+    ("path", "code"), [(b"/nothing", "not_found"), (b"/api/v1/time", "unavailable")]
+)
+async def test_a_person_gets_a_page_and_without_pages_a_problem(
+    run_dir: Path, path: bytes, code: str
+) -> None:
+    addresses = {role: [f"unix:{run_dir}/away"] for role in ("publisher", "gateway", "api")}
+    asked = GET.replace(b"/ ", path + b" ") + b"Accept: text/html,*/*\r\n"
+    for static in (None, run_dir / "none"):
+        home = run_dir / ("with" if static is None else "without")
+        home.mkdir()
+        async with small_edge(home, addresses, static=static) as port:
+            answer = await said(port, asked + b"\r\n")
+        if static is None:
+            assert answer.startswith(b"HTTP/1.1 %d " % CODES[code][0])
+            assert b"Content-Type: text/html" in answer and b"<center>" not in answer
+        else:
+            check(answer, code)
+
+
 async def test_a_press_of_a_sale_that_is_over_is_a_problem(lonely: int, run_dir: Path) -> None:
     (run_dir / "over" / "7").touch()
     press = (

@@ -42,11 +42,13 @@ async def small_edge(
     resolver: str = "",
     *,
     settings: Settings | None = None,
+    static: Path | None = None,
 ) -> AsyncIterator[int]:
     """nginx with one worker of few connections; its port.
 
     Args:
         settings: beyond `port` and `sockets_max`, which are set here.
+        static: the pages; default: ours.
     """
     settings = msgspec.structs.replace(settings or Settings(), port=free_port(), sockets_max=100)
     (run / "over").mkdir()
@@ -55,6 +57,7 @@ async def small_edge(
         files=run,
         error_log=run / "log",
         over=run / "over",
+        static=static or edge.static_dir(),
         resolver=resolver,
         cores=1,
         open_files=OPEN_FILES,
