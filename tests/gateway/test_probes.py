@@ -7,7 +7,7 @@ import pytest
 from miaosha.gateway.handshake import Request
 from miaosha.gateway.probes import Probes
 
-READY = Request(b"GET", b"/readyz", {}, {}, b"1")
+READY = Request(b"GET", b"/readyz", {}, {}, b"1", 0)
 
 
 class Slow:
