@@ -1,4 +1,5 @@
-"""The servers that some tests start privately: RabbitMQ, MariaDB and PostgreSQL, from packages.
+"""The servers that some tests start privately: RabbitMQ, MariaDB and PostgreSQL, and a library that
+gives a server another clock; all from packages.
 
 `python -m tests.packages` finds them, installs those that are missing where it can (apt, as root;
 none of them is started by that), or says what to install; under CI a missing one is a failure.
@@ -9,19 +10,25 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from miaosha.supervisor import mariadb, postgres, rabbitmq
 
-SERVERS = {
+SERVERS: dict[str, Callable[[], bool]] = {
     "rabbitmq-server": rabbitmq.installed,
     "mariadb-server": mariadb.installed,
     "postgresql": postgres.installed,
+    "faketime": lambda: faketime() is not None,
 }
 INSTALL_S = 900
 POLICY = Path("/usr/sbin/policy-rc.d")  # what Debian asks whether a service may be started
 NOTHING_STARTS = "#!/bin/sh\nexit 101\n"
+
+
+def faketime() -> Path | None:
+    """libfaketime for programs with threads, to be preloaded; None if it is not installed."""
+    return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
 def missing() -> list[str]:

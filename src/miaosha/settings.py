@@ -100,6 +100,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     payment_max_s: int = 300
     extend_by_s: int = 120  # more time to pay that a buyer may ask for, once per hold
     lease_ms: int = 10_000
+    clock_step_max_ms: int = 5_000  # a store's clock that differs by more was set: sales freeze
+    clock_believe_s: int = 30  # … until it is right again, or for so long unchanged
     sweep_interval_ms: int = 500
     audit_interval_s: int = 60
     mail_attempts_max: int = 8

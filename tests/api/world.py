@@ -32,7 +32,7 @@ from miaosha.bootstrap import ApiParts
 from miaosha.domain.allocation import Decision, Letter
 from miaosha.domain.errors import Problem
 from miaosha.domain.messages import Batch, BusMessage
-from miaosha.ports.ledger import Hold, Winner
+from miaosha.ports.ledger import Hold, HoldTimes, Winner
 from miaosha.ports.outside import CheckoutClaim, Identity
 from miaosha.settings import Settings
 from miaosha.usecases.announce import Announcer
@@ -326,7 +326,8 @@ def _parts(
     tokens, clock = core.tokens, core.clock
     payments = SandboxPayments(database, clock, b"w" * 32, SHOP + SANDBOX_PAGE)
     catalogue = SqlCatalogue(database)
-    rebuilder = Rebuilder(ledger, store, broker, clock, f"test-{next(_numbers)}")
+    times = HoldTimes(120, 300)
+    rebuilder = Rebuilder(ledger, store, broker, clock, f"test-{next(_numbers)}", times)
     return ApiParts(
         ledger=ledger,
         store=store,

@@ -266,6 +266,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.do(self.store.begin_rebuild(self.sale_id, epoch, lease)) is ours
         if ours:
             self.genuine, self.drained = True, False
+            self.latest_ms = 0  # a rebuild counts time anew
 
     @precondition(lambda self: self.sale.next_epoch or self.sale.phase == "frozen")
     @rule(data=st.data(), who=LEASES)

@@ -13,6 +13,7 @@ import pytest
 from miaosha.adapters.redis import streams
 from miaosha.adapters.redis.broker import RedisBroker, requests_of
 from miaosha.adapters.redis.connect import connect
+from miaosha.adapters.redis.reminders import server_ms
 from miaosha.domain.messages import Batch, encode_batch
 from miaosha.supervisor.servers import Valkey
 from tests.contract.test_broker import batch, running, until
@@ -106,6 +107,26 @@ async def test_what_a_dead_consumer_left_in_a_quiet_queue_is_taken_over(
             await pipe.execute()
         await client.aclose()
         await until(lambda: heard.ids[2] == [left.batch_id], HEARD_S)
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+async def test_what_a_dead_consumer_left_is_taken_over_though_the_clock_was_set_back(
+    broker: RedisBroker, broker_server: Valkey, quiet: bool
+) -> None:
+    """The server calls an entry idle by its own clock: not before that has caught up."""
+    await broker.open(1)
+    client: Any = connect(broker_server.url)
+    queue, left = requests_of(1), batch(5, sale_id=1)
+    await client.xadd(queue.key, {b"b": encode_batch(left)})
+    [[_, [(entry_id, _)]]] = await client.xreadgroup(queue.group, "dead", {queue.key: ">"})
+    later_ms = await server_ms(client) + 3_600_000
+    await client.xclaim(queue.key, queue.group, "dead", 0, [entry_id], time=later_ms)
+    heard = Heard()
+    async with running(broker.consume(1, "c1", heard)):
+        if not quiet:
+            await broker.publish(batch(6, sale_id=1))
+        await until(lambda: left.batch_id in heard.ids[1], HEARD_S)
+    await client.aclose()
 
 
 async def test_a_dropped_queue_ends_its_reader_and_no_other(broker: RedisBroker) -> None:

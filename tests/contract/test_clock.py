@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from miaosha.adapters import clock as clock_module
-from miaosha.adapters.clock import StoreClock
+from miaosha.adapters.clock import STEP_MAX_MS, StoreClock
 from miaosha.adapters.redis.connect import connect, reaching
 from miaosha.adapters.redis.reminders import server_ms
 from miaosha.domain.errors import DependencyDown
@@ -46,8 +46,9 @@ async def test_follows_the_store() -> None:
     clock = StoreClock(store.now_ms, refresh_s=0.01)
     await clock.start()
     assert error_ms(clock, store) < NEAR_MS
-    store.ahead_ms += 60_000
-    await until(lambda: error_ms(clock, store) < NEAR_MS)
+    store.ahead_ms += STEP_MAX_MS - 1_000  # clocks drift apart so far, without one being set
+    await until(lambda: error_ms(clock, store) < 500)
+    assert clock.step_ms() == 0
     await clock.stop()
 
 
@@ -62,6 +63,50 @@ async def test_never_goes_back() -> None:
     store.ahead_ms += 600
     await clock.refresh()
     assert clock.now_ms() > before
+
+
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize("step_ms", [HOUR_MS, -HOUR_MS, STEP_MAX_MS + 1_000])
+async def test_a_step_is_told_not_followed_and_forgotten_when_it_is_put_right(step_ms: int) -> None:
+    store = Store(5_000_000)
+    clock = StoreClock(store.now_ms, believe_s=600)
+    await clock.refresh()
+    before = clock.now_ms()
+    store.ahead_ms += step_ms
+    for _ in range(3):
+        await clock.refresh()
+        assert abs(clock.step_ms() - step_ms) < 500
+    assert 0 <= clock.now_ms() - before < NEAR_MS
+    store.ahead_ms -= step_ms
+    await clock.refresh()
+    assert clock.step_ms() == 0
+    assert error_ms(clock, store) < 500, "time did not stand still for an hour"
+
+
+@pytest.mark.parametrize("step_ms", [HOUR_MS, -HOUR_MS])
+async def test_a_step_that_stays_is_believed_also_backwards(step_ms: int) -> None:
+    store = Store(5_000_000)
+    clock = StoreClock(store.now_ms, refresh_s=0.01, believe_s=0.3)
+    await clock.start()
+    store.ahead_ms += step_ms
+    await until(lambda: clock.step_ms() != 0)
+    await until(lambda: clock.step_ms() == 0)
+    assert error_ms(clock, store) < 500
+    await clock.stop()
+
+
+async def test_a_clock_that_goes_on_jumping_is_not_believed() -> None:
+    store = Store(5_000_000)
+    clock = StoreClock(store.now_ms, believe_s=0.2)
+    await clock.refresh()
+    began = time.monotonic()
+    while time.monotonic() - began < 1:
+        store.ahead_ms += 2 * STEP_MAX_MS
+        await clock.refresh()
+        await asyncio.sleep(0.02)
+    assert abs(clock.now_ms() - (time.monotonic() * 1000 + 5_000_000)) < NEAR_MS
 
 
 async def test_keeps_time_while_the_store_is_away() -> None:

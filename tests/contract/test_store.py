@@ -236,6 +236,21 @@ async def test_time_never_runs_backwards(
     assert (await kept(store_client, sale_id)).number("clock_ms") == future
 
 
+async def test_a_rebuild_counts_time_anew(
+    store: RedisStore, store_client: Client, sale_id: int
+) -> None:
+    """A clock that was an hour ahead and put right holds time still until then."""
+    await arm(store, sale_id, 2)
+    meta = sale_keys(sale_id)[0]
+    await store_client.hset(meta, "clock_ms", str(await store.now_ms() + 3_600_000))
+    await arm(store, sale_id, 2, epoch=2)
+    reading = await store.reading(sale_id)
+    assert reading is not None and abs(reading.now_ms - await store.now_ms()) < 60_000
+    await store.decide(sale_id, 2, batch(sale_id, "b", 11))
+    _, left = await store.ungranted(sale_id, older_than_ms=0, limit=9)
+    assert [hold.rid for hold in left] == ["b.0"]
+
+
 async def test_many_sales_are_read_at_once_and_one_that_cannot_be_read_is_left_out(
     store: RedisStore, store_client: Client, sale_id: int
 ) -> None:

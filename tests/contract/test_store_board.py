@@ -127,3 +127,27 @@ async def test_a_heartbeat_of_another_version_counts_as_none(
     await store_client.hset(beats.KEY, "api:9", text)
     assert await RedisHeartbeats(store_client).alive() == []
     assert not await store_client.exists(beats.KEY)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_who_looks_often_judges_by_its_own_clock(
+    store: RedisStore, store_client: Client, clean: None, hours: int
+) -> None:
+    """The store's clock was set against the roles': the living live and the dead are dead."""
+    now_s = 1_000.0
+    book = RedisHeartbeats(store_client, lambda: now_s)
+    roles_ms = await store.now_ms() - hours * 3_600_000
+    await book.alive()
+    living, dead = heartbeat("publisher", "0", roles_ms), heartbeat("consumer", "0", roles_ms)
+    await book.beat(living)
+    await book.beat(dead)
+    for second in range(1, 8):
+        now_s += 1
+        await book.beat(living := heartbeat("publisher", "0", roles_ms + second * 1_000))
+        alive = await book.alive()
+        assert (living in alive) or second == 1
+    assert alive == [living]
+    for _ in range(KEPT_MS // 1_000 + 2):
+        now_s += 1
+        await book.alive()
+    assert not await store_client.exists(beats.KEY), "the field of a silent process goes"

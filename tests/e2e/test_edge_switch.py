@@ -17,7 +17,7 @@ from miaosha.supervisor.edge_switch import MARGIN_MS, OVER_MAX, EdgeSwitch, over
 from tests.boards import board_of
 from tests.e2e.running import free_port
 from tests.e2e.test_edge import PURCHASES, Edge, started
-from tests.publisher.world import NOW_MS, sale
+from tests.publisher.world import NOW_MS, Clock, sale
 
 WITHIN_S = 20.0
 
@@ -58,14 +58,11 @@ class Shelf:
         self.away = False
         self.fault: Exception | None = None
 
-    async def now_ms(self) -> int:
+    async def read_sales(self, seen: SaleBoard | None) -> SaleBoard | None:
         if self.away:
             raise DependencyDown("store")
         if self.fault:
             raise self.fault
-        return NOW_MS
-
-    async def read_sales(self, seen: SaleBoard | None) -> SaleBoard | None:
         return board_of(self.sales, seen)
 
 
@@ -81,7 +78,7 @@ async def test_the_directory_follows_the_board(tmp_path: Path) -> None:
     def there() -> set[str]:
         return {path.name for path in directory.iterdir()}
 
-    switch = EdgeSwitch(directory, shelf)
+    switch = EdgeSwitch(directory, shelf, Clock())
     switch.clear()
     assert there() == {"note"}, "what was over in another life is over no more"
     shelf.sales = {7: CLOSED, 9: sale(9)}
@@ -103,7 +100,7 @@ async def test_it_goes_on_whatever_went_wrong(
     monkeypatch.setattr(edge_switch, "LOOK_S", 0.01)
     shelf, directory = Shelf(), tmp_path / "over"
     shelf.sales, shelf.fault = {7: CLOSED}, fault
-    switch = EdgeSwitch(directory, shelf)
+    switch = EdgeSwitch(directory, shelf, Clock())
     switch.clear()
     following = asyncio.create_task(switch.run())
     await asyncio.sleep(0)
@@ -124,7 +121,7 @@ async def at_edge(run_dir: Path) -> AsyncIterator[Edge]:
 
 async def test_nginx_says_what_a_publisher_would(at_edge: Edge, run_dir: Path) -> None:
     shelf = Shelf()
-    switch = EdgeSwitch(run_dir / "over", shelf)
+    switch = EdgeSwitch(run_dir / "over", shelf, Clock())
     assert await at_edge.by(PURCHASES, "POST") == "publisher"
     shelf.sales = {7: CLOSED}
     await switch.turn()

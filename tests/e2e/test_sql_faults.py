@@ -56,7 +56,7 @@ async def through(proxy: CuttingProxy, server: SqlServer, servers: Servers) -> A
     once when it opens one)."""
     database = connected(server.url.replace(f":{server.port}/", f":{proxy.port}/"))
     ledger = SqlLedger(database)
-    await ledger.take_lease("a connection", "is open", servers.clock.now_ms(), 1)
+    await ledger.take_lease("a connection", "is open", servers.clock.now_ms(), None)
     payments = SandboxPayments(database, servers.clock, b"w" * 32, "http://localhost/sandbox")
     yield World(replace(servers, ledger=ledger, payments=payments))
     await database.close()
@@ -214,11 +214,12 @@ async def test_connections_that_run_out_are_said_so_and_come_back(
     await asyncio.wait_for(all_out.wait(), 20)
     ledger = SqlLedger(database)
     with pytest.raises(Overloaded, match="sql_connections"):
-        await ledger.take_lease("a", "me", 1, 1)
+        await ledger.take_lease("a", "me", 1, None)
     with pytest.raises(Overloaded, match="sql_connections"):
         await ledger.mark_refunded("a:1", 1)
     await ledger.ping()  # reading goes on
     go_on.set()
     await asyncio.gather(*holding)
-    assert await ledger.take_lease("a", "me", 1, 1)
+    row, _ = await ledger.take_lease("a", "me", 1, None)
+    assert row.owner == "me"
     await database.close()

@@ -51,7 +51,7 @@ class NotingControl(Control):
     async def stock(self, sale_id: int, stock: int) -> None:
         self._done("stock", sale_id, stock=stock)
 
-    async def rebuild(self, sale_id: int, why: str = "") -> bool:
+    async def rebuild(self, sale_id: int, why: str = "", *, patient: bool = False) -> bool:
         self._done("rebuild", sale_id, frozen=None)
         return self._notes.free
 

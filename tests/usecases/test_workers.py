@@ -42,6 +42,7 @@ async def scheduler(world: World) -> AsyncIterator[Scheduler]:
         promoter=world.promoter,
         control=world.control,
         settlement=world.settlement,
+        watch=world.watch,
         post=post,
         owner="scheduler-test",
         checks={},

@@ -14,7 +14,7 @@ from miaosha.domain.errors import DependencyDown, OutcomeUnknown
 from miaosha.domain.messages import BATCH_VERSION, Batch, BusMessage, Result, Results
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Mode, Phase, Question, Sale
-from miaosha.ports.ledger import Attempt, Ledger
+from miaosha.ports.ledger import Attempt, HoldTimes, Ledger
 from miaosha.ports.orders import Delivery
 from miaosha.ports.outside import Card, Payments
 from miaosha.ports.people import Product, SaleDraft
@@ -22,6 +22,7 @@ from miaosha.usecases.allocate import Allocator
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.audit import Auditor
 from miaosha.usecases.checkout import Checkout
+from miaosha.usecases.clock_watch import ClockWatch
 from miaosha.usecases.control import Control
 from miaosha.usecases.extend import Extension
 from miaosha.usecases.grant import Granter
@@ -38,21 +39,39 @@ REDIRECT = Card("4000000000003220", "12/30", "123")
 HOME = Delivery("A Buyer", "+886 900 000 000", "1 Long Street")
 EXTEND_BY_S = 120
 LIVE_MAX = 5  # sales
+LEASE_MS = 10_000
+STEP_MAX_MS = 5_000
+TIMES = HoldTimes(EXTEND_BY_S, 300)
 RETURN_URL = "http://localhost:8000/"
 
 
 class ManualClock:
     def __init__(self, now_ms: int) -> None:
         self._now_ms = now_ms
+        self._passed_ms = now_ms
+        self._step_ms = 0
 
     def now_ms(self) -> int:
         return self._now_ms
 
     def monotonic(self) -> float:
-        return self._now_ms / 1000
+        return self._passed_ms / 1000
+
+    def step_ms(self) -> int:
+        return self._step_ms
 
     def advance(self, ms: int) -> None:
         self._now_ms += ms
+        self._passed_ms += ms
+
+    def step(self, ms: int) -> None:
+        """Somebody sets the store's clock; 0: sets it right."""
+        self._step_ms = ms
+
+    def believe(self) -> None:
+        """What was set is right."""
+        self._now_ms += self._step_ms
+        self._step_ms = 0
 
 
 class MemoryBus:
@@ -184,7 +203,8 @@ class World:
         self.allocator = Allocator(ledger, store, self.granter, self.announcer, self.counters)
         self.query = Query(ledger, store, broker, s.tokens, clock)
         self.promoter = Promoter(store, self.granter, self.announcer)
-        self.rebuilder = Rebuilder(ledger, store, broker, clock, f"world-{next(_starts)}")
+        owner = f"world-{next(_starts)}"
+        self.rebuilder = Rebuilder(ledger, store, broker, clock, owner, TIMES)
         self.control = Control(
             ledger,
             store,
@@ -196,7 +216,10 @@ class World:
             clock,
             LIVE_MAX,
         )
-        self.settlement = Settlement(ledger, store, broker, s.auditor, self.control, clock, 0)
+        self.watch = ClockWatch(ledger, self.control, clock, LEASE_MS, STEP_MAX_MS)
+        self.settlement = Settlement(
+            ledger, store, broker, s.auditor, self.control, clock, 0, self.watch
+        )
 
     def _mortal(self, port: Any) -> Any:
         return Mortal(port, self.fate) if self.fate else port

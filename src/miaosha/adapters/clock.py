@@ -1,13 +1,15 @@
 """The clock of every role: the store's time, followed from this machine's steady clock.
 
-The only place that reads the wall clock, and only until the store has answered once.
+The only place that reads the wall clock, and only until the store has answered once. A store whose
+clock is set, by a hand or by a failover to a machine that is wrong, is not followed at once: see
+`StoreClock`.
 """
 
 import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -15,26 +17,50 @@ from miaosha.domain.errors import DependencyDown
 
 REFRESH_S: Final = 1.0
 ROUND_TRIP_MAX_S: Final = 0.5  # a slower answer says too little about the store's time
+STEP_MAX_MS: Final = 5_000
+BELIEVE_S: Final = 30.0
 
 log = structlog.get_logger()
 
 
+class _Step(NamedTuple):
+    """The store's clock was set: how far it is from our steady clock now (ms), and since when
+    (monotonic s)."""
+
+    offset_ms: float
+    since_s: float
+
+
 class StoreClock:
-    """Implements ports/outside.Clock. Until the store has answered once it is the machine's own
+    """Implements ports/outside.StepClock. Until the store has answered once it is the machine's own
     clock; the first answer may set it back, later ones only make it stand still.
+
+    A difference of more than `step_max_ms` is a step. Time goes on as it went before; if the store
+    returns to it, the step is forgotten, and if it stays where it is for `believe_s`, it is
+    believed, and then time may go back.
 
     Args:
         read_ms: asks the store for its clock (Unix ms), e.g. `StockStore.now_ms`.
         refresh_s: seconds between two questions.
+        step_max_ms: what two clocks may differ by without one having been set.
+        believe_s: seconds until a step is believed.
     """
 
     def __init__(
-        self, read_ms: Callable[[], Awaitable[int]] | None = None, *, refresh_s: float = REFRESH_S
+        self,
+        read_ms: Callable[[], Awaitable[int]] | None = None,
+        *,
+        refresh_s: float = REFRESH_S,
+        step_max_ms: int = STEP_MAX_MS,
+        believe_s: float = BELIEVE_S,
     ) -> None:
         self._read_ms = read_ms
         self._refresh_s = refresh_s
+        self._step_max_ms = step_max_ms
+        self._believe_s = believe_s
         self._offset_ms = time.time() * 1000 - time.monotonic() * 1000
         self._synced = False
+        self._step: _Step | None = None
         self._last_ms = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -46,6 +72,9 @@ class StoreClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def step_ms(self) -> int:
+        return round(self._step.offset_ms - self._offset_ms) if self._step else 0
 
     async def refresh(self) -> bool:
         """Ask the store once; False if the answer was too slow to be used.
@@ -60,11 +89,30 @@ class StoreClock:
         if received - sent > ROUND_TRIP_MAX_S and self._synced:
             return False
         # The store cut its answer to whole ms: half a one is the best guess for the rest.
-        self._offset_ms = store_ms + 0.5 - (sent + received) / 2 * 1000
+        self._weigh(store_ms + 0.5 - (sent + received) / 2 * 1000, received)
+        return True
+
+    def _weigh(self, offset_ms: float, at_s: float) -> None:
+        """Follow the store, unless its clock was set just now."""
         if not self._synced:  # what was said before was a guess
             self._synced = True
-            self._last_ms = 0
-        return True
+            self._go_to(offset_ms)
+        elif abs(offset_ms - self._offset_ms) <= self._step_max_ms:
+            if self._step is not None:
+                log.warning("clock_corrected", by_ms=-self.step_ms())
+            self._step = None
+            self._offset_ms = offset_ms
+        elif self._step is None or abs(offset_ms - self._step.offset_ms) > self._step_max_ms:
+            self._step = _Step(offset_ms, at_s)
+            log.error("clock_stepped", by_ms=self.step_ms())
+        elif at_s - self._step.since_s >= self._believe_s:
+            log.error("clock_believed", by_ms=self.step_ms())
+            self._go_to(offset_ms)
+
+    def _go_to(self, offset_ms: float) -> None:
+        self._offset_ms = offset_ms
+        self._step = None
+        self._last_ms = 0
 
     async def start(self) -> None:
         """Ask once (an absent store is tolerated), then keep asking until `stop`."""

@@ -19,6 +19,7 @@ from miaosha.bootstrap.parts import (
     PublisherParts,
     SchedulerParts,
 )
+from miaosha.ports.ledger import HoldTimes
 from miaosha.ports.outside import Payments
 from miaosha.ports.people import Catalogue
 from miaosha.settings import Settings
@@ -73,7 +74,8 @@ def _control(core: Core, catalogue: Catalogue, settings: Settings, owner: str) -
     from miaosha.usecases.control import Control
     from miaosha.usecases.rebuild import Rebuilder
 
-    rebuilder = Rebuilder(core.ledger, core.store, core.broker, core.clock, owner)
+    times = HoldTimes(settings.extend_by_s, settings.payment_max_s)
+    rebuilder = Rebuilder(core.ledger, core.store, core.broker, core.clock, owner, times)
     return Control(
         core.ledger,
         core.store,
@@ -184,6 +186,7 @@ def _post(core: Core, settings: Settings, letters: Any, counters: Any) -> "Post"
 @asynccontextmanager
 async def scheduler(settings: Settings, instance: str) -> AsyncIterator[SchedulerParts]:
     from miaosha.adapters.sql.catalogue import SqlCatalogue
+    from miaosha.usecases.clock_watch import ClockWatch
     from miaosha.usecases.promote import Promoter
     from miaosha.usecases.settlement import Settlement
 
@@ -193,6 +196,9 @@ async def scheduler(settings: Settings, instance: str) -> AsyncIterator[Schedule
         core = await open_core(opened)
         owner = _owner("scheduler", instance)
         control = _control(core, SqlCatalogue(core.database), settings, owner)
+        watch = ClockWatch(
+            core.ledger, control, core.clock, settings.lease_ms, settings.clock_step_max_ms
+        )
         settlement = Settlement(
             core.ledger,
             core.store,
@@ -201,6 +207,7 @@ async def scheduler(settings: Settings, instance: str) -> AsyncIterator[Schedule
             control,
             core.clock,
             settings.confirm_timeout_ms + SETTLE_MARGIN_MS,
+            watch,
         )
         yield SchedulerParts(
             ledger=core.ledger,
@@ -213,6 +220,7 @@ async def scheduler(settings: Settings, instance: str) -> AsyncIterator[Schedule
             promoter=Promoter(core.store, core.granter, core.announcer),
             control=control,
             settlement=settlement,
+            watch=watch,
             post=_post(core, settings, None, {}),
             owner=owner,
             checks=opened.checks,

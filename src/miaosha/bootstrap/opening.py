@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from miaosha.bootstrap.parts import Checks
 from miaosha.ports.ledger import Ledger
-from miaosha.ports.outside import Bus, Clock, Tokens
+from miaosha.ports.outside import Bus, Clock, StepClock, Tokens
 from miaosha.ports.store import Heartbeats, StockStore
 from miaosha.settings import Settings
 
@@ -30,7 +30,7 @@ class Opening:
         self.checks: Checks = {}
         self._clock: Clock | None = None
 
-    async def store(self) -> tuple[StockStore, Heartbeats, Clock, Any]:
+    async def store(self) -> tuple[StockStore, Heartbeats, StepClock, Any]:
         from miaosha.adapters.clock import StoreClock
         from miaosha.adapters.redis.connect import connect
         from miaosha.adapters.redis.copies import Copies
@@ -41,7 +41,11 @@ class Opening:
         self._stack.push_async_callback(client.aclose)
         replicas, within_ms = self._settings.redis_wait_replicas, self._settings.redis_wait_ms
         store = RedisStore(client, Copies(replicas, within_ms) if replicas else None)
-        clock = StoreClock(store.now_ms)
+        clock = StoreClock(
+            store.now_ms,
+            step_max_ms=self._settings.clock_step_max_ms,
+            believe_s=self._settings.clock_believe_s,
+        )
         await clock.start()
         self._clock = clock
         self._stack.push_async_callback(clock.stop)
@@ -129,7 +133,7 @@ class Core:
     ledger: Ledger
     store: StockStore
     heartbeats: Heartbeats
-    clock: Clock
+    clock: StepClock
     redis: Any
     broker: Any
     bus: Bus

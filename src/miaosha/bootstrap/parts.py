@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # a publisher or gateway never loads the use cases
     from miaosha.usecases.allocate import Allocator
     from miaosha.usecases.audit import Auditor
     from miaosha.usecases.checkout import Checkout
+    from miaosha.usecases.clock_watch import ClockWatch
     from miaosha.usecases.control import Control
     from miaosha.usecases.extend import Extension
     from miaosha.usecases.post import Post
@@ -80,6 +81,7 @@ class SchedulerParts:
     promoter: "Promoter"
     control: "Control"
     settlement: "Settlement"
+    watch: "ClockWatch"
     post: "Post"
     owner: str
     checks: Checks

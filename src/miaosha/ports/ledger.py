@@ -1,4 +1,4 @@
-"""Port of the SQL ledger: holds, the ledger row, payments, outbox, leases (orders: `orders`).
+"""Port of the SQL ledger: holds, the ledger row, payments, outbox.
 
 Every method is one transaction; every state change in it a single-statement compare-and-set.
 All methods raise DependencyDown when the database is away, and OutcomeUnknown when a commit was
@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase
+from miaosha.ports.leases import Leases
 from miaosha.ports.orders import Delivery, Order, Orders
 from miaosha.ports.post import OutboxItem, Recipient
 from miaosha.ports.suspects import SuspectsLedger
@@ -34,6 +35,16 @@ class Terms(NamedTuple):
     standby_pay_within_s: int
     standby_limit: int
     price: Money
+
+
+REBUILD_EXTRA_MS = 60_000  # a hold has at least this long after a rebuild began
+
+
+class HoldTimes(NamedTuple):
+    """Seconds: what a buyer may be given once to pay, and what a payment may take."""
+
+    extend_by_s: int
+    payment_max_s: int
 
 
 class Winner(NamedTuple):
@@ -131,7 +142,7 @@ class Unpublished(StrEnum):
     FULL = "live_sales_max"  # so many sales are live already
 
 
-class Ledger(Orders, SuspectsLedger, Protocol):
+class Ledger(Leases, Orders, SuspectsLedger, Protocol):
     async def ping(self) -> None: ...
 
     # the ledger row
@@ -154,10 +165,12 @@ class Ledger(Orders, SuspectsLedger, Protocol):
     async def freeze(self, sale_id: int, epoch: int, why: str) -> bool:
         """`epoch + 1, frozen = why WHERE epoch = :epoch`. False if the epoch had moved."""
 
-    async def begin_rebuild(self, sale_id: int, why: str, now_ms: int) -> Terms | None:
-        """epoch + 1, frozen = existing reason or `why`; HELD rows get at least
-        `rebuild_extra_s` (60) more seconds. Answers the new terms; None for a draft or settled
-        sale."""
+    async def begin_rebuild(
+        self, sale_id: int, why: str, now_ms: int, times: HoldTimes
+    ) -> Terms | None:
+        """epoch + 1, frozen = existing reason or `why`; live holds get at least REBUILD_EXTRA_MS
+        more, payments under way too, and what a clock that was set has put too far off is brought
+        back. Returns the new terms; None for a draft or settled sale."""
 
     async def unfreeze(self, sale_id: int, epoch: int) -> bool: ...
 
@@ -265,10 +278,3 @@ class Ledger(Orders, SuspectsLedger, Protocol):
         self, outbox_id: int, now_ms: int, retry_at_ms: int | None, reason: str
     ) -> None:
         """Counts an attempt; retry_at_ms None parks it."""
-
-    # leases
-
-    async def take_lease(self, name: str, owner: str, now_ms: int, ttl_ms: int) -> bool:
-        """Take or prolong. By compare-and-set on (owner, until)."""
-
-    async def drop_lease(self, name: str, owner: str) -> None: ...

@@ -20,7 +20,8 @@ from miaosha.domain.sale import Sale
 class Reading(msgspec.Struct, frozen=True):
     """The counters of a live sale, read in one step. `epoch` 0: none (lost, or mid-rebuild).
 
-    `now_ms` is the store's clock at the reading; `standby` and `ungranted` are lengths;
+    `now_ms` is the sale's time at the reading, which never runs back within an epoch, and
+    `ahead_ms` how far that is ahead of its server's clock; `standby` and `ungranted` are lengths;
     `genuine` is False when the server's run id is not the one the sale was written to.
     """
 
@@ -40,6 +41,7 @@ class Reading(msgspec.Struct, frozen=True):
     batches: int
     closes_at_ms: int
     now_ms: int
+    ahead_ms: int = 0
 
     @property
     def sold_out(self) -> bool:
@@ -102,7 +104,8 @@ class Ending(NamedTuple):
 
 class StockStore(Protocol):
     async def now_ms(self) -> int:
-        """The store's clock, Unix ms."""
+        """The store's clock, Unix ms, as it is: it may be set. `Clock` is what to tell the time
+        by."""
 
     async def reading(self, sale_id: int) -> Reading | None:
         """None if Redis knows nothing of the sale."""

@@ -16,6 +16,7 @@ import structlog
 
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.sale import Phase, Sale
+from miaosha.ports.outside import Clock
 from miaosha.ports.store import SaleBoard
 from miaosha.settings import Settings
 
@@ -30,9 +31,8 @@ log = structlog.get_logger()
 
 
 class Boards(Protocol):
-    """What the switch needs of the store. Both raise DependencyDown."""
+    """What the switch needs of the store. Raises DependencyDown."""
 
-    async def now_ms(self) -> int: ...
     async def read_sales(self, seen: SaleBoard | None) -> SaleBoard | None: ...
 
 
@@ -54,9 +54,10 @@ def over(sales: Mapping[int, Sale], now_ms: int) -> set[int]:
 class EdgeSwitch:
     """Keeps `directory`, which it owns, in step with the board."""
 
-    def __init__(self, directory: Path, store: Boards) -> None:
+    def __init__(self, directory: Path, store: Boards, clock: Clock) -> None:
         self._directory = directory
         self._store = store
+        self._clock = clock
         self._board: SaleBoard | None = None
 
     def clear(self) -> None:
@@ -78,7 +79,7 @@ class EdgeSwitch:
 
     async def turn(self) -> None:
         """Look once. With no board nothing is over. Raises DependencyDown."""
-        now_ms = await self._store.now_ms()  # before the board, which is then not older
+        now_ms = self._clock.now_ms()  # before the board, which is then not older
         self._board = await self._store.read_sales(self._board)
         self._set(over(self._board.sales if self._board else {}, now_ms))
 
@@ -95,11 +96,19 @@ class EdgeSwitch:
 @contextlib.asynccontextmanager
 async def switching(settings: Settings, directory: Path) -> AsyncIterator[EdgeSwitch]:
     """A switch that follows the board at `redis_url`; its directory is made, and empty."""
+    from miaosha.adapters.clock import StoreClock
     from miaosha.adapters.redis.connect import connect
     from miaosha.adapters.redis.store import RedisStore
 
     client = connect(settings.redis_url)
-    switch = EdgeSwitch(directory, RedisStore(client))
+    store = RedisStore(client)
+    clock = StoreClock(
+        store.now_ms,
+        step_max_ms=settings.clock_step_max_ms,
+        believe_s=settings.clock_believe_s,
+    )
+    switch = EdgeSwitch(directory, store, clock)
+    await clock.start()
     try:
         await asyncio.to_thread(switch.clear)
         following = asyncio.create_task(switch.run(), name="edge switch")
@@ -109,4 +118,5 @@ async def switching(settings: Settings, directory: Path) -> AsyncIterator[EdgeSw
             following.cancel()
             await asyncio.wait({following})
     finally:
+        await clock.stop()
         await client.aclose()

@@ -113,9 +113,12 @@ class Control:
                 await self.rebuild(sale_id, "stock lowered")
         await self.refresh_board()
 
-    async def rebuild(self, sale_id: int, why: str = "asked by an admin") -> bool:
-        """Rebuild the sale's Redis state now; False if a rebuild is already under way."""
-        done = await self._rebuilder.rebuild(sale_id, why)
+    async def rebuild(
+        self, sale_id: int, why: str = "asked by an admin", *, patient: bool = False
+    ) -> bool:
+        """Rebuild the sale's Redis state now; False if a rebuild is already under way. `patient`:
+        see Rebuilder."""
+        done = await self._rebuilder.rebuild(sale_id, why, patient=patient)
         await self.refresh_board()
         if done:
             await self._tell_holders(sale_id)

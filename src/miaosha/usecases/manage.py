@@ -171,7 +171,7 @@ class Manage:
         if sale.phase in (Phase.DRAFT, Phase.SETTLED):
             raise Problem("conflict", f"This sale is {sale.phase}.")
         await self._note(actor, "sale.rebuild", sale_id, {"frozen": sale.frozen or ""})
-        if not await self._control.rebuild(sale_id):
+        if not await self._control.rebuild(sale_id, patient=True):
             raise Problem("conflict", "A rebuild is under way already.")
         return await self.get(sale_id)
 

@@ -7,6 +7,8 @@ the log up to the marker → promote → phase → unfreeze. The lease keeps two
 each other without end; safety does not depend on it.
 """
 
+import asyncio
+import contextlib
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable
@@ -19,11 +21,14 @@ from miaosha.domain.messages import BATCH_VERSION, Batch, split_rid
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase
 from miaosha.ports.broker import Broker
-from miaosha.ports.ledger import Hold, Ledger, Terms
+from miaosha.ports.ledger import Hold, HoldTimes, Ledger, Terms
 from miaosha.ports.outside import Clock
 from miaosha.ports.store import RebuildMeta, StockStore
+from miaosha.usecases.lease import Candidate
 
-LEASE_MS = 30_000
+LEASE_S = 30.0
+PATIENCE_S = 40.0  # of a person: whoever died amid a rebuild has lost its lease by then
+LOOK_S = 0.5  # at a lease that another has
 MERGE_CHUNK = 512
 
 log = structlog.get_logger()
@@ -37,53 +42,78 @@ class _Turn:
     """The lease of one rebuild. Every rebuild has its own, so that two asked for in one process do
     not both have their turn. `rebuilder` is what the store knows it by."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, sale_id: int, owner: str) -> None:
-        self._ledger = ledger
+    def __init__(self, candidate: Candidate, clock: Clock, sale_id: int, owner: str) -> None:
+        self._candidate = candidate
         self._clock = clock
         self._name = f"rebuild:{sale_id}"
-        self._taken_ms = 0
+        self._taken_s = 0.0
         self.rebuilder = owner
 
-    async def take(self) -> bool:
-        now = self._clock.now_ms()
-        taken = await self._ledger.take_lease(self._name, self.rebuilder, now, LEASE_MS)
+    async def take(self, patience_s: float = 0.0) -> bool:
+        """False: another is at it. One that only looks as if it were is waited for, for at most
+        `patience_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s or None):
+                while not await self._try():
+                    if not patience_s or self._candidate.moved(self._name):
+                        return False
+                    await asyncio.sleep(LOOK_S)
+                return True
+        return False
+
+    async def _try(self) -> bool:
+        now_s = self._clock.monotonic()
+        taken = await self._candidate.take(self._name, self.rebuilder)
         if taken:
-            self._taken_ms = now
+            self._taken_s = now_s
         return taken
 
     async def prolong(self) -> None:
-        if self._clock.now_ms() - self._taken_ms >= LEASE_MS // 3 and not await self.take():
+        late = self._clock.monotonic() - self._taken_s >= LEASE_S / 3
+        if late and not await self._try():
             raise Superseded("lease")
 
     async def drop(self) -> None:
-        await self._ledger.drop_lease(self._name, self.rebuilder)
+        await self._candidate.drop(self._name, self.rebuilder)
 
 
 class Rebuilder:
-    """Args: owner: unique per process and start; it begins the name of every lease."""
+    """Args:
+    owner: unique per process and start; it begins the name of every lease.
+    times: what holds of a rebuilt sale get.
+    """
 
     def __init__(
-        self, ledger: Ledger, store: StockStore, broker: Broker, clock: Clock, owner: str
+        self,
+        ledger: Ledger,
+        store: StockStore,
+        broker: Broker,
+        clock: Clock,
+        owner: str,
+        times: HoldTimes,
     ) -> None:
         self._ledger = ledger
         self._store = store
         self._broker = broker
         self._clock = clock
         self._owner = owner
+        self._times = times
         self._turns = itertools.count(1)
+        self._candidate = Candidate(ledger, clock, LEASE_S)
 
-    async def rebuild(self, sale_id: int, why: str) -> bool:
+    async def rebuild(self, sale_id: int, why: str, *, patient: bool = False) -> bool:
         """Rebuild one sale; False if somebody else is at it or it was superseded.
 
         Args:
             why: the reason shown while the sale is frozen, unless it has one already.
+            patient: wait until the lease of one that died amid a rebuild has ended.
 
         Raises:
             DependencyDown: a store is away; the sale stays frozen and is tried again.
         """
         owner = f"{self._owner}:{next(self._turns)}"
-        turn = _Turn(self._ledger, self._clock, sale_id, owner)
-        if not await turn.take():
+        turn = _Turn(self._candidate, self._clock, sale_id, owner)
+        if not await turn.take(PATIENCE_S if patient else 0.0):
             return False
         try:
             await self._rebuild(turn, sale_id, why)
@@ -98,7 +128,8 @@ class Rebuilder:
         # Nothing is begun that cannot go on: each beginning moves the epoch and every held row.
         await self._broker.ping()
         await self._store.now_ms()
-        terms = await self._ledger.begin_rebuild(sale_id, why, self._clock.now_ms())
+        now_ms = self._clock.now_ms()
+        terms = await self._ledger.begin_rebuild(sale_id, why, now_ms, self._times)
         if terms is None:
             raise Superseded("settled")
         await self._broker.open(sale_id)

@@ -16,6 +16,7 @@ from miaosha.ports.outside import Clock
 from miaosha.ports.store import Reading, StockStore
 from miaosha.ports.suspects import Suspects
 from miaosha.usecases.audit import Auditor, Verdict, kept
+from miaosha.usecases.clock_watch import CLOCK, ClockWatch
 from miaosha.usecases.control import Control, stored_phase
 
 FREEZING = frozenset({f"I{n}" for n in range(1, 9)})  # mails and answers stop no sale
@@ -41,6 +42,7 @@ class Settlement:
         control: Control,
         clock: Clock,
         settle_after_ms: int,
+        watch: ClockWatch,
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -49,11 +51,12 @@ class Settlement:
         self._control = control
         self._clock = clock
         self._settle_after_ms = settle_after_ms
+        self._watch = watch
 
     def idle(self, terms: Terms, reading: Reading | None) -> bool:
         """Whether nothing is to be done for this sale: Redis is what the ledger says, nothing waits
         for a grant or a promotion, and it is not over, or not drained yet."""
-        if reading is None or _why_rebuild(terms, reading):
+        if reading is None or self._why_rebuild(terms, reading):
             return False
         told = (reading.phase, reading.closes_at_ms) == (stored_phase(terms), terms.closes_at_ms)
         waits = reading.ungranted or (reading.free and reading.standby)
@@ -66,16 +69,29 @@ class Settlement:
     async def heal(self, terms: Terms) -> bool:
         """Rebuild the sale if Redis is not what the ledger says it is. True: it may be used."""
         reading = await self._store.reading(terms.sale_id)
-        if not _why_rebuild(terms, reading):
+        if not self._why_rebuild(terms, reading):
             return True
         # `terms` may be old: what was read of the ledger after Redis is not older than Redis
         latest = await self._ledger.terms(terms.sale_id)
         if latest is None or latest.phase is Phase.SETTLED:
             return False
-        why = _why_rebuild(latest, reading)
-        if why and not why.startswith(HOLD):
+        why = self._why_rebuild(latest, reading)
+        waits = why.startswith(HOLD) or (why.startswith(CLOCK) and not self._watch.steady())
+        if why and not waits:
             await self._control.rebuild(terms.sale_id, why)
         return False
+
+    def _why_rebuild(self, terms: Terms, reading: Reading | None) -> str:
+        """Why Redis must be written anew, or ""."""
+        if terms.frozen is not None:
+            return terms.frozen
+        if reading is None or reading.epoch == 0:
+            return "arming" if terms.epoch == 0 else "the store lost its state"
+        if reading.epoch != terms.epoch:
+            return "the store is of another epoch"
+        if not reading.genuine:
+            return "the store was restarted or failed over"
+        return "the sale's time ran ahead" if self._watch.ran_ahead(reading.ahead_ms) else ""
 
     async def advance(self, terms: Terms) -> None:
         """Close a sale that is sold out for good; settle one that is drained."""
@@ -154,17 +170,6 @@ class Settlement:
         frozen = await self._ledger.freeze_suspect(terms.sale_id, terms.epoch, why[:200], suspects)
         log.error("sale_frozen", sale_id=terms.sale_id, epoch=terms.epoch, why=why, frozen=frozen)
         await self._control.refresh_board()
-
-
-def _why_rebuild(terms: Terms, reading: Reading | None) -> str:
-    """Why Redis must be written anew, or ""."""
-    if terms.frozen is not None:
-        return terms.frozen
-    if reading is None or reading.epoch == 0:
-        return "arming" if terms.epoch == 0 else "the store lost its state"
-    if reading.epoch != terms.epoch:
-        return "the store is of another epoch"
-    return "" if reading.genuine else "the store was restarted or failed over"
 
 
 def _names(verdict: Verdict) -> set[str]:

@@ -15,8 +15,10 @@ from miaosha import bootstrap
 from miaosha.adapters.process import Process
 from miaosha.bootstrap import SchedulerParts
 from miaosha.domain.errors import Fault
+from miaosha.ports.leases import LeaseRow
 from miaosha.ports.ledger import Terms
 from miaosha.settings import Settings
+from miaosha.usecases.lease import Candidate
 
 SALE_TICK_S = 0.5
 SALES_AT_ONCE = 16
@@ -25,6 +27,8 @@ STALE_S = 5.0
 FORGET_S = 10.0
 BOARD_S = 1.0
 RELAY_S = 0.5
+CLOCK_S = 0.5
+LEASE = "scheduler"
 
 log = structlog.get_logger()
 
@@ -38,6 +42,8 @@ class Scheduler:
         self._parts = parts
         self._settings = settings
         self._counters = counters
+        self._candidate = Candidate(parts.ledger, parts.clock, settings.lease_ms / 1000)
+        self._taken_from: list[LeaseRow | None] = []  # leases taken, as they were before
         self._leading = asyncio.Event()
         self._room = asyncio.Semaphore(SALES_AT_ONCE)
         self._rounds: dict[int, asyncio.Task[None]] = {}
@@ -54,6 +60,7 @@ class Scheduler:
             ("outbox", RELAY_S, self._relay),
             ("board", BOARD_S, self._parts.control.refresh_board),
             ("forget", FORGET_S, self._parts.settlement.forget_settled),
+            ("clock", CLOCK_S, self._parts.watch.look),
             ("audit", float(self._settings.audit_interval_s), self._audit),
         ]
 
@@ -77,15 +84,14 @@ class Scheduler:
             await asyncio.wait(rounds)
 
     async def _lead(self) -> None:
-        """Hold the lease, or wait for it; a database that is away ends the lead."""
-        ttl_ms = self._settings.lease_ms
+        """Hold the lease, or wait for it; a database that is away, or slow, ends the lead."""
+        ttl_s = self._settings.lease_ms / 1000
         while True:
             try:
-                lead = await self._parts.ledger.take_lease(
-                    "scheduler", self._parts.owner, self._parts.clock.now_ms(), ttl_ms
-                )
-            except Fault as error:
-                log.warning("lease_unknown", error=str(error))
+                async with asyncio.timeout(ttl_s / 2):
+                    lead = await self._try_to_lead()
+            except (Fault, TimeoutError) as error:
+                log.warning("lease_unknown", error=str(error) or type(error).__name__)
                 lead = False
             if lead != self._leading.is_set():
                 log.info("leading" if lead else "following")
@@ -94,7 +100,20 @@ class Scheduler:
             else:
                 self._leading.clear()
             self._counters["leading"] = int(lead)
-            await asyncio.sleep(min(1.0, ttl_ms / 3000))
+            await asyncio.sleep(min(1.0, ttl_s / 3))
+
+    async def _try_to_lead(self) -> bool:
+        """Whether this scheduler has the lease; before it leads, it looks at what the last leader
+        left."""
+        lead = await self._candidate.take(LEASE, self._parts.owner, self._taken_from.append)
+        while lead and self._taken_from:
+            await self._parts.watch.take_over(self._taken_from[0])
+            del self._taken_from[0]
+        return lead
+
+    async def step_down(self) -> None:
+        """Let another lead at once."""
+        await self._candidate.free(LEASE, self._parts.owner)
 
     async def _every(self, name: str, interval_s: float, duty: Duty) -> None:
         while True:
@@ -197,4 +216,4 @@ async def serve(process: Process, settings: Settings) -> None:
             await process.tend(beat, scheduler.run())
         finally:
             with contextlib.suppress(Fault):
-                await parts.ledger.drop_lease("scheduler", parts.owner)
+                await scheduler.step_down()

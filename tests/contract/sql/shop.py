@@ -10,13 +10,14 @@ from miaosha.adapters.sql.trail import SqlTrail
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Choice, Phase, Question
-from miaosha.ports.ledger import Attempt, Begun, Hold, Terms, Winner
+from miaosha.ports.ledger import Attempt, Begun, Hold, HoldTimes, Terms, Winner
 from miaosha.ports.orders import Delivery, Order
 from miaosha.ports.people import Product, SaleDraft
 
 NOW = 1_700_000_000_000
 OPENS, CLOSES = NOW - 60_000, NOW + 3_600_000
 PAY_WITHIN_S, STANDBY_PAY_WITHIN_S = 600, 300
+TIMES = HoldTimes(extend_by_s=120, payment_max_s=300)
 DELIVERY = Delivery("Ann", "+1 555 0100", "1 Main Street")
 QUESTION = Question(1, "How many?", [Choice("a", "one"), Choice("b", "two")], "b")
 
@@ -65,7 +66,7 @@ class Shop:
         product = await self.product()
         sale = await self.catalogue.create_sale(draft(product.id, stock=stock), phase)
         if armed and phase is Phase.SCHEDULED:
-            assert await self.ledger.begin_rebuild(sale.id, "arming", NOW)
+            assert await self.ledger.begin_rebuild(sale.id, "arming", NOW, TIMES)
             assert await self.ledger.unfreeze(sale.id, 1)
         return sale.id
 

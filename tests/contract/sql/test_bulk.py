@@ -233,7 +233,7 @@ async def test_a_commit_that_was_cut_is_unknown_to_all_of_a_flight(
     async with CuttingProxy(sql_server.port) as proxy:
         database = connected(sql_server.url.replace(f":{sql_server.port}/", f":{proxy.port}/"))
         shop = Shop(database)
-        await shop.ledger.take_lease("a connection", "is open", NOW, 1)
+        await shop.ledger.take_lease("a connection", "is open", NOW, None)
         proxy.cut = cut
         calls = [shop.ledger.capture(a.rid, a.attempt, NOW) for a in attempts]
         answers = await asyncio.gather(*calls, return_exceptions=True)

@@ -6,7 +6,8 @@ import pytest
 
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase
-from tests.contract.sql.shop import CLOSES, NOW, PAY_WITHIN_S, Shop
+from miaosha.ports.leases import LeaseRow
+from tests.contract.sql.shop import CLOSES, NOW, PAY_WITHIN_S, TIMES, Shop
 
 
 async def test_terms_of_a_new_sale(shop: Shop) -> None:
@@ -56,22 +57,42 @@ async def test_a_rebuild_bumps_the_epoch_and_gives_held_rows_more_time(shop: Sho
     await shop.begin(2)
     await shop.pay(3)
     late = NOW + PAY_WITHIN_S * 1_000 - 1_000  # a second before pay_by
-    terms = await shop.ledger.begin_rebuild(sale, "redis was lost", late)
+    terms = await shop.ledger.begin_rebuild(sale, "redis was lost", late, TIMES)
     assert terms is not None
     assert (terms.epoch, terms.frozen) == (2, "redis was lost")
     held, paying, paid = [await shop.hold(f"batch.{user}") for user in (1, 2, 3)]
     assert (held.pay_by_ms, held.version) == (late + 60_000, 2)
-    assert paying.pay_by_ms == paid.pay_by_ms == NOW + PAY_WITHIN_S * 1_000
+    assert paying.pay_by_ms == late + 60_000, "whose card is refused may try another"
+    assert paid.pay_by_ms == NOW + PAY_WITHIN_S * 1_000
 
 
 async def test_a_rebuild_keeps_the_first_reason_and_never_shortens(shop: Shop) -> None:
     sale = await shop.sale()
     [hold] = await shop.grant(sale, 1)
     await shop.ledger.freeze(sale, 1, "first")
-    terms = await shop.ledger.begin_rebuild(sale, "second", NOW)
+    terms = await shop.ledger.begin_rebuild(sale, "second", NOW, TIMES)
     assert terms is not None
     assert (terms.epoch, terms.frozen) == (3, "first")
     assert await shop.hold("batch.1") == hold
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_rebuild_brings_back_the_times_of_a_clock_that_was_set(
+    shop: Shop, hours: int
+) -> None:
+    """Whatever it said before: a minute at least, and no more than the sale gives anybody."""
+    sale = await shop.sale()
+    await shop.grant(sale, 1, 2)
+    await shop.begin(2)
+    now = NOW + hours * 3_600_000
+    assert await shop.ledger.begin_rebuild(sale, "clock", now, TIMES)
+    held, paying = [await shop.hold(f"batch.{user}") for user in (1, 2)]
+    longest_s = PAY_WITHIN_S + TIMES.extend_by_s
+    for hold in (held, paying):
+        assert hold.pay_by_ms - now == (60_000 if hours > 0 else longest_s * 1_000)
+    assert paying.paying_since_ms is not None
+    left_s = (paying.paying_since_ms - now) / 1_000 + TIMES.payment_max_s
+    assert left_s == (60 if hours > 0 else TIMES.payment_max_s)
 
 
 async def test_a_draft_and_a_settled_sale_are_not_rebuilt_or_frozen(shop: Shop) -> None:
@@ -79,7 +100,7 @@ async def test_a_draft_and_a_settled_sale_are_not_rebuilt_or_frozen(shop: Shop) 
     await shop.ledger.close(settled, NOW)
     await shop.ledger.settle_sale(settled, "clean", NOW)
     for sale, epoch in ((draft, 0), (settled, 1), (999, 0)):
-        assert await shop.ledger.begin_rebuild(sale, "why", NOW) is None
+        assert await shop.ledger.begin_rebuild(sale, "why", NOW, TIMES) is None
         assert not await shop.ledger.freeze(sale, epoch, "why")
 
 
@@ -148,26 +169,45 @@ async def test_a_sale_settles_only_when_nothing_is_open(shop: Shop) -> None:
     assert (stored.phase, stored.settled_at_ms) == (Phase.SETTLED, NOW + 7)
 
 
-async def test_a_lease_is_held_prolonged_lost_and_dropped(shop: Shop) -> None:
-    take = shop.ledger.take_lease
-    assert await take("sweep", "one", NOW, 1_000)
-    assert not await take("sweep", "two", NOW + 999, 1_000)
-    assert await take("sweep", "one", NOW + 999, 1_000)
-    assert not await take("sweep", "two", NOW + 1_500, 1_000)
-    assert await take("sweep", "two", NOW + 1_999, 1_000)
-    assert not await take("sweep", "one", NOW + 2_000, 1_000)
-    await shop.ledger.drop_lease("sweep", "one")
-    assert not await take("sweep", "one", NOW + 2_000, 1_000)
-    await shop.ledger.drop_lease("sweep", "two")
-    assert await take("sweep", "one", NOW + 2_000, 1_000)
-    assert await take("other", "two", NOW, 1_000)
+async def test_a_lease_is_held_prolonged_lost_and_given_back(shop: Shop) -> None:
+    ledger = shop.ledger
+
+    async def take(owner: str, dead: LeaseRow | None = None, at_ms: int = NOW) -> LeaseRow:
+        return (await ledger.take_lease("sweep", owner, at_ms, dead))[0]
+
+    first = await take("one")
+    assert first.owner == "one"
+    assert await take("two") == first, "who only looks changes nothing"
+    alive = await take("one", at_ms=NOW - 3_600_000)  # set back, it lives all the same
+    assert (alive.owner, alive.until_ms) == ("one", NOW - 3_600_000)
+    assert await take("two", dead=first) == alive, "it gave a sign of life since"
+    second = await take("two", dead=alive)
+    assert second.owner == "two"
+    assert await take("one", dead=alive) == second
+    await ledger.free_lease("sweep", "one")
+    assert await take("one") == second, "it was not its to give back"
+    await ledger.free_lease("sweep", "two")
+    row, before = await ledger.take_lease("sweep", "one", NOW, None)
+    assert before is not None and (row.owner, before.owner) == ("one", "")
+    assert before.until_ms == second.until_ms, "who comes next sees when the last one led"
+    await ledger.drop_lease("sweep", "two")
+    assert (await take("two")).owner == "one"
+    await ledger.drop_lease("sweep", "one")
+    assert (await ledger.take_lease("sweep", "two", NOW, None))[1] is None
+    assert (await ledger.take_lease("other", "one", NOW, None))[0].owner == "one"
 
 
 async def test_of_many_one_gets_the_lease(shop: Shop) -> None:
-    answers = await asyncio.gather(
-        *(shop.ledger.take_lease("sweep", f"owner {i}", NOW, 1_000) for i in range(20))
-    )
-    assert answers.count(True) == 1
+    async def taken(number: int, dead: LeaseRow | None) -> bool:
+        owner = f"owner {number}"
+        row, _ = await shop.ledger.take_lease("sweep", owner, NOW, dead)
+        return row.owner == owner
+
+    first = await asyncio.gather(*(taken(number, None) for number in range(20)))
+    assert first.count(True) == 1
+    dead, _ = await shop.ledger.take_lease("sweep", "nobody else", NOW, None)
+    then = await asyncio.gather(*(taken(number, dead) for number in range(20, 40)))
+    assert then.count(True) == 1
 
 
 @pytest.mark.parametrize("old", [Phase.SETTLED])

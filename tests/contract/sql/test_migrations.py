@@ -16,14 +16,18 @@ ROOT = Path(__file__).parents[3]
 
 
 def definitions(path: Path) -> dict[str, list[str]]:
-    """What SQLite stored of each table and index, its lines sorted: constraints have no order."""
+    """What SQLite stored of each table and index, its lines sorted: constraints have no order, and
+    a table that was made anew has its name in quotes."""
     with sqlite3.connect(path) as connection:
         rows = connection.execute(
             "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
             " AND name NOT LIKE 'alembic%' AND name NOT LIKE 'sqlite%'"
         ).fetchall()
     connection.close()
-    return {name: sorted(line.strip(" ,") for line in sql.splitlines()) for name, sql in rows}
+    plain = {name: sql.replace('"', "") for name, sql in rows}
+    return {
+        name: sorted(line.strip(" ,") for line in sql.splitlines()) for name, sql in plain.items()
+    }
 
 
 def test_up_down_and_up_again(run_dir: Path) -> None:

@@ -24,7 +24,7 @@ from miaosha.supervisor.postgres import start_postgres
 from miaosha.supervisor.sqlservers import SqlServer
 from tests.contract.sql.cutting import Cut, CuttingProxy
 from tests.contract.sql.servers import CONNECTIONS, connected, serving
-from tests.contract.sql.shop import DELIVERY, NOW, PAY_WITHIN_S, Shop, winner
+from tests.contract.sql.shop import DELIVERY, NOW, PAY_WITHIN_S, TIMES, Shop, winner
 
 pytestmark = pytest.mark.servers
 HANG_S = 1.0
@@ -193,7 +193,7 @@ async def test_a_commit_that_was_cut_is_unknown_and_found_by_its_rid(
 
 async def _armed(shop: Shop, cut: Cut) -> Cut:
     """With an open connection, for MariaDB's driver commits once when it opens one."""
-    await shop.ledger.take_lease("a connection", "is open", NOW, 1)
+    await shop.ledger.take_lease("a connection", "is open", NOW, None)
     return cut
 
 
@@ -317,7 +317,7 @@ async def test_of_settling_and_freezing_one_sees_the_other(server_database: Data
     await locked.wait()
     waiting = [
         asyncio.create_task(shop.ledger.freeze(sale, 1, "late")),
-        asyncio.create_task(shop.ledger.begin_rebuild(sale, "late", NOW)),
+        asyncio.create_task(shop.ledger.begin_rebuild(sale, "late", NOW, TIMES)),
         asyncio.create_task(shop.ledger.raise_stock(sale, 99, NOW)),
         asyncio.create_task(shop.ledger.lower_stock(sale, 1)),
     ]

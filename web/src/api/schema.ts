@@ -1218,7 +1218,8 @@ export interface components {
          * Reading
          * @description The counters of a live sale, read in one step. `epoch` 0: none (lost, or mid-rebuild).
          *
-         *         `now_ms` is the store's clock at the reading; `standby` and `ungranted` are lengths;
+         *         `now_ms` is the sale's time at the reading, which never runs back within an epoch, and
+         *         `ahead_ms` how far that is ahead of its server's clock; `standby` and `ungranted` are lengths;
          *         `genuine` is False when the server's run id is not the one the sale was written to.
          */
         Reading: {
@@ -1238,6 +1239,8 @@ export interface components {
             batches: number;
             closes_at_ms: number;
             now_ms: number;
+            /** @default 0 */
+            ahead_ms: number;
         };
         /**
          * PressureView

@@ -26,6 +26,7 @@ const reading = {
   batches: 1,
   closes_at_ms: 9,
   now_ms: 1,
+  ahead_ms: 0,
 };
 
 function stats(changes: Partial<Stats> = {}): Stats {

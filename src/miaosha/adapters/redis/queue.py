@@ -6,6 +6,8 @@ from redis.exceptions import ResponseError
 
 from miaosha.adapters.redis.connect import Client
 
+Entry = tuple[bytes, dict[bytes, bytes]]  # its id and fields
+
 FIELD: Final = b"b"  # the one field of every entry: the message's bytes
 
 

@@ -23,14 +23,11 @@ class Reads:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._latest_ms = 0
 
     async def now_ms(self) -> int:
-        """The store's clock, Unix ms; within one client it never runs backwards."""
         with reaching("store"):
             seconds, micros = await self._client.time()
-        self._latest_ms = max(self._latest_ms, seconds * 1000 + micros // 1000)
-        return self._latest_ms
+        return int(seconds) * 1000 + int(micros) // 1000
 
     async def reading(self, sale_id: int) -> Reading | None:
         return _reading(sale_id, await self._run("reading", sale_id))

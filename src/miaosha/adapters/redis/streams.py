@@ -14,9 +14,10 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import structlog
 from redis.exceptions import ResponseError
 
+from miaosha.adapters.redis.abandoned import Abandoned, loop_s
 from miaosha.adapters.redis.bell import Bell, Quiet, Ticket
 from miaosha.adapters.redis.connect import Client, reaching
-from miaosha.adapters.redis.queue import FIELD, Queue, is_missing, make_queue
+from miaosha.adapters.redis.queue import FIELD, Entry, Queue, is_missing, make_queue
 from miaosha.domain.errors import DependencyDown, Fault
 from miaosha.domain.messages import MalformedMessage
 
@@ -28,7 +29,6 @@ AWAKE_S: Final = 5.0  # a queue without news for so long is left to the bell
 BLOCK_MAX_MS: Final = 1_000  # below the client's command timeout
 
 Message = TypeVar("Message")
-Entry = tuple[bytes, dict[bytes, bytes]]
 
 log = structlog.get_logger()
 
@@ -82,7 +82,7 @@ class Reader(Generic[Message]):
         self._bell = bell
         self._ticket: Ticket | None = None
         self._awake_until = 0.0  # loop time; 0: nothing came yet
-        self._stale_at = 0.0  # loop time of the next look for what dead consumers held
+        self._abandoned = Abandoned(client, queue, consumer, prefetch, reclaim_after_ms)
         self._pause_s = PAUSE_FIRST_S
 
     async def run(self, handler: Callable[[list[Message]], Awaitable[None]]) -> None:
@@ -136,7 +136,7 @@ class Reader(Generic[Message]):
         entries = await self._entries(own)
         if not entries:
             return False
-        self._awake_until = _loop_s() + AWAKE_S
+        self._awake_until = loop_s() + AWAKE_S
         ids = [entry_id for entry_id, _ in entries]
         async with self._claimed(ids):
             messages = await self._decoded(entries)
@@ -152,25 +152,33 @@ class Reader(Generic[Message]):
         return own
 
     async def _entries(self, own: bool) -> list[Entry]:
+        bell, missing = self._bell, False
+        drowsy = bell is not None and loop_s() >= self._awake_until
+        entries: list[Entry] = []
         with reaching("broker"):
             try:
-                if self._bell is not None and _loop_s() >= self._awake_until:
-                    return await self._asleep(self._bell, own)
                 if own:
-                    return await self._read("0", block_ms=None)
-                return await self._abandoned() or await self._read(">", block_ms=self._block_ms)
+                    async with bell.turns if bell is not None else contextlib.nullcontext():
+                        entries = await self._read("0", block_ms=None)
+                elif bell is not None and drowsy:
+                    entries = await self._last_look(bell)
+                else:
+                    entries = await self._abandoned.take()
+                    entries = entries or await self._read(">", block_ms=self._block_ms)
             except ResponseError as error:
                 if not is_missing(error):
                     raise
-        await self._found_missing()
-        return []
+                missing = True
+        if missing:
+            await self._found_missing()
+        elif bell is not None and drowsy and not own and not entries:
+            await self._sleep(bell)  # out here: nothing above may hide that we were cancelled
+        return entries
 
-    async def _asleep(self, bell: Bell, own: bool) -> list[Entry]:
-        """What is there now; nothing, after having slept until there may be something."""
+    async def _last_look(self, bell: Bell) -> list[Entry]:
+        """What is there before falling asleep."""
         async with bell.turns:
-            if own:
-                return await self._read("0", block_ms=None)
-            if entries := await self._abandoned():
+            if entries := await self._abandoned.take():
                 return entries
             if self._ticket is None:  # asked before the look below, so that nothing falls between
                 self._ticket = bell.enter(await self._quiet())
@@ -178,14 +186,19 @@ class Reader(Generic[Message]):
                 return entries
         if not self._ticket.covered.is_set() and self._awake_until:
             return await self._read(">", block_ms=self._block_ms)
+        return []
+
+    async def _sleep(self, bell: Bell) -> None:
+        """Until there may be something to read."""
         ticket, self._ticket = self._ticket, None
+        if ticket is None:
+            return
         try:
             await ticket.rung()
         finally:
             bell.leave(ticket)
-        self._awake_until = _loop_s() + AWAKE_S
-        self._stale_at = 0.0
-        return []
+        self._awake_until = loop_s() + AWAKE_S
+        self._abandoned.look_again()
 
     async def _quiet(self) -> Quiet:
         stream: Any = await self._client.xinfo_stream(self._queue.key)
@@ -201,27 +214,6 @@ class Reader(Generic[Message]):
             queue.group, self._consumer, {queue.key: after}, count=self._prefetch, block=block_ms
         )
         return list(answer[0][1]) if answer else []
-
-    async def _abandoned(self) -> list[Entry]:
-        now = _loop_s()
-        if now < self._stale_at:
-            return []
-        queue, cursor = self._queue, b"0-0"
-        while True:
-            answer: Any = await self._client.xautoclaim(
-                queue.key,
-                queue.group,
-                self._consumer,
-                self._reclaim_after_ms,
-                start_id=cursor,
-                count=self._prefetch,
-            )
-            cursor, entries = answer[0], answer[1]
-            if entries:
-                return list(entries)
-            if cursor == b"0-0":
-                self._stale_at = now + self._reclaim_after_ms / 4_000
-                return []
 
     async def _found_missing(self) -> None:
         with reaching("broker"):
@@ -283,7 +275,3 @@ class Reader(Generic[Message]):
     async def _pause(self) -> None:
         await asyncio.sleep(self._pause_s)
         self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S)
-
-
-def _loop_s() -> float:
-    return asyncio.get_running_loop().time()

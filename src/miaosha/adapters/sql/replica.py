@@ -1,17 +1,19 @@
 """A copy of the database for reads that tolerate lag: used only while it is known to be recent.
 
 How far behind it is cannot be asked of a replica (a stopped one says 0, or nothing), so a row
-tells: the primary writes its time into it, the replica shows which time has reached it. Works on
-every kind of replication and needs no privilege. Never asked in a caller's time: a caller meets
-the last verdict, and the primary when there is none.
+tells: the primary counts it up, and the replica shows how far the count has reached it. When each
+number was written this process remembers by its steady clock, so that no server's clock matters.
+Works on every kind of replication and needs no privilege. Never asked in a caller's time: a caller
+meets the last verdict, and the primary when there is none.
 """
 
 import asyncio
 import contextlib
 import time
+from collections import deque
 from typing import Any
 
-from sqlalchemy import Connection, literal_column, select, update
+from sqlalchemy import Connection, case, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from miaosha.adapters.sql.borrowing import borrowed
@@ -24,8 +26,8 @@ BEAT = "replica beat"  # the row of `leases`; nobody takes it as a lease
 CHECK_S = 1.0  # a verdict older than this is renewed
 VERDICT_S = 3.0  # and older than this not used
 ANSWER_S = 2.0  # a replica that takes longer is left alone
-LOOKS = 3  # at the replica in one check, for a beat to arrive
-BETWEEN_LOOKS_S = 0.2
+BETWEEN_LOOKS_S = 0.2  # at the replica in one check, for a beat to arrive
+BEATS_MAX = 64  # of which the times are remembered
 
 _NOW_MS = {
     "mysql": "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
@@ -40,36 +42,51 @@ def server_now_ms(dialect: str) -> Any:
 
 
 def write_beat(connection: Connection) -> int:
-    """Put the primary's time into the row; answers it."""
-    now = server_now_ms(connection.dialect.name)
-    beat = update(leases).where(leases.c.name == BEAT).values(until_ms=now)
+    """Raise the row's number; returns it. It is the primary's time, so that a primary restored from
+    a backup counts above its old replica; and more than it was, whatever that clock says."""
+    now, more = server_now_ms(connection.dialect.name), leases.c.beat + 1
+    raised = case((more > now, more), else_=now)
+    beat = update(leases).where(leases.c.name == BEAT).values(beat=raised)
     if connection.execute(beat).rowcount == 0:
-        insert_ignoring(connection, leases, [{"name": BEAT, "owner": "primary", "until_ms": 0}])
+        row = {"name": BEAT, "owner": "primary", "until_ms": 0, "beat": 0}
+        insert_ignoring(connection, leases, [row])
         connection.execute(beat)
     return read_beat(connection)
 
 
 def read_beat(connection: Connection) -> int:
     """The newest beat that is here; 0: none."""
-    found = connection.execute(select(leases.c.until_ms).where(leases.c.name == BEAT)).scalar()
+    found = connection.execute(select(leases.c.beat).where(leases.c.name == BEAT)).scalar()
     return int(found or 0)
 
 
-async def lag_of(replica: AsyncEngine, primary: Database, lag_max_ms: int) -> int:
-    """Milliseconds the replica is behind, at most; above `lag_max_ms` perhaps not exactly. After a
-    silence the newest beat is old, so it is given a moment to arrive.
+Beats = deque[tuple[int, float]]  # numbers this process has written, and when (monotonic s)
+
+
+async def lag_of(
+    replica: AsyncEngine, primary: Database, lag_max_ms: int, beats: Beats | None = None
+) -> int:
+    """Milliseconds the replica is behind, at most; above `lag_max_ms` not exactly.
+
+    Args:
+        beats: of earlier calls for the same replica; one that has none waits until its own arrives,
+            `lag_max_ms` at most.
 
     Raises:
         MiaoshaError, SQLAlchemyError, OSError, TimeoutError: one of the two does not answer.
     """
-    beat = await primary.write(write_beat)
-    for looks_left in reversed(range(LOOKS)):
+    beats = deque() if beats is None else beats
+    wrote_s = time.monotonic()
+    beats.append((await primary.write(write_beat), wrote_s))
+    while True:
         async with asyncio.timeout(ANSWER_S), borrowed(replica) as connection:
-            lag_ms = beat - await connection.run_sync(read_beat)
-        if lag_ms <= lag_max_ms or not looks_left:
+            seen = await connection.run_sync(read_beat)
+        now_s = time.monotonic()
+        arrived = [since_s for number, since_s in beats if number <= seen]
+        lag_ms = round((now_s - max(arrived)) * 1000) if arrived else lag_max_ms + 1
+        if lag_ms <= lag_max_ms or (now_s - wrote_s) * 1000 > lag_max_ms:
             return lag_ms
         await asyncio.sleep(BETWEEN_LOOKS_S)
-    raise AssertionError("unreachable")
 
 
 class Replica:
@@ -79,6 +96,7 @@ class Replica:
         self.engine = engine
         self._primary = primary
         self._lag_max_ms = lag_max_ms
+        self._beats: Beats = deque(maxlen=BEATS_MAX)
         self._fresh = False
         self._checked_at = float("-inf")
         self._checking: asyncio.Task[None] | None = None
@@ -96,7 +114,7 @@ class Replica:
 
     async def _check(self) -> None:
         try:
-            lag_ms = await lag_of(self.engine, self._primary, self._lag_max_ms)
+            lag_ms = await lag_of(self.engine, self._primary, self._lag_max_ms, self._beats)
             self._fresh = lag_ms <= self._lag_max_ms
         except Exception:  # whatever is wrong with it, the primary answers
             self._fresh = False

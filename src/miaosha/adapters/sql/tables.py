@@ -245,9 +245,16 @@ leases = Table(
     "leases",
     metadata,
     Column("name", String(80), primary_key=True),
-    text("owner", 80),
-    ms("until_ms"),
-    info={"doc": "Who may act alone, and until when; changed by compare-and-set."},
+    text("owner", 80, "empty: nobody's"),
+    ms("until_ms", "until when by its owner's clock; nobody waits for that"),
+    Column(
+        "beat",
+        BigInteger,
+        server_default="0",
+        nullable=False,
+        doc="raised whenever its owner shows that it lives",
+    ),
+    info={"doc": "Who may act alone; changed by compare-and-set."},
     **OPTIONS,
 )
 

@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, Exists, Select, Update, exists, false, func, or_, select, update
 
 from miaosha.adapters.sql.database import AnyRow, Database, Rollback
+from miaosha.adapters.sql.hold_times import give_time
 from miaosha.adapters.sql.tables import holds, ledger, sales
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase
-from miaosha.ports.ledger import Terms, Unpublished
+from miaosha.ports.ledger import HoldTimes, Terms, Unpublished
 
-REBUILD_EXTRA_MS = 60_000  # a HELD row has at least this long after a rebuild began
 FROZEN_MAX = 500  # characters of a reason that are kept
 RUNNING = (Phase.SCHEDULED, Phase.PAUSED)  # stored phases of a sale that may have holds
 
@@ -139,8 +139,9 @@ class TermsLedger:
         )
         return await self._db.write(lambda c: c.execute(statement).rowcount > 0)
 
-    async def begin_rebuild(self, sale_id: int, why: str, now_ms: int) -> Terms | None:
-        until_ms = now_ms + REBUILD_EXTRA_MS
+    async def begin_rebuild(
+        self, sale_id: int, why: str, now_ms: int, times: HoldTimes
+    ) -> Terms | None:
         bump = (
             update(ledger)
             .where(ledger.c.sale_id == sale_id, sale_in(*RUNNING))
@@ -149,22 +150,15 @@ class TermsLedger:
                 frozen=func.coalesce(ledger.c.frozen, why[:FROZEN_MAX]),
             )
         )
-        extra = (
-            update(holds)
-            .where(
-                holds.c.sale_id == sale_id,
-                holds.c.state == HoldState.HELD,
-                holds.c.pay_by_ms < until_ms,
-            )
-            .values(pay_by_ms=until_ms, version=holds.c.version + 1)
-        )
 
         def unit(connection: Connection) -> Terms | None:
             lock_ledger(connection, sale_id)
             if connection.execute(bump).rowcount == 0:
                 return None
-            connection.execute(extra)
-            return read_terms(connection, sale_id)
+            terms = read_terms(connection, sale_id)
+            assert terms is not None
+            give_time(connection, terms, now_ms, times)
+            return terms
 
         return await self._db.write(unit)
 

@@ -11,9 +11,10 @@ for i, name in ipairs(FIELDS) do
   if i <= TEXTS then sale[name] = found[i] else sale[name] = tonumber(found[i] or 0) end
 end
 
--- Unix ms of this server, never less than any script of this sale has seen before.
+-- Unix ms: of this server, and never less than any script of this sale has seen in its epoch.
 local time = redis.call('TIME')
-local now = math.max(time[1] * 1000 + math.floor(time[2] / 1000), sale.clock_ms)
+local server_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = math.max(server_ms, sale.clock_ms)
 
 local function run_id() return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') end
 

@@ -1,0 +1,90 @@
+"""Leases by what was seen: no clock that may be set gives one away, or keeps one."""
+
+import asyncio
+
+import pytest
+
+from miaosha.ports.leases import LeaseRow
+from miaosha.usecases import rebuild
+from miaosha.usecases.lease import Candidate
+from tests.usecases.world import World
+
+TTL_S = 10.0
+
+
+def candidate(world: World) -> Candidate:
+    return Candidate(world.servers.ledger, world.servers.clock, TTL_S)
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+async def test_a_lease_ends_when_its_owner_was_silent_for_so_long(world: World, hours: int) -> None:
+    """Wherever the store's clock was set meanwhile."""
+    clock = world.servers.clock
+    owner, waiting = candidate(world), candidate(world)
+    assert await owner.take("lead", "one")
+    assert not await waiting.take("lead", "two")
+    clock.step(hours * 3_600_000)
+    clock.believe()
+    for _ in range(9):
+        clock.advance(1_000)
+        assert not await waiting.take("lead", "two")
+    assert await owner.take("lead", "one"), "a sign of life"
+    for _ in range(10):
+        assert not await waiting.take("lead", "two")
+        clock.advance(1_000)
+    assert await waiting.take("lead", "two")
+    assert not await owner.take("lead", "one")
+
+
+async def test_who_takes_a_lease_hears_who_had_it(world: World) -> None:
+    heard: list[LeaseRow | None] = []
+    first, second = candidate(world), candidate(world)
+    now_ms = world.servers.clock.now_ms()
+    assert await first.take("lead", "one", heard.append)
+    assert await first.take("lead", "one", heard.append)
+    assert heard == [None], "once, and not when it is prolonged"
+    await first.free("lead", "one")
+    assert await second.take("lead", "two", heard.append)
+    assert heard[1] is not None
+    assert heard[1].until_ms == now_ms + TTL_S * 1_000
+
+
+async def test_a_person_waits_for_the_lease_of_a_rebuild_that_died(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "LOOK_S", 0.01)
+    sale = await world.sale(stock=1)
+    ledger, clock = world.servers.ledger, world.servers.clock
+    await ledger.take_lease(f"rebuild:{sale.id}", "died", clock.now_ms(), None)
+    assert not await world.control.rebuild(sale.id), "the system comes again by itself"
+
+    asked = asyncio.create_task(world.control.rebuild(sale.id, patient=True))
+    while not asked.done():
+        await asyncio.sleep(0.01)
+        clock.advance(1_000)
+    assert await asked
+
+
+async def test_a_person_hears_at_once_of_a_rebuild_that_lives(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "LOOK_S", 0.01)
+    sale = await world.sale(stock=1)
+    ledger, clock = world.servers.ledger, world.servers.clock
+    name = f"rebuild:{sale.id}"
+    await ledger.take_lease(name, "lives", clock.now_ms(), None)
+    asked = asyncio.create_task(world.control.rebuild(sale.id, patient=True))
+    while not asked.done():
+        await asyncio.sleep(0.01)
+        await ledger.take_lease(name, "lives", clock.now_ms(), None)
+    assert not await asked
+
+
+async def test_the_holder_of_a_freed_lease_keeps_nothing(world: World) -> None:
+    first, second = candidate(world), candidate(world)
+    await first.take("lead", "one")
+    await first.free("lead", "one")
+    await second.take("lead", "two")
+    await first.free("lead", "one")
+    assert await second.take("lead", "two")
+    assert not await first.take("lead", "one")
