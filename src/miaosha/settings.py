@@ -105,7 +105,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sweep_interval_ms: int = 500
     audit_interval_s: int = 60
     mail_attempts_max: int = 8
-    password_queue_max: int = 64
+    password_queue_max: int = 64  # passwords that wait for a thread: of sign-ups, strangers, known
     sign_ups_per_min: int = 300  # new accounts of one client address, per API process
     sign_ins_per_min: int = 1_200  # sign-ins of one client address, per API process
     account_tries_per_min: int = 10  # sign-ins to one account from one address

@@ -7,7 +7,7 @@ files (a dict), the clock (can be moved on).
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ import httpx2
 import msgspec
 from litestar import Litestar
 
+from miaosha.adapters.guessing import is_guessable
 from miaosha.adapters.payments import SANDBOX_PAGE
 from miaosha.adapters.payments.sandbox import SandboxPayments
 from miaosha.adapters.redis.broker import RedisBroker
@@ -109,7 +110,10 @@ class PlainPasswords:
     async def hash(self, password: str) -> str:
         return f"plain${password}"
 
-    async def verify(self, password: str, encoded: str | None) -> bool:
+    async def guessable(self, password: str, own: Sequence[str]) -> bool:
+        return is_guessable(password, own)
+
+    async def verify(self, password: str, encoded: str | None, *, known: bool = False) -> bool:
         self.verified.append(encoded)
         return encoded is not None and encoded.partition("$")[2] == password
 
@@ -256,8 +260,11 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def open_world(store_url: str, database_url: str, **settings: Any) -> AsyncIterator[World]:
-    """A world on these stores; `settings` are those that differ from the defaults."""
+async def open_world(
+    store_url: str, database_url: str, passwords: Any = None, **settings: Any
+) -> AsyncIterator[World]:
+    """A world on these stores; `settings` are those that differ from the defaults, `passwords` a
+    real judge and hasher, if that is what is tested."""
     async with contextlib.AsyncExitStack() as stack:
         client = connect(store_url)
         stack.push_async_callback(client.aclose)
@@ -266,7 +273,8 @@ async def open_world(store_url: str, database_url: str, **settings: Any) -> Asyn
         stack.push_async_callback(broker.close)
         database = open_database(database_url, "")
         stack.push_async_callback(database.close)
-        bus, passwords, files, auditor = RecordedBus(), PlainPasswords(), DictFiles(), SetAuditor()
+        passwords = passwords or PlainPasswords()
+        bus, files, auditor = RecordedBus(), DictFiles(), SetAuditor()
         core = Core(clock, RedisStore(client), broker, SqlLedger(database), bus)
         parts = _parts(core, database, RedisHeartbeats(client), passwords, files, auditor)
         counters: dict[str, float] = {}

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from miaosha.adapters.passwords import Argon2Passwords
-from miaosha.domain.errors import DependencyDown, Overloaded
+from miaosha.adapters.worker_threads import WorkerThreads
+from miaosha.domain.errors import Overloaded
 
 
 @pytest.fixture
@@ -71,52 +72,59 @@ async def test_defaults_are_those_of_owasp() -> None:
     passwords.close()
 
 
-async def test_queue_has_a_limit_and_permits_come_back(passwords: Argon2Passwords) -> None:
+@pytest.fixture
+def threads() -> Iterator[WorkerThreads]:
+    threads = WorkerThreads("test", 1, 2, "test_max")
+    yield threads
+    threads.close()
+
+
+async def test_the_queue_has_a_limit_and_permits_come_back(threads: WorkerThreads) -> None:
     gate = threading.Event()
-    busy = [asyncio.ensure_future(passwords._run(gate.wait)) for _ in range(3)]
+    busy = [asyncio.ensure_future(threads.run(gate.wait)) for _ in range(3)]
     await asyncio.sleep(0)
-    with pytest.raises(Overloaded, match="password_queue_max"):
-        await passwords.hash("x")
+    with pytest.raises(Overloaded, match="test_max"):
+        await threads.run(lambda: None)
     gate.set()
     await asyncio.gather(*busy)
-    assert await passwords.hash("x")
+    assert await threads.run(lambda: "done") == "done"
 
 
-async def test_a_client_that_hangs_up_frees_no_worker(passwords: Argon2Passwords) -> None:
+async def test_a_client_that_hangs_up_frees_no_worker(threads: WorkerThreads) -> None:
     gate = threading.Event()
-    running = asyncio.ensure_future(passwords._run(gate.wait))
-    waiting = [asyncio.ensure_future(passwords._run(gate.wait)) for _ in range(2)]
+    running = asyncio.ensure_future(threads.run(gate.wait))
+    waiting = [asyncio.ensure_future(threads.run(gate.wait)) for _ in range(2)]
     await asyncio.sleep(0)
     running.cancel()
     await asyncio.wait({running})
     with pytest.raises(Overloaded):  # its work goes on: no permit yet
-        await passwords.hash("x")
+        await threads.run(lambda: None)
     waiting[0].cancel()  # this one had not begun: its permit is free
     await asyncio.wait({waiting[0]})
     async with asyncio.timeout(10):
-        while passwords._permits < 1:  # noqa: ASYNC110
+        while threads._permits < 1:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     gate.set()
     await waiting[1]
 
 
-async def test_who_waits_when_the_pool_closes_hears_of_it_and_so_does_who_comes_later(
-    passwords: Argon2Passwords,
-) -> None:
-    gate, begun = threading.Event(), threading.Event()
-
-    def slow() -> None:
-        begun.set()
-        gate.wait(20)
-
-    running = asyncio.create_task(passwords._run(slow))
-    await asyncio.to_thread(begun.wait, 20)
-    waiting = asyncio.create_task(passwords.hash("waits"))
+async def test_a_flood_of_one_crowd_keeps_no_other_out() -> None:
+    """New accounts and strangers fill their queues; who is known signs in all the same."""
+    passwords = Argon2Passwords(queue_max=2, workers=1, memory_kib=64, time_cost=1)
+    encoded = await passwords.hash("right")
+    gate = threading.Event()
+    flood = [
+        asyncio.ensure_future(threads.run(gate.wait))
+        for threads in (passwords._new, passwords._strangers)
+        for _ in range(3)
+    ]
     await asyncio.sleep(0)
-    passwords.close()
-    with pytest.raises(DependencyDown):
-        await asyncio.wait_for(waiting, 10)
-    with pytest.raises(DependencyDown):
-        await passwords.hash("late")
+    for refused in (passwords.hash("x"), passwords.guessable("x", ())):
+        with pytest.raises(Overloaded, match="password_queue_max"):
+            await refused
+    with pytest.raises(Overloaded, match="password_queue_max"):
+        await passwords.verify("right", encoded)
+    assert await passwords.verify("right", encoded, known=True)
     gate.set()
-    await asyncio.wait_for(running, 10)
+    await asyncio.gather(*flood)
+    passwords.close()

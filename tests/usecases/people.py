@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from miaosha.adapters.guessing import is_guessable
 from miaosha.domain.errors import Overloaded, Problem
 from miaosha.ports.outside import CheckoutClaim, Identity
 from miaosha.ports.people import User
@@ -62,7 +63,10 @@ class PlainPasswords:
             raise Overloaded("password_queue_max")
         return f"plain${password}"
 
-    async def verify(self, password: str, encoded: str | None) -> bool:
+    async def guessable(self, password: str, own: Sequence[str]) -> bool:
+        return is_guessable(password, own)
+
+    async def verify(self, password: str, encoded: str | None, *, known: bool = False) -> bool:
         self.verified.append(encoded)
         return encoded is not None and encoded.partition("$")[2] == password
 

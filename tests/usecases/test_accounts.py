@@ -1,7 +1,5 @@
 """Who may have an account: e-mails, names, passwords; and what a sign-in costs and tells."""
 
-import contextlib
-
 import pytest
 
 from miaosha.domain.errors import Overloaded, Problem
@@ -54,85 +52,26 @@ def test_an_email_has_one_form(text: str, canonical: str | None) -> None:
     assert canonical_email(text) == canonical
 
 
-@pytest.mark.parametrize(
-    "password",
-    [
-        "short",
-        "x" * 129,
-        "password",
-        "Password1!",
-        "P@ssw0rd",
-        "passwordpassword",
-        "letmein123",
-        "sunshine2026",
-        "12345678",
-        "87654321",
-        "qwertyui",
-        "1q2w3e4r",
-        "aaaaaaaa",
-        "abcabcabc",
-        "abababab",
-        "ada@example.test",
-        "ada@example.test1",
-        "Ada Lovelace",
-        "miaosha!!",
-    ],
-)
-def test_passwords_everybody_tries_first(password: str) -> None:
+@pytest.mark.parametrize("password", ["short", "x7$Kp2!", "\ufdfa" * 8, "x7$K" * 33])
+def test_a_password_has_8_to_128_characters(password: str) -> None:
     with pytest.raises(Problem) as refused:
-        check_password(password, "ada@example.test", "Ada Lovelace")
+        check_password(password)
     assert (refused.value.code, refused.value.field) == ("bad_request", "password")
 
 
-_WORST = """
-    password1 password123 Password1! P@ssw0rd123 Pa55w0rd! Admin@123 Qwerty@123 Abcd@1234 admin1234
-    adminadmin root1234 changeme1 letmein! letmeinnow welcome1 Welcome2024 Summer2023! mypassword1
-    123456789 1234567890 0987654321 11223344 12344321 147258369 789456123 31415926 14021990 25121985
-    123456789a a12345678 abc12345 abcd1234 1234abcd a1b2c3d4 1q2w3e4r5t 1qaz2wsx 1qaz2wsx3edc
-    !qaz2wsx zaq12wsx qazwsxedc qweasdzxc 123qweasd qwer1234 asdf1234 asdfasdf zxcvbnm123
-    qwerty12345 iloveyou2 iloveme1 ilovejesus loveyou1 princess1 superman123 spiderman1 trustno1!
-    football1
-    sunshine1 butterfly1 whatever1 starwars1 dragon123 monkey12 liverpool1 juventus1 realmadrid
-    michelle1 jennifer alexander christian jonathan james007 agent007 blink182 metallica1 hellokitty
-    helloworld drowssap opensesame passpass testing123 november january1 friday13 forever21 lucky123
-    woaini520 woaini1314 5201314520 qq123456789 zhang123 taiwan123 motdepasse1 contraseña soleil123
-    senha123 galatasaray bismillah1 aaa111111 123abc123 12345qwert aabbccdd"""
-WORST = _WORST.split()
+@pytest.mark.parametrize("password", ["x7$Kp2!q", "x7$Kp2!q" * 16])
+def test_a_password_of_8_or_128_characters_will_do(password: str) -> None:
+    assert check_password(password) == password
 
 
-@pytest.mark.parametrize("password", WORST)
-def test_the_top_of_every_leaked_list_is_refused(password: str) -> None:
-    with pytest.raises(Problem):
-        check_password(password, "ada@example.test", "Ada Lovelace")
-
-
-def test_a_long_password_is_judged_at_once() -> None:
-    for piece in ("1a!", "abcqwe1", "ilove", "a"):
-        check = (piece * 128)[:127] + "~"
-        with contextlib.suppress(Problem):
-            check_password(check, "ada@example.test", "Ada Lovelace")
-
-
-@pytest.mark.parametrize(
-    "password",
-    [
-        GOOD,
-        "gravel tomato lantern",
-        "hedgehog symphony",
-        "banana orange flower winter",
-        "tr0ub4dor&3",
-        "R7kd92mQx1",
-        "9f8a7c6b5d",
-        "correct horse",
-        "x7$Kp2!q",
-        "пароль из слов",
-        "密碼密碼甲乙丙丁",
-        "    spaces    matter",
-        "💡" * 4 + "abcd",
-    ],
-)
-def test_passwords_that_will_do(password: str) -> None:
-    assert check_password(password, "ada@example.test", "Ada Lovelace")
+@pytest.mark.parametrize("password", ["Password1!", "ada@example.test", "Ada Lovelace"])
+async def test_nobody_registers_with_a_password_that_is_tried_first(
+    membership: Membership, accounts: ListAccounts, password: str
+) -> None:
+    with pytest.raises(Problem) as refused:
+        await membership.register("ada@example.test", password, "Ada Lovelace")
+    assert (refused.value.code, refused.value.field) == ("bad_request", "password")
+    assert not accounts.people
 
 
 async def test_registering_stores_a_hash_of_what_was_typed(

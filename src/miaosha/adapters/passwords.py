@@ -1,31 +1,31 @@
-"""argon2id in a bounded pool of threads (the library lets go of the interpreter lock).
+"""argon2id in bounded pools of threads (the library lets go of the interpreter lock).
 
-Memory is bounded by workers x memory_kib. A permit belongs to the work, not to the request: a
-client that hangs up does not make room for another hash while its own is still running.
+Each of three crowds has threads and waiting places of its own, so that none of them keeps another
+out: people who are known to the account they sign in to, strangers who sign in, and new accounts.
+Memory is bounded by threads x memory_kib.
 """
 
-import asyncio
 import os
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, TypeVar
+from collections.abc import Sequence
+from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-from miaosha.domain.errors import DependencyDown, Overloaded
+from miaosha.adapters.guessing import is_guessable
+from miaosha.adapters.worker_threads import WorkerThreads
 
 PASSWORD_CHARS_MAX: Final = 128  # longer ones are wrong without being hashed as they are
-
-Answer = TypeVar("Answer")
+LIMIT: Final = "password_queue_max"
 
 
 class Argon2Passwords:
     """Implements ports/outside.Passwords.
 
     Args:
-        queue_max: hashes that may wait for a worker; more raise Overloaded.
-        workers: threads; default: the machine's cores.
+        queue_max: passwords of each crowd that may wait for a thread; more raise Overloaded.
+        workers: threads for strangers, and half as many for each of the others; default: the
+            machine's cores.
         memory_kib, time_cost: argon2id parameters (OWASP's minimum with p = 1).
     """
 
@@ -38,21 +38,27 @@ class Argon2Passwords:
         time_cost: int = 2,
     ) -> None:
         workers = workers or os.cpu_count() or 1
+        half = max(1, workers // 2)
         self._hasher = PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=1)
         self._dummy = self._hasher.hash(os.urandom(16).hex())
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="argon2")
-        self._permits = workers + queue_max
+        self._strangers = WorkerThreads("strangers", workers, queue_max, LIMIT)
+        self._known = WorkerThreads("known", half, queue_max, LIMIT)
+        self._new = WorkerThreads("sign-ups", half, queue_max, LIMIT)
+
+    async def guessable(self, password: str, own: Sequence[str]) -> bool:
+        return await self._new.run(lambda: is_guessable(password, own))
 
     async def hash(self, password: str) -> str:
-        return await self._run(lambda: self._hasher.hash(_bytes(password)))
+        return await self._new.run(lambda: self._hasher.hash(_bytes(password)))
 
-    async def verify(self, password: str, encoded: str | None) -> bool:
+    async def verify(self, password: str, encoded: str | None, *, known: bool = False) -> bool:
+        threads = self._known if known else self._strangers
         usable = bool(encoded) and len(password) <= PASSWORD_CHARS_MAX
         tried = encoded if usable and encoded else self._dummy
         # A hash of another scheme fails before any work: the dummy's follows.
-        matches = await self._run(lambda: self._matches(tried, password))
+        matches = await threads.run(lambda: self._matches(tried, password))
         if matches is None:
-            await self._run(lambda: self._matches(self._dummy, password))
+            await threads.run(lambda: self._matches(self._dummy, password))
         return usable and matches is True
 
     def outdated(self, encoded: str) -> bool:
@@ -62,9 +68,9 @@ class Argon2Passwords:
             return True
 
     def close(self) -> None:
-        """Does not wait for hashes under way; callers whose hash has not begun get
-        DependencyDown."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Does not wait for hashes under way."""
+        for threads in (self._strangers, self._known, self._new):
+            threads.close()
 
     def _matches(self, encoded: str, password: str) -> bool | None:
         """None if `encoded` is not an argon2 hash."""
@@ -74,33 +80,6 @@ class Argon2Passwords:
             return None
         except Argon2Error:
             return False
-
-    async def _run(self, work: Callable[[], Answer]) -> Answer:
-        if self._permits <= 0:
-            raise Overloaded("password_queue_max")
-        self._permits -= 1
-        loop = asyncio.get_running_loop()
-        try:
-            future = self._pool.submit(work)
-        except RuntimeError:
-            self._permits += 1
-            raise DependencyDown("passwords: closed") from None
-
-        def done(_: Future[Answer]) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._give_back)
-
-        future.add_done_callback(done)
-        try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise DependencyDown("passwords: closed") from None  # `close` took it from the queue
-
-    def _give_back(self) -> None:
-        self._permits += 1
 
 
 def _bytes(password: str) -> bytes:

@@ -1,6 +1,6 @@
 """Ports of everything else: clock, bus, mail, payments, files, tokens, passwords."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -144,12 +144,27 @@ class Tokens(Protocol):
 
 
 class Passwords(Protocol):
-    """argon2id in a bounded pool."""
+    """argon2id, and a judge of passwords, in bounded pools: none of it runs on the event loop.
 
-    async def hash(self, password: str) -> str:
-        """Raises Overloaded("password_queue_max")."""
+    Every method that is awaited raises Overloaded("password_queue_max").
+    """
 
-    async def verify(self, password: str, encoded: str | None) -> bool:
-        """False, after the same work, when `encoded` is None (unknown user) or has no password."""
+    async def guessable(self, password: str, own: Sequence[str]) -> bool:
+        """Would somebody who tries the likely ones first come to this password soon?
+
+        Args:
+            password: in NFKC.
+            own: the buyer's e-mail address and name: as easy as any word.
+        """
+
+    async def hash(self, password: str) -> str: ...
+
+    async def verify(self, password: str, encoded: str | None, *, known: bool = False) -> bool:
+        """False, after the same work, when `encoded` is None (unknown user) or has no password.
+
+        Args:
+            known: the caller has proved to have signed in to this account before; strangers, be
+                they ever so many, are not in the way.
+        """
 
     def outdated(self, encoded: str) -> bool: ...

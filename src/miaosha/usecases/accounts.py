@@ -17,6 +17,7 @@ from miaosha.usecases.credentials import (
     check_password,
     normal_password,
     plain_line,
+    too_guessable,
 )
 
 ROLES: Final = ("buyer", "admin")
@@ -51,7 +52,9 @@ class Membership:
         if canonical is None:
             raise Problem("bad_request", "This is not an e-mail address.", field="email")
         called = plain_line(name, "name", NAME_MAX)
-        secret = check_password(password, canonical, called)
+        secret = check_password(password)
+        if await self._passwords.guessable(secret, (canonical, called)):
+            raise too_guessable()
         hashed = await self._passwords.hash(secret)
         return await self._accounts.create(canonical, called, hashed, role, self._clock.now_ms())
 

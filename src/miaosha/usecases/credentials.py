@@ -5,7 +5,6 @@ import unicodedata
 from typing import Final
 
 from miaosha.domain.errors import Problem
-from miaosha.usecases.guessable import is_guessable
 
 EMAIL_MAX: Final = 254
 NAME_MAX: Final = 80
@@ -48,11 +47,11 @@ def normal_password(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
-def check_password(password: str, email: str, name: str) -> str:
-    """The password to hash.
+def check_password(password: str) -> str:
+    """The password to hash, once it is known not to be guessable.
 
     Raises:
-        Problem: bad_request (field password) if it is too short, too long or a common one.
+        Problem: bad_request (field password) if it is too short or too long.
     """
     normal = normal_password(password)
     if not PASSWORD_MIN <= len(normal) <= PASSWORD_MAX:
@@ -61,8 +60,8 @@ def check_password(password: str, email: str, name: str) -> str:
             f"A password has {PASSWORD_MIN} to {PASSWORD_MAX} characters.",
             field="password",
         )
-    if is_guessable(normal, (email, name)):
-        raise Problem(
-            "bad_request", "This password is among the first to be tried.", field="password"
-        )
     return normal
+
+
+def too_guessable() -> Problem:
+    return Problem("bad_request", "This password is among the first to be tried.", field="password")

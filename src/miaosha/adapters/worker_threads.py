@@ -1,0 +1,50 @@
+"""A few threads for work that would hold up the event loop, with a limit on what waits for them.
+
+A permit belongs to the work, not to the request: a client that hangs up does not make room for
+another piece of work while its own is still running.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from miaosha.domain.errors import Overloaded
+
+Answer = TypeVar("Answer")
+
+
+class WorkerThreads:
+    """Args:
+    name: of the threads.
+    workers: threads.
+    waiting_max: pieces of work that may wait for a thread; more raise Overloaded.
+    limit: the name of that limit.
+    """
+
+    def __init__(self, name: str, workers: int, waiting_max: int, limit: str) -> None:
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
+        self._permits = workers + waiting_max
+        self._limit = limit
+
+    async def run(self, work: Callable[[], Answer]) -> Answer:
+        """What `work` returns or raises. Raises Overloaded without having begun."""
+        if self._permits <= 0:
+            raise Overloaded(self._limit)
+        self._permits -= 1
+        loop = asyncio.get_running_loop()
+        future = self._pool.submit(work)
+
+        def done(_: Future[Answer]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._give_back)
+
+        future.add_done_callback(done)
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Does not wait for work under way."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _give_back(self) -> None:
+        self._permits += 1
