@@ -107,8 +107,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mail_attempts_max: int = 8
     password_queue_max: int = 64  # passwords that wait for a thread: of sign-ups, strangers, known
     sign_ups_per_min: int = 300  # new accounts of one client address, per API process
-    sign_ins_per_min: int = 1_200  # sign-ins of one client address, per API process
-    account_tries_per_min: int = 10  # sign-ins to one account from one address
+    sign_ups_per_hour: int = 2_000  # the same on the long run
+    sign_ins_per_min: int = 1_200  # wrong passwords of one client address, per API process
+    account_tries_per_min: int = 10  # wrong passwords for one account before their answers wait
     edge_rate_per_s: int = 2_000  # requests/s of one client address before the edge says 429
     edge_burst: int = 4_000
     edge_connections_max: int = 8_000  # open connections of one client address at the edge

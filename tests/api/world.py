@@ -87,6 +87,16 @@ class PlainTokens:
         rid, sale_id, user_id, expires_ms = self._read("checkout", token, tuple[str, int, int, int])
         return CheckoutClaim(rid, sale_id, user_id, expires_ms <= now_ms)
 
+    def device(self, email: str, device_id: str | None, now_ms: int) -> str:
+        return self._made("device", email, device_id or f"d{next(_numbers)}")
+
+    def verify_device(self, token: str, email: str, now_ms: int) -> str | None:
+        try:
+            of, device_id = self._read("device", token, tuple[str, str])
+        except Problem:
+            return None
+        return str(device_id) if of == email else None
+
     def question_key(self) -> bytes:
         return b"q" * 32
 
@@ -106,6 +116,7 @@ class PlainTokens:
 class PlainPasswords:
     def __init__(self) -> None:
         self.verified: list[str | None] = []
+        self.known: list[bool] = []
 
     async def hash(self, password: str) -> str:
         return f"plain${password}"
@@ -115,6 +126,7 @@ class PlainPasswords:
 
     async def verify(self, password: str, encoded: str | None, *, known: bool = False) -> bool:
         self.verified.append(encoded)
+        self.known.append(known)
         return encoded is not None and encoded.partition("$")[2] == password
 
     def outdated(self, encoded: str) -> bool:

@@ -89,5 +89,12 @@ class PlainTokens:
         rid, sale_id, user_id, pay_by_ms = token.split("|")
         return CheckoutClaim(rid, int(sale_id), int(user_id), int(pay_by_ms) <= now_ms)
 
+    def device(self, email: str, device_id: str | None, now_ms: int) -> str:
+        return f"{email}|{device_id or 'new'}"
+
+    def verify_device(self, token: str, email: str, now_ms: int) -> str | None:
+        of, _, device_id = token.partition("|")
+        return device_id if of == email else None
+
     def question_key(self) -> bytes:
         return b"q" * 32

@@ -6,6 +6,7 @@ export interface Call {
   method: string;
   path: string;
   token: string | null;
+  body: unknown;
   /** Answers the request; `body` may be a text to cut short. */
   answer: (status: number, body: unknown) => Promise<void>;
   /** The connection is lost after the head of the answer. */
@@ -46,6 +47,7 @@ export function page(): Call[] {
         method: init.method ?? "GET",
         path: url.replace("/api/v1", ""),
         token: sent?.replace("Bearer ", "") ?? null,
+        body: typeof init.body === "string" ? JSON.parse(init.body) : undefined,
         answer: (status, body) =>
           done(() => resolve(new Response(JSON.stringify(body), { status, ...HEAD })))(),
         cut: (status) => {

@@ -1,8 +1,9 @@
-"""Access and checkout tokens by PyJWT: HS256 only, a key per audience, `kid` from the ring.
+"""Access, checkout and device tokens by PyJWT: HS256 only, a key per audience, `kid` from the ring.
 
 Times are checked here against the caller's clock, never by PyJWT against the machine's.
 """
 
+import hmac
 import uuid
 from typing import Any, Final, Literal
 
@@ -18,13 +19,17 @@ from miaosha.adapters.access_tokens import (
     unauthorized,
 )
 from miaosha.adapters.keyring import Keyring
+from miaosha.domain.errors import Problem
 from miaosha.domain.messages import split_rid
 from miaosha.domain.reservation import GRACE_MS
 from miaosha.ports.outside import CheckoutClaim, Identity
 
 ALGORITHM: Final = "HS256"
 CHECKOUT: Final = "checkout"
+DEVICE: Final = "device"
+DEVICE_TOKEN_S: Final = 180 * 86_400
 RID_MAX: Final = 64
+JTI_MAX: Final = 64
 
 
 class CheckoutClaims(msgspec.Struct):
@@ -39,6 +44,16 @@ class CheckoutClaims(msgspec.Struct):
     jti: str
 
 
+class DeviceClaims(msgspec.Struct):
+    """Claims of a device token; `sub` is a code of the account's e-mail, `jti` the device."""
+
+    sub: str
+    aud: Literal["device"]
+    iat: int
+    exp: int
+    jti: str
+
+
 class JwtTokens:
     """Implements ports/outside.Tokens.
 
@@ -48,7 +63,7 @@ class JwtTokens:
 
     def __init__(self, keyring: Keyring, access_token_s: int = 28_800) -> None:
         self._kid = keyring.signing_kid
-        self._keys = {purpose: keyring.derived(purpose) for purpose in (ACCESS, CHECKOUT)}
+        self._keys = {purpose: keyring.derived(purpose) for purpose in (ACCESS, CHECKOUT, DEVICE)}
         self._question_key = keyring.question_key()
         self._access_token_s = access_token_s
 
@@ -94,6 +109,30 @@ class JwtTokens:
         expired = claims.exp * 1000 <= now_ms
         return CheckoutClaim(claims.rid, claims.sale, user_id, expired)
 
+    def device(self, email: str, device_id: str | None, now_ms: int) -> str:
+        now_s = now_ms // 1000
+        claims = {
+            "sub": _account_code(self._keys[DEVICE][self._kid], email),
+            "aud": DEVICE,
+            "iat": now_s,
+            "exp": now_s + DEVICE_TOKEN_S,
+            "jti": device_id or str(uuid.uuid4()),
+        }
+        return self._signed(claims, DEVICE)
+
+    def verify_device(self, token: str, email: str, now_ms: int) -> str | None:
+        if not token:
+            return None
+        try:
+            raw = jwt.utils.base64url_decode(self._checked(token, DEVICE))
+            claims = msgspec.json.decode(raw, type=DeviceClaims)
+        except (Problem, ValueError, RecursionError):
+            return None
+        codes = [_account_code(key, email) for key in self._keys[DEVICE].values()]
+        mine = any(hmac.compare_digest(claims.sub.encode(), code.encode()) for code in codes)
+        fresh = now_ms < claims.exp * 1000
+        return claims.jti if mine and fresh and 0 < len(claims.jti) <= JTI_MAX else None
+
     def question_key(self) -> bytes:
         return self._question_key
 
@@ -123,6 +162,11 @@ class JwtTokens:
         except (jwt.InvalidTokenError, RecursionError):
             raise unauthorized() from None
         return payload
+
+
+def _account_code(key: bytes, email: str) -> str:
+    """Stands for an account in what a browser keeps, and tells nobody its e-mail."""
+    return hmac.digest(key, b"account:" + email.encode("utf-8", "replace"), "sha256").hex()[:32]
 
 
 def accepted_s(rid: str) -> int:

@@ -1,11 +1,14 @@
 """Accounts and sessions: sign up, sign in, a fresh token."""
 
+import contextlib
+
 from miaosha.api.auth import caller
 from miaosha.api.declare import AUTH_BODY_MAX, Req, Who, operation, read_body
-from miaosha.api.desk import desk_of
+from miaosha.api.desk import Desk, desk_of
 from miaosha.api.limits import client_key
-from miaosha.api.schemas import SessionView, SignIn, SignUp, UserView
+from miaosha.api.schemas import SessionView, SignedIn, SignIn, SignUp, UserView
 from miaosha.usecases.accounts import Session
+from miaosha.usecases.credentials import canonical_email
 
 TAG = "Accounts"
 
@@ -17,17 +20,22 @@ TAG = "Accounts"
     tag=TAG,
     summary="Sign up",
     status=201,
-    answer=SessionView,
+    answer=SignedIn,
     body=SignUp,
     body_max=AUTH_BODY_MAX,
     codes=("email_taken", "overloaded"),
 )
-async def sign_up(request: Req) -> SessionView:
+async def sign_up(request: Req) -> SignedIn:
     """A buyer's account, signed in at once. E-mails are the same in upper and lower case."""
     desk = desk_of(request)
     body = await read_body(request, SignUp)
-    desk.sign_ups.take(client_key(request.scope, desk.trusted))
-    return _view(await desk.membership.sign_up(body.email, body.password, body.name))
+    address = client_key(request.scope, desk.trusted)
+    desk.sign_ups.take(address)
+    desk.sign_ups_per_hour.take(address)
+    with desk.sign_ups_at_once.one(address):
+        session = await desk.membership.sign_up(body.email, body.password, body.name)
+    desk.guesses.welcome(session.user.email, address)
+    return _signed_in(desk, session, None)
 
 
 @operation(
@@ -36,21 +44,29 @@ async def sign_up(request: Req) -> SessionView:
     who=Who.ANYONE,
     tag=TAG,
     summary="Sign in",
-    answer=SessionView,
+    answer=SignedIn,
     body=SignIn,
     body_max=AUTH_BODY_MAX,
     codes=("bad_credentials", "overloaded"),
 )
-async def sign_in(request: Req) -> SessionView:
-    """An unknown e-mail and a wrong password read the same."""
+async def sign_in(request: Req) -> SignedIn:
+    """An unknown e-mail and a wrong password read the same. After ten wrong passwords for an
+    account, or from an address, the answer to a wrong one takes its time; a right one never waits.
+    The `device_token` of an earlier answer shows that this device has signed in before."""
     desk = desk_of(request)
     body = await read_body(request, SignIn)
+    account = canonical_email(body.email) or body.email
+    device = desk.parts.tokens.verify_device(body.device_token, account, desk.parts.clock.now_ms())
     address = client_key(request.scope, desk.trusted)
-    account = body.email.strip().lower()
-    desk.sign_ins.take(address)
-    desk.tries.take(f"{address} {account}")
-    desk.account_tries.take(account)
-    return _view(await desk.membership.sign_in(body.email, body.password))
+    known = desk.guesses.knows(account, address, device)
+    if not known:
+        desk.sign_ins.take(address)
+    async with desk.guesses.trying(account, address, device):
+        with contextlib.nullcontext() if known else desk.sign_ins_at_once.one(address):
+            session = await desk.membership.sign_in(body.email, body.password, known=known)
+    if not known:
+        desk.sign_ins.give_back(address)
+    return _signed_in(desk, session, device)
 
 
 @operation(
@@ -64,6 +80,14 @@ async def sign_in(request: Req) -> SessionView:
 async def refresh(request: Req) -> SessionView:
     """Before the present one expires; it carries the account's present role."""
     return _view(await desk_of(request).membership.refresh(caller(request).user_id))
+
+
+def _signed_in(desk: Desk, session: Session, device: str | None) -> SignedIn:
+    """With a device token anew, so that it lasts as long as it is used."""
+    view = _view(session)
+    now_ms = desk.parts.clock.now_ms()
+    token = desk.parts.tokens.device(session.user.email, device, now_ms)
+    return SignedIn(view.access_token, view.user, token)
 
 
 def _view(session: Session) -> SessionView:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from miaosha.api.board import Board
-from miaosha.api.limits import Buckets
+from miaosha.api.guesses import Guesses
+from miaosha.api.limits import AtOnce, Buckets
 from miaosha.bootstrap import ApiParts
 from miaosha.settings import Network, Settings, proxies
 from miaosha.usecases.accounts import Membership
@@ -21,10 +22,9 @@ from miaosha.usecases.watch import Watch
 @dataclass(frozen=True, kw_only=True)
 class Desk:
     """Attributes:
-    sign_ups: new accounts by client address.
-    sign_ins: tries by client address.
-    tries: tries by account and client address, so that nobody can lock out an account.
-    account_tries: tries by account from anywhere.
+    sign_ups, sign_ups_per_hour, sign_ups_at_once: new accounts by client address.
+    sign_ins, sign_ins_at_once: of strangers, by client address; successes do not count.
+    guesses: wrong passwords by account, address and device.
     counters: responses by class of status, for the metrics.
     """
 
@@ -37,9 +37,11 @@ class Desk:
     watch: Watch
     board: Board
     sign_ups: Buckets
+    sign_ups_per_hour: Buckets
+    sign_ups_at_once: AtOnce
     sign_ins: Buckets
-    tries: Buckets
-    account_tries: Buckets
+    sign_ins_at_once: AtOnce
+    guesses: Guesses
     trusted: list[Network]
     counters: MutableMapping[str, float]
 
@@ -47,6 +49,7 @@ class Desk:
 def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str, float]) -> Desk:
     """Raises SettingsError for a bad MIAOSHA_TRUSTED_PROXIES."""
     clock = parts.clock
+    at_once = max(1, settings.password_queue_max // 2)  # one address fills no queue alone
     return Desk(
         parts=parts,
         settings=settings,
@@ -64,9 +67,13 @@ def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str,
         watch=Watch(parts.office, parts.ledger, parts.auditor, clock),
         board=Board(parts.catalogue, parts.store, parts.heartbeats, clock),
         sign_ups=Buckets("sign_ups_per_min", settings.sign_ups_per_min, clock),
+        sign_ups_per_hour=Buckets(
+            "sign_ups_per_hour", settings.sign_ups_per_hour, clock, per_s=3_600
+        ),
+        sign_ups_at_once=AtOnce("sign_ups_at_once", at_once),
         sign_ins=Buckets("sign_ins_per_min", settings.sign_ins_per_min, clock),
-        tries=Buckets("account_tries_per_min", settings.account_tries_per_min, clock),
-        account_tries=Buckets("account_tries", settings.account_tries_per_min * 10, clock),
+        sign_ins_at_once=AtOnce("sign_ins_at_once", at_once),
+        guesses=Guesses(settings.account_tries_per_min, clock),
         trusted=proxies(settings),
         counters=counters,
     )

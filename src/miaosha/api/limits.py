@@ -4,9 +4,10 @@ Limits are per process: with k API processes a caller gets up to k times the rat
 own limit per address.
 """
 
+import contextlib
 import ipaddress
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from miaosha.domain.errors import Problem
@@ -17,12 +18,12 @@ BUCKETS_MAX: Final = 50_000  # keys remembered; beyond it the one longest unused
 
 
 class Buckets:
-    """One limit: `per_minute` on the long run, as many at once."""
+    """One limit: `most` within `per_s` seconds on the long run, as many at once."""
 
-    def __init__(self, name: str, per_minute: int, clock: Clock) -> None:
+    def __init__(self, name: str, most: int, clock: Clock, per_s: int = 60) -> None:
         self._name = name
-        self._capacity = float(per_minute)
-        self._rate_s = per_minute / 60
+        self._capacity = float(most)
+        self._rate_s = most / per_s
         self._clock = clock
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
@@ -38,6 +39,34 @@ class Buckets:
         if not allowed:
             wait = int((1 - left) / self._rate_s) + 1
             raise Problem("rate_limited", f"The limit is {self._name}.", retry_after_s=wait)
+
+    def give_back(self, key: str) -> None:
+        """What was taken turned out not to count."""
+        if (held := self._left.get(key)) is not None:
+            left, then = held
+            self._left[key] = (min(self._capacity, left + 1), then)
+
+
+class AtOnce:
+    """One limit: so many of one key under way at once, so that nobody fills a queue alone."""
+
+    def __init__(self, name: str, most: int) -> None:
+        self._name = name
+        self._most = most
+        self._under_way: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def one(self, key: str) -> Iterator[None]:
+        """Raises Problem("rate_limited")."""
+        if self._under_way[key] >= self._most:
+            raise Problem("rate_limited", f"The limit is {self._name}.", retry_after_s=1)
+        self._under_way[key] += 1
+        try:
+            yield
+        finally:
+            self._under_way[key] -= 1
+            if not self._under_way[key]:
+                del self._under_way[key]
 
 
 def client_key(scope: Any, trusted: Sequence[Network]) -> str:

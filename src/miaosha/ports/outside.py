@@ -139,6 +139,17 @@ class Tokens(Protocol):
     def verify_checkout(self, token: str, now_ms: int) -> CheckoutClaim:
         """Raises Problem("unauthorized") for garbage; an expired one is a claim with `expired`."""
 
+    def device(self, email: str, device_id: str | None, now_ms: int) -> str:
+        """Says that a device has signed in to the account of this canonical e-mail, without
+        telling the e-mail. It opens nothing.
+
+        Args:
+            device_id: of the token it follows; None: a new one.
+        """
+
+    def verify_device(self, token: str, email: str, now_ms: int) -> str | None:
+        """The device's id if this is a valid device token for this very account, else None."""
+
     def question_key(self) -> bytes:
         """The key `Sale.question_for` uses."""
 

@@ -62,15 +62,21 @@ class Membership:
         """`register` as a buyer, signed in at once."""
         return self._session(await self.register(email, password, name))
 
-    async def sign_in(self, email: str, password: str) -> Session:
-        """Raises Problem("bad_credentials") whatever of the two is wrong, after the same work."""
+    async def sign_in(self, email: str, password: str, *, known: bool = False) -> Session:
+        """Args:
+            known: the caller has proved to have signed in to this account before.
+
+        Raises:
+            Problem: bad_credentials, whatever of the two is wrong, after the same work.
+            Overloaded: too many passwords wait; those of the known do not wait for others.
+        """
         canonical = canonical_email(email)
         secret = normal_password(password)
         if len(secret) > PASSWORD_MAX:
             raise Problem("bad_credentials")
         user = await self._accounts.by_email(canonical) if canonical else None
-        known = user.password_hash if user and user.password_hash else None
-        good = await self._passwords.verify(secret, known)
+        encoded = user.password_hash if user and user.password_hash else None
+        good = await self._passwords.verify(secret, encoded, known=known)
         if user is None or not good:
             raise Problem("bad_credentials")
         if self._passwords.outdated(user.password_hash):

@@ -707,7 +707,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description An unknown e-mail and a wrong password read the same.
+         * @description An unknown e-mail and a wrong password read the same. After ten wrong passwords for an account, or from an address, the answer to a wrong one takes its time; a right one never waits. The `device_token` of an earlier answer shows that this device has signed in before.
          */
         post: operations["sign_in"];
         delete?: never;
@@ -773,10 +773,15 @@ export interface components {
             /** @default  */
             field: string;
         };
-        /** SessionView */
-        SessionView: {
+        /**
+         * SignedIn
+         * @description `device_token` may be kept by the device for long, and sent with its next sign-in: whoever
+         *         has it gets past those who guess at the account. It opens nothing by itself.
+         */
+        SignedIn: {
             access_token: string;
             user: components["schemas"]["UserView"];
+            device_token: string;
         };
         /** UserView */
         UserView: {
@@ -1563,6 +1568,16 @@ export interface components {
             /** @example ada@example.com */
             email: string;
             password: string;
+            /**
+             * @description From an earlier sign-in on this device
+             * @default
+             */
+            device_token: string;
+        };
+        /** SessionView */
+        SessionView: {
+            access_token: string;
+            user: components["schemas"]["UserView"];
         };
         /** Time */
         Time: {
@@ -1596,7 +1611,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SessionView"];
+                    "application/json": components["schemas"]["SignedIn"];
                 };
             };
             /** @description `bad_request`: The request is not valid */
@@ -6088,7 +6103,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SessionView"];
+                    "application/json": components["schemas"]["SignedIn"];
                 };
             };
             /** @description `bad_request`: The request is not valid */

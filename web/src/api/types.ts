@@ -10,6 +10,7 @@ export type State = Mine["state"];
 export type Order = Schemas["OrderView"];
 export type OrderList = Schemas["OrderList"];
 export type Session = Schemas["SessionView"];
+export type SignedInAnswer = Schemas["SignedIn"];
 export type User = Schemas["UserView"];
 export type Money = Schemas["Money"];
 export type Queued = Schemas["Queued"];

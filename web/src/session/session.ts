@@ -1,8 +1,9 @@
 // Who is signed in: a bearer token in localStorage, shared by all tabs of the browser.
 import { computed, signal } from "@preact/signals";
 import { credentials, request } from "../api/client";
-import type { Session, User } from "../api/types";
+import type { Session, SignedInAnswer, User } from "../api/types";
 import { serverNow } from "../clock/server";
+import { deviceToken, keepDeviceToken } from "./device";
 import { expiryMs } from "./expiry";
 import { load, loadObject, save } from "./storage";
 
@@ -39,14 +40,21 @@ function keep(answer: Session): void {
   save(KEY, JSON.stringify({ token: answer.access_token, user: answer.user }));
 }
 
+function begin(answer: SignedInAnswer): void {
+  keep(answer);
+  keepDeviceToken(answer.user.email, answer.device_token);
+}
+
 /** Raises Problem: bad_credentials, rate_limited, … */
 export async function signIn(email: string, password: string): Promise<void> {
-  keep(await request<Session>("POST", "/sessions", { body: { email, password } }));
+  const known = deviceToken(email);
+  const body = known ? { email, password, device_token: known } : { email, password };
+  begin(await request<SignedInAnswer>("POST", "/sessions", { body }));
 }
 
 /** Raises Problem: email_taken, bad_request naming the field, … */
 export async function signUp(name: string, email: string, password: string): Promise<void> {
-  keep(await request<Session>("POST", "/accounts", { body: { name, email, password } }));
+  begin(await request<SignedInAnswer>("POST", "/accounts", { body: { name, email, password } }));
 }
 
 /** A fresh token for the same person. */
