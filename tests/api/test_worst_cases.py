@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from miaosha.adapters.passwords import Argon2Passwords
-from tests.api.world import World, open_world
+from tests.api.world import Person, World, open_world
 from tests.contract.test_guessing import WORST_CASES
 
 SIGN_UPS = 20
@@ -54,3 +54,15 @@ async def test_the_time_is_told_while_twenty_of_the_worst_passwords_are_judged(
     assert await signing_up == [201] * SIGN_UPS
     whole = time.perf_counter() - start
     assert max(waits) < whole / 3  # 20 ms of 600 where it was written; on the loop, all of it
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/orders?q=%00", "/orders?cursor=1.%00", "/users?q=a%00", "/audit-trail?subject=%00"],
+)
+async def test_a_character_that_no_database_stores_is_refused(
+    world: World, admin: Person, path: str
+) -> None:
+    """PostgreSQL fails on it, which read as if it were away."""
+    answer = await world.http.get(f"/api/v1/admin{path}", headers=admin.auth)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")

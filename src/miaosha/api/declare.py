@@ -142,6 +142,8 @@ def read_query(request: Req, kind: type[T]) -> T:
     for name, value in request.query_params.multi_items():
         if name in known and (name in given or value.lower() == "null"):
             raise Problem("bad_request", "Expected one value.", field=name)
+        if name in known and "\0" in value:  # no database stores it, and PostgreSQL fails on it
+            raise Problem("bad_request", "Control characters are not allowed.", field=name)
         given[name] = value
     try:
         return msgspec.convert(given, kind, strict=False)

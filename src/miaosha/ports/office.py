@@ -57,8 +57,8 @@ class Milestones(msgspec.Struct, frozen=True):
 
 
 class OrderSearch(NamedTuple):
-    """`text` is an order number, or a part of the buyer's e-mail or name; `from_ms` is within,
-    `until_ms` is not (Unix ms)."""
+    """`text` is an order number, or a part of the buyer's e-mail or name, in any case, width and
+    composition (`domain.folding`); `from_ms` is within, `until_ms` is not (Unix ms)."""
 
     text: str = ""
     sale_id: int | None = None
@@ -172,8 +172,8 @@ class Office(Protocol):
         """The same orders in the same order, with their delivery."""
 
     async def people(self, text: str, before_id: int | None, limit: int) -> list[Person]:
-        """The newest first: whose id is `text`, or whose e-mail or name contains it; everybody if
-        it is empty."""
+        """The newest first: whose id is `text`, or whose e-mail or name contains it, in any case,
+        width and composition (`domain.folding`); everybody if it is empty."""
 
     async def names(self, user_ids: Sequence[int]) -> dict[int, str]:
         """Names by id, of those that exist."""

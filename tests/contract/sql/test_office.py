@@ -129,6 +129,64 @@ async def test_people_are_found_and_named(shop: Shop, office: SqlOffice) -> None
     assert await office.names([]) == {}
 
 
+NAMES = [
+    "Élodie Müller",
+    "Straße Groß",
+    "Ὀδυσσεύς",
+    "Юлия",
+    "李 小龍",
+    "İpek",
+    "100%_real\\",
+    "Elodie",
+]
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        ("Élodie", ["Élodie Müller"]),
+        ("E\u0301lodie", ["Élodie Müller"]),  # decomposed, as macOS types it
+        ("éLODIE MÜLLER", ["Élodie Müller"]),
+        ("Ｍüller", ["Élodie Müller"]),  # typed in full width
+        ("elodie", ["Elodie"]),  # an accent is a letter's own
+        ("straße", ["Straße Groß"]),
+        ("STRASSE GROSS", ["Straße Groß"]),
+        ("ὈΔΥΣΣΕΎΣ", ["Ὀδυσσεύς"]),
+        ("юЛИЯ", ["Юлия"]),
+        ("小龍", ["李 小龍"]),
+        ("İpek", ["İpek"]),
+        ("%_", ["100%_real\\"]),
+        ("\\", ["100%_real\\"]),
+        ("%", ["100%_real\\"]),
+        ("_", ["100%_real\\"]),
+        ("\0", []),
+        ("'; --", []),
+    ],
+)
+async def test_a_name_is_found_however_it_is_typed(
+    shop: Shop, office: SqlOffice, typed: str, names: list[str]
+) -> None:
+    ids = await shop.accounts.create_many(
+        [(f"n{i}@example.org", name) for i, name in enumerate(NAMES)], NOW
+    )
+    assert [p.name for p in await office.people(typed, None, 20)] == names
+    sale = await shop.sale()
+    await shop.grant(sale, *ids)
+    for user in ids:
+        await shop.pay(user)
+    assert [order.name for order in await found(office, OrderSearch(typed))] == names
+
+
+async def test_numbers_are_found_in_full_width(shop: Shop, office: SqlOffice) -> None:
+    [ann] = await people(shop, "ann@example.org")
+    wide = str.maketrans({ord("0") + n: ord("０") + n for n in range(10)})
+    assert [p.id for p in await office.people(str(ann).translate(wide), None, 10)] == [ann]
+    await shop.grant(await shop.sale(), ann)
+    order = await shop.pay(ann)
+    typed = order.order_no.lower().translate(wide)
+    assert [o.id for o in await found(office, OrderSearch(typed))] == [order.id]
+
+
 async def test_everything_about_a_buyer(shop: Shop, office: SqlOffice) -> None:
     [ann] = await people(shop, "ann@example.org")
     sale, other = await shop.sale(), await shop.sale()

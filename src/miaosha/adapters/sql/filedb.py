@@ -34,6 +34,7 @@ from miaosha.adapters.sql.database import (
     at_commit,
     before_commit,
 )
+from miaosha.adapters.sql.searching import add_folding
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded
 
 T = TypeVar("T")
@@ -80,10 +81,12 @@ def sqlite_engine(url: URL, *, begin: str, pragmas: tuple[str, ...], pool_size: 
 
 
 def attach_rules(engine: Engine, begin: str, pragmas: tuple[str, ...]) -> None:
-    """Let SQLAlchemy, not the driver, start transactions; set `pragmas` on each connection."""
+    """Let SQLAlchemy, not the driver, start transactions; set `pragmas` on each connection, and
+    teach it what searches compare by."""
 
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
+        add_folding(connection)
         cursor = connection.cursor()
         for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, or_, select
 
 from miaosha.adapters.sql.books import read_books, read_milestones
 from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.orders import after, cursor_of
+from miaosha.adapters.sql.searching import containing
 from miaosha.adapters.sql.tables import holds, orders, outbox, payments, sales, users
+from miaosha.domain.folding import folded
 from miaosha.ports.office import (
     Books,
     Found,
@@ -69,9 +71,9 @@ class SqlOffice:
     async def people(self, text: str, before_id: int | None, limit: int) -> list[Person]:
         query = select(*_PERSON).order_by(users.c.id.desc()).limit(min(max(limit, 1), PAGE_MAX))
         if text:
-            found = _of_people(text)
-            if text.isascii() and text.isdigit() and len(text) < 16:
-                found = or_(found, users.c.id == int(text))
+            found, number = _of_people(text), folded(text)
+            if number.isascii() and number.isdigit() and len(number) < 16:
+                found = or_(found, users.c.id == int(number))
             query = query.where(found)
         if before_id is not None:
             query = query.where(users.c.id < before_id)
@@ -95,13 +97,8 @@ class SqlOffice:
         return await self._db.read(unit)
 
 
-def _of_people(text: str) -> Any:
-    """E-mails are stored in lower case; names are compared in it."""
-    part = text.lower()
-    return or_(
-        users.c.email.contains(part, autoescape=True),
-        func.lower(users.c.name).contains(part, autoescape=True),
-    )
+def _of_people(text: str) -> ColumnElement[bool]:
+    return or_(containing(users.c.email, text), containing(users.c.name, text))
 
 
 def _searched(search: OrderSearch) -> Select[Any]:
@@ -111,8 +108,9 @@ def _searched(search: OrderSearch) -> Select[Any]:
         .join(users, users.c.id == orders.c.user_id)
     )
     if search.text:
-        by_number = orders.c.order_no == search.text.upper()
-        query = query.where(or_(by_number, _of_people(search.text)))
+        by_number = orders.c.order_no == folded(search.text).upper().replace("\0", "")
+        found = select(users.c.id).where(_of_people(search.text))  # each name is read once
+        query = query.where(or_(by_number, orders.c.user_id.in_(found)))
     for column, wanted in (
         (orders.c.sale_id, search.sale_id),
         (orders.c.user_id, search.user_id),

@@ -1,5 +1,6 @@
 """Orders: units sold, as their owner and the admins see them."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from miaosha.domain.errors import Problem
 from miaosha.ports.orders import Delivery, Order, OrderPage
 
 PAGE_MAX = 1_000  # orders of one page
+_ID = re.compile(r"[0-9a-z-]{1,36}")
 
 _COLUMNS = [orders.c[name] for name in Order.__struct_fields__]
 
@@ -52,7 +54,7 @@ def after(cursor: str) -> Any:
         Problem: bad_request for anything else.
     """
     at, _, order_id = cursor.partition(".")
-    if not (at.isascii() and at.isdigit() and len(at) < 17 and 0 < len(order_id) <= 36):
+    if not (at.isascii() and at.isdigit() and len(at) < 17 and _ID.fullmatch(order_id)):
         raise Problem("bad_request", "this cursor is not one we gave", field="cursor")
     same_time = and_(orders.c.created_at_ms == int(at), orders.c.id < order_id)
     return or_(orders.c.created_at_ms < int(at), same_time)
