@@ -1,12 +1,9 @@
 """The admin's routes: roles, products, pictures, sales, stock, watching, support, the trail."""
 
-import csv
-import io
 from typing import Any
 
 import pytest
 
-from miaosha.api.admin_orders import safe_cell
 from miaosha.api.app import routes
 from miaosha.api.declare import Operation, Who
 from miaosha.domain.errors import DependencyDown
@@ -320,48 +317,6 @@ async def test_orders_for_admins(world: World, admin: Person, buyer: Person) -> 
     for order_id in ("x", "00000000-0000-0000-0000-000000000000"):
         missing = f"/api/v1/admin/orders/{order_id}/delivery"
         assert (await world.http.get(missing, headers=admin.auth)).status_code == 404
-
-
-async def test_the_csv_runs_no_formulas(world: World, admin: Person, buyer: Person) -> None:
-    order = await bought(world, admin, buyer, name='=HYPERLINK("http://evil.test")')
-    answer = await world.http.get(
-        f"/api/v1/admin/orders.csv?sale_id={order['sale_id']}", headers=admin.auth
-    )
-    assert answer.headers["content-type"].startswith("text/csv")
-    assert "attachment" in answer.headers["content-disposition"]
-    assert answer.content.startswith("\ufeff".encode())  # a spreadsheet then reads UTF-8
-    rows = list(csv.DictReader(io.StringIO(answer.text.lstrip("\ufeff"))))
-    assert len(rows) == 1
-    assert (rows[0]["amount"], rows[0]["currency"], rows[0]["email"]) == (
-        "49.00",
-        "EUR",
-        buyer.email,
-    )
-    assert rows[0]["order_no"] == order["order_no"]
-    assert rows[0]["name"] == '\'=HYPERLINK("http://evil.test")'
-    assert rows[0]["phone"] == "'+49 30 123456"
-    assert rows[0]["address"] == "1 Main Street\nBerlin"
-
-
-@pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@x", "\tx", "\rx", "  =1", "\u3000=1", "＝1"])
-def test_cells_that_would_run(cell: str) -> None:
-    assert safe_cell(cell) == f"'{cell}"
-
-
-@pytest.mark.parametrize(
-    ("cell", "safe"),
-    [
-        ("1 Main Street\n=1+1", "1 Main Street\n'=1+1"),  # a line of its own to some
-        ("Flat 3; =1+1;-2", "Flat 3;' =1+1;'-2"),  # cells of their own where ; parts them
-        ("\n=1", "'\n'=1"),
-    ],
-)
-def test_cells_that_would_run_in_their_middle(cell: str, safe: str) -> None:
-    assert safe_cell(cell) == safe
-
-
-def test_cells_that_would_not() -> None:
-    assert [safe_cell(c) for c in ("", "1", "a=b", "A; b-c")] == ["", "1", "a=b", "A; b-c"]
 
 
 async def test_parked_messages_and_their_return(world: World, admin: Person) -> None:

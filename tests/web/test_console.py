@@ -6,6 +6,7 @@ import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import openpyxl
 from playwright.sync_api import Page, Route, expect
 
 from tests.web.conftest import Visitors
@@ -136,12 +137,19 @@ def test_orders_are_found_and_exported(shop: Shop, visitors: Visitors) -> None:
     page.wait_for_url(f"**/admin/orders?*{number}*")
     expect(page.get_by_role("row")).to_have_count(2)  # the head, and the one that was looked for
     expect(page.get_by_text(number).first).to_be_visible()
-    button(page, "^Export CSV$").click()
-    with page.expect_download() as download:
-        page.get_by_role("dialog").get_by_role("button", name="Export", exact=True).click()
-    text = download.value.path().read_text(encoding="utf-8-sig")
-    rows = list(csv.DictReader(io.StringIO(text)))
-    assert [row["order_no"] for row in rows] == [number]
+    files = {}
+    for kind in ("Spreadsheet (.xlsx)", "CSV"):
+        button(page, "^Export$").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("File").select_option(kind)
+        with page.expect_download() as download:
+            dialog.get_by_role("button", name="Export", exact=True).click()
+        files[download.value.suggested_filename] = download.value.path().read_bytes()
+    text = files["orders.csv"].decode("utf-8-sig")
+    assert files["orders.csv"].startswith("\ufeff".encode())
+    assert [row["order_no"] for row in csv.DictReader(io.StringIO(text))] == [number]
+    sheet = openpyxl.load_workbook(io.BytesIO(files["orders.xlsx"]))["orders"]
+    assert [row[0].value for row in sheet.iter_rows()] == ["order_no", number]
 
 
 def test_support_sees_a_buyers_whole_story(shop: Shop, visitors: Visitors) -> None:

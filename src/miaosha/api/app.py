@@ -13,6 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from miaosha.api import (
     accounts,
+    admin_exports,
     admin_more,
     admin_orders,
     admin_products,
@@ -50,6 +51,7 @@ def routes() -> list[HTTPRouteHandler]:
         admin_sales,
         admin_watch,
         admin_orders,
+        admin_exports,
         admin_more,
     ]
     return [route for noun in nouns for route in noun.ROUTES]

@@ -4,7 +4,7 @@ rate limits and the cache of sales. Found by `desk_of(request)`; made once by `c
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from miaosha.api.board import Board
 from miaosha.api.guesses import Guesses
@@ -18,6 +18,8 @@ from miaosha.usecases.products import Products
 from miaosha.usecases.story import Stories
 from miaosha.usecases.watch import Watch
 
+WORKBOOKS_AT_ONCE: Final = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
@@ -25,6 +27,7 @@ class Desk:
     sign_ups, sign_ups_per_hour, sign_ups_at_once: new accounts by client address.
     sign_ins, sign_ins_at_once: of strangers, by client address; successes do not count.
     guesses: wrong passwords by account, address and device.
+    workbooks_at_once: spreadsheets being written, of everybody.
     counters: responses by class of status, for the metrics.
     """
 
@@ -42,6 +45,7 @@ class Desk:
     sign_ins: Buckets
     sign_ins_at_once: AtOnce
     guesses: Guesses
+    workbooks_at_once: AtOnce
     trusted: list[Network]
     counters: MutableMapping[str, float]
 
@@ -74,6 +78,7 @@ def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str,
         sign_ins=Buckets("sign_ins_per_min", settings.sign_ins_per_min, clock),
         sign_ins_at_once=AtOnce("sign_ins_at_once", at_once),
         guesses=Guesses(settings.account_tries_per_min, clock),
+        workbooks_at_once=AtOnce("workbooks_at_once", WORKBOOKS_AT_ONCE),
         trusted=proxies(settings),
         counters=counters,
     )

@@ -96,8 +96,8 @@ export const server = {
   orders: (filter: OrderFilter, cursor: string | null) =>
     request<Page<FoundOrder>>("GET", `/admin/orders${query({ ...filter, cursor })}`),
   delivery: (id: string) => request<Delivery>("GET", `/admin/orders/${id}/delivery`),
-  ordersCsv: (filter: OrderFilter) =>
-    request<string>("GET", `/admin/orders.csv${query(filter)}`, { timeoutMs: 600_000 }),
+  ordersFile: (name: string, filter: OrderFilter) =>
+    request<Blob>("GET", `/admin/${name}${query(filter)}`, { timeoutMs: 600_000 }),
   people: (q: string, cursor: string | null) =>
     request<Page<Person>>("GET", `/admin/users${query({ q, cursor })}`),
   story: (id: number, saleId: number | null) =>

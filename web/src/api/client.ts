@@ -25,7 +25,7 @@ export interface Options {
 /**
  * One request to the API.
  *
- * @returns the decoded JSON, the text of another kind of answer, or undefined for 204.
+ * @returns the decoded JSON, the bytes of another kind of answer as a Blob, or undefined for 204.
  * @throws Problem for every other status, a lost network (also amid the answer) and a timeout.
  */
 export async function request<T>(method: string, path: string, options: Options = {}): Promise<T> {
@@ -54,7 +54,7 @@ export async function request<T>(method: string, path: string, options: Options 
 async function content(response: Response): Promise<unknown> {
   if (response.status === 204) return undefined;
   const kind = response.headers.get("content-type") ?? "";
-  return kind.includes("json") ? await response.json() : await response.text();
+  return kind.includes("json") ? await response.json() : await response.blob();
 }
 
 /** A refused token ends the session it belongs to, not one that began since. */

@@ -1,4 +1,4 @@
-// Everybody's orders: searched, filtered, in pages, and as CSV of the same filters.
+// Everybody's orders: searched, filtered, in pages, and as a file of the same filters.
 import { useCallback, useEffect, useState } from "preact/hooks";
 import type { Problem } from "../../api/problem";
 import { go, place } from "../../router";
@@ -51,7 +51,7 @@ export function Orders() {
     <>
       <header class="head">
         <h1>{t("orders.title")}</h1>
-        <Csv filter={filterOf(typedOf(address))} />
+        <Export filter={filterOf(typedOf(address))} />
       </header>
       <form class="filters" onSubmit={search}>
         <Filters typed={typed} set={(part) => setTyped({ ...typed, ...part })} />
@@ -174,21 +174,39 @@ function Filters({ typed, set }: { typed: Typed; set: (part: Partial<Typed>) => 
   );
 }
 
-function Csv({ filter }: { filter: OrderFilter }) {
+const FILES = ["orders.xlsx", "orders.csv"] as const;
+
+function Export({ filter }: { filter: OrderFilter }) {
   const [asking, setAsking] = useState(false);
+  const [file, setFile] = useState<(typeof FILES)[number]>(FILES[0]);
   return (
     <>
       <button type="button" class="button" onClick={() => setAsking(true)}>
-        {t("orders.csv")}
+        {t("orders.export")}
       </button>
       {asking && (
         <Dialog
-          title={t("orders.csv_title")}
-          action={t("orders.csv_get")}
-          onConfirm={async () => offer("orders.csv", await server.ordersCsv(filter))}
+          title={t("orders.export_title")}
+          action={t("orders.export_get")}
+          onConfirm={async () => offer(file, await server.ordersFile(file, filter))}
           onClose={() => setAsking(false)}
         >
-          <p>{t("orders.csv_why")}</p>
+          <p>{t("orders.export_why")}</p>
+          <Field label={t("orders.export_file")} hint={t(`${file}_hint`)}>
+            {(tie) => (
+              <select
+                {...tie}
+                value={file}
+                onChange={(event) => setFile(event.currentTarget.value as typeof file)}
+              >
+                {FILES.map((name) => (
+                  <option key={name} value={name}>
+                    {t(name)}
+                  </option>
+                ))}
+              </select>
+            )}
+          </Field>
           <p class="quiet small">{t("lever.recorded")}</p>
         </Dialog>
       )}
