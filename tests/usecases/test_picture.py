@@ -1,13 +1,14 @@
 """Pictures by their bytes: kind, size, and nothing in them that nobody should see."""
 
 import struct
+import time
 from pathlib import Path
 
 import pytest
 
 import miaosha.supervisor
 from miaosha.domain.errors import Problem
-from miaosha.usecases.picture import SIDE_MAX, picture_of
+from miaosha.usecases.picture import PARTS_MAX, SIDE_MAX, picture_of
 from tests.usecases.pictures import SECRET, chunk, exif, jpeg, part, png, segment, vp8, webp
 
 VP8L = part(b"VP8L", b"\x2f" + struct.pack("<I", 2 | 4 << 14))
@@ -91,3 +92,37 @@ def test_what_is_no_whole_picture_is_refused() -> None:
         with pytest.raises(Problem) as refused:
             picture_of(content)
         assert refused.value.code == "unsupported_media_type", content
+
+
+MANY = 2_000_000  # bytes
+LONG = {
+    "markers": b"\xff\xd8" + b"\xff\x01" * (MANY // 2),
+    "fill bytes": b"\xff\xd8" + b"\xff" * MANY,
+    "empty segments": b"\xff\xd8" + segment(0xC4, b"") * (MANY // 4),
+    "empty scans": b"\xff\xd8" + segment(0xDA, b"") * (MANY // 4),
+    "a scan of stuffed bytes": b"\xff\xd8" + segment(0xDA, b"") + b"\xff\x00" * (MANY // 2),
+    "Exif entries": b"\xff\xd8"
+    + segment(0xE1, b"Exif\0\0MM\0\x2a\0\0\0\x08\xff\xff" + b"\0" * 65_500) * (MANY // 65_600),
+    "png chunks": png()[:8] + chunk(b"IDAT", b"") * (MANY // 12),
+    "webp chunks": webp(*[part(b"ANMF", b"")] * (MANY // 8)),
+}
+
+
+@pytest.mark.parametrize("content", LONG.values(), ids=LONG)
+def test_no_bytes_take_long_to_walk(content: bytes) -> None:
+    """In the thread's processor time: at most 30 ms where it was written, 1,000 without bounds."""
+    costs = []
+    for _ in range(3):
+        began = time.thread_time()
+        with pytest.raises(Problem):
+            picture_of(content)
+        costs.append(time.thread_time() - began)
+    assert min(costs) < 0.15
+
+
+@pytest.mark.parametrize("parts", [900, PARTS_MAX - 10])
+def test_a_picture_in_many_parts_is_one(parts: int) -> None:
+    assert picture_of(jpeg(3, 5, *[segment(0xE2, b"ICC_PROFILE\0x")] * parts)).height == 5
+    assert picture_of(png(3, 5, *[chunk(b"IDAT", b"")] * parts)).height == 5
+    assert picture_of(webp(vp8(3, 5), *[part(b"ANMF", b"")] * parts)).height == 5
+    assert picture_of(b"\xff\xd8" + b"\xff" * 1_000 + jpeg(3, 5)[2:]).height == 5

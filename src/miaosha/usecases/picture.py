@@ -11,9 +11,12 @@ from typing import Final, NamedTuple
 from miaosha.domain.errors import Problem
 
 SIDE_MAX: Final = 4_096  # pixels; decoded, four bytes each: 64 MiB at the most
+PARTS_MAX: Final = 4_096  # segments or chunks; encoders make some hundreds of 2 MB
+EXIF_ENTRIES_MAX: Final = 256
 
 _STANDALONE: Final = frozenset((0x01, *range(0xD0, 0xD8)))  # JPEG markers without a length
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # those that tell the size
+_FILL: Final = re.compile(rb"\xff+")  # before a marker, any number
 _SCAN_ENDS: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _ORIENTATION: Final = 0x0112
 _PNG_KEPT: Final = frozenset(
@@ -33,9 +36,11 @@ class Picture(NamedTuple):
 def picture_of(content: bytes) -> Picture:
     """The picture that these bytes are, without its metadata; how a JPEG is to be turned stays.
 
+    It takes up to some 30 ms for 2 MB, hence it belongs in a thread.
+
     Raises:
-        Problem: unsupported_media_type (no JPEG, PNG or WebP, or not a whole one), too_large (more
-            than SIDE_MAX pixels a side).
+        Problem: unsupported_media_type (no JPEG, PNG or WebP, not a whole one, or one of more than
+            PARTS_MAX parts), too_large (more than SIDE_MAX pixels a side).
     """
     try:
         picture = _read(content)
@@ -61,11 +66,12 @@ def _read(content: bytes) -> Picture | None:
 def _jpeg(content: bytes) -> Picture | None:
     kept, at = [content[:2]], 2
     width = height = 0
-    while content[at] == 0xFF:
+    for _ in range(PARTS_MAX):
+        filled = _FILL.match(content, at)
+        if filled is None:
+            return None
+        at = filled.end() - 1
         marker = content[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
         if marker == 0xD9:
             return Picture("jpeg", width, height, b"".join((*kept, b"\xff\xd9")))
         end = at + 2
@@ -106,7 +112,7 @@ def _orientation(tiff: bytes) -> int:
     try:
         (start,) = struct.unpack_from(f"{order}I", tiff, 4)
         (entries,) = struct.unpack_from(f"{order}H", tiff, start)
-        for at in range(start + 2, start + 2 + 12 * entries, 12):
+        for at in range(start + 2, start + 2 + 12 * min(entries, EXIF_ENTRIES_MAX), 12):
             tag, kind, count, value = struct.unpack_from(f"{order}HHIH", tiff, at)
             if (tag, kind, count) == (_ORIENTATION, 3, 1) and 1 <= value <= 8:
                 return int(value)
@@ -124,7 +130,7 @@ def _exif(turn: int) -> bytes:
 
 def _png(content: bytes) -> Picture | None:
     kept, at, size = [content[:8]], 8, (0, 0)
-    while True:
+    for _ in range(PARTS_MAX):
         length, kind = struct.unpack_from(">I4s", content, at)
         end = at + 12 + length
         if end > len(content):
@@ -136,6 +142,7 @@ def _png(content: bytes) -> Picture | None:
         if kind == b"IEND":
             return Picture("png", *size, b"".join(kept))
         at = end
+    return None
 
 
 def _webp(content: bytes) -> Picture | None:
@@ -144,7 +151,9 @@ def _webp(content: bytes) -> Picture | None:
         return None
     kept: list[bytes] = []
     at, size = 12, None
-    while at + 8 <= told + 8:
+    for _ in range(PARTS_MAX):
+        if at + 8 > told + 8:
+            break
         kind, length = struct.unpack_from("<4sI", content, at)
         end = at + 8 + length + length % 2
         body = content[at + 8 : at + 8 + length]

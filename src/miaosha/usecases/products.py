@@ -1,5 +1,6 @@
 """What an admin does with products and their pictures; every change is in the trail."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import Final, Protocol
@@ -100,8 +101,7 @@ class Products:
         old = await self.get(product_id)
         if len(content) > PICTURE_MAX_BYTES:
             raise Problem("too_large", f"A picture has at most {PICTURE_MAX_BYTES} bytes.")
-        kind, _, _, kept = picture_of(content)
-        digest = hashlib.sha256(kept).hexdigest()[:20]
+        kind, kept, digest = await asyncio.to_thread(_stripped, content)
         name = f"products/{product_id}-{digest}.{'jpg' if kind == 'jpeg' else kind}"
         url = await self._files.put(name, kept, f"image/{kind}")
         product = await self._picture(actor, product_id, url)
@@ -136,6 +136,12 @@ class Products:
     async def _note(self, actor: str, action: str, product_id: int, detail: dict[str, str]) -> None:
         now = self._clock.now_ms()
         await self._trail.append(now, actor, action, f"product:{product_id}", detail)
+
+
+def _stripped(content: bytes) -> tuple[str, bytes, str]:
+    """Kind, what is kept, and a name made of it."""
+    kind, _, _, kept = picture_of(content)
+    return kind, kept, hashlib.sha256(kept).hexdigest()[:20]
 
 
 def version_of(product: Product) -> str:
