@@ -104,6 +104,40 @@ def test_fields_are_judged_one_by_one_before_anything_is_sent(
     assert not [call for call in visitor.calls if "checkout" in call]
 
 
+def test_what_people_type_is_taken_for_what_it_means(shop: Shop, visitors: Visitors) -> None:
+    """Key by key where a mask writes along, and pasted where a mask might cut."""
+    sale, ada = shop.sale(), shop.person()
+    assert shop.press(sale, ada) == "held"
+    page = visitors(person=ada).go(f"/sales/{sale}")
+    sees(page, HELD)
+    card = page.get_by_role("textbox", name="Card number")
+    card.press_sequentially("４２４２4242-4242 4242")
+    expect(card).to_have_value("4242 4242 4242 4242")
+    expiry = page.get_by_role("textbox", name="Expiry")
+    for typed, shown in (
+        ("1/30", "01/30"),
+        ("130", "01/30"),
+        ("0130", "01/30"),
+        ("12/30", "12/30"),
+    ):
+        expiry.fill("")
+        expiry.press_sequentially(typed)
+        expect(expiry).to_have_value(shown)
+    expiry.fill("")
+    expiry.press_sequentially("12/2030")
+    expect(expiry).to_have_value("12/2030")
+    page.get_by_role("textbox", name="Security code").fill("１２３")
+    page.get_by_role("textbox", name="Name", exact=True).fill("Ada")
+    phone = "\u202a+886\u00a02 2345–6789 ext. 12\u202c"
+    page.get_by_role("textbox", name="Phone", exact=True).fill(phone)
+    page.get_by_role("textbox", name="Address", exact=True).fill("１２３４５ Taipei")
+    button(page, "^Pay \\$").click()
+    page.wait_for_url("**/orders/*")
+    order = page.url.rpartition("/")[2].partition("?")[0]
+    sent = shop.call("GET", f"/admin/orders/{order}/delivery", shop.admin)
+    assert sent["phone"] == "+886 2 2345-6789 #12"
+
+
 def test_a_double_click_pays_once(shop: Shop, visitors: Visitors) -> None:
     sale, ada = shop.sale(), shop.person()
     assert shop.press(sale, ada) == "held"

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { afterwards } from "../src/session/afterwards";
 import { expiryMs } from "../src/session/expiry";
+import * as typed from "../src/ui/typed";
 import * as fields from "../src/ui/validation";
+import examples from "./typed.json";
 
 describe("a field", () => {
   it("takes the sandbox's cards, and no number with a slip in it", () => {
@@ -21,20 +23,64 @@ describe("a field", () => {
 
   it("writes what is typed as it is printed on a card", () => {
     expect(fields.spacedCard("42424242424")).toBe("4242 4242 424");
-    expect(["1", "4", "12", "123", "1230"].map(fields.slashedExpiry)).toEqual([
-      "1",
-      "04",
-      "12",
-      "12/3",
-      "12/30",
-    ]);
+    expect(fields.spacedCard("４２４２-4242")).toBe("4242 4242");
+    const shown = {
+      1: "1",
+      4: "04",
+      12: "12",
+      123: "12/3",
+      1230: "12/30",
+      13: "01/3",
+      130: "01/30",
+      "1/": "01/",
+      "01/": "01/",
+      "01/3": "01/3",
+    };
+    for (const [text, masked] of Object.entries(shown)) {
+      expect(fields.slashedExpiry(text), text).toBe(masked);
+    }
   });
 
-  it("knows what the API takes as phone and e-mail", () => {
+  it("drops nothing that was typed or pasted", () => {
+    for (const text of ["12/2030", "12 / 2030", "12/203", "2030-12", "Dec 30"]) {
+      expect(fields.slashedExpiry(text)).toBe(text);
+    }
+    expect(fields.spacedCard("4242x")).toBe("4242x");
+    const long = "4".repeat(30);
+    expect(fields.spacedCard(long).replace(/ /g, "")).toBe(long);
+  });
+
+  it.each([1, 2, 3, 4, 5, 6, 7])("goes on after %i characters of 12/2030", (length) => {
+    const text = "12/2030".slice(0, length);
+    expect("12/2030".startsWith(fields.slashedExpiry(text))).toBe(true);
+  });
+
+  it("takes what the API takes", () => {
     expect(fields.phone("+886 2 1234-5678")).toBeNull();
     expect(fields.phone("call me")).toBe("error.phone");
-    expect(fields.email("ada@example.org")).toBeNull();
+    expect(fields.email("ada＠example.org ")).toBeNull();
     expect(fields.email("ada@example")).toBe("error.email");
+    expect(fields.email("a b@example.org")).toBe("error.email");
+    expect(fields.newPassword("x".repeat(128))).toBeNull();
+    expect(fields.newPassword("x".repeat(129))).toBe("error.password");
+    expect(fields.expiry(0)("1 / 2030")).toBeNull();
+    expect(fields.cvc("１２３")).toBeNull();
+  });
+});
+
+describe("what a person typed", () => {
+  const readers: Record<string, (text: string) => string | null> = {
+    card_number: typed.cardNumber,
+    card_expiry: typed.cardExpiry,
+    card_code: typed.cardCode,
+    phone_number: typed.phoneNumber,
+    email_address: typed.emailAddress,
+  };
+  const all = Object.entries(examples).flatMap(([what, pairs]) =>
+    pairs.map(([text, meant]) => [what, text, meant] as const),
+  );
+  it.each(all)("%s %j is %j", (what, text, meant) => {
+    expect(readers[what]?.(text ?? "")).toBe(meant);
   });
 });
 

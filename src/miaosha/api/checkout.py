@@ -7,12 +7,7 @@ from miaosha.api.auth import caller
 from miaosha.api.declare import Req, Who, operation, read_body
 from miaosha.api.desk import desk_of
 from miaosha.api.schemas import ActionNeeded, CheckoutBody, OrderView, RedirectTo, order_view
-from miaosha.domain.errors import Problem
-from miaosha.ports.orders import Delivery
-from miaosha.ports.outside import Card
-from miaosha.usecases.checkout import Paid
-from miaosha.usecases.credentials import plain_line
-from miaosha.usecases.products import plain_text
+from miaosha.usecases.checkout import Paid, card_of, delivery_of
 
 
 @operation(
@@ -32,12 +27,8 @@ async def pay(request: Req, sale_id: FromPath[int]) -> Response[OrderView | Acti
     payment provider wants the buyer to confirm at `redirect_url` first."""
     desk = desk_of(request)
     body = await read_body(request, CheckoutBody)
-    card = Card(body.payment.card, body.payment.expiry, body.payment.cvc)
-    delivery = Delivery(
-        name=plain_line(body.name, "name", 120),
-        phone=plain_line(body.phone, "phone", 30),
-        address=_address(body.address),
-    )
+    card = card_of(body.payment.card, body.payment.expiry, body.payment.cvc)
+    delivery = delivery_of(body.name, body.phone, body.address)
     back = f"{desk.settings.public_url.rstrip('/')}/sales/{sale_id}?payment=returned"
     result = await desk.parts.checkout.pay(
         sale_id, caller(request).user_id, body.checkout_token, card, delivery, back
@@ -45,13 +36,6 @@ async def pay(request: Req, sale_id: FromPath[int]) -> Response[OrderView | Acti
     if isinstance(result, Paid):
         return Response(order_view(result.order), status_code=201)
     return Response(ActionNeeded(RedirectTo(result.redirect_url)), status_code=202)
-
-
-def _address(text: str) -> str:
-    """Raises Problem("bad_request") if nothing of it can be written on a parcel."""
-    if not (lines := plain_text(text, "address", 500)):
-        raise Problem("bad_request", "Expected 1 to 500 characters.", field="address")
-    return lines
 
 
 ROUTES = [pay]

@@ -98,16 +98,44 @@ class ExtendQuery(msgspec.Struct, frozen=True):
 
 
 class PaymentCard(Body, frozen=True, kw_only=True):
-    card: Annotated[str, Meta(pattern=r"^[0-9]{12,19}$", examples=["4242424242424242"])]
-    expiry: Annotated[str, Meta(pattern=r"^(0[1-9]|1[0-2])/[0-9]{2}$", examples=["12/30"])]
-    cvc: Annotated[str, Meta(pattern=r"^[0-9]{3,4}$", examples=["123"])]
+    """As it was typed: digits of any script, with blanks and dashes where people put them."""
+
+    card: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=60,
+            description="12 to 19 digits",
+            examples=["4242 4242 4242 4242"],
+        ),
+    ]
+    expiry: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=20,
+            description="Month and year: 12/30, 1/30, 0130, 12/2030",
+            examples=["12/30"],
+        ),
+    ]
+    cvc: Annotated[
+        str, Meta(min_length=1, max_length=20, description="3 or 4 digits", examples=["123"])
+    ]
 
 
 class CheckoutBody(Body, frozen=True, kw_only=True):
     checkout_token: Annotated[str, Meta(max_length=2_000, pattern=r"^[A-Za-z0-9._-]+$")]
     payment: PaymentCard
     name: Annotated[str, Meta(min_length=1, max_length=120)]
-    phone: Annotated[str, Meta(pattern=r"^[0-9+(). /-]{4,30}$", examples=["+49 30 123456"])]
+    phone: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=80,
+            description="At least 4 digits and + ( ) . / - between them; an extension after #",
+            examples=["+49 30 123456 #12"],
+        ),
+    ]
     address: Annotated[str, Meta(min_length=1, max_length=500)]
 
 

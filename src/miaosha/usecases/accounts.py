@@ -50,7 +50,11 @@ class Membership:
         assert role in ROLES, role
         canonical = canonical_email(email)
         if canonical is None:
-            raise Problem("bad_request", "This is not an e-mail address.", field="email")
+            raise Problem(
+                "bad_request",
+                "Expected an e-mail address like ada@example.com (an international domain: xn--…).",
+                field="email",
+            )
         called = plain_line(name, "name", NAME_MAX)
         secret = check_password(password)
         if await self._passwords.guessable(secret, (canonical, called)):

@@ -6,19 +6,25 @@ assumed; money without a unit is given back.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 
 from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Problem
 from miaosha.domain.reservation import HoldState
+from miaosha.domain.typed import card_code, card_expiry, card_number, phone_number
 from miaosha.ports.ledger import Attempt, Begun, Hold, Ledger, NotPayable, attempt_key
 from miaosha.ports.orders import Delivery, Order
 from miaosha.ports.outside import Card, Charge, ChargeState, CheckoutClaim, Clock, Payments, Tokens
 from miaosha.usecases.announce import Announcer
+from miaosha.usecases.credentials import plain_line
 from miaosha.usecases.known import known
+from miaosha.usecases.products import plain_text
 from miaosha.usecases.release import Release
 from miaosha.usecases.together import Together
+
+NAME_MAX: Final = 120
+ADDRESS_MAX: Final = 500
 
 log = structlog.get_logger()
 
@@ -30,6 +36,35 @@ class Paid(NamedTuple):
 
 class NeedsAction(NamedTuple):
     redirect_url: str
+
+
+def card_of(number: str, expiry: str, cvc: str) -> Card:
+    """The card that was typed.
+
+    Raises:
+        Problem: bad_request naming the field and what would be right.
+    """
+    return Card(
+        _read(card_number(number), "payment.card", "12 to 19 digits"),
+        _read(card_expiry(expiry), "payment.expiry", "month and year like 12/30"),
+        _read(card_code(cvc), "payment.cvc", "3 or 4 digits"),
+    )
+
+
+def delivery_of(name: str, phone: str, address: str) -> Delivery:
+    """Where the goods go. Raises Problem as `card_of` does."""
+    lines = plain_text(address, "address", ADDRESS_MAX)
+    return Delivery(
+        name=plain_line(name, "name", NAME_MAX),
+        phone=_read(phone_number(phone), "phone", "a phone number like +886 2 2345 6789 #12"),
+        address=_read(lines or None, "address", f"1 to {ADDRESS_MAX} characters"),
+    )
+
+
+def _read(value: str | None, field: str, right: str) -> str:
+    if value is None:
+        raise Problem("bad_request", f"Expected {right}.", field=field)
+    return value
 
 
 class Checkout:

@@ -5,6 +5,7 @@ import unicodedata
 from typing import Final
 
 from miaosha.domain.errors import Problem
+from miaosha.domain.typed import email_address
 
 EMAIL_MAX: Final = 254
 NAME_MAX: Final = 80
@@ -18,9 +19,11 @@ _EMAIL = re.compile(
 
 
 def canonical_email(text: str) -> str | None:
-    """Trimmed and lower case, or None if it is not an address mail can be sent to. Only ASCII:
-    an internationalised domain is given in its xn-- form."""
-    email = text.strip().lower()
+    """In the one form that is kept (`domain.typed`), or None if it is not an address mail can be
+    sent to. Only ASCII: an internationalised domain is given in its xn-- form."""
+    if any(sign in "\r\n" for sign in text.strip()):
+        return None  # what could forge a header is not mended
+    email = email_address(text)
     if len(email) > EMAIL_MAX or not _EMAIL.fullmatch(email):
         return None
     local, _, _ = email.partition("@")
@@ -34,7 +37,7 @@ def plain_line(text: str, field: str, most: int) -> str:
         Problem: bad_request naming `field` if it is empty, longer than `most` or has control
             characters (which could forge a header or a line somewhere later).
     """
-    line = unicodedata.normalize("NFC", text).strip()
+    line = unicodedata.normalize("NFC", text).replace("\t", " ").strip()
     if not line or len(line) > most:
         raise Problem("bad_request", f"Expected 1 to {most} characters.", field=field)
     if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in line):

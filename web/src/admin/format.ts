@@ -1,7 +1,9 @@
 // Numbers, money, times and durations as the language writes them. Times are in the browser's zone.
 import { language } from "../i18n/language";
+import { plain } from "../ui/typed";
 import type { Money } from "./server";
 
+const AMOUNT_MAX = 10 ** 12; // minor units, as the API has it
 const MINOR_DIGITS: Record<string, number> = { JPY: 0, KRW: 0 };
 export const CURRENCIES = ["USD", "EUR", "GBP", "TWD", "HKD", "CNY", "JPY", "KRW"];
 
@@ -42,13 +44,33 @@ export function amountText({ amount, currency }: Money): string {
   return (amount / 10 ** digitsOf(currency)).toFixed(digitsOf(currency));
 }
 
-/** What was typed as minor units; null if it is no such amount. */
+/** What was typed as a whole number, "1,000" too; null if it is none within the limits. */
+export function whole(text: string, low: number, high: number): number | null {
+  const typed = plain(text);
+  const grouped = /^\d{1,3}([ ,.'’]\d{3})+$/.test(typed);
+  const digits = grouped ? typed.replace(/\D/g, "") : typed;
+  const value = /^\d{1,13}$/.test(digits) ? Number(digits) : Number.NaN;
+  return value >= low && value <= high ? value : null;
+}
+
+/**
+ * What was typed as minor units: "19.90", "19,90", "1,234.50", "NT$ 1,200"; null if it is no such
+ * amount, or may be two ("1.234" dollars).
+ */
 export function minorUnits(text: string, currency: string): number | null {
   const digits = digitsOf(currency);
-  const fits = digits ? new RegExp(`^\\d{1,10}([.,]\\d{1,${digits}})?$`) : /^\d{1,12}$/;
-  if (!fits.test(text.trim())) return null;
-  const [whole = "0", rest = ""] = text.trim().split(/[.,]/);
-  return Number(whole) * 10 ** digits + Number(rest.padEnd(digits, "0") || 0);
+  const typed = plain(text)
+    .replace(/\u066b/g, ".") // the Arabic decimal sign, and the one between thousands
+    .replace(/\u066c/g, ",")
+    .replace(/^([A-Z]{0,3}\p{Sc}|[A-Z]{3}) ?| ?(\p{Sc}|[A-Z]{3})$/gu, "");
+  const cents = digits ? new RegExp(`^(.*)([.,])(\\d{1,${digits}})$`).exec(typed) : null;
+  const [units, point, rest] = cents ? [cents[1], cents[2], cents[3]] : [typed, "", ""];
+  if (units?.includes(point || "x")) return null; // the sign of decimals stands there once
+  const single = !point && digits > 0 && /^\d+[.,]\d{3}$/.test(typed);
+  const value = single ? null : whole(units ?? "", 0, AMOUNT_MAX);
+  if (value === null) return null;
+  const amount = value * 10 ** digits + Number((rest ?? "").padEnd(digits, "0") || 0);
+  return amount <= AMOUNT_MAX ? amount : null;
 }
 
 export function time(ms: number): string {

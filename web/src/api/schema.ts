@@ -1512,17 +1512,32 @@ export interface components {
             checkout_token: string;
             payment: components["schemas"]["PaymentCard"];
             name: string;
-            /** @example +49 30 123456 */
+            /**
+             * @description At least 4 digits and + ( ) . / - between them; an extension after #
+             * @example +49 30 123456 #12
+             */
             phone: string;
             address: string;
         };
-        /** PaymentCard */
+        /**
+         * PaymentCard
+         * @description As it was typed: digits of any script, with blanks and dashes where people put them.
+         */
         PaymentCard: {
-            /** @example 4242424242424242 */
+            /**
+             * @description 12 to 19 digits
+             * @example 4242 4242 4242 4242
+             */
             card: string;
-            /** @example 12/30 */
+            /**
+             * @description Month and year: 12/30, 1/30, 0130, 12/2030
+             * @example 12/30
+             */
             expiry: string;
-            /** @example 123 */
+            /**
+             * @description 3 or 4 digits
+             * @example 123
+             */
             cvc: string;
         };
         /** ActionNeeded */

@@ -3,6 +3,7 @@ import { t } from "../i18n";
 import { sessionEnded, signIn } from "../session/session";
 import { Field } from "../ui/Field";
 import { problemText } from "../ui/problems";
+import { emailAddress } from "../ui/typed";
 import { useForm } from "../ui/useForm";
 import { email, required } from "../ui/validation";
 import { SignForm } from "./SignForm";
@@ -15,19 +16,19 @@ export function SignIn() {
       name="menu.sign-in"
       title="signin.title"
       button="signin.button"
-      send={({ email: address, password }) => signIn(address.trim(), password)}
+      send={({ email: address, password }) => signIn(emailAddress(address), password)}
       failed={(problem) =>
         problem.code === "bad_credentials" ? t("signin.wrong") : problemText(problem)
       }
       other={{ why: "signin.new", path: "/sign-up", link: "menu.sign-up" }}
     >
       {sessionEnded.value && <p class="notice notice-info">{t("session.ended")}</p>}
-      <Field label="field.email" type="email" autocomplete="email" {...form.field("email")} />
+      <Field label="field.email" inputMode="email" autocomplete="email" {...form.field("email")} />
       <Field
         label="field.password"
         type="password"
         autocomplete="current-password"
-        maxLength={128}
+        maxLength={1000}
         {...form.field("password")}
       />
     </SignForm>

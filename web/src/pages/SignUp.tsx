@@ -4,6 +4,7 @@ import { t } from "../i18n";
 import { signUp } from "../session/session";
 import { Field } from "../ui/Field";
 import { problemText } from "../ui/problems";
+import { emailAddress } from "../ui/typed";
 import { useForm } from "../ui/useForm";
 import { email, newPassword, required } from "../ui/validation";
 import { SignForm } from "./SignForm";
@@ -26,18 +27,20 @@ export function SignUp() {
       name="menu.sign-up"
       title="signup.title"
       button="signup.button"
-      send={({ name, email: address, password }) => signUp(name.trim(), address.trim(), password)}
+      send={({ name, email: address, password }) =>
+        signUp(name.trim(), emailAddress(address), password)
+      }
       failed={failed}
       other={{ why: "signup.known", path: "/sign-in", link: "menu.sign-in" }}
     >
       <Field label="field.name" autocomplete="name" maxLength={80} {...form.field("name")} />
-      <Field label="field.email" type="email" autocomplete="email" {...form.field("email")} />
+      <Field label="field.email" inputMode="email" autocomplete="email" {...form.field("email")} />
       <Field
         label="field.password"
         hint="field.password.hint"
         type="password"
         autocomplete="new-password"
-        maxLength={128}
+        maxLength={1000}
         {...form.field("password")}
       />
     </SignForm>

@@ -7,6 +7,7 @@ import { user } from "../session/session";
 import { announce } from "./announce";
 import { Field } from "./Field";
 import { Icon } from "./Icon";
+import { phoneNumber } from "./typed";
 import { type Form, useForm } from "./useForm";
 import { phone, required } from "./validation";
 
@@ -18,6 +19,11 @@ export function knownDelivery(): Delivery {
   return { ...known, name: known.name || (user.value?.name ?? "") };
 }
 
+/** What was typed, as it is sent and kept. */
+export function deliveryOf({ name, phone: typed, address }: Delivery): Delivery {
+  return { name: name.trim(), phone: phoneNumber(typed) ?? typed, address: address.trim() };
+}
+
 export function DeliveryFields({ form }: { form: Form<keyof Delivery> }) {
   return (
     <>
@@ -27,7 +33,7 @@ export function DeliveryFields({ form }: { form: Form<keyof Delivery> }) {
         type="tel"
         inputMode="tel"
         autocomplete="tel"
-        maxLength={30}
+        maxLength={80}
         {...form.field("phone")}
       />
       <Field
@@ -47,7 +53,7 @@ export function DeliveryForm() {
   const send = (event: TargetedSubmitEvent<HTMLFormElement>) => {
     event.preventDefault();
     if (!form.good(event.currentTarget)) return;
-    saveDelivery(form.values);
+    saveDelivery(deliveryOf(form.values));
     setSaved(true);
     announce(t("delivery.saved"));
   };

@@ -1,30 +1,30 @@
 // What a field may hold, as the API says it (docs/openapi.json), so that a mistake is shown beside
 // the field before anything is sent. Pure; answers keys of texts, null for a good value.
 import type { Key } from "../i18n";
+import { cardCode, cardExpiry, cardNumber, emailAddress, phoneNumber, plain } from "./typed";
 
 export type Check = (value: string) => Key | null;
+
+const PASSWORD_MAX = 128;
 
 export const required: Check = (value) => (value.trim() ? null : "error.required");
 
 export const email: Check = (value) =>
-  required(value) ?? (/^\S+@[^\s@.]+(\.[^\s@.]+)+$/.test(value.trim()) ? null : "error.email");
+  required(value) ??
+  (/^[^\s@]+@[^\s@.]+(\.[^\s@.]+)+$/.test(emailAddress(value)) ? null : "error.email");
 
-export const newPassword: Check = (value) =>
-  required(value) ?? (value.length >= 8 ? null : "error.password");
+export const newPassword: Check = (value) => {
+  const length = [...value].length;
+  return required(value) ?? (length >= 8 && length <= PASSWORD_MAX ? null : "error.password");
+};
 
 export const phone: Check = (value) =>
-  required(value) ?? (/^[0-9+(). /-]{4,30}$/.test(value.trim()) ? null : "error.phone");
-
-/** Digits only; blanks and dashes are for the eye. */
-export function cardDigits(value: string): string {
-  return value.replace(/[\s-]/g, "");
-}
+  required(value) ?? (phoneNumber(value) ? null : "error.phone");
 
 /** Twelve to nineteen digits whose check digit fits (Luhn, ISO/IEC 7812-1). */
 export const card: Check = (value) => {
-  const digits = cardDigits(value);
-  if (!digits) return "error.required";
-  return /^\d{12,19}$/.test(digits) && luhn(digits) ? null : "error.card";
+  const digits = cardNumber(value);
+  return required(value) ?? (digits && luhn(digits) ? null : "error.card");
 };
 
 function luhn(digits: string): boolean {
@@ -35,28 +35,30 @@ function luhn(digits: string): boolean {
   return sum % 10 === 0;
 }
 
-/** MM/YY, not in the past. */
+/** A month that is not over. */
 export function expiry(nowMs: number): Check {
   return (value) => {
-    const parts = /^(0[1-9]|1[0-2])\/(\d\d)$/.exec(value);
-    if (!parts) return value ? "error.expiry" : "error.required";
-    const afterwards = Date.UTC(2000 + Number(parts[2]), Number(parts[1]), 1);
+    const [month, year] = cardExpiry(value)?.split("/") ?? [];
+    if (!month || !year) return value.trim() ? "error.expiry" : "error.required";
+    const afterwards = Date.UTC(2000 + Number(year), Number(month), 1);
     return afterwards > nowMs ? null : "error.expired-card";
   };
 }
 
-export const cvc: Check = (value) =>
-  required(value) ?? (/^\d{3,4}$/.test(value) ? null : "error.cvc");
+export const cvc: Check = (value) => required(value) ?? (cardCode(value) ? null : "error.cvc");
 
-/** Groups of four while typing. */
+/** Groups of four while typing; what is more than digits stays, and its mistake is shown. */
 export function spacedCard(value: string): string {
-  const digits = value.replace(/\D/g, "").slice(0, 19);
-  return digits.replace(/(.{4})(?=.)/g, "$1 ");
+  const digits = plain(value).replace(/[ -]/g, "");
+  return /^\d*$/.test(digits) ? digits.replace(/(.{4})(?=.)/g, "$1 ") : value;
 }
 
-/** A slash after the month while typing. */
+/** A slash after the month while typing. Whoever types the slash, or more, means it. */
 export function slashedExpiry(value: string): string {
-  const digits = value.replace(/\D/g, "").slice(0, 4);
-  const padded = /^[2-9]$/.test(digits) ? `0${digits}` : digits;
+  const typed = plain(value);
+  const month = /^(\d) ?\/$/.exec(typed);
+  if (month) return `0${month[1]}/`;
+  if (!/^\d{1,4}$/.test(typed)) return value;
+  const padded = /^([2-9]|1[3-9])/.test(typed) ? `0${typed}` : typed;
   return padded.length > 2 ? `${padded.slice(0, 2)}/${padded.slice(2)}` : padded;
 }

@@ -1,9 +1,12 @@
 // The levers of a running sale. Each asks first; each is in the trail.
 import { useState } from "preact/hooks";
+import { whole } from "../format";
 import { type AdminSale, type Phase, type Stats, server } from "../server";
 import { type Key, t } from "../text";
 import { Dialog } from "../ui/Dialog";
 import { TextField } from "../ui/Field";
+
+const STOCK_MAX = 1_000_000;
 
 interface Props {
   sale: AdminSale;
@@ -84,9 +87,9 @@ interface StockProps {
 function StockDialog({ stock, granted, saleId, onDone, onClose }: StockProps) {
   const [text, setText] = useState(String(stock));
   const [error, setError] = useState("");
-  const wanted = /^\d{1,7}$/.test(text) ? Number(text) : null;
+  const wanted = whole(text, 1, STOCK_MAX);
   const save = async () => {
-    if (wanted === null || wanted < Math.max(1, granted) || wanted > 1_000_000) {
+    if (wanted === null || wanted < granted) {
       setError(t("lever.stock_wrong", { low: Math.max(1, granted) }));
       return false;
     }

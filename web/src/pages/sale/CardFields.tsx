@@ -28,7 +28,7 @@ export function CardFields<N extends string>({ form }: { form: Form<N | CardFiel
         label="field.card"
         inputMode="numeric"
         autocomplete="cc-number"
-        maxLength={23}
+        maxLength={60}
         {...number}
         onValue={(value) => number.onValue(spacedCard(value))}
       />
@@ -38,7 +38,7 @@ export function CardFields<N extends string>({ form }: { form: Form<N | CardFiel
           hint="field.expiry.hint"
           inputMode="numeric"
           autocomplete="cc-exp"
-          maxLength={5}
+          maxLength={20}
           {...expiry}
           onValue={(value) => expiry.onValue(slashedExpiry(value))}
         />
@@ -46,7 +46,7 @@ export function CardFields<N extends string>({ form }: { form: Form<N | CardFiel
           label="field.cvc"
           inputMode="numeric"
           autocomplete="cc-csc"
-          maxLength={4}
+          maxLength={20}
           {...form.field("cvc")}
         />
       </div>

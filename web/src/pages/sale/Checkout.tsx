@@ -9,8 +9,9 @@ import type { Buyer } from "../../purchase/buyer";
 import { type Paid, pay } from "../../purchase/checkout";
 import { go } from "../../router";
 import { type Delivery, saveDelivery } from "../../session/delivery";
-import { DELIVERY_CHECKS, DeliveryFields, knownDelivery } from "../../ui/DeliveryForm";
+import { DELIVERY_CHECKS, DeliveryFields, deliveryOf, knownDelivery } from "../../ui/DeliveryForm";
 import { FormError } from "../../ui/Field";
+import { cardCode, cardExpiry, cardNumber } from "../../ui/typed";
 import { type Form, useForm } from "../../ui/useForm";
 import * as fields from "../../ui/validation";
 import { type CardField, CardFields } from "./CardFields";
@@ -42,8 +43,7 @@ export function Checkout({ buyer, sale }: { buyer: Buyer; sale: Sale }) {
     }
     setBusy(true);
     setFailure(null);
-    const { name, phone, address } = form.values;
-    saveDelivery({ name, phone, address });
+    saveDelivery(deliveryOf(form.values));
     setFailure(said(await pay(buyer, bodyOf(buyer, form.values)), form));
     setBusy(false);
   };
@@ -72,13 +72,11 @@ function bodyOf(buyer: Buyer, values: Record<Name, string>): CheckoutBody {
   return {
     checkout_token: buyer.purchase.peek().place.checkoutToken ?? "",
     payment: {
-      card: fields.cardDigits(values.card),
-      expiry: values.expiry,
-      cvc: values.cvc,
+      card: cardNumber(values.card) ?? values.card,
+      expiry: cardExpiry(values.expiry) ?? values.expiry,
+      cvc: cardCode(values.cvc) ?? values.cvc,
     },
-    name: values.name.trim(),
-    phone: values.phone.trim(),
-    address: values.address.trim(),
+    ...deliveryOf(values),
   };
 }
 
