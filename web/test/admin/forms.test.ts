@@ -1,11 +1,24 @@
 // What is typed into the console's forms, and files chosen for pictures.
 import { describe, expect, it, vi } from "vitest";
-import { amountText, clock, fieldMs, fieldTime, minorUnits, span } from "../../src/admin/format";
+import {
+  amountText,
+  clock,
+  fieldMs,
+  fieldTime,
+  minorUnits,
+  span,
+  whole,
+} from "../../src/admin/format";
 import { choose, kindOf, PICTURE_MAX_BYTES } from "../../src/admin/products/pictureFile";
 import { draftOf, fieldOf, read } from "../../src/admin/sales/form";
 import { query } from "../../src/admin/server";
 
 const NOW = Date.UTC(2030, 0, 2, 3, 4, 5);
+
+const two = [
+  { key: "a", text: "one" },
+  { key: "b", text: "two" },
+];
 
 function filled() {
   const draft = draftOf(null, NOW);
@@ -14,13 +27,13 @@ function filled() {
     product_id: "3",
     title: " Lamps ",
     amount: "19.90",
-    questions: [{ text: "How many?", choices: ["one", "two"], right: 1 }],
+    questions: [{ text: "How many?", choices: two, right: 1 }],
   };
 }
 
 describe("a sale's form", () => {
   it("becomes the terms", () => {
-    const result = read(filled());
+    const result = read(filled(), null);
     if (!("body" in result)) throw new Error(JSON.stringify(result.errors));
     expect(result.body).toMatchObject({
       product_id: 3,
@@ -35,7 +48,10 @@ describe("a sale's form", () => {
   });
 
   it("names every field that is wrong as the API does", () => {
-    const result = read({ ...draftOf(null, NOW), stock: "0", pay_within: "x", closes_at: "" });
+    const result = read(
+      { ...draftOf(null, NOW), stock: "0", pay_within: "x", closes_at: "" },
+      null,
+    );
     expect("errors" in result && Object.keys(result.errors).sort()).toEqual([
       "closes_at_ms",
       "pay_within_s",
@@ -51,7 +67,7 @@ describe("a sale's form", () => {
 
   it("closes after it opens", () => {
     const draft = filled();
-    const result = read({ ...draft, closes_at: draft.opens_at });
+    const result = read({ ...draft, closes_at: draft.opens_at }, null);
     expect(result).toEqual({ errors: { closes_at_ms: "wrong.before" } });
   });
 
@@ -73,6 +89,22 @@ describe("amounts", () => {
     ["-1", "USD", null],
     ["", "USD", null],
     ["1e3", "USD", null],
+    ["1,234.50", "USD", 123_450],
+    ["1.234,50", "EUR", 123_450],
+    ["1 234,50", "EUR", 123_450],
+    ["1,234,567", "USD", 123_456_700],
+    ["1,234", "USD", null], // a thousand dollars, or one
+    ["1,500", "JPY", 1500],
+    ["NT$ 1,200", "JPY", 1200],
+    ["NT$1,234.5", "TWD", 123_450],
+    ["19.90 €", "EUR", 1990],
+    ["USD 19.90", "USD", 1990],
+    ["１９．９０", "USD", 1990],
+    ["١٩٫٩٠", "USD", 1990],
+    ["10000000000.00", "USD", 10 ** 12],
+    ["10000000000.01", "USD", null],
+    ["1,23,4", "USD", null],
+    ["1.2.3", "USD", null],
   ])("%s %s", (text, currency, amount) => {
     expect(minorUnits(text, currency)).toBe(amount);
   });
@@ -80,6 +112,25 @@ describe("amounts", () => {
   it("are written as they are typed", () => {
     expect(amountText({ amount: 1990, currency: "USD" })).toBe("19.90");
     expect(amountText({ amount: 1500, currency: "JPY" })).toBe("1500");
+  });
+});
+
+describe("numbers", () => {
+  it.each([
+    ["100", 100],
+    [" 1,000 ", 1000],
+    ["1.000", 1000],
+    ["1 000 000", 1_000_000],
+    ["１００", 100],
+    ["١٠٠", 100],
+    ["1,00", null],
+    ["1.5", null],
+    ["0", null],
+    ["-1", null],
+    ["1000001", null],
+    ["", null],
+  ])("%j", (text, value) => {
+    expect(whole(text, 1, 1_000_000)).toBe(value);
   });
 });
 

@@ -86,7 +86,10 @@ function ProductForm({ product, onSaved }: FormProps) {
     version.current = now.version;
   };
   const save = async () => {
-    const amount = minorUnits(draft.amount, draft.currency);
+    const was = draftOf(product);
+    const samePrice = was.amount === draft.amount && was.currency === draft.currency;
+    const amount =
+      product && samePrice ? product.list_price.amount : minorUnits(draft.amount, draft.currency);
     const found: Record<string, string> = {};
     if (!draft.name.trim()) found.name = t("wrong.empty");
     if (amount === null) found.list_price = t("wrong.amount");

@@ -1,7 +1,7 @@
 // The questions of a sale: each buyer is asked one of them; the right choice is marked.
 import { t } from "../text";
 import { TextField } from "../ui/Field";
-import { CHOICES_MAX, newQuestion, QUESTIONS_MAX, type QuestionDraft } from "./form";
+import { CHOICES_MAX, newChoice, newQuestion, QUESTIONS_MAX, type QuestionDraft } from "./form";
 
 interface Props {
   questions: QuestionDraft[];
@@ -58,7 +58,10 @@ interface OneProps {
 function One({ number, question, wrong, onChange }: OneProps) {
   const field = `questions[${number}]`;
   const choose = (at: number, text: string) =>
-    onChange({ ...question, choices: question.choices.map((c, i) => (i === at ? text : c)) });
+    onChange({
+      ...question,
+      choices: question.choices.map((c, i) => (i === at ? { ...c, text } : c)),
+    });
   const remove = (at: number) =>
     onChange({
       ...question,
@@ -75,8 +78,8 @@ function One({ number, question, wrong, onChange }: OneProps) {
         maxLength={500}
       />
       <div role="radiogroup" aria-label={t("questions.right_of", { n: number + 1 })}>
-        {question.choices.map((text, i) => (
-          <div class="choice" key={i}>
+        {question.choices.map(({ key, text }, i) => (
+          <div class="choice" key={key}>
             <label class="right">
               <input
                 type="radio"
@@ -110,7 +113,9 @@ function One({ number, question, wrong, onChange }: OneProps) {
         <button
           type="button"
           class="link"
-          onClick={() => onChange({ ...question, choices: [...question.choices, ""] })}
+          onClick={() =>
+            onChange({ ...question, choices: [...question.choices, newChoice(question.choices)] })
+          }
         >
           {t("questions.add_choice")}
         </button>

@@ -1,6 +1,6 @@
 // Creates and edits a draft; publishing is a step of its own, confirmed.
 import { useRef, useState } from "preact/hooks";
-import { fieldMs, zone } from "../format";
+import { zone } from "../format";
 import { useUnsaved } from "../guard";
 import { asProblem } from "../hooks";
 import { type AdminSale, type Product, server } from "../server";
@@ -10,7 +10,7 @@ import { Field, TextField } from "../ui/Field";
 import { MoneyField } from "../ui/MoneyField";
 import { said } from "../ui/Note";
 import { Overtaken } from "../ui/Overtaken";
-import { type Draft, draftOf, fieldOf, read } from "./form";
+import { type Draft, draftOf, fieldOf, instant, read } from "./form";
 import { Questions } from "./Questions";
 
 interface Props {
@@ -21,6 +21,8 @@ interface Props {
 export function SaleForm({ sale, products }: Props) {
   const [saved, setSaved] = useState(() => draftOf(sale, Date.now()));
   const [draft, setDraft] = useState(saved);
+  /** The sale as it was last read or saved: whose fields nobody has touched. */
+  const [own, setOwn] = useState(sale);
   const [errors, setErrors] = useState<Record<string, string>>({});
   const [told, setTold] = useState("");
   const [publishing, setPublishing] = useState(false);
@@ -43,7 +45,7 @@ export function SaleForm({ sale, products }: Props) {
   };
   /** The sale once saved, or null if something is wrong. */
   const save = async (): Promise<AdminSale | null> => {
-    const result = read(draft);
+    const result = read(draft, own);
     if ("errors" in result) {
       const entries = Object.entries(result.errors) as [string, Key][];
       show(Object.fromEntries(entries.map(([field, key]) => [field, t(key)])));
@@ -55,6 +57,7 @@ export function SaleForm({ sale, products }: Props) {
         : await server.createSale({ ...result.body, publish: false });
       setErrors({});
       setSaved(draft);
+      setOwn(made);
       setOvertaken(false);
       version.current = made.version;
       return made;
@@ -71,6 +74,7 @@ export function SaleForm({ sale, products }: Props) {
     const fresh = draftOf(now, Date.now());
     setSaved(fresh);
     setDraft(fresh);
+    setOwn(now);
     setErrors({});
     setOvertaken(false);
     version.current = now.version;
@@ -100,7 +104,7 @@ export function SaleForm({ sale, products }: Props) {
   return (
     <form ref={form} class="panel form" onSubmit={submit} noValidate>
       <About draft={draft} set={set} errors={errors} products={products} />
-      <Times draft={draft} set={set} errors={errors} />
+      <Times draft={draft} set={set} errors={errors} own={own} />
       <Standby draft={draft} set={set} errors={errors} />
       <Questions
         questions={draft.questions}
@@ -199,13 +203,13 @@ function About({ draft, set, errors, products }: PartProps & { products: Product
 }
 
 /** The same instant as the world's clock has it. */
-function utc(text: string): string {
-  const ms = fieldMs(text);
+function utc(ms: number | null): string {
   return ms === null ? "" : `${new Date(ms).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 }
 
-function Times({ draft, set, errors }: PartProps) {
-  const where = zone(fieldMs(draft.opens_at) ?? Date.now());
+function Times({ draft, set, errors, own }: PartProps & { own: AdminSale | null }) {
+  const opens = instant(draft, own, "opens_at");
+  const where = zone(opens ?? Date.now());
   return (
     <fieldset>
       <legend>{t("sales.times")}</legend>
@@ -218,7 +222,7 @@ function Times({ draft, set, errors }: PartProps) {
           value={draft.opens_at}
           onValue={(opens_at) => set({ opens_at })}
           error={errors.opens_at_ms}
-          hint={utc(draft.opens_at)}
+          hint={utc(opens)}
         />
         <TextField
           label={t("sales.closes")}
@@ -227,7 +231,7 @@ function Times({ draft, set, errors }: PartProps) {
           value={draft.closes_at}
           onValue={(closes_at) => set({ closes_at })}
           error={errors.closes_at_ms}
-          hint={utc(draft.closes_at)}
+          hint={utc(instant(draft, own, "closes_at"))}
         />
         <TextField
           label={t("sales.pay_within")}

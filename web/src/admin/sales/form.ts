@@ -1,12 +1,20 @@
 // What is typed into the form of a sale, and how it becomes the terms the API takes. Errors have the
 // names of the API's fields, so that what the server says finds its place too.
-import { amountText, fieldMs, fieldTime, minorUnits } from "../format";
+//
+// A field shows less than it stands for: a time without its milliseconds, in an hour that comes twice in
+// autumn. So what nobody touched is sent back as it came.
+import { amountText, fieldMs, fieldTime, minorUnits, whole } from "../format";
 import type { AdminSale, SaleBody } from "../server";
 import type { Key } from "../text";
 
+export interface ChoiceDraft {
+  key: string;
+  text: string;
+}
+
 export interface QuestionDraft {
   text: string;
-  choices: string[];
+  choices: ChoiceDraft[];
   /** Index of the right choice. */
   right: number;
 }
@@ -27,6 +35,12 @@ export interface Draft {
 
 export type Errors = Record<string, Key>;
 
+type CountName = "stock" | "pay_within" | "standby_pay_within" | "standby_limit";
+type Counts = Pick<
+  AdminSale["sale"],
+  "stock" | "pay_within_s" | "standby_pay_within_s" | "standby_limit"
+>;
+
 const HOUR_MS = 3_600_000;
 const KEYS = "abcdefghij";
 export const CHOICES_MAX = KEYS.length;
@@ -34,8 +48,22 @@ export const QUESTIONS_MAX = 50;
 const STOCK_MAX = 1_000_000;
 const PAY_MAX_S = 604_800;
 const STANDBY_MAX = 10_000_000;
+const MAX_ID = Number.MAX_SAFE_INTEGER;
 
-export const newQuestion = (): QuestionDraft => ({ text: "", choices: ["", ""], right: 0 });
+export const newQuestion = (): QuestionDraft => ({
+  text: "",
+  choices: [
+    { key: "a", text: "" },
+    { key: "b", text: "" },
+  ],
+  right: 0,
+});
+
+/** A choice more, with a key that no other has. */
+export function newChoice(others: ChoiceDraft[]): ChoiceDraft {
+  const key = [...KEYS].find((one) => others.every((other) => other.key !== one));
+  return { key: key ?? String(others.length), text: "" };
+}
 
 /** Terms to start from: the sale's own, or a sale tomorrow at the full hour. */
 export function draftOf(sale: AdminSale | null, nowMs: number): Draft {
@@ -69,7 +97,7 @@ export function draftOf(sale: AdminSale | null, nowMs: number): Draft {
     standby_limit: String(terms.standby_limit),
     questions: terms.questions.map((question) => ({
       text: question.text,
-      choices: question.choices.map((choice) => choice.text),
+      choices: question.choices.map(({ key, text }) => ({ key, text })),
       right: Math.max(
         0,
         question.choices.findIndex((choice) => choice.key === question.answer),
@@ -78,38 +106,60 @@ export function draftOf(sale: AdminSale | null, nowMs: number): Draft {
   };
 }
 
-function whole(text: string, low: number, high: number): number | null {
-  const value = /^\d{1,9}$/.test(text.trim()) ? Number(text) : Number.NaN;
-  return value >= low && value <= high ? value : null;
+/** The instant a field stands for: the sale's own while its text is that of the sale. */
+export function instant(
+  draft: Draft,
+  sale: AdminSale | null,
+  which: "opens_at" | "closes_at",
+): number | null {
+  const own = sale?.sale[`${which}_ms`];
+  return own !== undefined && draft[which] === fieldTime(own) ? own : fieldMs(draft[which]);
 }
 
-/** The terms, or what is wrong by field. */
-export function read(draft: Draft): { body: SaleBody } | { errors: Errors } {
+/**
+ * The terms, or what is wrong by field.
+ *
+ * @param sale what the form began with.
+ */
+export function read(
+  draft: Draft,
+  sale: AdminSale | null,
+): { body: SaleBody } | { errors: Errors } {
   const errors: Errors = {};
+  const was = sale && draftOf(sale, 0);
   const need = <T>(field: string, value: T | null, key: Key): T => {
     if (value === null) errors[field] = key;
     return value as T;
   };
-  const optional = (field: string, text: string, low: number, high: number) =>
-    text.trim() === "" ? null : need(field, whole(text, low, high), "wrong.number");
-  const opens = need("opens_at_ms", fieldMs(draft.opens_at), "wrong.time");
-  const closes = need("closes_at_ms", fieldMs(draft.closes_at), "wrong.time");
+  /** Typed into `name`, or the sale's `own` if nobody did. */
+  const count = (name: CountName, field: keyof Counts, low: number, high: number): number =>
+    sale && was?.[name] === draft[name]
+      ? sale.sale[field]
+      : need(field, whole(draft[name], low, high), "wrong.number");
+  const optional = (name: CountName, field: keyof Counts, low: number, high: number) =>
+    draft[name].trim() === "" ? null : count(name, field, low, high);
+  const opens = need("opens_at_ms", instant(draft, sale, "opens_at"), "wrong.time");
+  const closes = need("closes_at_ms", instant(draft, sale, "closes_at"), "wrong.time");
   if (opens !== null && closes !== null && closes <= opens) errors.closes_at_ms = "wrong.before";
+  const samePrice = was?.amount === draft.amount && was.currency === draft.currency;
   const body: SaleBody = {
-    product_id: need("product_id", whole(draft.product_id, 1, 999_999_999), "wrong.product"),
+    product_id: need("product_id", whole(draft.product_id, 1, MAX_ID), "wrong.product"),
     title: need("title", draft.title.trim() || null, "wrong.empty"),
-    price: {
-      amount: need("price", minorUnits(draft.amount, draft.currency), "wrong.amount"),
-      currency: draft.currency,
-    },
-    stock: need("stock", whole(draft.stock, 1, STOCK_MAX), "wrong.number"),
+    price:
+      sale && samePrice
+        ? sale.sale.price
+        : {
+            amount: need("price", minorUnits(draft.amount, draft.currency), "wrong.amount"),
+            currency: draft.currency,
+          },
+    stock: count("stock", "stock", 1, STOCK_MAX),
     opens_at_ms: opens,
     closes_at_ms: closes,
-    pay_within_s: need("pay_within_s", whole(draft.pay_within, 1, PAY_MAX_S), "wrong.number"),
-    standby_pay_within_s: optional("standby_pay_within_s", draft.standby_pay_within, 1, PAY_MAX_S),
-    standby_limit: optional("standby_limit", draft.standby_limit, 0, STANDBY_MAX),
+    pay_within_s: count("pay_within", "pay_within_s", 1, PAY_MAX_S),
+    standby_pay_within_s: optional("standby_pay_within", "standby_pay_within_s", 1, PAY_MAX_S),
+    standby_limit: optional("standby_limit", "standby_limit", 0, STANDBY_MAX),
     questions: draft.questions.map((question, i) => readQuestion(question, i, errors)),
-    mode: "fifo",
+    mode: sale?.sale.mode ?? "fifo",
   };
   return Object.keys(errors).length ? { errors } : { body };
 }
@@ -117,13 +167,13 @@ export function read(draft: Draft): { body: SaleBody } | { errors: Errors } {
 function readQuestion(question: QuestionDraft, number: number, errors: Errors) {
   const field = `questions[${number}]`;
   if (!question.text.trim()) errors[`${field}.text`] = "wrong.empty";
-  for (const [i, text] of question.choices.entries()) {
+  for (const [i, { text }] of question.choices.entries()) {
     if (!text.trim()) errors[`${field}.choices[${i}].text`] = "wrong.empty";
   }
   return {
     text: question.text,
-    choices: question.choices.map((text, i) => ({ key: KEYS[i] ?? String(i), text })),
-    answer: KEYS[question.right] ?? "a",
+    choices: question.choices,
+    answer: question.choices[question.right]?.key ?? "",
   };
 }
 
