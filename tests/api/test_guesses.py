@@ -205,22 +205,32 @@ async def test_memory_is_bounded(guesses: Guesses, monkeypatch: pytest.MonkeyPat
     assert len(guesses._familiar._addresses[VICTIM]) == rules.ADDRESSES_MAX
 
 
-def test_what_is_given_back_may_be_taken_again() -> None:
+def test_failures_alone_are_taken() -> None:
     buckets = Buckets("things", 2, MovableClock(0), per_s=3_600)
-    for _ in range(10):
-        buckets.take("a")
-        buckets.give_back("a")
-        buckets.give_back("b")
-    buckets.take("a")
-    buckets.take("a")
+
+    def one(error: Exception | None = None) -> None:
+        with buckets.failures("a"):
+            if error:
+                raise error
+
+    for _ in range(5):
+        one()
+        for harmless in (Overloaded("x"), Problem("rate_limited"), ValueError()):
+            with pytest.raises(type(harmless)):
+                one(harmless)
+    for _ in range(2):
+        with pytest.raises(Problem, match="wrong"):
+            one(Problem("bad_credentials"))
     with pytest.raises(Problem) as limited:
-        buckets.take("a")
+        one()
     assert limited.value.retry_after_s in (1_800, 1_801)
 
 
 def test_so_many_at_once_of_one_key() -> None:
     at_once = AtOnce("things_at_once", 1)
+    assert at_once.has_room("a")
     with at_once.one("a"), at_once.one("b"):
+        assert not at_once.has_room("a")
         with pytest.raises(Problem) as limited, at_once.one("a"):
             raise AssertionError
         assert limited.value.code == "rate_limited"
@@ -299,6 +309,29 @@ async def test_an_address_that_guesses_at_many_accounts_is_refused_but_not_its_n
     assert (await sign_in(behind, neighbour, HOME, good=True)).status_code == 200
     answer = await sign_in(behind, newcomer, HOME, good=True, device_token=token)
     assert answer.status_code == 200
+
+
+async def test_who_is_known_at_one_address_takes_no_more_than_a_strangers_place(
+    behind: World,
+) -> None:
+    """Many accounts of one's own fill no queue of the known: further ones go to the strangers'."""
+    people = [await behind.person() for _ in range(12)]
+    for person in people:
+        assert (await sign_in(behind, person, HOME, good=True)).status_code == 200
+    gate, entered, verify = asyncio.Event(), [], behind.passwords.verify
+
+    async def slow(*given: Any, **named: Any) -> bool:
+        entered.append(given)
+        if len(entered) == len(people):
+            gate.set()
+        await gate.wait()
+        return await verify(*given, **named)
+
+    behind.passwords.verify = slow  # type: ignore[method-assign]
+    del behind.passwords.known[:]
+    answers = await asyncio.gather(*(sign_in(behind, one, HOME, good=True) for one in people))
+    assert {answer.status_code for answer in answers} == {200}
+    assert behind.passwords.known.count(True) == 8
 
 
 async def test_an_account_and_none_wait_alike(behind: World) -> None:

@@ -58,14 +58,14 @@ async def sign_in(request: Req) -> SignedIn:
     account = canonical_email(body.email) or body.email
     device = desk.parts.tokens.verify_device(body.device_token, account, desk.parts.clock.now_ms())
     address = client_key(request.scope, desk.trusted)
-    known = desk.guesses.knows(account, address, device)
-    if not known:
-        desk.sign_ins.take(address)
+    known = desk.guesses.knows(account, address, device) and desk.known_at_once.has_room(address)
+    at_once = desk.known_at_once if known else desk.sign_ins_at_once
     async with desk.guesses.trying(account, address, device):
-        with contextlib.nullcontext() if known else desk.sign_ins_at_once.one(address):
+        with (
+            contextlib.nullcontext() if known else desk.sign_ins.failures(address),
+            at_once.one(address),
+        ):
             session = await desk.membership.sign_in(body.email, body.password, known=known)
-    if not known:
-        desk.sign_ins.give_back(address)
     return _signed_in(desk, session, device)
 
 

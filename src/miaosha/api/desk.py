@@ -26,6 +26,7 @@ class Desk:
     """Attributes:
     sign_ups, sign_ups_per_hour, sign_ups_at_once: new accounts by client address.
     sign_ins, sign_ins_at_once: of strangers, by client address; successes do not count.
+    known_at_once: sign-ins of the known, by client address; more are treated as strangers'.
     guesses: wrong passwords by account, address and device.
     workbooks_at_once: spreadsheets being written, of everybody.
     counters: responses by class of status, for the metrics.
@@ -44,6 +45,7 @@ class Desk:
     sign_ups_at_once: AtOnce
     sign_ins: Buckets
     sign_ins_at_once: AtOnce
+    known_at_once: AtOnce
     guesses: Guesses
     workbooks_at_once: AtOnce
     trusted: list[Network]
@@ -53,7 +55,7 @@ class Desk:
 def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str, float]) -> Desk:
     """Raises SettingsError for a bad MIAOSHA_TRUSTED_PROXIES."""
     clock = parts.clock
-    at_once = max(1, settings.password_queue_max // 2)  # one address fills no queue alone
+    at_once = max(1, settings.password_queue_max // 4)  # one address fills no queue alone
     return Desk(
         parts=parts,
         settings=settings,
@@ -77,6 +79,7 @@ def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str,
         sign_ups_at_once=AtOnce("sign_ups_at_once", at_once),
         sign_ins=Buckets("sign_ins_per_min", settings.sign_ins_per_min, clock),
         sign_ins_at_once=AtOnce("sign_ins_at_once", at_once),
+        known_at_once=AtOnce("known_at_once", max(1, at_once // 2)),
         guesses=Guesses(settings.account_tries_per_min, clock),
         workbooks_at_once=AtOnce("workbooks_at_once", WORKBOOKS_AT_ONCE),
         trusted=proxies(settings),

@@ -40,8 +40,22 @@ class Buckets:
             wait = int((1 - left) / self._rate_s) + 1
             raise Problem("rate_limited", f"The limit is {self._name}.", retry_after_s=wait)
 
-    def give_back(self, key: str) -> None:
-        """What was taken turned out not to count."""
+    @contextlib.contextmanager
+    def failures(self, key: str) -> Iterator[None]:
+        """Take, and give back unless what is within ends in Problem("bad_credentials")."""
+        self.take(key)
+        try:
+            yield
+        except Problem as problem:
+            if problem.code != "bad_credentials":
+                self._give_back(key)
+            raise
+        except BaseException:
+            self._give_back(key)
+            raise
+        self._give_back(key)
+
+    def _give_back(self, key: str) -> None:
         if (held := self._left.get(key)) is not None:
             left, then = held
             self._left[key] = (min(self._capacity, left + 1), then)
@@ -55,10 +69,13 @@ class AtOnce:
         self._most = most
         self._under_way: Counter[str] = Counter()
 
+    def has_room(self, key: str) -> bool:
+        return self._under_way[key] < self._most
+
     @contextlib.contextmanager
     def one(self, key: str) -> Iterator[None]:
         """Raises Problem("rate_limited")."""
-        if self._under_way[key] >= self._most:
+        if not self.has_room(key):
             raise Problem("rate_limited", f"The limit is {self._name}.", retry_after_s=1)
         self._under_way[key] += 1
         try:
