@@ -14,11 +14,13 @@ import { App } from "./app";
 import { startLanguage } from "./i18n/language";
 import { startRouter } from "./router";
 import { startSession } from "./session/session";
+import { startForeign } from "./ui/foreign";
 import { startTheme } from "./ui/theme";
 
 async function start(): Promise<void> {
   const root = document.getElementById("app");
   if (!root) return;
+  startForeign();
   startTheme();
   startSession();
   await startLanguage();

@@ -20,7 +20,7 @@ export function Countdown({ untilMs }: { untilMs: number }) {
       <span class="countdown-parts">
         {parts.map(([unit, value]) => (
           <span class="countdown-part" key={unit}>
-            <b>{String(value).padStart(2, "0")}</b>
+            <b translate={false}>{String(value).padStart(2, "0")}</b>
             <span>{t(`countdown.${unit}`, { n: value })}</span>
           </span>
         ))}
@@ -42,5 +42,9 @@ function useSpoken(left: Remaining): void {
 
 /** The same in one line, for lists. */
 export function ShortCountdown({ untilMs }: { untilMs: number }) {
-  return <span class="digits">{clockText(useRemaining(untilMs))}</span>;
+  return (
+    <span class="digits" translate={false}>
+      {clockText(useRemaining(untilMs))}
+    </span>
+  );
 }

@@ -24,7 +24,7 @@ export function Clock({ stats }: { stats: Stats }) {
       <PhaseBadge phase={phase} />
       <div>
         {shown && (
-          <span class="time" role="timer">
+          <span class="time" role="timer" translate={false}>
             {shown}
           </span>
         )}

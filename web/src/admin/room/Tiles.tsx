@@ -76,7 +76,9 @@ export function Tiles({ stats, samples }: { stats: Stats; samples: readonly Samp
       {tilesOf(stats, now, peak).map(({ name, value, more, bad }) => (
         <div key={name} class={`tile ${bad ? "bad" : ""}`}>
           <dt>{name}</dt>
-          <dd class="value">{value}</dd>
+          <dd class="value" translate={false}>
+            {value}
+          </dd>
           <dd class="small quiet">{more}</dd>
         </div>
       ))}

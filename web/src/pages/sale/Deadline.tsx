@@ -29,7 +29,7 @@ export function Deadline({ buyer, payByMs }: { buyer: Buyer; payByMs: number }) 
             : t(how === "warn" ? "deadline.warn" : "deadline.last")}
         </span>
       </p>
-      <b class="digits" role="timer">
+      <b class="digits" role="timer" translate={false}>
         {clockText(left)}
       </b>
       <Extend buyer={buyer} />

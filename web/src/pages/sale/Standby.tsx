@@ -13,7 +13,7 @@ export function Standby({ visit, sale }: PanelProps) {
         <>
           <p class="position">
             <span>{t("standby.position")}</span>
-            <b class="digits" data-position={position}>
+            <b class="digits" data-position={position} translate={false}>
               {count(position)}
             </b>
           </p>
