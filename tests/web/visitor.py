@@ -45,6 +45,22 @@ SHIFT_CLOCK = """
   globalThis.Date = Shifted;
 })();
 """
+BROKEN_WORDS = """
+() => {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), broken = [];
+  while (walker.nextNode()) {
+    const text = walker.currentNode;
+    for (const word of text.data.matchAll(/(?<=^|\\s)[A-Za-z]{2,12}(?=$|[\\s,:;!?])/g)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      const tops = new Set([...range.getClientRects()].map((rect) => Math.round(rect.top)));
+      if (tops.size > 1) broken.push(word[0]);
+    }
+  }
+  return broken;
+}
+"""
 WATCH_POLICY = """
 addEventListener("securitypolicyviolation", (event) =>
   console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
@@ -170,11 +186,13 @@ class Visitor:
             self.page.set_viewport_size(size)
 
     def fits(self) -> None:
-        """Nothing sticks out at the side."""
+        """Nothing sticks out at the side, and no short word is broken for it."""
         widths: list[int] = self.page.evaluate(
             "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
         )
         assert widths[0] <= widths[1], f"{self.page.url} is {widths[0]} wide in {widths[1]}"
+        broken: list[str] = self.page.evaluate(BROKEN_WORDS)
+        assert not broken, f"{self.page.url} breaks {broken} in {widths[1]}"
 
     def accessible(self, where: str = "") -> None:
         """axe-core finds no violation."""

@@ -1,5 +1,6 @@
 // Money, dates and durations as the language writes them, in the visitor's own time zone.
 import type { Money } from "../api/types";
+import { serverNow } from "../clock/server";
 import { language } from "./language";
 
 /** Integer minor units with a currency, e.g. $4.90. */
@@ -15,8 +16,11 @@ export function discount(price: Money, list: Money): number {
   return Math.floor((1 - price.amount / list.amount) * 100);
 }
 
-export function dateTime(ms: number): string {
+/** With the year where it is another than now. */
+export function dateTime(ms: number, nowMs = serverNow()): string {
+  const thisYear = new Date(ms).getFullYear() === new Date(nowMs).getFullYear();
   return new Intl.DateTimeFormat(language.value, {
+    ...(!thisYear && { year: "numeric" }),
     weekday: "short",
     month: "short",
     day: "numeric",
@@ -34,8 +38,9 @@ export function dayTime(ms: number): string {
   }).format(ms);
 }
 
-/** The time of day, to the second. */
-export function timeOfDay(ms: number): string {
+/** The time of day, to the second; with the day where that is not today. */
+export function timeOfDay(ms: number, nowMs = serverNow()): string {
+  if (new Date(ms).toDateString() !== new Date(nowMs).toDateString()) return dateTime(ms, nowMs);
   return new Intl.DateTimeFormat(language.value, { timeStyle: "medium" }).format(ms);
 }
 
