@@ -1,7 +1,9 @@
 """Orders as a file: what was typed stays as it was typed, and nothing in it runs."""
 
+import asyncio
 import csv
 import io
+import time
 from typing import Any
 
 import openpyxl
@@ -9,6 +11,7 @@ import pytest
 
 from miaosha.api import admin_exports
 from miaosha.api.admin_exports import COLUMNS, XLSX, line_of, safe_cell
+from miaosha.ports.office import Found, FoundOrder, OrderSearch, SentOrder
 from tests.api.test_admin import bought, trail
 from tests.api.world import Person, World
 
@@ -120,3 +123,32 @@ async def test_a_spreadsheet_has_a_limit_and_pages_do_not_show(
         f"/api/v1/admin/orders.xlsx?sale_id={sale_id}", headers=admin.auth
     )
     assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+
+
+class OnePage:
+    """An office whose every order goes to a long address that has to be defused."""
+
+    def __init__(self, orders: int) -> None:
+        order = FoundOrder("i" * 36, "A1", "r", 1, 2, "paid", 1, "EUR", 1, "t" * 200, "e", "n")
+        self.items = [SentOrder(order, "n" * 120, "0912", "; \t" * 166)] * orders
+
+    async def sent(self, orders: Any) -> list[SentOrder]:
+        return self.items
+
+
+async def test_the_event_loop_goes_on_while_lines_are_written() -> None:
+    office: Any = OnePage(2_000)
+
+    async def export() -> int:
+        pages = admin_exports._lines(office, OrderSearch(), Found([], None))
+        return len([page async for page in pages])
+
+    began = time.perf_counter()
+    exporting = asyncio.create_task(export())
+    waits = []
+    while not exporting.done():
+        asked = time.perf_counter()
+        await asyncio.sleep(0.001)
+        waits.append(time.perf_counter() - asked)
+    assert await exporting == 2
+    assert max(waits) < (time.perf_counter() - began) / 3

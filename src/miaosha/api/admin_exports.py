@@ -124,10 +124,14 @@ async def _lines(office: Office, search: OrderSearch, first: Found) -> AsyncIter
     yield BYTE_ORDER_MARK + ",".join(COLUMNS) + "\r\n"
     rows = 0
     async for orders in _pages(office, search, first):
-        yield "".join([line_of(cells_of(sent)) for sent in orders])
+        yield await asyncio.to_thread(_lines_of, orders)  # 40 ms of long addresses
         rows += len(orders)
         if rows >= CSV_ROWS_MAX:
             return
+
+
+def _lines_of(orders: list[SentOrder]) -> str:
+    return "".join([line_of(cells_of(sent)) for sent in orders])
 
 
 async def _workbook(desk: Desk, search: OrderSearch, first: Found) -> bytes:
