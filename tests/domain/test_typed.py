@@ -8,7 +8,8 @@ import pytest
 
 from miaosha.domain import typed
 
-EXAMPLES = json.loads(Path("web/test/typed.json").read_text(encoding="utf-8"))  # the page's, too
+SHARED = Path(__file__).parents[2] / "web" / "test" / "typed.json"  # with the pages
+EXAMPLES = json.loads(SHARED.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
