@@ -55,7 +55,7 @@ class Desk:
 def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str, float]) -> Desk:
     """Raises SettingsError for a bad MIAOSHA_TRUSTED_PROXIES."""
     clock = parts.clock
-    at_once = max(1, settings.password_queue_max // 4)  # one address fills no queue alone
+    at_once = max(1, settings.password_queue_max // 2)  # one address fills no queue alone
     return Desk(
         parts=parts,
         settings=settings,
@@ -79,7 +79,7 @@ def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str,
         sign_ups_at_once=AtOnce("sign_ups_at_once", at_once),
         sign_ins=Buckets("sign_ins_per_min", settings.sign_ins_per_min, clock),
         sign_ins_at_once=AtOnce("sign_ins_at_once", at_once),
-        known_at_once=AtOnce("known_at_once", max(1, at_once // 2)),
+        known_at_once=AtOnce("known_at_once", max(1, at_once // 4)),
         guesses=Guesses(settings.account_tries_per_min, clock),
         workbooks_at_once=AtOnce("workbooks_at_once", WORKBOOKS_AT_ONCE),
         trusted=proxies(settings),
