@@ -9,7 +9,7 @@ import pytest
 
 from miaosha.adapters.passwords import Argon2Passwords
 from miaosha.adapters.worker_threads import WorkerThreads
-from miaosha.domain.errors import Overloaded
+from miaosha.domain.errors import DependencyDown, Overloaded
 
 
 @pytest.fixture
@@ -128,3 +128,24 @@ async def test_a_flood_of_one_crowd_keeps_no_other_out() -> None:
     gate.set()
     await asyncio.gather(*flood)
     passwords.close()
+
+
+async def test_who_waits_when_the_threads_close_hears_of_it_and_so_does_who_comes_later() -> None:
+    passwords = Argon2Passwords(queue_max=9, workers=1, memory_kib=64, time_cost=1)
+    gate, begun = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        begun.set()
+        gate.wait(20)
+
+    under_way = asyncio.create_task(passwords._new.run(slow))
+    await asyncio.to_thread(begun.wait, 20)
+    waiting = asyncio.create_task(passwords.hash("waits"))
+    await asyncio.sleep(0)
+    passwords.close()
+    with pytest.raises(DependencyDown):
+        await asyncio.wait_for(waiting, 10)
+    with pytest.raises(DependencyDown):
+        await passwords.hash("late")
+    gate.set()
+    await asyncio.wait_for(under_way, 10)

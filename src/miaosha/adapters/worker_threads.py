@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from miaosha.domain.errors import Overloaded
+from miaosha.domain.errors import DependencyDown, Overloaded
 
 Answer = TypeVar("Answer")
 
@@ -28,22 +28,40 @@ class WorkerThreads:
         self._limit = limit
 
     async def run(self, work: Callable[[], Answer]) -> Answer:
-        """What `work` returns or raises. Raises Overloaded without having begun."""
+        """What `work` returns or raises.
+
+        Raises:
+            Overloaded: nothing was begun.
+            DependencyDown: nothing was begun, as the threads are closed.
+        """
         if self._permits <= 0:
             raise Overloaded(self._limit)
         self._permits -= 1
         loop = asyncio.get_running_loop()
-        future = self._pool.submit(work)
+        try:
+            future = self._pool.submit(work)
+        except RuntimeError:
+            self._permits += 1
+            raise self._closed() from None
 
         def done(_: Future[Answer]) -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self._give_back)
 
         future.add_done_callback(done)
-        return await asyncio.wrap_future(future)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise self._closed() from None  # `close` took it from the queue
+
+    def _closed(self) -> DependencyDown:
+        return DependencyDown(f"{self._limit}: closed")
 
     def close(self) -> None:
-        """Does not wait for work under way."""
+        """Does not wait for work under way; who waits for work that has not begun is told."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _give_back(self) -> None:
