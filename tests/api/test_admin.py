@@ -277,15 +277,22 @@ async def test_a_sale_in_numbers(world: World, admin: Person, buyer: Person) -> 
 async def test_the_audit_names_what_is_broken(world: World, admin: Person) -> None:
     sale_id = await world.sale(admin)
     path = f"/api/v1/admin/sales/{sale_id}/audit"
-    assert (await world.http.get(path, headers=admin.auth)).json()["clean"] is True
+    assert (await world.http.get(path, headers=admin.auth)).json() == {"verdict": None, "run": None}
+    assert (await world.http.post(path, headers=admin.auth)).json()["verdict"]["clean"] is True
     finding = Finding("I1", "free + held + paid = 3, stock 2", "I1 sum")
     world.auditor.verdict = Verdict(sale_id, False, [finding], 7, {"holds": 3})
-    answer = (await world.http.get(path, headers=admin.auth)).json()
+    told = (await world.http.post(path, headers=admin.auth)).json()
+    assert told == (await world.http.get(path, headers=admin.auth)).json(), (
+        "looking changes nothing"
+    )
+    assert told["run"] is None
+    answer = told["verdict"]
     assert (answer["clean"], answer["checked_at_ms"]) == (False, 7)
     [named] = answer["findings"]
     assert named == {"invariant": "I1", "detail": finding.detail, "thing": "I1 sum"}
-    missing = await world.http.get("/api/v1/admin/sales/99999/audit", headers=admin.auth)
-    assert missing.status_code == 404
+    for ask in (world.http.get, world.http.post):
+        missing = await ask("/api/v1/admin/sales/99999/audit", headers=admin.auth)
+        assert missing.status_code == 404
 
 
 async def bought(world: World, admin: Person, person: Person, name: str = "Pat") -> Any:

@@ -1,9 +1,15 @@
 """What admins watch and look up: live numbers, reports, orders, people, presses."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
+import pytest
+
+from miaosha.api import admin_watch
 from miaosha.domain.errors import DependencyDown
+from miaosha.ports.audits import ALIVE_MS, AuditRun
+from miaosha.usecases import inspect, watch
 from miaosha.usecases.audit import Finding, Verdict
 from miaosha.usecases.presses import Presses
 from miaosha.usecases.watch import Watch
@@ -14,6 +20,12 @@ async def get(world: World, admin: Person, path: str, **query: Any) -> Any:
     answer = await world.http.get(f"/api/v1/admin/{path}", headers=admin.auth, params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(20):
+        while not await condition():  # noqa: ASYNC110 - another task is at it
+            await asyncio.sleep(0.02)
 
 
 async def pay(world: World, sale_id: int, person: Person) -> Any:
@@ -38,33 +50,111 @@ async def test_the_stats_balance_and_carry_the_last_verdict(
     assert stats["audit"] is None
     finding = Finding("I1", "free + held + paid = 3, stock 2")
     world.auditor.verdict = Verdict(sale_id, False, [finding], 7, {"holds": 3}, stored="older")
-    assert (await get(world, admin, f"sales/{sale_id}/audit"))["clean"] is False
+    assert (await check(world, admin, sale_id))["verdict"]["clean"] is False
     kept = (await get(world, admin, f"sales/{sale_id}/stats"))["audit"]
     assert (kept["clean"], kept["findings"][0]["invariant"], kept["stored"]) == (False, "I1", "")
 
 
+async def check(world: World, admin: Person, sale_id: int) -> Any:
+    path = f"/api/v1/admin/sales/{sale_id}/audit"
+    answer = await world.http.post(path, headers=admin.auth)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
 async def test_who_asks_for_an_audit_under_way_is_told_the_same(
-    world: World, admin: Person
+    world: World, admin: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sale_id = await world.sale(admin)
-    runs = 0
-    begun, go = asyncio.Event(), asyncio.Event()
-    auditor: Any = world.auditor
-    watch: Watch = world.app.state.desk.watch
+    world.auditor.go_on.clear()
+    first = asyncio.create_task(check(world, admin, sale_id))
+    await asyncio.wait_for(world.auditor.begun.wait(), 20)
+    monkeypatch.setattr(admin_watch, "WAIT_S", 0.01)  # of those who come later
+    runs = [(await check(world, admin, sale_id))["run"] for _ in range(2)]
+    assert runs[0] == runs[1] is not None
+    world.auditor.go_on.set()
+    assert (await first)["run"] is None
+    assert world.auditor.runs == 1
 
-    async def slow(asked: int) -> Verdict:
-        nonlocal runs
-        runs += 1
-        begun.set()
-        await go.wait()
-        return Verdict(asked, True, [], runs, {})
 
-    auditor.audit = slow
-    asking = [asyncio.create_task(watch.check(sale_id)) for _ in range(3)]
-    await asyncio.wait_for(begun.wait(), 20)  # the others, made before, wait behind it by now
-    go.set()
-    assert {verdict.checked_at_ms for verdict in await asyncio.gather(*asking)} == {1}
-    assert (await get(world, admin, f"sales/{sale_id}/audit"))["checked_at_ms"] == 2
+async def test_an_audit_that_takes_longer_than_a_page_waits_goes_on_and_every_process_says_so(
+    world: World, admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale_id = await world.sale(admin)
+    monkeypatch.setattr(admin_watch, "WAIT_S", 0.01)
+    monkeypatch.setattr(inspect, "QUIET_S", 0.0)
+    world.auditor.go_on.clear()
+    run = (await check(world, admin, sale_id))["run"]
+    assert run["looked"] == 400_000
+    parts = world.parts
+    elsewhere = Watch(parts.office, parts.ledger, parts.inspector, parts.clock)
+
+    async def seen() -> bool:
+        return await elsewhere.audit_run(sale_id) == AuditRun(run["started_at_ms"], 400_000)
+
+    await until(seen)
+    assert await elsewhere.check(sale_id, 20) is not None, "it is under way already"
+    assert (await get(world, admin, f"sales/{sale_id}/stats"))["audit_run"] == run
+    assert world.auditor.runs == 1
+
+    world.auditor.go_on.set()
+
+    async def over() -> bool:
+        return (await get(world, admin, f"sales/{sale_id}/audit"))["run"] is None
+
+    await until(over)
+    assert (await get(world, admin, f"sales/{sale_id}/audit"))["verdict"]["clean"] is True
+    assert await elsewhere.audit_run(sale_id) is None
+
+
+async def test_an_audit_whose_process_died_is_not_waited_for(world: World, admin: Person) -> None:
+    sale_id = await world.sale(admin)
+    ledger, now_ms = world.parts.ledger, world.parts.clock.now_ms()
+    assert await ledger.begin_audit(sale_id, "dead", AuditRun(now_ms, 0), now_ms)
+    assert (await check(world, admin, sale_id))["run"] is not None
+    assert world.auditor.runs == 0
+    world.clock.advance(ALIVE_MS / 1_000 + 1)
+    assert (await check(world, admin, sale_id))["run"] is None
+    assert world.auditor.runs == 1
+
+
+async def test_more_audits_at_once_than_a_process_may_have_are_refused(
+    world: World, admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_watch, "WAIT_S", 0.01)
+    monkeypatch.setattr(watch, "AUDITS_MAX", 1)
+    one, other = await world.sale(admin), await world.sale(admin)
+    world.auditor.go_on.clear()
+    assert (await check(world, admin, one))["run"]
+    refused = await world.http.post(f"/api/v1/admin/sales/{other}/audit", headers=admin.auth)
+    assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+    await world.app.state.desk.close()
+    world.auditor.go_on.set()
+    monkeypatch.setattr(admin_watch, "WAIT_S", 20.0)
+    assert (await check(world, admin, other))["run"] is None
+
+
+async def test_the_books_of_a_sale_that_takes_long_to_count_are_counted_less_often(
+    world: World, admin: Person
+) -> None:
+    class Slow:
+        counted = 0
+
+        async def books(self, sale_id: int) -> Any:
+            self.counted += 1
+            world.clock.advance(2)
+            return await world.parts.office.books(sale_id)
+
+    sale_id, office = await world.sale(admin), Slow()
+    parts = world.parts
+    watching = Watch(cast("Any", office), parts.ledger, parts.inspector, parts.clock)
+    for _ in range(10):
+        await watching.books(sale_id)
+        world.clock.advance(1)
+    assert office.counted == 1
+    world.clock.advance(10)
+    await watching.books(sale_id)
+    assert office.counted == 2
 
 
 async def test_the_report_of_a_sale(world: World, admin: Person, buyer: Person) -> None:

@@ -4,10 +4,11 @@ Only what has nothing to do with HTTP is replaced: argon2 (slow on purpose), the
 files (a dict), the clock (can be moved on).
 """
 
+import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -33,8 +34,9 @@ from miaosha.bootstrap import ApiParts
 from miaosha.domain.allocation import Decision, Letter
 from miaosha.domain.errors import Problem
 from miaosha.domain.messages import Batch, BusMessage
-from miaosha.ports.ledger import Hold, HoldTimes, Winner
+from miaosha.ports.ledger import Hold, Winner
 from miaosha.ports.outside import CheckoutClaim, Identity
+from miaosha.ports.rebuilding import HoldTimes
 from miaosha.settings import Settings
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.audit import Verdict
@@ -42,6 +44,7 @@ from miaosha.usecases.checkout import Checkout
 from miaosha.usecases.control import Control
 from miaosha.usecases.extend import Extension
 from miaosha.usecases.grant import Granter
+from miaosha.usecases.inspect import Inspector
 from miaosha.usecases.query import Query
 from miaosha.usecases.rebuild import Rebuilder
 from miaosha.usecases.release import Release
@@ -163,12 +166,19 @@ class DictFiles:
 
 
 class SetAuditor:
-    """Answers the verdict it was given."""
+    """Answers the verdict it was given, once `go_on` is set."""
 
     def __init__(self) -> None:
         self.verdict = Verdict(1, True, [], 1, {})
+        self.runs = 0
+        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+        self.go_on.set()
 
-    async def audit(self, sale_id: int) -> Verdict:
+    async def audit(self, sale_id: int, told: Callable[[int], None]) -> Verdict:
+        self.runs += 1
+        told(400_000)
+        self.begun.set()
+        await self.go_on.wait()
         return self.verdict
 
 
@@ -292,6 +302,7 @@ async def open_world(
         counters: dict[str, float] = {}
         values = Settings(public_url=SHOP, payments_url="sandbox:", **settings)
         app = create_app(parts, values, counters)
+        stack.push_async_callback(app.state.desk.close)
         transport = httpx2.ASGITransport(app=cast("Any", app), raise_app_exceptions=False)
         http = await stack.enter_async_context(
             httpx2.AsyncClient(transport=transport, base_url=SHOP)
@@ -368,6 +379,7 @@ def _parts(
         release=core.release,
         extension=Extension(ledger, core.granter, clock, 120),
         auditor=cast("Any", auditor),
+        inspector=Inspector(cast("Any", auditor), ledger, clock, f"test-{next(_numbers)}"),
         control=Control(
             ledger,
             store,

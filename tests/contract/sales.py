@@ -6,7 +6,8 @@ from miaosha.adapters.redis.connect import Client
 from miaosha.adapters.redis.scripts import sale_keys
 from miaosha.domain.allocation import Decision, Promoted, Refusal
 from miaosha.domain.messages import BATCH_VERSION, Batch
-from miaosha.ports.store import RebuildMeta, StockStore
+from miaosha.ports.rebuilding import RebuildMeta
+from miaosha.ports.store import StockStore
 
 FAR_MS = 9_000_000_000_000
 BY = "lease-1"

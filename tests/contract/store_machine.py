@@ -22,7 +22,8 @@ from miaosha.domain import rebuild
 from miaosha.domain.allocation import Decision, Promoted, Refusal, Row
 from miaosha.domain.messages import BATCH_VERSION, Batch
 from miaosha.domain.reservation import HoldState, State
-from miaosha.ports.store import Ending, RebuildMeta, Told
+from miaosha.ports.rebuilding import RebuildMeta
+from miaosha.ports.store import Ending, Told
 from tests.contract.sales import Kept, kept
 
 T = TypeVar("T")

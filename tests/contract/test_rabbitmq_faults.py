@@ -18,6 +18,7 @@ from miaosha.adapters.rabbitmq.reminders import STEPS_MS, first_wait
 from miaosha.adapters.rabbitmq.topology import count, delay_of, log_of, requests_of
 from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Overloaded, SettingsError
 from miaosha.domain.messages import Batch, MailJob
+from miaosha.ports.auditing import Logged
 from miaosha.ports.broker import Pressure, Reminder
 from miaosha.supervisor.rabbitmq import RabbitMq
 from tests.contract.brokers import SALE, RabbitRig
@@ -244,20 +245,47 @@ async def test_the_audit_reads_the_log_and_what_is_open(
     broker: RabbitBroker, rabbitmq: RabbitMq
 ) -> None:
     reader = RabbitQueueReader(rabbitmq.url)
-    assert await reader.facts(4711) is None
+    assert await reader.open(4711) is None
     sent = [batch(n, n + 1) for n in range(5)]
     for one in sent[:3]:
         await broker.publish(one)
     async with running(broker.consume(SALE, "c1", Seen())):
         await empty(broker)
-        facts = await reader.facts(SALE)
-        assert facts == ({b.batch_id: 2 for b in sent[:3]}, set(), 0)
+        assert await logged(reader) == [Logged(b.batch_id, 2, open=False) for b in sent[:3]]
     for one in sent[3:]:
         await broker.publish(one)
-    facts = await reader.facts(SALE)
-    assert facts is not None
-    assert facts.requests == {b.batch_id: 2 for b in sent}
-    assert facts.open == {b.batch_id for b in sent[3:]}
+    assert await logged(reader) == [Logged(b.batch_id, 2, b in sent[3:]) for b in sent]
+    log = await reader.open(SALE)
+    assert log is not None
+    await broker.publish(batch(99))
+    seen = [one async for page in log.pages() for one in page]
+    assert [one.batch_id for one in seen] == [b.batch_id for b in sent], "up to when it was opened"
+    await reader.close()
+
+
+async def logged(reader: RabbitQueueReader, newest: int | None = None) -> list[Logged]:
+    log = await reader.open(SALE)
+    assert log is not None
+    return [one async for page in log.pages(newest) for one in page]
+
+
+async def test_the_audit_reads_the_end_of_the_log_alone(
+    broker: RabbitBroker, rabbitmq: RabbitMq
+) -> None:
+    reader, link = RabbitQueueReader(rabbitmq.url), Link(rabbitmq.url)
+    sent = [batch(n) for n in range(30)]
+    for one in sent:
+        await broker.publish(one)
+
+    async def counted() -> bool:
+        """A broker counts its streams every few seconds."""
+        return (await count(link, log_of(SALE))).ready >= len(sent)
+
+    await until(counted, 30)
+    end = [one.batch_id for one in await logged(reader, 5)]
+    assert 4 <= len(end) <= 5, "the mark of its own may be counted by now"
+    assert end == [b.batch_id for b in sent][-len(end) :]
+    await link.close()
     await reader.close()
 
 

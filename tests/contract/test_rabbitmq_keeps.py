@@ -24,6 +24,7 @@ from miaosha.adapters.rabbitmq.topology import (
 )
 from miaosha.domain.errors import Fault, OutcomeUnknown
 from miaosha.domain.messages import Batch, MailJob, MalformedMessage, decode_mail
+from miaosha.ports.auditing import Logged
 from miaosha.ports.broker import Reminder
 from miaosha.supervisor.rabbitmq import RabbitMq, start_rabbitmq
 from tests.contract.brokers import SALE, RabbitRig
@@ -102,9 +103,11 @@ async def test_of_queue_and_log_the_log_is_right(rig: RabbitRig, rabbitmq: Rabbi
     await rig.broker.publish(one := batch(1, 2))
     await rabbitmq.ctl("purge_queue", requests_of(SALE).name)
     reader = RabbitQueueReader(rabbitmq.url)
-    facts = await reader.facts(SALE)
+    log = await reader.open(SALE)
+    assert log is not None
+    found = [entry async for page in log.pages() for entry in page]
     await reader.close()
-    assert facts == ({one.batch_id: 2}, set(), 0)
+    assert found == [Logged(one.batch_id, 2, open=False)]
     await rig.broker.publish(marker := batch())
     assert [b async for b in rig.broker.replay(SALE, marker.batch_id)] == [one]
 

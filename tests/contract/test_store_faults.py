@@ -14,7 +14,8 @@ from miaosha.adapters.redis.store import RedisStore
 from miaosha.domain.allocation import Decision, Refusal
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.reservation import State
-from miaosha.ports.store import Ending, RebuildMeta
+from miaosha.ports.rebuilding import RebuildMeta
+from miaosha.ports.store import Ending
 from miaosha.supervisor.servers import Valkey, start_valkey
 from tests.contract.cluster import start_cluster
 from tests.contract.sales import BY, FAR_MS, arm, batch, kept, press

@@ -1,13 +1,19 @@
 """A rebuild of a sale's state: begin → merge → finish, chunked, exclusive, by rid."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from miaosha.adapters.redis.connect import Client
+from miaosha.adapters.redis.broker import RedisBroker, requests_of
+from miaosha.adapters.redis.connect import Client, connect
 from miaosha.adapters.redis.scripts import sale_keys
 from miaosha.adapters.redis.store import RedisStore
 from miaosha.domain.allocation import Decision, Place, Refusal, merge
 from miaosha.domain.reservation import State
-from miaosha.ports.store import Ending, RebuildMeta
+from miaosha.ports.rebuilding import RebuildMeta
+from miaosha.ports.store import Ending
+from miaosha.supervisor.servers import start_valkey
 from tests.contract.sales import BY, FAR_MS, arm, batch, kept, press, promoted
 
 META = RebuildMeta(stock=5, held=0, paid=0, seq=0, closes_at_ms=FAR_MS, standby_limit=100)
@@ -146,3 +152,45 @@ async def test_a_rank_on_standby_raises_seq(store: RedisStore, sale_id: int) -> 
     await store.finish_rebuild(sale_id, 1, BY, META)
     reading = await store.reading(sale_id)
     assert reading is not None and reading.seq == 40
+
+
+async def test_places_and_records_are_told_by_name(store: RedisStore, sale_id: int) -> None:
+    await arm(store, sale_id, 1)
+    await press(store, sale_id, "a", 11, 12)
+    await press(store, sale_id, "marker")
+    known = await scan(store, sale_id)
+    assert await store.places_of(sale_id, [12, 13, 11]) == known
+    assert await store.places_of(sale_id, []) == {}
+    assert await store.recorded(sale_id, ["a", "b", "marker"]) == {"a", "marker"}
+    assert await store.recorded(sale_id, []) == set()
+
+
+async def test_what_a_large_sale_leaves_is_freed_beside_the_others(
+    run_dir: Path, sale_id: int
+) -> None:
+    """In the server's background: not while everybody else waits."""
+    server = await start_valkey(run_dir, "apart")
+    client: Any = connect(server.url)
+    store, broker = RedisStore(client), RedisBroker(server.url)
+    await arm(store, sale_id, 1)
+    users = sale_keys(sale_id)[1]
+    await client.hset(users, mapping={str(n): f"left|b.{n}|{n}|1|0" for n in range(20_000)})
+    await broker.open(sale_id)
+    pipe = client.pipeline(transaction=False)
+    for _ in range(5_000):
+        pipe.xadd(requests_of(sale_id).key, {"b": b"x" * 200})
+    await pipe.execute()
+
+    async def freed() -> int:
+        memory = await client.info("memory")
+        return int(memory["lazyfree_pending_objects"] + memory["lazyfreed_objects"])
+
+    before = await freed()
+    assert await store.drop(sale_id, 1) is None
+    assert await freed() > before
+    before = await freed()
+    await broker.drop(sale_id)
+    assert await freed() > before
+    await broker.close()
+    await client.aclose()
+    await server.stop()

@@ -10,7 +10,8 @@ from miaosha.adapters.redis.scripts import sale_keys
 from miaosha.adapters.redis.store import RedisStore
 from miaosha.domain.allocation import Decision, Refusal
 from miaosha.domain.reservation import State
-from miaosha.ports.store import Ending, RebuildMeta, Told
+from miaosha.ports.rebuilding import RebuildMeta
+from miaosha.ports.store import Ending, Told
 from tests.contract.sales import BY, FAR_MS, arm, batch, kept, press
 
 Call = Callable[[RedisStore, int, int], Awaitable[Any]]

@@ -6,8 +6,9 @@ import pytest
 
 from miaosha.domain.reservation import GRACE_MS, HoldState
 from miaosha.ports.leases import LeaseRow
-from miaosha.ports.ledger import REBUILD_EXTRA_MS, Terms
+from miaosha.ports.ledger import Terms
 from miaosha.usecases.clock_watch import CLOCK, LEADERLESS_MAX_MS, STEADY_S
+from miaosha.usecases.merging import EXTRA_MS
 from tests.usecases.test_histories import acknowledge_all, clean
 from tests.usecases.world import LEASE_MS, World
 
@@ -63,7 +64,7 @@ async def test_there_and_back(world: World, held: Held, step_ms: int) -> None:
     assert not await held.heal(), "it is rebuilt"
     assert await held.heal()
     assert (await held.terms()).frozen is None
-    assert await held.pay_left_ms() >= REBUILD_EXTRA_MS
+    assert await held.pay_left_ms() >= EXTRA_MS
 
 
 @pytest.mark.parametrize("step_ms", [HOUR_MS, -HOUR_MS])
@@ -80,7 +81,7 @@ async def test_a_step_that_is_believed(world: World, held: Held, step_ms: int) -
     while not await held.heal():
         pass
     left_ms = await held.pay_left_ms()
-    assert REBUILD_EXTRA_MS <= left_ms <= (PAY_WITHIN_S + 120) * 1_000
+    assert EXTRA_MS <= left_ms <= (PAY_WITHIN_S + 120) * 1_000
     clock.advance(left_ms + GRACE_MS)
     assert await world.release.sweep() == 1, "and then it ends"
 
@@ -126,7 +127,7 @@ async def test_a_leader_that_comes_after_a_step_ends_no_hold(
         assert await world.release.sweep() == 0
         assert not await held.heal()
         assert await held.heal(), "the clock is steady: it goes on at once"
-        assert await held.pay_left_ms() >= REBUILD_EXTRA_MS
+        assert await held.pay_left_ms() >= EXTRA_MS
 
 
 async def test_the_first_leader_of_all_freezes_nothing(world: World, held: Held) -> None:

@@ -48,10 +48,12 @@ class NotingControl(Control):
     async def close(self, sale_id: int) -> None:
         self._done("close", sale_id, closes_at_ms=NOW)
 
-    async def stock(self, sale_id: int, stock: int) -> None:
+    async def stock(self, sale_id: int, stock: int, within_s: float | None = None) -> None:
         self._done("stock", sale_id, stock=stock)
 
-    async def rebuild(self, sale_id: int, why: str = "", *, patient: bool = False) -> bool:
+    async def rebuild_within(
+        self, sale_id: int, within_s: float | None, why: str = "", *, patient: bool = False
+    ) -> bool:
         self._done("rebuild", sale_id, frozen=None)
         return self._notes.free
 

@@ -8,8 +8,8 @@ from sqlalchemy import update
 
 from miaosha.adapters.sql.tables import ledger, outbox
 from miaosha.bootstrap.auditing import open_auditor
+from miaosha.ports.audits import Suspects
 from miaosha.ports.ledger import Terms
-from miaosha.ports.suspects import Suspects
 from miaosha.usecases.settlement import HOLD, REBUILDS_MAX
 from tests.usecases.conftest import Urls
 from tests.usecases.test_histories import acknowledge_all, clean

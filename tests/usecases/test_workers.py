@@ -20,6 +20,7 @@ from miaosha.settings import Settings
 from miaosha.usecases.post import Post
 from miaosha.workers import consumer, mailer
 from miaosha.workers.scheduler import Scheduler
+from tests.contract.sql.shop import all_holds
 from tests.usecases.conftest import Urls
 from tests.usecases.test_histories import acknowledge_all, clean
 from tests.usecases.world import Servers, World
@@ -203,7 +204,7 @@ async def test_while_the_broker_is_away_no_rebuild_begins(servers: Servers) -> N
     await world.press(sale.id, await world.users(1))
     await acknowledge_all(world, sale.id)
     await servers.store._client.flushall()
-    before = await servers.ledger.terms(sale.id), await servers.ledger.sale_holds(sale.id)
+    before = await servers.ledger.terms(sale.id), await all_holds(servers.ledger, sale.id)
 
     broker.away = True
     for _ in range(3):
@@ -211,7 +212,7 @@ async def test_while_the_broker_is_away_no_rebuild_begins(servers: Servers) -> N
             await world.settlement.heal(before[0])
     assert before == (
         await servers.ledger.terms(sale.id),
-        await servers.ledger.sale_holds(sale.id),
+        await all_holds(servers.ledger, sale.id),
     )
 
     broker.away = False

@@ -14,10 +14,11 @@ from miaosha.domain.errors import DependencyDown, OutcomeUnknown
 from miaosha.domain.messages import BATCH_VERSION, Batch, BusMessage, Result, Results
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Mode, Phase, Question, Sale
-from miaosha.ports.ledger import Attempt, HoldTimes, Ledger
+from miaosha.ports.ledger import Attempt, Ledger
 from miaosha.ports.orders import Delivery
 from miaosha.ports.outside import Card, Payments
 from miaosha.ports.people import Product, SaleDraft
+from miaosha.ports.rebuilding import HoldTimes
 from miaosha.usecases.allocate import Allocator
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.audit import Auditor
@@ -26,6 +27,7 @@ from miaosha.usecases.clock_watch import ClockWatch
 from miaosha.usecases.control import Control
 from miaosha.usecases.extend import Extension
 from miaosha.usecases.grant import Granter
+from miaosha.usecases.inspect import Inspector
 from miaosha.usecases.promote import Promoter
 from miaosha.usecases.query import Query
 from miaosha.usecases.rebuild import Rebuilder
@@ -217,8 +219,9 @@ class World:
             LIVE_MAX,
         )
         self.watch = ClockWatch(ledger, self.control, clock, LEASE_MS, STEP_MAX_MS)
+        inspector = Inspector(s.auditor, ledger, clock, f"world-{next(_starts)}")
         self.settlement = Settlement(
-            ledger, store, broker, s.auditor, self.control, clock, 0, self.watch
+            ledger, store, broker, s.auditor, inspector, self.control, clock, 0, self.watch
         )
 
     def _mortal(self, port: Any) -> Any:

@@ -18,7 +18,7 @@ from miaosha.api.admin_schemas import (
 )
 from miaosha.api.auth import actor
 from miaosha.api.declare import Req, Who, operation, read_body, read_query
-from miaosha.api.desk import Desk, desk_of
+from miaosha.api.desk import WAIT_S, Desk, desk_of
 from miaosha.api.schemas import ListQuery
 from miaosha.domain.sale import Sale
 from miaosha.ports.people import SaleDraft
@@ -154,9 +154,10 @@ async def close_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
 
 @_action("rebuild", "Rebuild the live state")
 async def rebuild_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
-    """From SQL and the log of requests; a frozen sale goes on afterwards."""
+    """From SQL and the log of requests; a frozen sale goes on afterwards. With a large sale this
+    takes a minute: after ten seconds the answer is the sale, frozen, and the rebuild goes on."""
     desk = desk_of(request)
-    return _view(desk, await desk.manage.rebuild(actor(request), sale_id))
+    return _view(desk, await desk.manage.rebuild(actor(request), sale_id, WAIT_S))
 
 
 @operation(
@@ -173,7 +174,7 @@ async def set_stock(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """Raised: standby gets the new units at once. Lowered: never below what is held or paid."""
     desk = desk_of(request)
     body = await read_body(request, StockBody)
-    return _view(desk, await desk.manage.stock(actor(request), sale_id, body.stock))
+    return _view(desk, await desk.manage.stock(actor(request), sale_id, body.stock, WAIT_S))
 
 
 def _draft(body: SaleBody) -> SaleDraft:

@@ -8,6 +8,7 @@ from msgspec import Meta
 from miaosha.api.schemas import Body, Cursor, Id, Limit, Millis, PageQuery, Short
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Mode, Phase, Question, Sale
+from miaosha.ports.audits import AuditRun
 from miaosha.ports.office import Books, FoundOrder, Milestones, Person
 from miaosha.ports.people import Product
 from miaosha.ports.store import Heartbeat, Reading
@@ -134,7 +135,8 @@ class PressureView(msgspec.Struct, frozen=True):
 
 class Stats(msgspec.Struct, frozen=True):
     """`reading` (Redis), `pressure` (broker) are null while that part is away; `roles` have the
-    counters of all sales. `books` are at most a second old. `audit`: what it last said."""
+    counters of all sales. `books` are at most a second old, those of a large sale some seconds.
+    `audit`: what it last said; `audit_run`: one of the whole sale that is under way."""
 
     sale_id: int
     phase: Phase
@@ -150,6 +152,15 @@ class Stats(msgspec.Struct, frozen=True):
     roles: list[Heartbeat]
     books: Books
     audit: Verdict | None
+    audit_run: AuditRun | None
+
+
+class AuditView(msgspec.Struct, frozen=True):
+    """`verdict`: what the audit last said, null if it said nothing yet; `run`: one of the whole
+    sale that is under way, null if there is none."""
+
+    verdict: Verdict | None
+    run: AuditRun | None
 
 
 class Report(msgspec.Struct, frozen=True):

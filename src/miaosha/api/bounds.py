@@ -18,7 +18,7 @@ from miaosha.api.problems import render
 from miaosha.domain.errors import Problem
 
 REQUESTS_MAX: Final = 1_000  # under way at once; above it 503 overloaded
-ANSWER_WITHIN_S: Final = 60.0  # the slowest card and an audit take less
+ANSWER_WITHIN_S: Final = 60.0  # the slowest card takes less; what takes longer goes on by itself
 BODY_BYTES_MAX: Final = 4 * 2**20  # of any route, as the edge has it; each has its own below that
 WITH_BODY: Final = frozenset({"POST", "PUT"})  # methods of routes that take one
 VERSIONS: Final = frozenset({"1.0", "1.1"})

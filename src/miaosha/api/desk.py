@@ -19,6 +19,9 @@ from miaosha.usecases.story import Stories
 from miaosha.usecases.watch import Watch
 
 WORKBOOKS_AT_ONCE: Final = 2
+# An audit or a rebuild of a large sale takes a minute. A page is answered by then, and the work
+# goes on by itself: less than any proxy waits.
+WAIT_S: Final = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,11 @@ class Desk:
     trusted: list[Network]
     counters: MutableMapping[str, float]
 
+    async def close(self) -> None:
+        """Cut off what goes on behind the answers."""
+        await self.watch.close()
+        await self.parts.control.close_down()
+
 
 def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str, float]) -> Desk:
     """Raises SettingsError for a bad MIAOSHA_TRUSTED_PROXIES."""
@@ -70,7 +78,7 @@ def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str,
             parts.office,
             Presses(parts.broker, parts.store),
         ),
-        watch=Watch(parts.office, parts.ledger, parts.auditor, clock),
+        watch=Watch(parts.office, parts.ledger, parts.inspector, clock),
         board=Board(parts.catalogue, parts.store, parts.heartbeats, clock),
         sign_ups=Buckets("sign_ups_per_min", settings.sign_ups_per_min, clock),
         sign_ups_per_hour=Buckets(

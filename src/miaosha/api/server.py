@@ -62,6 +62,7 @@ async def serve(process: Process, settings: Settings) -> None:
         try:
             await listen(app, process, settings)
         finally:
+            await app.state.desk.close()
             beating.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await beating

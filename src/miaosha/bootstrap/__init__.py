@@ -19,9 +19,9 @@ from miaosha.bootstrap.parts import (
     PublisherParts,
     SchedulerParts,
 )
-from miaosha.ports.ledger import HoldTimes
 from miaosha.ports.outside import Payments
 from miaosha.ports.people import Catalogue
+from miaosha.ports.rebuilding import HoldTimes
 from miaosha.settings import Settings
 
 if TYPE_CHECKING:
@@ -187,6 +187,7 @@ def _post(core: Core, settings: Settings, letters: Any, counters: Any) -> "Post"
 async def scheduler(settings: Settings, instance: str) -> AsyncIterator[SchedulerParts]:
     from miaosha.adapters.sql.catalogue import SqlCatalogue
     from miaosha.usecases.clock_watch import ClockWatch
+    from miaosha.usecases.inspect import Inspector
     from miaosha.usecases.promote import Promoter
     from miaosha.usecases.settlement import Settlement
 
@@ -199,11 +200,13 @@ async def scheduler(settings: Settings, instance: str) -> AsyncIterator[Schedule
         watch = ClockWatch(
             core.ledger, control, core.clock, settings.lease_ms, settings.clock_step_max_ms
         )
+        auditor = await _auditor(settings, stack)
         settlement = Settlement(
             core.ledger,
             core.store,
             core.broker,
-            await _auditor(settings, stack),
+            auditor,
+            Inspector(auditor, core.ledger, core.clock, owner),
             control,
             core.clock,
             settings.confirm_timeout_ms + SETTLE_MARGIN_MS,
@@ -236,6 +239,7 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
     from miaosha.adapters.sql.office import SqlOffice
     from miaosha.adapters.sql.trail import SqlTrail
     from miaosha.usecases.extend import Extension
+    from miaosha.usecases.inspect import Inspector
     from miaosha.usecases.query import Query
 
     async with AsyncExitStack() as stack:
@@ -246,6 +250,8 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
         payments = _payments(core, settings)
         passwords = Argon2Passwords(settings.password_queue_max)
         stack.callback(passwords.close)
+        auditor = await _auditor(settings, stack)
+        owner = _owner("api", instance)
         yield ApiParts(
             ledger=core.ledger,
             store=core.store,
@@ -265,7 +271,8 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
             checkout=_checkout(core, payments),
             release=core.release,
             extension=Extension(core.ledger, core.granter, core.clock, settings.extend_by_s),
-            auditor=await _auditor(settings, stack),
-            control=_control(core, catalogue, settings, _owner("api", instance)),
+            auditor=auditor,
+            inspector=Inspector(auditor, core.ledger, core.clock, owner),
+            control=_control(core, catalogue, settings, owner),
             checks=opened.checks,
         )

@@ -49,7 +49,7 @@ def _queue_reader(url: str) -> tuple[QueueReader, Callable[[], Awaitable[None]]]
 
         reader = RabbitQueueReader(url)
         return reader, reader.close
-    from miaosha.adapters.redis.auditing import RedisQueueReader
+    from miaosha.adapters.redis.audited_log import RedisQueueReader
     from miaosha.adapters.redis.connect import connect
 
     client = connect(url, connections_max=CONNECTIONS_MAX)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # a publisher or gateway never loads the use cases
     from miaosha.usecases.clock_watch import ClockWatch
     from miaosha.usecases.control import Control
     from miaosha.usecases.extend import Extension
+    from miaosha.usecases.inspect import Inspector
     from miaosha.usecases.post import Post
     from miaosha.usecases.promote import Promoter
     from miaosha.usecases.query import Query
@@ -110,5 +111,6 @@ class ApiParts:
     release: "Release"
     extension: "Extension"
     auditor: "Auditor"
+    inspector: "Inspector"
     control: "Control"
     checks: Checks

@@ -1,9 +1,11 @@
-"""Ports of the audit: the raw facts of one sale, as each store holds them.
+"""Ports of the audit: what each store holds of one sale, in pages.
 
 Whoever implements these shares no code with the roles: it reads keys and tables as they are and
-parses them itself, so that a defect in the roles' own reading cannot hide itself. Read-only.
+parses them itself, so that a defect in the roles' own reading cannot hide itself. Read-only. Of a
+sale of any size one page is in hand at a time. All methods raise DependencyDown.
 """
 
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -22,6 +24,15 @@ class LedgerRow(NamedTuple):
     granted: int
     sold: int
     verdict: str | None  # what the audit last said; of a settled sale, when it was settled
+
+
+class LedgerTotals(NamedTuple):
+    """The ledger row, the sale's holds by state, and those of which Redis was not told that they
+    ended; of one instant."""
+
+    ledger: LedgerRow
+    states: dict[str, int]
+    unsynced: int
 
 
 class HoldRow(NamedTuple):
@@ -53,14 +64,90 @@ class MailRow(NamedTuple):
     rid: str
 
 
-class LedgerFacts(NamedTuple):
-    """One snapshot of everything SQL knows of a sale."""
+class LedgerPage(NamedTuple):
+    """Every row of the sale about some rids, of one snapshot.
 
-    ledger: LedgerRow
+    Attributes:
+        last: the highest rid that was read; None when no row of the sale has a higher one.
+    """
+
     holds: list[HoldRow]
     orders: list[OrderRow]
     payments: list[PaymentRow]
     mails: list[MailRow]
+    last: str | None
+
+
+class LedgerReader(Protocol):
+    async def totals(self, sale_id: int) -> LedgerTotals | None:
+        """None for an unknown sale."""
+
+    async def page(self, sale_id: int, after: str) -> LedgerPage:
+        """The rows about the rids that follow `after` in order; "" begins."""
+
+    async def before_newest(self, sale_id: int, count: int) -> str:
+        """The rid after which the newest `count` holds come; "" if there are no more."""
+
+    async def about(self, sale_id: int, rids: Collection[str]) -> LedgerPage:
+        """The rows about these rids, at most NAMES_MAX."""
+
+    async def holds(self, sale_id: int, rids: Collection[str]) -> dict[str, HoldRow]:
+        """Of these rids, at most NAMES_MAX, by rid."""
+
+    async def live_holds(self, sale_id: int, users: Collection[int]) -> dict[int, int]:
+        """How many live holds each of these buyers (at most NAMES_MAX) has, if any."""
+
+    async def open_sales(self, now_ms: int) -> list[int]:
+        """Sales that take presses at `now_ms` (Unix ms)."""
+
+
+NAMES_MAX: Final = 1_000  # rids, buyers or batches in one question
+
+
+class StoreTotals(NamedTuple):
+    """The counters of a sale in Redis, of one instant.
+
+    Attributes:
+        epoch: 0 if there is none (lost, or amid a rebuild).
+        genuine: False on another server process than the sale was written to; None if that
+            cannot be told (a cluster).
+        waiting: length of the standby line; `ungranted`, `records`, `places`: sizes of the rest.
+        unreadable: counters that are no numbers.
+    """
+
+    epoch: int
+    genuine: bool | None
+    phase: str
+    stock: int
+    free: int
+    held: int
+    paid: int
+    seq: int
+    waiting: int
+    ungranted: int
+    records: int
+    places: int
+    unreadable: list[str]
+
+    @property
+    def counters(self) -> tuple[int, ...]:
+        """What changes when any place does."""
+        return (self.epoch, self.stock, self.free, self.held, self.paid, self.seq, self.waiting)
+
+
+class PlaceSeen(NamedTuple):
+    user_id: int
+    state: str
+    rid: str
+    rank: int
+
+
+class PlacePage(NamedTuple):
+    """Part of all places. `cursor` 0: the last of them. A place may come twice."""
+
+    cursor: int
+    places: list[PlaceSeen]
+    unreadable: list[str]
 
 
 class Waiting(NamedTuple):
@@ -74,79 +161,61 @@ class Waiting(NamedTuple):
     rank: int
 
 
-class StoreFacts(NamedTuple):
-    """What Redis holds of a sale. The counters are of one instant, the places are not.
-
-    Attributes:
-        epoch: 0 if there is none (lost, or amid a rebuild).
-        genuine: False on another server process than the sale was written to; None if that
-            cannot be told (a cluster).
-        waiting: length of the standby line, of the same instant as the counters.
-        held, paid: user → rid of the places in that state.
-        standing: places in state standby; `still`: no counter changed while places were read,
-            so that they may be counted against each other.
-        heads: the first of the standby line.
-        ungranted: rids that SQL has not been asked for.
-        letters: batch id → one letter per request.
-        unreadable: entries that are not what they should be.
-    """
-
-    epoch: int
-    genuine: bool | None
-    phase: str
-    stock: int
-    free: int
-    counted_held: int
-    counted_paid: int
-    seq: int
-    waiting: int
-    held: dict[int, str]
-    paid: dict[int, str]
-    standing: int
-    still: bool
-    heads: list[Waiting]
-    ungranted: set[str]
-    letters: dict[str, str]
-    unreadable: list[str]
-
-
-class QueueFacts(NamedTuple):
-    """The sale's log: `requests`: batch id → requests in it; `open`: ids of batches that are
-    not acknowledged yet; `undecodable`: entries nobody can read."""
-
-    requests: dict[str, int]
-    open: set[str]
-    undecodable: int
-
-
 class PublisherBeat(NamedTuple):
     instance: str
     beat_ms: int
     sold_out: float  # answers sold_out since the process started, of all its sales
 
 
-class LedgerReader(Protocol):
-    async def facts(self, sale_id: int) -> LedgerFacts | None:
-        """None for an unknown sale. Raises DependencyDown."""
-
-    async def open_sales(self, now_ms: int) -> list[int]:
-        """Sales that take presses at `now_ms` (Unix ms)."""
-
-
 class StoreReader(Protocol):
     async def now_ms(self) -> int:
-        """The store's clock, Unix ms. Raises DependencyDown."""
+        """The store's clock, Unix ms."""
 
-    async def facts(self, sale_id: int) -> StoreFacts | None:
-        """None if Redis holds nothing of the sale. Raises DependencyDown."""
+    async def totals(self, sale_id: int) -> StoreTotals | None:
+        """None if Redis holds nothing of the sale."""
+
+    async def places(self, sale_id: int, cursor: int) -> PlacePage:
+        """The places from `cursor` on; 0 begins."""
+
+    async def places_of(self, sale_id: int, users: Collection[int]) -> dict[int, PlaceSeen]:
+        """The readable places of these buyers, at most NAMES_MAX."""
+
+    async def heads(self, sale_id: int, count: int) -> list[Waiting]:
+        """The first of the standby line."""
+
+    async def ungranted(self, sale_id: int, places: Sequence[PlaceSeen]) -> set[str]:
+        """Which of these rids SQL has not been asked for yet; at most NAMES_MAX."""
+
+    async def records(self, sale_id: int, batches: Collection[str]) -> dict[str, str]:
+        """The recorded letters of these batches, at most NAMES_MAX."""
+
+    async def odd_records(self, sale_id: int, cursor: int) -> tuple[int, list[str]]:
+        """(cursor, batches whose record is unreadable) of a part of all records, as `places`."""
 
     async def publishers(self) -> list[PublisherBeat]:
         """The newest heartbeat of every publisher that is alive."""
 
 
+class Logged(NamedTuple):
+    """An entry of a sale's log. `open`: not known to be acknowledged when the log was opened."""
+
+    batch_id: str  # "" for one that nobody can read
+    requests: int
+    open: bool
+
+
+class Log(Protocol):
+    """A sale's log and, from before it is read, what of it is not acknowledged yet. So whatever is
+    not open in it was decided before."""
+
+    def pages(self, newest: int | None = None) -> AsyncIterator[list[Logged]]:
+        """In order, at most NAMES_MAX at a time; only the `newest` entries, or all."""
+        ...
+
+
 class QueueReader(Protocol):
-    async def facts(self, sale_id: int) -> QueueFacts | None:
-        """None if the sale has no queue. Raises DependencyDown."""
+    async def open(self, sale_id: int) -> Log | None:
+        """None if the sale has no queue."""
 
 
 def read_batch(raw: bytes, sale_id: int) -> tuple[str, int] | None:

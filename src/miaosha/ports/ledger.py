@@ -13,10 +13,11 @@ from typing import NamedTuple, Protocol
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase
+from miaosha.ports.audits import AuditsLedger
 from miaosha.ports.leases import Leases
 from miaosha.ports.orders import Delivery, Order, Orders
 from miaosha.ports.post import OutboxItem, Recipient
-from miaosha.ports.suspects import SuspectsLedger
+from miaosha.ports.rebuilding import RebuildLedger
 
 
 class Terms(NamedTuple):
@@ -35,16 +36,6 @@ class Terms(NamedTuple):
     standby_pay_within_s: int
     standby_limit: int
     price: Money
-
-
-REBUILD_EXTRA_MS = 60_000  # a hold has at least this long after a rebuild began
-
-
-class HoldTimes(NamedTuple):
-    """Seconds: what a buyer may be given once to pay, and what a payment may take."""
-
-    extend_by_s: int
-    payment_max_s: int
 
 
 class Winner(NamedTuple):
@@ -142,7 +133,7 @@ class Unpublished(StrEnum):
     FULL = "live_sales_max"  # so many sales are live already
 
 
-class Ledger(Leases, Orders, SuspectsLedger, Protocol):
+class Ledger(Leases, Orders, RebuildLedger, AuditsLedger, Protocol):
     async def ping(self) -> None: ...
 
     # the ledger row
@@ -165,15 +156,6 @@ class Ledger(Leases, Orders, SuspectsLedger, Protocol):
     async def freeze(self, sale_id: int, epoch: int, why: str) -> bool:
         """`epoch + 1, frozen = why WHERE epoch = :epoch`. False if the epoch had moved."""
 
-    async def begin_rebuild(
-        self, sale_id: int, why: str, now_ms: int, times: HoldTimes
-    ) -> Terms | None:
-        """epoch + 1, frozen = existing reason or `why`; live holds get at least REBUILD_EXTRA_MS
-        more, payments under way too, and what a clock that was set has put too far off is brought
-        back. Returns the new terms; None for a draft or settled sale."""
-
-    async def unfreeze(self, sale_id: int, epoch: int) -> bool: ...
-
     async def raise_stock(self, sale_id: int, stock: int, now_ms: int) -> Terms | None:
         """None if it would not rise, or the sale is past closes_at or settled."""
 
@@ -191,9 +173,6 @@ class Ledger(Leases, Orders, SuspectsLedger, Protocol):
     async def settle_sale(self, sale_id: int, verdict: str, now_ms: int) -> bool:
         """Phase settled, the audit's verdict kept; only if nothing is HELD, PAYING or unsynced."""
 
-    async def keep_verdict(self, sale_id: int, verdict: str) -> None:
-        """Remember what the audit said (JSON) of a sale that runs; a settled one keeps its own."""
-
     # grants and releases
 
     async def grant(
@@ -210,9 +189,6 @@ class Ledger(Leases, Orders, SuspectsLedger, Protocol):
 
     async def newest_hold(self, sale_id: int, user_id: int) -> Hold | None:
         """By rank."""
-
-    async def sale_holds(self, sale_id: int) -> list[Hold]:
-        """Every row of the sale, for a rebuild."""
 
     async def due(self, now_ms: int, limit: int) -> list[Hold]:
         """HELD rows with pay_by + grace <= now, of sales that are not frozen, oldest first."""

@@ -15,6 +15,7 @@ from miaosha.domain.allocation import Decision, Place, Promoted, Refusal
 from miaosha.domain.messages import Batch
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Sale
+from miaosha.ports.rebuilding import RebuildStore
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -102,7 +103,7 @@ class Ending(NamedTuple):
     version: int
 
 
-class StockStore(Protocol):
+class StockStore(RebuildStore, Protocol):
     async def now_ms(self) -> int:
         """The store's clock, Unix ms, as it is: it may be set. `Clock` is what to tell the time
         by."""
@@ -181,29 +182,6 @@ class StockStore(Protocol):
     async def heads(self, sale_id: int, limit: int) -> list[Head]:
         """The first `limit` buyers of standby by rank."""
 
-    # a rebuild: begin → merge* → finish, then decide/promote with `rebuilder`, then set_phase
-
-    async def begin_rebuild(self, sale_id: int, epoch: int, rebuilder: str) -> bool:
-        """Take the epoch away and remember `epoch` and `rebuilder`; from here to `finish_rebuild`
-        every other call answers Refusal.EPOCH. False, and nothing written, over an epoch (or an
-        unfinished rebuild) that is not lower than `epoch`."""
-
-    async def scan_places(self, sale_id: int, cursor: int) -> tuple[int, list[tuple[int, Place]]]:
-        """A chunk of all places; cursor 0 starts, returned cursor 0 ends (as HSCAN: an entry may
-        come twice)."""
-
-    async def merge_places(
-        self, sale_id: int, epoch: int, rebuilder: str, places: Mapping[int, Place]
-    ) -> bool:
-        """Write places (and their standby membership) of an unfinished rebuild; at most 512 a
-        call. False if it is not this rebuild's turn any more."""
-
-    async def finish_rebuild(
-        self, sale_id: int, epoch: int, rebuilder: str, meta: "RebuildMeta"
-    ) -> bool:
-        """Write counters and this server's run id, phase frozen, `ungranted` empty, the epoch
-        last. `seq` never falls. False if it is not this rebuild's turn any more."""
-
     # the board, for every role's local cache: every sale that is published and not settled, and
     # those settled lately
 
@@ -213,17 +191,6 @@ class StockStore(Protocol):
     async def read_sales(self, seen: SaleBoard | None = None) -> SaleBoard | None:
         """The board as it is now. One that did not change since `seen` was read costs a small
         read, and `seen` is returned. None: the hash is missing (roles keep their last copy)."""
-
-
-class RebuildMeta(NamedTuple):
-    """Counters as SQL has them: free = stock - held - paid."""
-
-    stock: int
-    held: int
-    paid: int
-    seq: int
-    closes_at_ms: int
-    standby_limit: int
 
 
 class Heartbeat(msgspec.Struct, frozen=True):

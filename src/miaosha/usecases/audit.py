@@ -8,28 +8,21 @@ sold_out answers rose while this sale, the only one open, had the same free unit
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
-from miaosha.domain.errors import Problem
-from miaosha.ports.auditing import (
-    LedgerFacts,
-    LedgerReader,
-    PublisherBeat,
-    QueueFacts,
-    QueueReader,
-    StoreFacts,
-    StoreReader,
-)
-from miaosha.usecases.invariants import Difference, ledger_differences, store_differences
+from miaosha.ports.auditing import LedgerReader, PublisherBeat, QueueReader, StoreReader
+from miaosha.usecases.invariants import Difference
+from miaosha.usecases.look import LOST, Look, Window, look_at
+from miaosha.usecases.look_rows import Readers
+from miaosha.usecases.patience import patient
 
 LASTING_S: Final = 3.0
 STALE_S: Final = 2.0  # I10: answers sold_out may lag a unit that came free by a second
 NAMED_MAX: Final = 20  # findings named per invariant
-
-
-LOST: Final = "lost"  # key of the difference that Redis's state as a whole is not to be used
+LOOKS_MAX: Final = 3  # at a sale in which more is on its way than can be looked at again
+WINDOWS_MAX: Final = 10_000  # sales whose samples go on where they ended
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -43,7 +36,8 @@ class Finding(msgspec.Struct, frozen=True):
 
 class Verdict(msgspec.Struct, frozen=True):
     """What an audit found. `counts`: what it looked at; `stored`: what the audit before it said,
-    of a settled sale when it was settled (JSON), "" if there was none."""
+    of a settled sale when it was settled (JSON), "" if there was none; `whole`: it looked at
+    everything, not at all counters and a sample of the rest."""
 
     sale_id: int
     clean: bool
@@ -51,23 +45,7 @@ class Verdict(msgspec.Struct, frozen=True):
     checked_at_ms: int
     counts: dict[str, int]
     stored: str = ""
-
-
-class _Look(NamedTuple):
-    """Everything read in one go; `used`: Redis is this sale's decision state now."""
-
-    at_ms: int
-    ledger: LedgerFacts
-    store: StoreFacts | None
-    queue: QueueFacts | None
-    used: bool
-
-    @property
-    def counters(self) -> tuple[int, ...]:
-        store = self.store
-        if store is None:
-            return ()
-        return (store.stock, store.free, store.counted_held, store.counted_paid, store.seq)
+    whole: bool = True
 
 
 class Auditor:
@@ -80,45 +58,61 @@ class Auditor:
         queue: QueueReader,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._ledger = ledger
-        self._store = store
-        self._queue = queue
+        self._ledger = patient(ledger)
+        self._store = patient(store)
+        self._queue = patient(queue)
         self._sleep = sleep
+        self._windows: dict[int, Window] = {}
 
-    async def audit(self, sale_id: int) -> Verdict:
-        """Check one sale; answers at once if nothing is amiss, else after LASTING_S seconds.
+    async def audit(self, sale_id: int, told: Callable[[int], None] = lambda _: None) -> Verdict:
+        """Check everything of one sale; answers at once if nothing is amiss, else after LASTING_S
+        seconds and a second look.
+
+        Args:
+            told: hears how many rows, places and batches have been looked at so far.
 
         Raises:
             Problem: not_found.
             DependencyDown: a store is away, so nothing can be said.
         """
-        look = await self._look(sale_id)
-        found = _differences(look)
-        early: list[PublisherBeat] = []
-        if found or await self._sells_wrongly(sale_id, look):
+        for looks_left in reversed(range(LOOKS_MAX)):
+            look = await look_at(self._readers(told), sale_id)
+            await look.everything()
+            verdict = await self._judged(sale_id, look)
+            if not verdict.clean or not look.found.overflowed:
+                return verdict
+            if not looks_left:
+                return _unjudged(verdict, look)
+        raise AssertionError("unreachable")
+
+    async def glance(self, sale_id: int) -> Verdict:
+        """Check all counters of one sale and a sample of the rest; of a small sale everything.
+        Raises as `audit`."""
+        window = self._windows.pop(sale_id, None) or Window()
+        self._windows[sale_id] = window  # the one looked at last stands last
+        while len(self._windows) > WINDOWS_MAX:
+            del self._windows[next(iter(self._windows))]
+        look = await look_at(self._readers(lambda _: None), sale_id)
+        await look.sample(window)
+        return await self._judged(sale_id, look)
+
+    def _readers(self, told: Callable[[int], None]) -> Readers:
+        return Readers(self._ledger, self._store, self._queue, told)
+
+    async def _judged(self, sale_id: int, look: Look) -> Verdict:
+        found: list[Difference] = []
+        if look.found or await self._sells_wrongly(sale_id, look):
             await self._sleep(STALE_S)
             early = await self._store.publishers()
             await self._sleep(LASTING_S - STALE_S)
-            first, look = look, await self._look(sale_id)
-            before = {difference[:2] for difference in found}
-            found = [difference for difference in _differences(look) if difference[:2] in before]
-            found += await self._i10(sale_id, first, look, early)
+            second = await look_at(self._readers(lambda _: None), sale_id)
+            await second.again(look)
+            before = {difference[:2] for difference in look.found}
+            found = [difference for difference in second.found if difference[:2] in before]
+            found += await self._i10(sale_id, look, second, early)
         return _verdict(sale_id, look, found)
 
-    async def _look(self, sale_id: int) -> _Look:
-        at_ms = await self._store.now_ms()
-        ledger = await self._ledger.facts(sale_id)
-        if ledger is None:
-            raise Problem("not_found", f"There is no sale {sale_id}.")
-        if ledger.ledger.phase in ("draft", "settled"):
-            return _Look(at_ms, ledger, None, None, used=False)
-        store = await self._store.facts(sale_id)
-        queue = await self._queue.facts(sale_id)
-        used = store is not None and store.epoch > 0 and store.phase != "frozen"
-        used = used and store is not None and store.genuine is not False
-        return _Look(at_ms, ledger, store, queue, used)
-
-    async def _sells_wrongly(self, sale_id: int, look: _Look) -> bool:
+    async def _sells_wrongly(self, sale_id: int, look: Look) -> bool:
         """Whether it takes a second look to tell if a publisher turns buyers away (I10)."""
         store, row = look.store, look.ledger.ledger
         if not look.used or store is None or store.free <= 0 or row.frozen is not None:
@@ -130,9 +124,12 @@ class Auditor:
         return any(beat.sold_out for beat in await self._store.publishers())
 
     async def _i10(
-        self, sale_id: int, first: _Look, last: _Look, early: list[PublisherBeat]
+        self, sale_id: int, first: Look, last: Look, early: list[PublisherBeat]
     ) -> list[Difference]:
-        if first.counters != last.counters or not await self._sells_wrongly(sale_id, last):
+        if first.store is None or last.store is None:
+            return []
+        stood = first.store.counters == last.store.counters
+        if not stood or not await self._sells_wrongly(sale_id, last):
             return []
         settled = first.at_ms + 1_000
         known = {beat.instance: beat.sold_out for beat in early if beat.beat_ms >= settled}
@@ -142,91 +139,63 @@ class Auditor:
             if more > 0:
                 detail = (
                     f"publisher {beat.instance} told {more:.0f} buyers 'sold out'"
-                    f" while {first.counters[1]} units were free"
+                    f" while {first.store.free} units were free"
                 )
                 found.append(Difference("I10", beat.instance, detail))
         return found
 
 
-def _differences(look: _Look) -> list[Difference]:
-    found = list(ledger_differences(look.ledger))
-    row = look.ledger.ledger
-    if row.phase in ("draft", "settled") or not row.epoch:
-        return found
-    if row.frozen is None and (lost := _lost(look)):
-        return [*found, Difference("I1", LOST, lost)]
-    if look.used and look.store is not None:
-        found += store_differences(look.ledger, look.store, look.queue)
-    return found
+def _unjudged(verdict: Verdict, look: Look) -> Verdict:
+    """More differed at every look than could be looked at again: nothing is known to be broken,
+    nor to be well."""
+    detail = "more was on its way than could be looked at again: audit when it is quieter"
+    findings = [Finding(invariant, detail) for invariant in sorted(look.found.overflowed)]
+    return msgspec.structs.replace(verdict, clean=False, findings=findings)
 
 
-def _lost(look: _Look) -> str:
-    """Why a sale that is not frozen has no decision state to go by, or ""."""
-    store, epoch = look.store, look.ledger.ledger.epoch
-    if store is None:
-        return "Redis knows nothing of this sale: its state was lost and not rebuilt"
-    if store.epoch == 0 or store.phase == "frozen":
-        return "Redis was left amid a rebuild of this sale"
-    if store.epoch != epoch:
-        return f"Redis is of epoch {store.epoch}, the ledger of epoch {epoch}: it must be rebuilt"
-    if store.genuine is False:
-        return "Redis was restarted or failed over and may have lost its last writes"
-    return ""
-
-
-def _verdict(sale_id: int, look: _Look, found: list[Difference]) -> Verdict:
+def _verdict(sale_id: int, look: Look, found: list[Difference]) -> Verdict:
     findings: list[Finding] = []
-    named = any(":" in d.key for d in found)
+    named = any(":" in difference.key for difference in found)
     for invariant in sorted({d.invariant for d in found}, key=lambda name: int(name[1:])):
         of_kind = sorted(d for d in found if d.invariant == invariant)
         findings += [Finding(invariant, d.detail, _thing(d, named)) for d in of_kind[:NAMED_MAX]]
-        if len(of_kind) > NAMED_MAX:
-            more = f"… and {len(of_kind) - NAMED_MAX} more like these"
-            findings.append(Finding(invariant, more))
+        overflowed = invariant in look.found.overflowed
+        others = (look.found.counts[invariant] if overflowed else len(of_kind)) - NAMED_MAX
+        if others > 0:
+            findings.append(Finding(invariant, f"… and {others} more like these"))
     stored = look.ledger.ledger.verdict or ""
-    return Verdict(sale_id, not found, findings, look.at_ms, _counts(look), stored)
+    counts = _counts(look)
+    return Verdict(sale_id, not found, findings, look.at_ms, counts, stored, look.whole)
 
 
 def _thing(difference: Difference, named: bool) -> str:
     """`named`: something was found by its name, a rid, a buyer or a batch."""
-    invariant, key, _, how = difference
-    if key == LOST or (named and ":" not in key):
+    if difference.key == LOST or (named and ":" not in difference.key):
         return ""
-    return f"{invariant} {key} {how}".rstrip()
+    return f"{difference.invariant} {difference.key} {difference.how}".rstrip()
 
 
-def _counts(look: _Look) -> dict[str, int]:
-    row, holds = look.ledger.ledger, look.ledger.holds
+def _counts(look: Look) -> dict[str, int]:
+    row, store = look.ledger.ledger, look.store
     counts = {
         "stock": row.stock,
         "granted": row.granted,
         "sold": row.sold,
         "epoch": row.epoch,
         "frozen": int(row.frozen is not None),
-        "holds": len(holds),
-        "unsynced": sum(1 for hold in holds if not hold.synced),
-        "promoted": sum(1 for hold in holds if hold.promoted),
-        "orders": len(look.ledger.orders),
-        "mails": len(look.ledger.mails),
+        "unsynced": look.ledger.unsynced,
         "store_checked": int(look.used),
     }
-    if look.store is not None:
+    if store is not None:
         counts |= {
-            "free": look.store.free,
-            "held": look.store.counted_held,
-            "paid": look.store.counted_paid,
-            "standby": look.store.waiting,
-            "ungranted": len(look.store.ungranted),
-            "recorded": len(look.store.letters),
+            "free": store.free,
+            "held": store.held,
+            "paid": store.paid,
+            "standby": store.waiting,
+            "ungranted": store.ungranted,
+            "recorded": store.records,
         }
-    if look.queue is not None:
-        counts |= {
-            "batches": len(look.queue.requests),
-            "requests": sum(look.queue.requests.values()),
-            "waiting": len(look.queue.open),
-            "undecodable": look.queue.undecodable,
-        }
-    return counts
+    return counts | look.counts
 
 
 def kept(verdict: Verdict) -> str:
@@ -242,4 +211,14 @@ def last_verdict(stored: str) -> Verdict | None:
         return None
 
 
-__all__ = ["Auditor", "Finding", "Verdict", "kept", "last_verdict"]
+def hides(verdict: Verdict) -> bool:
+    """Whether to keep it would hide more than it says: a clean sample, where the audit before it
+    looked at everything and found something that no sample judges."""
+    if verdict.whole or not verdict.clean:
+        return False
+    before = last_verdict(verdict.stored)
+    named = before is not None and any(finding.thing for finding in before.findings)
+    return before is not None and before.whole and named
+
+
+__all__ = ["Auditor", "Finding", "Verdict", "hides", "kept", "last_verdict"]

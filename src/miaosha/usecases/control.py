@@ -3,6 +3,7 @@
 SQL first; Redis is told at once and, if that failed, again by the scheduler (`catch_up`).
 """
 
+import asyncio
 from collections.abc import Sequence
 
 import structlog
@@ -14,6 +15,7 @@ from miaosha.domain.sale import Phase, Sale, view
 from miaosha.ports.ledger import Ledger, Terms, Unpublished
 from miaosha.ports.outside import Clock
 from miaosha.ports.people import Catalogue
+from miaosha.ports.rebuilding import PAGE
 from miaosha.ports.store import Heartbeats, SaleBoard, StockStore
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.grant import Granter, winner
@@ -59,6 +61,7 @@ class Control:
         self._board: SaleBoard | None = None  # as this process read it last
         self._whole_at = float("-inf")  # when all of it was read (monotonic s)
         self._refreshes: Together[None, None] = Together(self._refresh_board)
+        self._going_on: set[asyncio.Task[bool]] = set()
 
     async def schedule(self, sale_id: int) -> None:
         """draft → scheduled; Redis is armed at once. Raises Problem("conflict"), naming
@@ -95,9 +98,10 @@ class Control:
         if terms is not None:
             await self._tell(terms)
 
-    async def stock(self, sale_id: int, stock: int) -> None:
+    async def stock(self, sale_id: int, stock: int, within_s: float | None = None) -> None:
         """A new total. Raised: Redis follows and promotes. Lowered: never below what is granted,
-        and Redis is rebuilt. Raises Problem: not_found, conflict."""
+        and Redis is rebuilt; `within_s`: as `rebuild_within`. Raises Problem: not_found, conflict.
+        """
         terms = await self._ledger.terms(sale_id)
         if terms is None:
             raise Problem("not_found")
@@ -110,15 +114,48 @@ class Control:
             if await self._ledger.lower_stock(sale_id, stock) is None:
                 raise Problem("conflict", "More units than that are already granted.")
             if terms.phase is not Phase.DRAFT:
-                await self.rebuild(sale_id, "stock lowered")
+                await self.rebuild_within(sale_id, within_s, "stock lowered")
         await self.refresh_board()
 
-    async def rebuild(
-        self, sale_id: int, why: str = "asked by an admin", *, patient: bool = False
-    ) -> bool:
-        """Rebuild the sale's Redis state now; False if a rebuild is already under way. `patient`:
-        see Rebuilder."""
-        done = await self._rebuilder.rebuild(sale_id, why, patient=patient)
+    async def rebuild_within(
+        self, sale_id: int, within_s: float | None, why: str = "", *, patient: bool = False
+    ) -> bool | None:
+        """`rebuild`, waited for no longer than `within_s` (None: to its end). None: it goes on, in
+        this process or, if that ends, in the scheduler; the sale is frozen until then."""
+        work = self.rebuild(sale_id, why, patient=patient)
+        task = asyncio.create_task(work, name=f"rebuild:{sale_id}")
+        self._going_on.add(task)
+        task.add_done_callback(self._ended)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=within_s)
+        except asyncio.CancelledError:
+            if within_s is None:  # whoever waits to the end takes it along
+                task.cancel()
+            raise
+        return task.result() if done else None
+
+    def _ended(self, task: "asyncio.Task[bool]") -> None:
+        self._going_on.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.warning("rebuild_later", task=task.get_name(), error=str(error))
+
+    async def close_down(self) -> None:
+        """Cut off the rebuilds that go on by themselves; the scheduler finishes them."""
+        tasks = list(self._going_on)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def rebuild(self, sale_id: int, why: str = "", *, patient: bool = False) -> bool:
+        """Rebuild the sale's Redis state now; False if a rebuild is already under way.
+
+        Args:
+            why: the reason the sale shows meanwhile; "": an admin asked for it, which also lifts a
+                freeze that waits for a person, whatever becomes of this process.
+            patient: as of Rebuilder.
+        """
+        reason = why or "asked by an admin"
+        done = await self._rebuilder.rebuild(sale_id, reason, anew=not why, patient=patient)
         await self.refresh_board()
         if done:
             await self._tell_holders(sale_id)
@@ -126,8 +163,13 @@ class Control:
 
     async def _tell_holders(self, sale_id: int) -> None:
         """A rebuild gave them more time, and the checkout token they have ends with the old one."""
-        holds = await self._ledger.sale_holds(sale_id)
-        await self._announcer.holds([hold for hold in holds if hold.state is HoldState.HELD])
+        after = (0, "")
+        while True:
+            page = await self._ledger.holds_page(sale_id, after)
+            await self._announcer.holds([hold for hold in page if hold.state is HoldState.HELD])
+            if len(page) < PAGE:
+                return
+            after = (page[-1].user_id, page[-1].rid)
 
     async def catch_up(self, terms: Terms) -> None:
         """Repeat towards Redis what it missed: phase, closes_at, a raised stock."""

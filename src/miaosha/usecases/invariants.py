@@ -1,4 +1,5 @@
-"""The invariants I1 to I9 as pure functions of what the audit read; each answers differences.
+"""The invariants I1 to I9 as pure functions of a part of what the audit reads; each answers
+differences.
 
 A difference has a key that is the same when the same thing is found again three seconds later.
 What is not counted as one: a debt the ledger itself has written down (`synced` false: Redis has
@@ -6,10 +7,18 @@ not been told yet), a hold on `ungranted` (SQL has not been asked yet), a batch 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from miaosha.ports.auditing import HoldRow, LedgerFacts, QueueFacts, StoreFacts
+from miaosha.ports.auditing import (
+    HoldRow,
+    LedgerPage,
+    LedgerTotals,
+    Logged,
+    PlaceSeen,
+    StoreTotals,
+    Waiting,
+)
 
 LIVE = ("HELD", "PAYING", "PAID")
 ADMITTED = ("HELD", "PAYING")
@@ -17,26 +26,30 @@ ADMITTED = ("HELD", "PAYING")
 
 class Difference(NamedTuple):
     """`key`: which thing differs: `what:name` of a rid, a buyer or a batch, or a bare word for a
-    count; `how`: in which way, where the key does not say it already."""
+    count; `how`: in which way, where the key does not say it already; `again`: what to read to see
+    whether it is still there."""
 
     invariant: str
     key: str
     detail: str
     how: str = ""
+    again: "Again | None" = None
 
 
-def ledger_differences(facts: LedgerFacts) -> Iterator[Difference]:
-    """I2, I4 and I9: SQL alone."""
-    yield from _i2_counts(facts)
-    yield from _i2_orders(facts)
-    yield from _i4(facts)
-    yield from _i9(facts)
+class Again(NamedTuple):
+    """What one difference is about; of a count nothing, since all is counted anew."""
+
+    rid: str = ""
+    user_id: int = 0
+    batch: Logged | None = None
 
 
-def _i2_counts(facts: LedgerFacts) -> Iterator[Difference]:
-    row = facts.ledger
-    states = Counter(hold.state for hold in facts.holds)
-    live, paid = sum(states[state] for state in LIVE), states["PAID"]
+# SQL alone: I2, I4, I9
+
+
+def i2_counts(totals: LedgerTotals) -> Iterator[Difference]:
+    row, states, _ = totals
+    live, paid = sum(states.get(state, 0) for state in LIVE), states.get("PAID", 0)
     if row.granted > row.stock:
         yield Difference(
             "I2", "stock", f"{row.granted} units given out, but only {row.stock} exist"
@@ -51,157 +64,201 @@ def _i2_counts(facts: LedgerFacts) -> Iterator[Difference]:
         yield Difference("I2", "paid", detail)
 
 
-def _i2_orders(facts: LedgerFacts) -> Iterator[Difference]:
-    holds = {hold.rid: hold for hold in facts.holds}
-    orders = Counter(order.rid for order in facts.orders)
-    captured = {(p.rid, p.attempt) for p in facts.payments if p.state == "captured"}
+def i2_orders(page: LedgerPage) -> Iterator[Difference]:
+    holds = {hold.rid: hold for hold in page.holds}
+    orders = Counter(order.rid for order in page.orders)
+    captured = {(p.rid, p.attempt) for p in page.payments if p.state == "captured"}
     for rid, hold in holds.items():
         if hold.state == "PAID" and orders[rid] != 1:
             detail = f"reservation {rid} is paid and has {orders[rid]} orders instead of one"
-            yield Difference("I2", f"orders:{rid}", detail)
-    for order in facts.orders:
+            yield Difference("I2", f"orders:{rid}", detail, str(orders[rid]), Again(rid))
+    for order in page.orders:
         owner = holds.get(order.rid)
         if owner is None or owner.state != "PAID":
             detail = f"order {order.order_no} belongs to no paid reservation"
-            yield Difference("I2", f"order:{order.rid}", detail)
+            yield Difference("I2", f"order:{order.rid}", detail, "", Again(order.rid))
         elif (order.rid, order.attempt) not in captured:
             detail = f"order {order.order_no} has no payment that was received"
-            yield Difference("I2", f"payment:{order.rid}", detail)
-    known = {(order.rid, order.attempt) for order in facts.orders}
+            yield Difference("I2", f"payment:{order.rid}", detail, "", Again(order.rid))
+    known = {(order.rid, order.attempt) for order in page.orders}
     for rid, attempt in sorted(captured - known):
         detail = (
             f"payment {attempt} of reservation {rid} was received, but there is no order for it"
         )
-        yield Difference("I2", f"money:{rid}:{attempt}", detail)
+        yield Difference("I2", f"money:{rid}:{attempt}", detail, "", Again(rid))
 
 
-def _i4(facts: LedgerFacts) -> Iterator[Difference]:
-    live = Counter(hold.user_id for hold in facts.holds if hold.state in LIVE)
+def i4(live: Mapping[int, int]) -> Iterator[Difference]:
+    """`live`: how many live holds each of some buyers has."""
     for user, count in live.items():
         if count > 1:
-            yield Difference("I4", f"user:{user}", f"buyer {user} holds {count} units at once")
+            detail = f"buyer {user} holds {count} units at once"
+            yield Difference("I4", f"user:{user}", detail, str(count), Again(user_id=user))
 
 
-def _i9(facts: LedgerFacts) -> Iterator[Difference]:
+def i9(page: LedgerPage) -> Iterator[Difference]:
     mails = Counter(
         (mail.rid, mail.event) if mail.event != "refunded" else (mail.dedupe_key, mail.event)
-        for mail in facts.mails
+        for mail in page.mails
     )
+    rids = {mail.dedupe_key: mail.rid for mail in page.mails if mail.event == "refunded"}
     for (about, event), count in mails.items():
         if count > 1:
             detail = f"{count} mails '{event}' about reservation {about} instead of one"
-            yield Difference("I9", f"{event}:{about}", detail)
-    known = {hold.rid for hold in facts.holds}
-    for rid in {mail.rid for mail in facts.mails} - known:
-        yield Difference("I9", f"nobody:{rid}", f"a mail about {rid}, which is no reservation")
-    for hold in facts.holds:
-        due = {
-            "won": not hold.promoted,
-            "your_turn": hold.promoted,
-            "paid": hold.state == "PAID",
-            "expired": hold.reason == "expired",
-        }
-        for event, wanted in due.items():
-            if wanted and not mails[hold.rid, event]:
-                detail = f"the mail '{event}' about reservation {hold.rid} was never written"
-                yield Difference("I9", f"{event}:{hold.rid}", detail)
-            elif not wanted and mails[hold.rid, event]:
-                detail = f"a mail '{event}' about reservation {hold.rid}, which it is not"
-                yield Difference("I9", f"{event}:{hold.rid}", detail)
+            again = Again(rids.get(about, about))
+            yield Difference("I9", f"{event}:{about}", detail, "", again)
+    known = {hold.rid for hold in page.holds}
+    for rid in {mail.rid for mail in page.mails} - known:
+        detail = f"a mail about {rid}, which is no reservation"
+        yield Difference("I9", f"nobody:{rid}", detail, "", Again(rid))
+    for hold in page.holds:
+        yield from _i9_due(hold, mails)
 
 
-def store_differences(
-    ledger: LedgerFacts, store: StoreFacts, queue: QueueFacts | None
-) -> Iterator[Difference]:
-    """I1, I3, I5, I6, I7 and I8, of a Redis that is in use."""
-    yield from _i1(store)
-    if queue is not None:
-        yield from _i3(store, queue)
-    if ledger.ledger.frozen is None and store.free > 0 and store.waiting > 0:
-        detail = f"{store.free} units lie idle while {store.waiting} buyers stand by"
-        yield Difference("I5", "idle", detail, f"{store.free} {store.waiting}")
-    yield from _i6(ledger, store)
-    yield from _i7(ledger, store)
-    yield from _i8(ledger, store)
+def _i9_due(hold: HoldRow, mails: Mapping[tuple[str, str], int]) -> Iterator[Difference]:
+    due = {
+        "won": not hold.promoted,
+        "your_turn": hold.promoted,
+        "paid": hold.state == "PAID",
+        "expired": hold.reason == "expired",
+    }
+    for event, wanted in due.items():
+        written = (hold.rid, event) in mails
+        if wanted and not written:
+            detail = f"the mail '{event}' about reservation {hold.rid} was never written"
+            yield Difference("I9", f"{event}:{hold.rid}", detail, "", Again(hold.rid))
+        elif written and not wanted:
+            detail = f"a mail '{event}' about reservation {hold.rid}, which it is not"
+            yield Difference("I9", f"{event}:{hold.rid}", detail, "", Again(hold.rid))
 
 
-def _i1(store: StoreFacts) -> Iterator[Difference]:
-    given = store.counted_held + store.counted_paid
+# Redis alone, or with its log: I1, I3, I5, I6
+
+
+def i1_sum(store: StoreTotals) -> Iterator[Difference]:
+    given = store.held + store.paid
     if store.free < 0 or store.free + given != store.stock:
         detail = (
-            f"{store.free} free + {store.counted_held} held + {store.counted_paid} paid units"
+            f"{store.free} free + {store.held} held + {store.paid} paid units"
             f" are not the stock of {store.stock}"
         )
-        how = f"{store.free} {store.counted_held} {store.counted_paid} {store.stock}"
+        how = f"{store.free} {store.held} {store.paid} {store.stock}"
         yield Difference("I1", "sum", detail, how)
-    if store.still:
-        for name, counted, found in (
-            ("held", store.counted_held, len(store.held)),
-            ("paid", store.counted_paid, len(store.paid)),
-        ):
-            if counted != found:
-                detail = f"Redis counts {counted} {name} units, but {found} buyers have one"
-                yield Difference("I1", name, detail, f"{counted} {found}")
-    for what in store.unreadable:
+    yield from i1_unreadable(store.unreadable)
+
+
+def i1_unreadable(found: Iterable[str]) -> Iterator[Difference]:
+    for what in found:
         yield Difference("I1", f"unreadable:{what}", f"Redis holds something unreadable: {what}")
 
 
-def _i3(store: StoreFacts, queue: QueueFacts) -> Iterator[Difference]:
-    for batch, count in queue.requests.items():
+class Counted(NamedTuple):
+    """Places by state, each buyer once."""
+
+    held: int
+    paid: int
+    standing: int
+
+
+def i1_places(store: StoreTotals, found: Counted) -> Iterator[Difference]:
+    """Of a store whose counters did not change while its places were counted."""
+    for name, counted, real in (
+        ("held", store.held, found.held),
+        ("paid", store.paid, found.paid),
+    ):
+        if counted != real:
+            detail = f"Redis counts {counted} {name} units, but {real} buyers have one"
+            yield Difference("I1", name, detail, f"{counted} {real}")
+    if found.standing != store.waiting:
+        detail = f"{found.standing} buyers are on standby, but the line has {store.waiting}"
+        yield Difference("I6", "length", detail, f"{found.standing} {store.waiting}")
+
+
+def i3(batches: Iterable[Logged], records: Mapping[str, str]) -> Iterator[Difference]:
+    """`records`: read after it was known which batches are open."""
+    for batch in batches:
+        name, count, waits = batch
         if not count:
-            continue  # a marker: nobody waits for it
-        letters = store.letters.get(batch)
-        if letters is None and batch not in queue.open:
-            detail = f"the {count} accepted requests of batch {batch} never got an outcome"
-            yield Difference("I3", f"batch:{batch}", detail, "none")
+            continue  # a marker: nobody waits for it; or nobody can read it
+        letters = records.get(name)
+        if letters is None and not waits:
+            detail = f"the {count} accepted requests of batch {name} never got an outcome"
+            yield Difference("I3", f"batch:{name}", detail, "none", Again(batch=batch))
         elif letters is not None and len(letters) != count:
-            detail = f"batch {batch} has {count} requests, but {len(letters)} outcomes"
-            yield Difference("I3", f"batch:{batch}", detail, str(len(letters)))
+            detail = f"batch {name} has {count} requests, but {len(letters)} outcomes"
+            yield Difference("I3", f"batch:{name}", detail, str(len(letters)), Again(batch=batch))
 
 
-def _i6(ledger: LedgerFacts, store: StoreFacts) -> Iterator[Difference]:
+def i5(frozen: bool, store: StoreTotals) -> Iterator[Difference]:
+    if not frozen and store.free > 0 and store.waiting > 0:
+        detail = f"{store.free} units lie idle while {store.waiting} buyers stand by"
+        yield Difference("I5", "idle", detail, f"{store.free} {store.waiting}")
+
+
+def i6(heads: Iterable[Waiting], last: int) -> Iterator[Difference]:
     """The line is in order, and nobody in it was overtaken.
 
     Overtaken is who stands by with a lower rank than a buyer who was promoted: a rank is given on
     joining, so that buyer was in the line, and ahead, when the other was promoted. How late a
     promotion was granted in SQL says nothing (its caller may have died), so times are not compared.
-    After a rebuild (epoch above 1) a lower rank may rightly have come back to the line, hence only
-    the line itself is checked.
+
+    Args:
+        heads: read after `last`.
+        last: the highest rank that was promoted; 0 after a rebuild, when a lower rank may rightly
+            have come back to the line.
     """
-    for head in store.heads:
+    for head in heads:
         if head.state != "standby" or head.rank != head.score:
             state = head.state or "nothing"
             detail = f"buyer {head.user_id} stands in the line, but is {state} (rank {head.rank})"
             yield Difference("I6", f"line:{head.user_id}", detail)
-    if store.still and store.standing != store.waiting:
-        detail = f"{store.standing} buyers are on standby, but the line has {store.waiting}"
-        yield Difference("I6", "length", detail, f"{store.standing} {store.waiting}")
-    if ledger.ledger.epoch > 1:
-        return
-    last = max((hold.rank for hold in ledger.holds if hold.promoted), default=0)
-    for head in store.heads:
-        if head.state == "standby" and head.rank == head.score and head.rank < last:
+        elif head.rank < last:
             detail = f"buyer {head.user_id} (rank {head.rank}) was overtaken by rank {last}"
             yield Difference("I6", f"overtaken:{head.rid}", detail)
 
 
-def _i7(ledger: LedgerFacts, store: StoreFacts) -> Iterator[Difference]:
-    rows = {hold.rid: hold for hold in ledger.holds}
-    for hold in ledger.holds:
-        if hold.state in ADMITTED and store.held.get(hold.user_id) != hold.rid:
+# SQL against Redis: I7, I8
+
+
+def rows_in_redis(
+    holds: Iterable[HoldRow], places: Mapping[int, PlaceSeen]
+) -> Iterator[Difference]:
+    """Every live hold has its place. `places`: of their buyers, read after them."""
+    for hold in holds:
+        if hold.state not in LIVE:
+            continue
+        rid, user = hold.rid, hold.user_id
+        place = places.get(user)
+        state = place.state if place is not None and place.rid == rid else ""
+        if hold.state in ADMITTED and state != "held":
             detail = (
-                f"buyer {hold.user_id} has reservation {hold.rid} ({hold.state.lower()}),"
+                f"buyer {user} has reservation {rid} ({hold.state.lower()}),"
                 " but Redis does not hold a unit for it"
             )
-            yield Difference("I7", f"row:{hold.rid}", detail)
-    for user, rid in store.held.items():
-        if rid in store.ungranted or _owes(rows.get(rid), user):
-            continue
-        detail = f"Redis holds a unit for buyer {user} ({rid}), but there is no such reservation"
-        yield Difference("I7", f"held:{rid}", detail)
+            yield Difference("I7", f"row:{rid}", detail, "", Again(rid, user))
+        elif hold.state == "PAID" and state != "paid" and (hold.synced or state != "held"):
+            detail = f"buyer {user} has paid for {rid}, but Redis does not say so"
+            yield Difference("I8", f"row:{rid}", detail, "", Again(rid, user))
 
 
-def _owes(row: HoldRow | None, user: int) -> bool:
+def places_in_sql(
+    places: Iterable[PlaceSeen], rows: Mapping[str, HoldRow], ungranted: Collection[str]
+) -> Iterator[Difference]:
+    """Every unit that Redis gives out has its hold. `rows`: of these places, read after them;
+    `ungranted`: those of them that SQL has not been asked for."""
+    for user, state, rid, _ in places:
+        row = rows.get(rid)
+        if state == "held" and rid not in ungranted and not owes(row, user):
+            detail = (
+                f"Redis holds a unit for buyer {user} ({rid}), but there is no such reservation"
+            )
+            yield Difference("I7", f"held:{rid}", detail, "", Again(rid, user))
+        elif state == "paid" and (row is None or row.state != "PAID" or row.user_id != user):
+            detail = f"Redis says buyer {user} has paid for {rid}, but there is no such payment"
+            yield Difference("I8", f"paid:{rid}", detail, "", Again(rid, user))
+
+
+def owes(row: HoldRow | None, user: int) -> bool:
     """Whether a held place is as it should be: its hold lives, or its end is yet to be told. (A
     paid hold that was told is I8's.)"""
     if row is None or row.user_id != user:
@@ -209,16 +266,18 @@ def _owes(row: HoldRow | None, user: int) -> bool:
     return row.state in LIVE or not row.synced
 
 
-def _i8(ledger: LedgerFacts, store: StoreFacts) -> Iterator[Difference]:
-    paid = {hold.rid: hold for hold in ledger.holds if hold.state == "PAID"}
-    for rid, hold in paid.items():
-        if store.paid.get(hold.user_id) == rid:
-            continue
-        if not hold.synced and store.held.get(hold.user_id) == rid:
-            continue
-        detail = f"buyer {hold.user_id} has paid for {rid}, but Redis does not say so"
-        yield Difference("I8", f"row:{rid}", detail)
-    for user, rid in store.paid.items():
-        if rid not in paid or paid[rid].user_id != user:
-            detail = f"Redis says buyer {user} has paid for {rid}, but there is no such payment"
-            yield Difference("I8", f"paid:{rid}", detail)
+def units_in_both(ledger: LedgerTotals, store: StoreTotals) -> Iterator[Difference]:
+    """The counters of the two, where neither changed while they were read. Only this is looked at
+    of the places that a sample leaves out."""
+    owed = ledger.unsynced
+    admitted = sum(ledger.states.get(state, 0) for state in ADMITTED)
+    paid = ledger.states.get("PAID", 0)
+    if not admitted <= store.held <= admitted + store.ungranted + owed:
+        detail = (
+            f"Redis counts {store.held} held units, the ledger {admitted}"
+            f" (and {store.ungranted} not granted yet, {owed} not told)"
+        )
+        yield Difference("I7", "units", detail, f"{store.held} {admitted}")
+    if not paid - owed <= store.paid <= paid:
+        detail = f"Redis counts {store.paid} paid units, the ledger {paid} ({owed} not told)"
+        yield Difference("I8", "units", detail, f"{store.paid} {paid}")

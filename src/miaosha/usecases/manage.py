@@ -144,11 +144,14 @@ class Manage:
         await self._control.close(sale_id)
         return await self.get(sale_id)
 
-    async def stock(self, actor: str, sale_id: int, new: int) -> Sale:
+    async def stock(
+        self, actor: str, sale_id: int, new: int, within_s: float | None = None
+    ) -> Sale:
         """Set the total stock.
 
         Args:
             new: units in all, those sold included; not fewer than are held or paid.
+            within_s: as `rebuild`, if there are to be fewer.
 
         Raises:
             Problem: bad_request (field stock), not_found, conflict.
@@ -158,11 +161,15 @@ class Manage:
         if new == sale.stock:
             return sale
         await self._note(actor, "sale.stock", sale_id, {"old": sale.stock, "new": new})
-        await self._control.stock(sale_id, new)
+        await self._control.stock(sale_id, new, within_s)
         return await self.get(sale_id)
 
-    async def rebuild(self, actor: str, sale_id: int) -> Sale:
+    async def rebuild(self, actor: str, sale_id: int, within_s: float | None = None) -> Sale:
         """Write the sale's state in Redis anew from SQL and the log; ends a freeze.
+
+        Args:
+            within_s: how long to wait for its end (None: as long as it takes); one that takes
+                longer goes on by itself, and the sale that is answered is frozen.
 
         Raises:
             Problem: not_found, conflict (a draft or settled, or one is under way already).
@@ -171,7 +178,7 @@ class Manage:
         if sale.phase in (Phase.DRAFT, Phase.SETTLED):
             raise Problem("conflict", f"This sale is {sale.phase}.")
         await self._note(actor, "sale.rebuild", sale_id, {"frozen": sale.frozen or ""})
-        if not await self._control.rebuild(sale_id, patient=True):
+        if await self._control.rebuild_within(sale_id, within_s, patient=True) is False:
             raise Problem("conflict", "A rebuild is under way already.")
         return await self.get(sale_id)
 

@@ -10,14 +10,15 @@ state as a whole is never kept: a rebuild explains it, however often it happens.
 import structlog
 
 from miaosha.domain.sale import Phase
+from miaosha.ports.audits import Suspects
 from miaosha.ports.broker import Broker
 from miaosha.ports.ledger import Ledger, Terms
 from miaosha.ports.outside import Clock
 from miaosha.ports.store import Reading, StockStore
-from miaosha.ports.suspects import Suspects
-from miaosha.usecases.audit import Auditor, Verdict, kept
+from miaosha.usecases.audit import Auditor, Verdict, hides, kept
 from miaosha.usecases.clock_watch import CLOCK, ClockWatch
 from miaosha.usecases.control import Control, stored_phase
+from miaosha.usecases.inspect import Inspector
 
 FREEZING = frozenset({f"I{n}" for n in range(1, 9)})  # mails and answers stop no sale
 IN_REDIS = FREEZING - {"I2", "I4"}  # of those, what a rebuild can mend
@@ -39,6 +40,7 @@ class Settlement:
         store: StockStore,
         broker: Broker,
         auditor: Auditor,
+        inspector: Inspector,
         control: Control,
         clock: Clock,
         settle_after_ms: int,
@@ -48,6 +50,7 @@ class Settlement:
         self._store = store
         self._broker = broker
         self._auditor = auditor
+        self._inspector = inspector
         self._control = control
         self._clock = clock
         self._settle_after_ms = settle_after_ms
@@ -115,7 +118,7 @@ class Settlement:
         return (await self._broker.pressure(terms.sale_id)).backlog == 0
 
     async def _settle(self, terms: Terms) -> None:
-        verdict = await self._auditor.audit(terms.sale_id)
+        verdict = await self._inspector.audit(terms.sale_id)
         if not verdict.clean:
             await self._broken(terms, verdict, mendable=bool(_names(verdict) & IN_REDIS))
             return
@@ -138,14 +141,20 @@ class Settlement:
                 await self.forget(sale_id, reading.epoch)
 
     async def reconcile(self, terms: Terms) -> None:
-        """Audit a running sale; a lasting difference freezes it, and the next `heal` rebuilds."""
-        verdict = await self._auditor.audit(terms.sale_id)
+        """Look at a running sale: at its counters and a sample, or at everything while something
+        is suspected. A lasting difference freezes it, and the next `heal` rebuilds."""
+        suspected = await self._ledger.suspects(terms.sale_id) != Suspects()
+        if suspected:
+            verdict = await self._inspector.audit(terms.sale_id)
+        else:
+            verdict = await self._auditor.glance(terms.sale_id)
         if _names(verdict) & FREEZING:
             await self._broken(terms, verdict, mendable=True)
             return
-        await self._ledger.keep_verdict(terms.sale_id, kept(verdict))
         _tell(verdict)
-        if await self._ledger.suspects(terms.sale_id) != Suspects():
+        if not hides(verdict):
+            await self._ledger.keep_verdict(terms.sale_id, kept(verdict))
+        if suspected:
             await self._ledger.forget_suspects(terms.sale_id)
 
     async def _broken(self, terms: Terms, verdict: Verdict, *, mendable: bool) -> None:

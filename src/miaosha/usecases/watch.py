@@ -1,69 +1,116 @@
 """What an admin watches of a sale, made once for all who watch: its books, and an audit now.
 
-Counting a sale's rows and auditing it cost more than a poll may, so each is done by one at a time
-and its answer shared.
+Counting a sale's rows and auditing it cost more than a poll may. So each is done by one at a time
+and its answer shared; the books of a large sale are counted less often; and an audit goes on by
+itself, however long whoever asked for it waits.
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
-from miaosha.domain.errors import Problem
+from miaosha.domain.errors import Fault, Overloaded, Problem
+from miaosha.ports.audits import AuditRun
 from miaosha.ports.ledger import Ledger
 from miaosha.ports.office import Books, Milestones, Office
 from miaosha.ports.outside import Clock
-from miaosha.usecases.audit import Auditor, Verdict, kept
+from miaosha.usecases.audit import Verdict, kept
+from miaosha.usecases.inspect import Inspection, Inspector
 
 BOOKS_KEPT_S: Final = 0.9  # one count for everybody who polls once a second
+BOOKS_SHARE: Final = 10  # kept this many times as long as counting took: a tenth of a core at most
 SALES_MAX: Final = 200  # watched at once; of more, those asked for longest ago are forgotten
+AUDITS_MAX: Final = 4  # under way at once in one process
 
 
 @dataclass
 class _Seen:
-    """What was last read of a sale, and when (monotonic s)."""
+    """The books last counted of a sale, and until when they will do (monotonic s)."""
 
     counting: asyncio.Lock = field(default_factory=asyncio.Lock)
-    auditing: asyncio.Lock = field(default_factory=asyncio.Lock)
     books: Books | None = None
-    books_at: float = float("-inf")
-    verdict: Verdict | None = None
-    verdict_at: float = float("-inf")
+    until: float = float("-inf")
 
 
 class Watch:
-    def __init__(self, office: Office, ledger: Ledger, auditor: Auditor, clock: Clock) -> None:
+    def __init__(self, office: Office, ledger: Ledger, inspector: Inspector, clock: Clock) -> None:
         self._office = office
         self._ledger = ledger
-        self._auditor = auditor
+        self._inspector = inspector
         self._clock = clock
         self._seen: dict[int, _Seen] = {}
+        self._audits: dict[int, tuple[Inspection, asyncio.Task[Verdict]]] = {}
 
     async def books(self, sale_id: int) -> Books:
-        """At most BOOKS_KEPT_S old. Raises Problem("not_found")."""
+        """At most BOOKS_KEPT_S old, or BOOKS_SHARE times as long as it took to count them; what
+        the audit said is never old. Raises Problem("not_found")."""
         seen = self._of(sale_id)
         async with seen.counting:
-            now = self._clock.monotonic()
-            if seen.books is None or now - seen.books_at > BOOKS_KEPT_S:
-                seen.books, seen.books_at = await self._office.books(sale_id), now
+            began = self._clock.monotonic()
+            if seen.books is None or began >= seen.until:
+                seen.books = await self._office.books(sale_id)
+                took_s = self._clock.monotonic() - began
+                seen.until = began + max(BOOKS_KEPT_S, BOOKS_SHARE * took_s)
         if seen.books is None:
             raise Problem("not_found")
         return seen.books
 
-    async def check(self, sale_id: int) -> Verdict:
-        """Audit the sale now and keep the verdict; who asks meanwhile is told the same.
+    async def verdict(self, sale_id: int) -> str:
+        """What the audit last said (JSON), "" for nothing yet. Raises Problem("not_found")."""
+        said = await self._ledger.verdict(sale_id)
+        if said is None:
+            raise Problem("not_found")
+        return said
+
+    async def check(self, sale_id: int, within_s: float) -> AuditRun | None:
+        """Audit the whole sale and keep the verdict; who asks meanwhile, of any process, gets the
+        same audit.
+
+        Args:
+            within_s: how long to wait for its end.
+
+        Returns:
+            None: it has ended; else it is under way.
 
         Raises:
-            Problem: not_found.
             DependencyDown: a store is away, so nothing can be said.
+            Overloaded: audits_max.
         """
-        seen, asked_at = self._of(sale_id), self._clock.monotonic()
-        async with seen.auditing:
-            if seen.verdict is None or seen.verdict_at < asked_at:
-                seen.verdict = await self._auditor.audit(sale_id)
-                seen.verdict_at = self._clock.monotonic()
-                seen.books_at = float("-inf")
-                await self._ledger.keep_verdict(sale_id, kept(seen.verdict))
-            return seen.verdict
+        if sale_id not in self._audits:
+            if run := await self.audit_run(sale_id):
+                return run
+            if len(self._audits) >= AUDITS_MAX and sale_id not in self._audits:
+                raise Overloaded("audits_max")
+        audit = self._audits.get(sale_id) or self._begin(sale_id)
+        done, _ = await asyncio.wait({audit[1]}, timeout=within_s)
+        if not done:
+            return audit[0].state
+        audit[1].result()
+        return None
+
+    def _begin(self, sale_id: int) -> tuple[Inspection, asyncio.Task[Verdict]]:
+        inspection = self._inspector.begin(sale_id)
+        task = asyncio.create_task(self._audit(sale_id, inspection), name=f"check:{sale_id}")
+        self._audits[sale_id] = inspection, task
+        task.add_done_callback(lambda ended: self._ended(sale_id, ended))
+        return inspection, task
+
+    def _ended(self, sale_id: int, task: "asyncio.Task[Verdict]") -> None:
+        del self._audits[sale_id]
+        if not task.cancelled():
+            task.exception()  # nobody may have waited for it
+
+    async def _audit(self, sale_id: int, inspection: Inspection) -> Verdict:
+        verdict = await inspection.run()
+        await self._ledger.keep_verdict(sale_id, kept(verdict))
+        return verdict
+
+    async def audit_run(self, sale_id: int) -> AuditRun | None:
+        """The audit of the whole sale that is under way, here or elsewhere."""
+        if sale_id in self._audits:
+            return self._audits[sale_id][0].state
+        return await self._ledger.audit_run(sale_id, self._clock.now_ms())
 
     async def milestones(self, sale_id: int) -> Milestones:
         """Raises Problem("not_found")."""
@@ -71,6 +118,14 @@ class Watch:
         if found is None:
             raise Problem("not_found")
         return found
+
+    async def close(self) -> None:
+        """Cut off what is under way."""
+        tasks = [task for _, task in self._audits.values()]
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(Fault):
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _of(self, sale_id: int) -> _Seen:
         seen = self._seen.pop(sale_id, None) or _Seen()

@@ -10,14 +10,14 @@ from miaosha.adapters.sql.trail import SqlTrail
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Choice, Phase, Question
-from miaosha.ports.ledger import Attempt, Begun, Hold, HoldTimes, Terms, Winner
+from miaosha.ports.ledger import Attempt, Begun, Hold, Terms, Winner
 from miaosha.ports.orders import Delivery, Order
 from miaosha.ports.people import Product, SaleDraft
+from miaosha.ports.rebuilding import RebuildLedger
 
 NOW = 1_700_000_000_000
 OPENS, CLOSES = NOW - 60_000, NOW + 3_600_000
 PAY_WITHIN_S, STANDBY_PAY_WITHIN_S = 600, 300
-TIMES = HoldTimes(extend_by_s=120, payment_max_s=300)
 DELIVERY = Delivery("Ann", "+1 555 0100", "1 Main Street")
 QUESTION = Question(1, "How many?", [Choice("a", "one"), Choice("b", "two")], "b")
 
@@ -39,6 +39,16 @@ def draft(product_id: int, *, stock: int = 10) -> SaleDraft:
         standby_limit=1_000,
         questions=[QUESTION],
     )
+
+
+async def all_holds(ledger: RebuildLedger, sale_id: int) -> list[Hold]:
+    """Every row of the sale, by buyer."""
+    found: list[Hold] = []
+    while page := await ledger.holds_page(
+        sale_id, (found[-1].user_id, found[-1].rid) if found else (0, "")
+    ):
+        found += page
+    return found
 
 
 @dataclass
@@ -66,7 +76,7 @@ class Shop:
         product = await self.product()
         sale = await self.catalogue.create_sale(draft(product.id, stock=stock), phase)
         if armed and phase is Phase.SCHEDULED:
-            assert await self.ledger.begin_rebuild(sale.id, "arming", NOW, TIMES)
+            assert await self.ledger.begin_rebuild(sale.id, "arming")
             assert await self.ledger.unfreeze(sale.id, 1)
         return sale.id
 
@@ -84,6 +94,10 @@ class Shop:
 
     async def hold(self, rid: str) -> Hold:
         return (await self.ledger.holds([rid]))[rid]
+
+    async def holds_of(self, sale_id: int) -> list[Hold]:
+        """Every row of the sale, by buyer."""
+        return await all_holds(self.ledger, sale_id)
 
     async def begin(self, user: int, now_ms: int = NOW) -> Attempt:
         begun = await self.ledger.begin_payment(f"batch.{user}", user, DELIVERY, now_ms)
@@ -103,7 +117,7 @@ class Shop:
     async def balanced(self, sale_id: int) -> None:
         """I2: the ledger row says what the holds say."""
         terms = await self.terms(sale_id)
-        holds = await self.ledger.sale_holds(sale_id)
+        holds = await self.holds_of(sale_id)
         states = [hold.state for hold in holds]
         live = [hold for hold in holds if hold.state is not HoldState.RELEASED]
         assert terms.granted == len(live) <= terms.stock

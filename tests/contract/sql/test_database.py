@@ -112,7 +112,7 @@ async def test_a_commit_that_failed_leaves_nothing(shop: Shop, database: Databas
     with pytest.raises(OutcomeUnknown):
         await shop.ledger.grant(sale, 1, [winner(1)], NOW)
     event.remove(engine, "commit", fail)
-    assert await shop.ledger.sale_holds(sale) == []
+    assert await shop.holds_of(sale) == []
     await shop.grant(sale, 1)
     await shop.balanced(sale)
 

@@ -14,6 +14,7 @@ from miaosha.adapters.sql.inserts import ignoring_insert
 from miaosha.adapters.sql.tables import holds, metadata
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase
+from miaosha.ports.rebuilding import HoldBounds
 from tests.contract.sql.shop import NOW, Shop, draft
 
 DIALECTS: dict[str, Dialect] = {
@@ -88,6 +89,9 @@ async def _whole_sale(shop: Shop) -> None:
     await ledger.due(NOW, 10)
     await ledger.release(sale, ["batch.2"], "expired", NOW + 10**9)
     await ledger.unsynced(10)
+    await ledger.holds_page(sale, (0, ""))
+    await ledger.bring_within(sale, ["batch.1", "batch.2"], HoldBounds(NOW, NOW, NOW, NOW))
+    await ledger.buyers(sale, [1, 2])
     for state in (HoldState.PAID, HoldState.RELEASED):
         await ledger.mark_synced(["batch.1", "batch.2", "batch.3"], state)
     await ledger.raise_stock(sale, 12, NOW)

@@ -59,7 +59,7 @@ async def test_more_winners_than_units_is_refused_as_a_whole(shop: Shop, stock: 
     await shop.grant(sale, 1, 2)
     answer = await _grant(shop, sale, *(winner(user) for user in range(10, 13)))
     assert answer is GrantRefusal.STOCK
-    assert len(await shop.ledger.sale_holds(sale)) == 2
+    assert len(await shop.holds_of(sale)) == 2
     assert await shop.mails() == ["won:batch.1", "won:batch.2"]
     await shop.balanced(sale)
 
@@ -76,7 +76,7 @@ async def test_a_second_live_hold_of_a_user_is_refused(shop: Shop) -> None:
     await shop.grant(sale, 1)
     answer = await _grant(shop, sale, winner(2), winner(1, rid="later.0"))
     assert answer is GrantRefusal.USER
-    assert [h.rid for h in await shop.ledger.sale_holds(sale)] == ["batch.1"]
+    assert [h.rid for h in await shop.holds_of(sale)] == ["batch.1"]
     assert await _grant(shop, sale, winner(3, rid="x.0"), winner(3, rid="x.1")) is GrantRefusal.USER
     await shop.balanced(sale)
 
@@ -274,5 +274,5 @@ async def test_reads_of_what_is_not_there(shop: Shop) -> None:
     assert await shop.ledger.holds(["nobody.0"]) == {}
     assert await shop.ledger.live_hold(sale, 1) is None
     assert await shop.ledger.newest_hold(sale, 1) is None
-    assert await shop.ledger.sale_holds(sale) == []
+    assert await shop.holds_of(sale) == []
     assert await shop.ledger.terms(999) is None

@@ -24,7 +24,7 @@ from miaosha.supervisor.postgres import start_postgres
 from miaosha.supervisor.sqlservers import SqlServer
 from tests.contract.sql.cutting import Cut, CuttingProxy
 from tests.contract.sql.servers import CONNECTIONS, connected, serving
-from tests.contract.sql.shop import DELIVERY, NOW, PAY_WITHIN_S, TIMES, Shop, winner
+from tests.contract.sql.shop import DELIVERY, NOW, PAY_WITHIN_S, Shop, winner
 
 pytestmark = pytest.mark.servers
 HANG_S = 1.0
@@ -255,7 +255,7 @@ async def test_a_server_killed_and_started_again_lost_nothing_it_confirmed(start
         with pytest.raises(DependencyDown):
             await shop.ledger.ping()
         await server.start()
-        rows = {hold.user_id for hold in await shop.ledger.sale_holds(sale)}
+        rows = {hold.user_id for hold in await shop.holds_of(sale)}
         assert set(told) <= rows
         assert len(rows) <= len(told) + 4  # what was under way may be there
         await shop.balanced(sale)
@@ -317,7 +317,7 @@ async def test_of_settling_and_freezing_one_sees_the_other(server_database: Data
     await locked.wait()
     waiting = [
         asyncio.create_task(shop.ledger.freeze(sale, 1, "late")),
-        asyncio.create_task(shop.ledger.begin_rebuild(sale, "late", NOW, TIMES)),
+        asyncio.create_task(shop.ledger.begin_rebuild(sale, "late")),
         asyncio.create_task(shop.ledger.raise_stock(sale, 99, NOW)),
         asyncio.create_task(shop.ledger.lower_stock(sale, 1)),
     ]

@@ -300,12 +300,16 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Check every promise of a sale now
-         * @description A difference between two stores counts only if it is still there three seconds later, so this may take a few seconds.
+         * What the audit last said
+         * @description And whether one of the whole sale is under way. Once a minute a running sale is audited: all its counters, and a sample of the rest (`whole` is false then).
          */
         get: operations["audit"];
         put?: never;
-        post?: never;
+        /**
+         * Check every promise of a sale now
+         * @description All of it. A difference between two stores counts only if it is still there three seconds later, so this may take a few seconds. Of a large sale it takes a minute: after ten seconds `run` says that it goes on, and GET tells its end. Who asks meanwhile gets the same audit.
+         */
+        post: operations["check"];
         delete?: never;
         options?: never;
         head?: never;
@@ -383,7 +387,7 @@ export interface paths {
         put?: never;
         /**
          * Rebuild the live state
-         * @description From SQL and the log of requests; a frozen sale goes on afterwards.
+         * @description From SQL and the log of requests; a frozen sale goes on afterwards. With a large sale this takes a minute: after ten seconds the answer is the sale, frozen, and the rebuild goes on.
          */
         post: operations["rebuild_sale"];
         delete?: never;
@@ -1124,9 +1128,19 @@ export interface components {
             version: string | null;
         };
         /**
+         * AuditView
+         * @description `verdict`: what the audit last said, null if it said nothing yet; `run`: one of the whole
+         *         sale that is under way, null if there is none.
+         */
+        AuditView: {
+            verdict: components["schemas"]["Verdict"] | null;
+            run: components["schemas"]["AuditRun"] | null;
+        };
+        /**
          * Verdict
          * @description What an audit found. `counts`: what it looked at; `stored`: what the audit before it said,
-         *         of a settled sale when it was settled (JSON), "" if there was none.
+         *         of a settled sale when it was settled (JSON), "" if there was none; `whole`: it looked at
+         *         everything, not at all counters and a sample of the rest.
          */
         Verdict: {
             sale_id: number;
@@ -1138,6 +1152,8 @@ export interface components {
             };
             /** @default  */
             stored: string;
+            /** @default true */
+            whole: boolean;
         };
         /**
          * Finding
@@ -1149,6 +1165,14 @@ export interface components {
             detail: string;
             /** @default  */
             thing: string;
+        };
+        /**
+         * AuditRun
+         * @description An audit of a whole sale that is under way. `looked`: rows, places and batches so far.
+         */
+        AuditRun: {
+            started_at_ms: number;
+            looked: number;
         };
         /**
          * Report
@@ -1221,7 +1245,8 @@ export interface components {
         /**
          * Stats
          * @description `reading` (Redis), `pressure` (broker) are null while that part is away; `roles` have the
-         *         counters of all sales. `books` are at most a second old. `audit`: what it last said.
+         *         counters of all sales. `books` are at most a second old, those of a large sale some seconds.
+         *         `audit`: what it last said; `audit_run`: one of the whole sale that is under way.
          */
         Stats: {
             sale_id: number;
@@ -1238,6 +1263,7 @@ export interface components {
             roles: components["schemas"]["Heartbeat"][];
             books: components["schemas"]["Books"];
             audit: components["schemas"]["Verdict"] | null;
+            audit_run: components["schemas"]["AuditRun"] | null;
         };
         /**
          * Reading
@@ -3863,7 +3889,105 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Verdict"];
+                    "application/json": components["schemas"]["AuditView"];
+                };
+            };
+            /** @description `unauthorized`: A valid access token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "unauthorized";
+                    };
+                };
+            };
+            /** @description `forbidden`: Not allowed for this account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "forbidden";
+                    };
+                };
+            };
+            /** @description `not_found`: Nothing here under this address */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "not_found";
+                    };
+                };
+            };
+            /** @description `rate_limited`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal`: Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /** @description `unavailable`: A part of the platform is away, try again shortly */
+            503: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable";
+                    };
+                };
+            };
+        };
+    };
+    check: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                sale_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditView"];
                 };
             };
             /** @description `unauthorized`: A valid access token is required */

@@ -56,6 +56,7 @@ function stats(changes: Partial<Stats> = {}): Stats {
       verdict: "",
     },
     audit: null,
+    audit_run: null,
     ...changes,
   };
 }

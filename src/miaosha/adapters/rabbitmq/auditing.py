@@ -5,13 +5,17 @@ is, as many of the log's last batches count as open as the queue and its consume
 """
 
 import contextlib
+from collections import deque
+from collections.abc import AsyncIterator
 
 from miaosha.adapters.rabbitmq import log as request_log
 from miaosha.adapters.rabbitmq.link import Link, NoQueue
 from miaosha.adapters.rabbitmq.pressure import Barriers
 from miaosha.adapters.rabbitmq.reader import WINDOW_MAX
 from miaosha.adapters.rabbitmq.topology import count, log_of, requests_of
-from miaosha.ports.auditing import QueueFacts, read_batch
+from miaosha.ports.auditing import Logged, read_batch
+
+PAGE = 200  # batches in one page
 
 
 class RabbitQueueReader:
@@ -22,21 +26,14 @@ class RabbitQueueReader:
         self._link = Link(url)
         self._barriers = Barriers(self._link)
 
-    async def facts(self, sale_id: int) -> QueueFacts | None:
-        requests: dict[str, int] = {}
-        undecodable = 0
+    async def open(self, sale_id: int) -> "RabbitLog | None":
+        """The mark comes before the look at the queue: what is behind it is not judged at all."""
         try:
-            async with contextlib.aclosing(request_log.read(self._link, log_of(sale_id))) as log:
-                async for raw in log:
-                    batch = read_batch(raw, sale_id)
-                    if batch is None:
-                        undecodable += 1
-                    else:
-                        requests[batch[0]] = batch[1]
+            mark = await request_log.mark(self._link, log_of(sale_id))
             held = await self._held_at_most(requests_of(sale_id).name)
         except NoQueue:
             return None
-        return QueueFacts(requests, set(list(requests)[-held:]) if held else set(), undecodable)
+        return RabbitLog(self._link, sale_id, mark, held)
 
     async def _held_at_most(self, queue: str) -> int:
         """Messages in the queue and in its consumer's hand; 0 is exact."""
@@ -50,3 +47,34 @@ class RabbitQueueReader:
     async def close(self) -> None:
         await self._barriers.close()
         await self._link.close()
+
+
+class RabbitLog:
+    """Implements ports/auditing.Log: the stream up to `mark`, its last `held` batches open."""
+
+    def __init__(self, link: Link, sale_id: int, mark: str, held: int) -> None:
+        self._link = link
+        self._sale_id = sale_id
+        self._mark = mark
+        self._held = held
+
+    async def pages(self, newest: int | None = None) -> AsyncIterator[list[Logged]]:
+        stream = log_of(self._sale_id)
+        tail: deque[Logged] = deque()  # those of which it is not known yet whether they are open
+        page: list[Logged] = []
+        bodies = request_log.read(self._link, stream, self._mark, newest)
+        async with contextlib.aclosing(bodies):
+            async for raw in bodies:
+                batch = read_batch(raw, self._sale_id)
+                if batch is None:
+                    page.append(Logged("", 0, open=False))
+                else:
+                    tail.append(Logged(*batch, open=False))
+                if len(tail) > self._held:
+                    page.append(tail.popleft())
+                if len(page) >= PAGE:
+                    yield page
+                    page = []
+        yield page
+        while tail:
+            yield [tail.popleft()._replace(open=True) for _ in range(min(PAGE, len(tail)))]

@@ -1,4 +1,4 @@
-"""Reads a sale's stream from its beginning to its present end.
+"""Reads a sale's stream from its beginning, or from near its end, to its present end.
 
 A stream tells no reader where it ends, so whoever reads one writes an end mark of his own first and
 stops there. An end mark is no batch: its type says so, and others pass over it.
@@ -13,6 +13,7 @@ from pamqp.commands import Basic
 
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Link, reaching
 from miaosha.adapters.rabbitmq.reader import Arrivals, tag_of
+from miaosha.adapters.rabbitmq.topology import count
 from miaosha.domain.errors import DependencyDown
 
 END: Final = "end"
@@ -20,17 +21,34 @@ WINDOW: Final = 200  # messages the broker lends us at once
 STALLED_S: Final = 10.0
 
 
-async def read(link: Link, stream: str) -> AsyncGenerator[bytes, None]:
-    """The bodies in order. Raises DependencyDown, NoQueue when there is no such stream."""
-    mark = uuid.uuid4().hex
-    await link.publish(b"", stream, properties=Basic.Properties(message_type=END, message_id=mark))
+async def mark(link: Link, stream: str) -> str:
+    """Write an end mark; answers its name. Raises DependencyDown, NoQueue: there is no stream."""
+    name = uuid.uuid4().hex
+    await link.publish(b"", stream, properties=Basic.Properties(message_type=END, message_id=name))
+    return name
+
+
+async def read(
+    link: Link, stream: str, until: str = "", newest: int | None = None
+) -> AsyncGenerator[bytes, None]:
+    """The bodies in order.
+
+    Args:
+        until: an end mark of this stream; default: a new one.
+        newest: only so many of the last; a few more where end marks of others stand among them.
+
+    Raises:
+        DependencyDown, NoQueue: there is no such stream.
+    """
+    end = until or await mark(link, stream)
+    offset: str | int = "first"
+    if newest is not None:
+        offset = max(0, (await count(link, stream)).ready - newest)
     async with link.channel() as channel:
         arrivals = Arrivals(channel)
         async with asyncio.timeout(COMMAND_TIMEOUT_S):
             await channel.basic_qos(prefetch_count=WINDOW)
-            await channel.basic_consume(
-                stream, arrivals.add, arguments={"x-stream-offset": "first"}
-            )
+            await channel.basic_consume(stream, arrivals.add, arguments={"x-stream-offset": offset})
         while True:
             async with asyncio.timeout(STALLED_S):
                 group = await arrivals.take(WINDOW)
@@ -42,5 +60,5 @@ async def read(link: Link, stream: str) -> AsyncGenerator[bytes, None]:
                 properties = message.header.properties
                 if properties.message_type != END:
                     yield message.body
-                elif properties.message_id == mark:
+                elif properties.message_id == end:
                     return

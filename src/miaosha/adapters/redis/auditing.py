@@ -1,122 +1,128 @@
-"""The audit's own view of a sale's keys in Redis and of its queue: read raw, parsed here.
+"""The audit's own view of a sale's keys in Redis: read raw in pages, parsed here.
 
 Knows the names of keys and the shapes of values from the design alone, and none of the scripts.
-Reads in pages; what it keeps is bounded by the stock, by HEADS_MAX and by one id per batch.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from miaosha.adapters.redis.connect import Client, is_cluster, reaching
-from miaosha.ports.auditing import PublisherBeat, QueueFacts, StoreFacts, Waiting, read_batch
+from miaosha.ports.auditing import (
+    NAMES_MAX,
+    PlacePage,
+    PlaceSeen,
+    PublisherBeat,
+    StoreTotals,
+    Waiting,
+)
 
-HEADS_MAX: Final = 10_000  # places of the standby line that are looked at one by one
-UNREADABLE_MAX: Final = 100  # named at most
-PAGE: Final = 1_000
-LOG_PAGE: Final = 200
+PAGE: Final = 500  # entries asked for at a time
 ALIVE_MS: Final = 5_000
-COUNTERS: Final = ("epoch", "run_id", "phase", "stock", "free", "held", "paid", "seq")
-LETTERS: Final = frozenset("hsroc")
+USER_MAX: Final = 2**63 - 1
+NUMBERS: Final = ("epoch", "stock", "free", "held", "paid", "seq")
+LETTERS: Final = frozenset(b"hsroc")
 # A script, since the client's transactions on a cluster stumble over the answer of HGETALL.
-INSTANT: Final = "return {redis.call('HGETALL', KEYS[1]), redis.call('ZCARD', KEYS[2])}"
-
-
-class _Places:
-    """What a walk over all places found."""
-
-    def __init__(self) -> None:
-        self.held: dict[int, str] = {}
-        self.paid: dict[int, str] = {}
-        self.standing = 0
-        self.unreadable: list[str] = []
-
-    def see(self, user: bytes, text: bytes) -> None:
-        parts = text.decode("utf-8", "replace").split("|")
-        if len(parts) != 5 or not user.isdigit() or not all(p.isdigit() for p in parts[2:]):
-            if len(self.unreadable) < UNREADABLE_MAX:
-                self.unreadable.append(f"place of user {user.decode('utf-8', 'replace')[:40]}")
-            return
-        state, rid = parts[0], parts[1]
-        if state == "held":
-            self.held[int(user)] = rid
-        elif state == "paid":
-            self.paid[int(user)] = rid
-        elif state == "standby":
-            self.standing += 1
+INSTANT: Final = """return {redis.call('HGETALL', KEYS[1]), redis.call('ZCARD', KEYS[2]),
+  redis.call('ZCARD', KEYS[3]), redis.call('HLEN', KEYS[4]), redis.call('HLEN', KEYS[5])}"""
 
 
 class RedisStoreReader:
     """Implements ports/auditing.StoreReader. Takes a client its owner closes."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self._client: Any = client
 
     async def now_ms(self) -> int:
         with reaching("store"):
             seconds, micros = await self._client.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
-    async def facts(self, sale_id: int) -> StoreFacts | None:
+    async def totals(self, sale_id: int) -> StoreTotals | None:
         tag = f"{{sale:{sale_id}}}"
+        keys = [f"{tag}:{name}" for name in ("meta", "standby", "ungranted", "batches", "users")]
         with reaching("store"):
-            before = await self._counters(tag)
-            if before is None:
+            flat, *sizes = await self._client.eval(INSTANT, len(keys), *keys)
+            if not flat:
                 return None
-            places = _Places()
-            async for user, text in self._scan(f"{tag}:users"):
-                places.see(user, text)
-            heads = await self._heads(tag)
-            ungranted = await self._ungranted(tag)
-            letters = {}
-            async for batch, text in self._scan(f"{tag}:batches"):
-                letters[batch.decode("utf-8", "replace")] = text.decode("utf-8", "replace")
-            after = await self._counters(tag)
-            genuine = await self._genuine(before[0])
-        return _facts(before, after, genuine, places, heads, ungranted, letters)
+            meta = dict(zip(flat[::2], flat[1::2], strict=True))
+            return _totals(meta, [int(size) for size in sizes], await self._genuine(meta))
 
-    async def _counters(self, tag: str) -> tuple[dict[str, bytes], int] | None:
-        """The counters and the length of standby, of one instant."""
-        answer: Any = await self._client.eval(INSTANT, 2, f"{tag}:meta", f"{tag}:standby")
-        meta, waiting = answer
-        if not meta:
-            return None
-        fields = zip(meta[::2], meta[1::2], strict=True)
-        return {name.decode(): value for name, value in fields}, int(waiting)
-
-    async def _scan(self, key: str) -> AsyncIterator[tuple[bytes, bytes]]:
-        cursor = 0
-        while True:
-            answer: Any = await self._client.hscan(key, cursor=cursor, count=PAGE)
-            cursor, chunk = int(answer[0]), answer[1]
-            for field, value in chunk.items():
-                yield field, value
-            if cursor == 0:
-                return
-
-    async def _heads(self, tag: str) -> list[Waiting]:
-        line: Any = await self._client.zrange(f"{tag}:standby", 0, HEADS_MAX - 1, withscores=True)
-        line = [(user, score) for user, score in line if user.isdigit()]  # others: no buyer
-        heads: list[Waiting] = []
-        for start in range(0, len(line), PAGE):
-            page = line[start : start + PAGE]
-            places: Any = await self._client.hmget(f"{tag}:users", [user for user, _ in page])
-            for (user, score), text in zip(page, places, strict=True):
-                parts = text.decode("utf-8", "replace").split("|") if text else ["", "", "0"]
-                rank = int(parts[2]) if len(parts) > 2 and parts[2].isdigit() else 0
-                heads.append(Waiting(int(user), int(score), parts[0], parts[1], rank))
-        return heads
-
-    async def _ungranted(self, tag: str) -> set[str]:
-        members: Any = await self._client.zrange(f"{tag}:ungranted", 0, -1)
-        return {member.decode("utf-8", "replace").split("|")[0] for member in members}
-
-    async def _genuine(self, meta: dict[str, bytes]) -> bool | None:
+    async def _genuine(self, meta: dict[bytes, bytes]) -> bool | None:
         if is_cluster(self._client):
             return None
-        info: Any = await self._client.info("server")
-        return bool(meta.get("run_id", b"").decode() == str(info.get("run_id")))
+        info = await self._client.info("server")
+        return bool(meta.get(b"run_id", b"").decode() == str(info.get("run_id")))
+
+    async def places(self, sale_id: int, cursor: int) -> PlacePage:
+        key = f"{{sale:{sale_id}}}:users"
+        with reaching("store"):
+            answer = await self._client.hscan(key, cursor=cursor, count=PAGE)
+        seen: list[PlaceSeen] = []
+        odd: list[str] = []
+        for user, text in answer[1].items():
+            place = _place(user, text)
+            if place is None:
+                odd.append(f"place of user {user.decode('utf-8', 'replace')[:40]}")
+            else:
+                seen.append(place)
+        return PlacePage(int(answer[0]), seen, odd)
+
+    async def places_of(self, sale_id: int, users: Collection[int]) -> dict[int, PlaceSeen]:
+        assert len(users) <= NAMES_MAX, len(users)
+        if not users:
+            return {}
+        names = [str(user).encode() for user in users]
+        with reaching("store"):
+            texts = await self._client.hmget(f"{{sale:{sale_id}}}:users", names)
+        pairs = zip(names, texts, strict=True)
+        places = (_place(name, text) for name, text in pairs if text is not None)
+        return {place.user_id: place for place in places if place is not None}
+
+    async def heads(self, sale_id: int, count: int) -> list[Waiting]:
+        key = f"{{sale:{sale_id}}}:standby"
+        heads: list[Waiting] = []
+        for start in range(0, count, NAMES_MAX):
+            end = min(start + NAMES_MAX, count)
+            with reaching("store"):
+                line = await self._client.zrange(key, start, end - 1, withscores=True)
+            scores = {int(user): int(score) for user, score in line if user.isdigit()}
+            places = await self.places_of(sale_id, scores)
+            for user, score in scores.items():
+                _, state, rid, rank = places.get(user) or PlaceSeen(user, "", "", 0)
+                heads.append(Waiting(user, score, state, rid, rank))
+            if len(line) < end - start:
+                break
+        return heads
+
+    async def ungranted(self, sale_id: int, places: Sequence[PlaceSeen]) -> set[str]:
+        assert len(places) <= NAMES_MAX, len(places)
+        if not places:
+            return set()
+        # one is put there as won directly (0) or as promoted (1)
+        names = [f"{p.rid}|{p.user_id}|{how}".encode() for p in places for how in (0, 1)]
+        with reaching("store"):
+            scores = await self._client.zmscore(f"{{sale:{sale_id}}}:ungranted", names)
+        pairs = zip(names, scores, strict=True)
+        return {name.partition(b"|")[0].decode() for name, score in pairs if score is not None}
+
+    async def records(self, sale_id: int, batches: Collection[str]) -> dict[str, str]:
+        assert len(batches) <= NAMES_MAX, len(batches)
+        if not batches:
+            return {}
+        names = list(batches)
+        with reaching("store"):
+            texts = await self._client.hmget(f"{{sale:{sale_id}}}:batches", names)
+        pairs = zip(names, texts, strict=True)
+        return {name: text.decode("utf-8", "replace") for name, text in pairs if text is not None}
+
+    async def odd_records(self, sale_id: int, cursor: int) -> tuple[int, list[str]]:
+        key = f"{{sale:{sale_id}}}:batches"
+        with reaching("store"):
+            answer = await self._client.hscan(key, cursor=cursor, count=PAGE)
+        odd = [batch for batch, letters in answer[1].items() if set(letters) - LETTERS]
+        return int(answer[0]), [batch.decode("utf-8", "replace")[:40] for batch in odd]
 
     async def publishers(self) -> list[PublisherBeat]:
         now_ms = await self.now_ms()
@@ -135,109 +141,36 @@ class RedisStoreReader:
         return beats
 
 
-def _facts(
-    before: tuple[dict[str, bytes], int],
-    after: tuple[dict[str, bytes], int] | None,
-    genuine: bool | None,
-    places: _Places,
-    heads: list[Waiting],
-    ungranted: set[str],
-    letters: dict[str, str],
-) -> StoreFacts:
-    meta, waiting = before
+def _place(user: bytes, text: bytes) -> PlaceSeen | None:
+    """`state|rid|rank|version|pay_by`; None for anything else."""
+    parts = text.split(b"|")
+    if len(parts) != 5 or not user.isdigit() or not (parts[2] + parts[3] + parts[4]).isdigit():
+        return None
+    if not (parts[2] and parts[3] and parts[4]) or (number := int(user)) > USER_MAX:
+        return None
+    try:
+        return PlaceSeen(number, parts[0].decode(), parts[1].decode(), int(parts[2]))
+    except UnicodeDecodeError:
+        return None
+
+
+def _totals(meta: dict[bytes, bytes], sizes: list[int], genuine: bool | None) -> StoreTotals:
     numbers: dict[str, int] = {}
-    for name in ("epoch", "stock", "free", "held", "paid", "seq"):
-        text = meta.get(name, b"0")
+    unreadable: list[str] = []
+    for name in NUMBERS:
         try:
-            numbers[name] = int(text)
+            numbers[name] = int(meta.get(name.encode(), b"0"))
         except ValueError:
             numbers[name] = 0
-            places.unreadable.append(f"counter {name}")
-    places.unreadable += [
-        f"record of batch {batch[:40]}" for batch, text in letters.items() if set(text) - LETTERS
-    ][:UNREADABLE_MAX]
-    return StoreFacts(
-        epoch=numbers["epoch"],
+            unreadable.append(f"counter {name}")
+    waiting, ungranted, records, places = sizes
+    return StoreTotals(
         genuine=genuine,
-        phase=meta.get("phase", b"").decode("utf-8", "replace"),
-        stock=numbers["stock"],
-        free=numbers["free"],
-        counted_held=numbers["held"],
-        counted_paid=numbers["paid"],
-        seq=numbers["seq"],
+        phase=meta.get(b"phase", b"").decode("utf-8", "replace"),
         waiting=waiting,
-        held=places.held,
-        paid=places.paid,
-        standing=places.standing,
-        still=after is not None and after[1] == waiting and _same(meta, after[0]),
-        heads=heads,
         ungranted=ungranted,
-        letters=letters,
-        unreadable=places.unreadable,
+        records=records,
+        places=places,
+        unreadable=unreadable,
+        **numbers,
     )
-
-
-def _same(one: dict[str, bytes], other: dict[str, bytes]) -> bool:
-    return all(one.get(name) == other.get(name) for name in COUNTERS)
-
-
-class RedisQueueReader:
-    """Implements ports/auditing.QueueReader for the embedded broker: a stream and its group."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def facts(self, sale_id: int) -> QueueFacts | None:
-        key = f"{{sale:{sale_id}}}:requests"
-        requests: dict[str, int] = {}
-        entries: dict[bytes, str] = {}
-        undecodable = 0
-        with reaching("broker"):
-            if not await self._client.exists(key):
-                return None
-            async for entry_id, raw in self._log(key):
-                batch = read_batch(raw, sale_id)
-                if batch is None:
-                    undecodable += 1
-                    continue
-                requests[batch[0]] = batch[1]
-                entries[entry_id] = batch[0]
-            delivered, pending = await self._unacknowledged(key)
-        waiting = {
-            batch
-            for entry_id, batch in entries.items()
-            if entry_id in pending or _order(entry_id) > _order(delivered)
-        }
-        return QueueFacts(requests, waiting, undecodable)
-
-    async def _log(self, key: str) -> AsyncIterator[tuple[bytes, bytes]]:
-        after = "-"
-        while True:
-            page: Any = await self._client.xrange(key, after, "+", count=LOG_PAGE)
-            for entry_id, fields in page:
-                yield entry_id, fields.get(b"b", b"")
-            if len(page) < LOG_PAGE:
-                return
-            after = f"({page[-1][0].decode()}"
-
-    async def _unacknowledged(self, key: str) -> tuple[bytes, set[bytes]]:
-        """(last id delivered to anybody, ids delivered and not acknowledged)."""
-        groups: Any = await self._client.xinfo_groups(key)
-        group = next((g for g in groups if g["name"] == b"consumers"), None)
-        if group is None:
-            return b"0-0", set()
-        pending: set[bytes] = set()
-        after = "-"
-        while True:
-            page: Any = await self._client.xpending_range(
-                key, "consumers", min=after, max="+", count=PAGE
-            )
-            pending |= {entry["message_id"] for entry in page}
-            if len(page) < PAGE:
-                return group["last-delivered-id"], pending
-            after = f"({page[-1]['message_id'].decode()}"
-
-
-def _order(entry_id: bytes) -> tuple[int, int]:
-    ms, _, number = entry_id.partition(b"-")
-    return int(ms), int(number)

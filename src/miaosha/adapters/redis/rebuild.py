@@ -1,15 +1,14 @@
 """The store's side of a rebuild: begin → merge… → finish, under one epoch and one lease."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from miaosha.adapters.redis.connect import reaching
 from miaosha.adapters.redis.reads import Reads
 from miaosha.adapters.redis.scripts import Argument, sale_keys
 from miaosha.domain.allocation import Place
-from miaosha.ports.store import RebuildMeta
+from miaosha.ports.rebuilding import PAGE, RebuildMeta
 
-MERGE_MAX = 512  # places one merge_places takes
 SCAN_COUNT = 512
 
 
@@ -29,10 +28,30 @@ class Rebuilds(Reads):
         after, chunk = answer
         return after, [(int(user), Place.parse(text.decode())) for user, text in chunk.items()]
 
+    async def places_of(self, sale_id: int, users: Sequence[int]) -> dict[int, Place]:
+        assert len(users) <= PAGE, len(users)
+        if not users:
+            return {}
+        with reaching("store"):
+            answer: Any = self._client.hmget(sale_keys(sale_id)[1], [str(user) for user in users])
+            texts = await answer
+        pairs = zip(users, texts, strict=True)
+        return {user: Place.parse(text.decode()) for user, text in pairs if text is not None}
+
+    async def recorded(self, sale_id: int, batches: Sequence[str]) -> set[str]:
+        assert len(batches) <= PAGE, len(batches)
+        if not batches:
+            return set()
+        with reaching("store"):
+            answer: Any = self._client.hmget(sale_keys(sale_id)[4], list(batches))
+            letters = await answer
+        pairs = zip(batches, letters, strict=True)
+        return {batch for batch, found in pairs if found is not None}
+
     async def merge_places(
         self, sale_id: int, epoch: int, rebuilder: str, places: Mapping[int, Place]
     ) -> bool:
-        assert len(places) <= MERGE_MAX, f"{len(places)} places, at most {MERGE_MAX}"
+        assert len(places) <= PAGE, f"{len(places)} places, at most {PAGE}"
         flat: list[Argument] = []
         for user, place in places.items():
             flat += [user, place.encode()]

@@ -105,11 +105,6 @@ class HoldsLedger:
             .order_by(holds.c.rank.desc())
         )
 
-    async def sale_holds(self, sale_id: int) -> list[Hold]:
-        return await self._list(
-            select(*COLUMNS).where(holds.c.sale_id == sale_id).order_by(holds.c.rank, holds.c.rid)
-        )
-
     async def due(self, now_ms: int, limit: int) -> list[Hold]:
         return await self._list(
             _of_unfrozen_sales()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from miaosha.adapters.sql.audits import AuditsLedger
 from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.grants import GrantsLedger
 from miaosha.adapters.sql.holds import HoldsLedger
@@ -9,8 +10,8 @@ from miaosha.adapters.sql.leases import LeasesLedger
 from miaosha.adapters.sql.orders import OrdersLedger
 from miaosha.adapters.sql.outbox import OutboxLedger
 from miaosha.adapters.sql.payments import PaymentsLedger, random_order_no
+from miaosha.adapters.sql.rebuilds import RebuildsLedger
 from miaosha.adapters.sql.releases import ReleasesLedger
-from miaosha.adapters.sql.suspects import SuspectsLedger
 from miaosha.adapters.sql.terms import TermsLedger
 
 
@@ -23,7 +24,8 @@ class SqlLedger(
     OrdersLedger,
     OutboxLedger,
     LeasesLedger,
-    SuspectsLedger,
+    RebuildsLedger,
+    AuditsLedger,
 ):
     """Holds, the ledger row, payments, orders, outbox, leases, what audits remember, on any
     `Database`.

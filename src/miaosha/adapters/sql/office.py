@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
 
 from miaosha.adapters.sql.books import read_books, read_milestones
 from miaosha.adapters.sql.database import Database
@@ -88,10 +88,18 @@ class SqlOffice:
 
     async def rows(self, user_id: int, sale_id: int | None) -> Rows:
         def unit(connection: Connection) -> Rows:
+            held = _held(connection, user_id, sale_id)
+            rids = [line.rid for line in held]
+            of_sales = {line.sale_id for line in held}
             return Rows(
-                _lines(connection, holds, HoldLine, user_id, sale_id),
-                _lines(connection, payments, PaymentLine, user_id, sale_id),
-                _lines(connection, outbox, MailLine, user_id, sale_id),
+                held,
+                _lines(connection, payments, PaymentLine, payments.c.rid.in_(rids)),
+                _lines(
+                    connection,
+                    outbox,
+                    MailLine,
+                    and_(outbox.c.sale_id.in_(of_sales), outbox.c.rid.in_(rids)),
+                ),
             )
 
         return await self._db.read(unit)
@@ -125,15 +133,23 @@ def _searched(search: OrderSearch) -> Select[Any]:
     return query
 
 
-def _lines(
-    connection: Connection, table: Any, kind: Any, user_id: int, sale_id: int | None
-) -> list[Any]:
+def _held(connection: Connection, user_id: int, sale_id: int | None) -> list[HoldLine]:
+    """The buyer's holds, found sale by sale: no table has an index by buyer alone, and everything
+    else about a buyer hangs on a hold."""
+    found: list[HoldLine] = []
+    ids = [sale_id] if sale_id is not None else connection.scalars(select(sales.c.id)).all()
+    for start in range(0, len(ids), PAGE_MAX):
+        some = holds.c.sale_id.in_(ids[start : start + PAGE_MAX])
+        found += _lines(connection, holds, HoldLine, and_(some, holds.c.user_id == user_id))
+    found.sort(key=lambda line: line.created_at_ms, reverse=True)
+    return found[:ROWS_MAX]
+
+
+def _lines(connection: Connection, table: Any, kind: Any, which: Any) -> list[Any]:
     query = (
         select(*(table.c[name] for name in kind.__struct_fields__))
-        .where(table.c.user_id == user_id)
+        .where(which)
         .order_by(table.c.created_at_ms.desc())
         .limit(ROWS_MAX)
     )
-    if sale_id is not None:
-        query = query.where(table.c.sale_id == sale_id)
     return [kind(**row._mapping) for row in connection.execute(query)]

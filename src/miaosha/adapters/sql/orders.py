@@ -56,8 +56,8 @@ def after(cursor: str) -> Any:
     at, _, order_id = cursor.partition(".")
     if not (at.isascii() and at.isdigit() and len(at) < 17 and _ID.fullmatch(order_id)):
         raise Problem("bad_request", "this cursor is not one we gave", field="cursor")
-    same_time = and_(orders.c.created_at_ms == int(at), orders.c.id < order_id)
-    return or_(orders.c.created_at_ms < int(at), same_time)
+    earlier = or_(orders.c.created_at_ms < int(at), orders.c.id < order_id)
+    return and_(orders.c.created_at_ms <= int(at), earlier)  # so that an index begins there
 
 
 class OrdersLedger:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, Connection, bindparam, func, select, update
+from sqlalchemy import BindParameter, Connection, Integer, bindparam, func, select, update
 
 from miaosha.adapters.sql.database import AnyRow, Bulk, Database, primary_key_only
 from miaosha.adapters.sql.inserts import insert_ignoring
@@ -30,6 +30,12 @@ _LOCK_UNSENT = primary_key_only(
     .order_by(outbox.c.id)
     .with_for_update(),
     outbox,
+)
+_DUE = (
+    select(*_COLUMNS, outbox.c.next_at_ms)
+    .where(outbox.c.state == bindparam("state"), outbox.c.next_at_ms <= bindparam("now_ms"))
+    .order_by(outbox.c.next_at_ms, outbox.c.id)
+    .limit(bindparam("n", type_=Integer))
 )
 _WITH_RECIPIENT = (
     select(
@@ -127,13 +133,14 @@ class OutboxLedger:
     _db: Database
 
     async def outbox_new(self, now_ms: int, limit: int) -> list[OutboxItem]:
-        query = (
-            select(*_COLUMNS)
-            .where(outbox.c.state.in_(UNSENT), outbox.c.next_at_ms <= now_ms)
-            .order_by(outbox.c.next_at_ms, outbox.c.id)
-            .limit(limit)
-        )
-        return await self._db.read(lambda c: [OutboxItem(*row) for row in c.execute(query)])
+        def unit(connection: Connection) -> list[OutboxItem]:
+            found: list[AnyRow] = []
+            for state in UNSENT:  # one by one: so each comes in the order of its index
+                found += connection.execute(_DUE, {"state": state, "now_ms": now_ms, "n": limit})
+            found.sort(key=lambda row: (row.next_at_ms, row.id))
+            return [OutboxItem(*row[: len(_COLUMNS)]) for row in found[:limit]]
+
+        return await self._db.read(unit)
 
     async def outbox_queued(self, ids: Sequence[int], now_ms: int) -> None:
         statement = (

@@ -6,15 +6,14 @@ one sees the other.
 
 from typing import Any
 
-from sqlalchemy import Connection, Exists, Select, Update, exists, false, func, or_, select, update
+from sqlalchemy import Connection, Exists, Select, Update, exists, false, func, select, update
 
 from miaosha.adapters.sql.database import AnyRow, Database, Rollback
-from miaosha.adapters.sql.hold_times import give_time
 from miaosha.adapters.sql.tables import holds, ledger, sales
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase
-from miaosha.ports.ledger import HoldTimes, Terms, Unpublished
+from miaosha.ports.ledger import Terms, Unpublished
 
 FROZEN_MAX = 500  # characters of a reason that are kept
 RUNNING = (Phase.SCHEDULED, Phase.PAUSED)  # stored phases of a sale that may have holds
@@ -131,37 +130,6 @@ class TermsLedger:
     async def freeze(self, sale_id: int, epoch: int, why: str) -> bool:
         return await self._change(sale_id, freezing(sale_id, epoch, why)) is not None
 
-    async def unfreeze(self, sale_id: int, epoch: int) -> bool:
-        statement = (
-            update(ledger)
-            .where(ledger.c.sale_id == sale_id, ledger.c.epoch == epoch)
-            .values(frozen=None)
-        )
-        return await self._db.write(lambda c: c.execute(statement).rowcount > 0)
-
-    async def begin_rebuild(
-        self, sale_id: int, why: str, now_ms: int, times: HoldTimes
-    ) -> Terms | None:
-        bump = (
-            update(ledger)
-            .where(ledger.c.sale_id == sale_id, sale_in(*RUNNING))
-            .values(
-                epoch=ledger.c.epoch + 1,
-                frozen=func.coalesce(ledger.c.frozen, why[:FROZEN_MAX]),
-            )
-        )
-
-        def unit(connection: Connection) -> Terms | None:
-            lock_ledger(connection, sale_id)
-            if connection.execute(bump).rowcount == 0:
-                return None
-            terms = read_terms(connection, sale_id)
-            assert terms is not None
-            give_time(connection, terms, now_ms, times)
-            return terms
-
-        return await self._db.write(unit)
-
     async def raise_stock(self, sale_id: int, stock: int, now_ms: int) -> Terms | None:
         in_time = exists().where(
             sales.c.id == ledger.c.sale_id,
@@ -214,17 +182,18 @@ class TermsLedger:
         return await self._db.write(unit)
 
     async def settle_sale(self, sale_id: int, verdict: str, now_ms: int) -> bool:
-        busy = exists().where(
-            holds.c.sale_id == sale_id,
-            or_(
-                holds.c.state.in_((HoldState.HELD, HoldState.PAYING)),
-                holds.c.synced == false(),
-            ),
+        of_sale = holds.c.sale_id == sale_id
+        held = exists().where(of_sale, holds.c.state.in_((HoldState.HELD, HoldState.PAYING)))
+        # A sum, so that no index of the sale is taken: of all holds few are not told.
+        untold = exists().where(
+            holds.c.synced == false(),
+            holds.c.state.in_((HoldState.RELEASED, HoldState.PAID)),
+            holds.c.sale_id + 0 == sale_id,
         )
         statement = (
             update(sales)
             .where(sales.c.id == sale_id, sales.c.phase.in_(RUNNING))
-            .where(sales.c.closes_at_ms <= now_ms, ~busy)
+            .where(sales.c.closes_at_ms <= now_ms, ~held, ~untold)
             .values(phase=Phase.SETTLED, verdict=verdict, settled_at_ms=now_ms)
         )
 
@@ -235,11 +204,3 @@ class TermsLedger:
             return connection.execute(statement).rowcount > 0
 
         return await self._db.write(unit)
-
-    async def keep_verdict(self, sale_id: int, verdict: str) -> None:
-        statement = (
-            update(sales)
-            .where(sales.c.id == sale_id, sales.c.phase.in_(RUNNING))
-            .values(verdict=verdict)
-        )
-        await self._db.write(lambda connection: connection.execute(statement))

@@ -1,5 +1,5 @@
 // The conservation of units: free + held + paid = stock, as a sum, as a bar, and as the audit sees it.
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import type { Problem } from "../../api/problem";
 import { serverNow } from "../../clock/server";
 import { number, percent, span } from "../format";
@@ -96,11 +96,16 @@ function Bar({ units }: { units: Units }) {
 function Audit({ stats, onChecked }: Props) {
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
+  const run = stats.audit_run;
+  const seen = useRef<number | null>(null); // when the audit began that was under way last
+  if (run) seen.current = run.started_at_ms;
+  const lost = !run && seen.current !== null && (stats.audit?.checked_at_ms ?? 0) < seen.current;
   const check = async () => {
     setBusy(true);
     setProblem(null);
+    seen.current = null;
     try {
-      await server.audit(stats.sale_id);
+      await server.check(stats.sale_id);
       onChecked();
     } catch (error) {
       setProblem(asProblem(error));
@@ -111,9 +116,11 @@ function Audit({ stats, onChecked }: Props) {
   return (
     <div class="audit">
       <AuditVerdict verdict={stats.audit} />
+      {run && <p class="small quiet">{t("audit.running", { n: run.looked })}</p>}
+      {lost && <p class="small quiet">{t("audit.lost")}</p>}
       {stats.phase !== "settled" && (
-        <button type="button" class="button small" onClick={check} disabled={busy}>
-          {busy ? t("audit.checking") : t("audit.check")}
+        <button type="button" class="button small" onClick={check} disabled={busy || run !== null}>
+          {busy || run ? t("audit.checking") : t("audit.check")}
         </button>
       )}
       <ProblemNote problem={problem} />
@@ -128,7 +135,7 @@ export function AuditVerdict({ verdict }: { verdict: Verdict | null }) {
   return (
     <div role="status">
       <p class={`badge ${verdict.clean ? "good" : "bad"}`}>
-        {verdict.clean ? t("audit.clean") : t("audit.broken")}
+        {t(said(verdict))}
         <span class="small">{t("ago", { span: ago })}</span>
       </p>
       {!verdict.clean && (
@@ -142,4 +149,10 @@ export function AuditVerdict({ verdict }: { verdict: Verdict | null }) {
       )}
     </div>
   );
+}
+
+/** The text that says what an audit came to. */
+export function said({ clean, whole }: Verdict) {
+  if (!clean) return "audit.broken";
+  return whole ? "audit.clean" : "audit.sample";
 }

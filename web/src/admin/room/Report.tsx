@@ -6,6 +6,7 @@ import { t } from "../text";
 import { type Fact, Facts } from "../ui/Facts";
 import { Loading, ProblemNote } from "../ui/Note";
 import { PhaseBadge } from "../ui/PhaseBadge";
+import { said } from "./LedgerPanel";
 
 export function ReportPage({ id }: { id: number }) {
   const { data, problem, reload } = useLoaded(() => server.report(id), id);
@@ -94,7 +95,7 @@ function ReportView({ report }: { report: Report }) {
         </span>
       </p>
       <p class={`badge big ${audit ? (audit.clean ? "good" : "bad") : ""}`}>
-        {audit ? t(audit.clean ? "audit.clean" : "audit.broken") : t("audit.none")}
+        {t(audit ? said(audit) : "audit.none")}
         {audit && <span class="small">{time(audit.checked_at_ms)}</span>}
       </p>
       {audit && !audit.clean && (

@@ -1,6 +1,6 @@
 """What audits remember of a sale: together with the freeze or not at all, until it is forgotten."""
 
-from miaosha.ports.suspects import Suspects
+from miaosha.ports.audits import Suspects
 from tests.contract.sql.shop import Shop
 
 FIRST = Suspects(frozenset({"I7 row:a.0", "I3 batch:b none"}), 1)

@@ -1,0 +1,237 @@
+"""How statements find their rows: none goes through the shop's history, however long that is.
+
+On SQLite every statement of a whole sale is explained. On the servers, which choose by what is in
+the tables, those that ask for a sale's rows are, beside a long history of another sale.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, Select, event, insert, text
+
+from miaosha.adapters.sql.auditing import SqlLedgerReader
+from miaosha.adapters.sql.database import Database
+from miaosha.adapters.sql.office import SqlOffice
+from miaosha.adapters.sql.tables import holds, orders, outbox, payments, sales, users
+from miaosha.ports.audits import AuditRun
+from miaosha.ports.office import OrderSearch
+from miaosha.ports.rebuilding import HoldBounds
+from tests.contract.sql.shop import NOW, Shop
+from tests.contract.sql.test_dialects import _whole_sale
+
+HISTORY = ("holds", "payments", "orders", "outbox", "audit", "users", "sandbox_charges")
+OLD = 20_000  # rows of another sale
+Run = tuple[Select[Any], Any]
+
+
+async def ask_about(shop: Shop, sale: int) -> None:
+    """Everything that is asked of one sale."""
+    reader, office = SqlLedgerReader(shop.db), SqlOffice(shop.db)
+    await reader.totals(sale)
+    page = await reader.page(sale, "")
+    await reader.page(sale, "batch.1")
+    await reader.about(sale, {"batch.1"})
+    await reader.before_newest(sale, 1)
+    await reader.holds(sale, {"batch.1"})
+    await reader.live_holds(sale, {1})
+    assert page.last is None
+    await office.books(sale)
+    await office.milestones(sale)
+    await office.orders(OrderSearch(sale_id=sale), f"{NOW}.x", 10)
+    await office.rows(1, sale)
+    await office.rows(1, None)
+    ledger = shop.ledger
+    await ledger.holds_page(sale, (0, ""))
+    await ledger.holds_page(sale, (1, "batch.1"))
+    await ledger.bring_within(sale, ["batch.1"], HoldBounds(NOW, NOW, NOW, NOW))
+    await ledger.buyers(sale, [1])
+    await ledger.live_hold(sale, 1)
+    await ledger.newest_hold(sale, 1)
+    await ledger.due(NOW, 10)
+    await ledger.unsynced(10)
+    await ledger.stale_payments(NOW, 10)
+    await ledger.outbox_new(NOW, 10)
+    await ledger.begin_audit(sale, "me", AuditRun(NOW, 0), NOW)
+    await ledger.audit_run(sale, NOW)
+    await shop.trail.entries(None, 10, subject=f"sale:{sale}")
+    await ledger.settle_sale(sale, "clean", NOW)
+
+
+# SQLite
+
+
+@pytest.fixture
+async def plans(file_shop: Shop, database_path: Path) -> AsyncIterator[dict[str, list[str]]]:
+    seen: dict[str, Any] = {}
+
+    def remember(
+        _c: Any, _cursor: Any, statement: str, parameters: Any, _x: Any, many: bool
+    ) -> None:
+        if statement.split()[0] in ("SELECT", "UPDATE", "DELETE"):
+            seen.setdefault(statement, parameters[0] if many else parameters)
+
+    event.listen(Engine, "before_cursor_execute", remember)
+    try:
+        await _whole_sale(file_shop)
+        sale = await file_shop.sale()
+        await file_shop.grant(sale, 21)
+        await ask_about(file_shop, sale)
+    finally:
+        event.remove(Engine, "before_cursor_execute", remember)
+    with sqlite3.connect(database_path) as connection:
+        yield {
+            statement: [
+                row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", said)
+            ]
+            for statement, said in seen.items()
+        }
+    connection.close()
+
+
+async def test_no_statement_of_a_sale_goes_through_a_whole_table(
+    plans: dict[str, list[str]],
+) -> None:
+    assert len(plans) > 70
+    bad = {
+        statement: plan
+        for statement, plan in plans.items()
+        if any(step == f"SCAN {table}" for step in plan for table in HISTORY)
+        and "ORDER BY audit.id DESC" not in statement  # in its order, and only the newest
+    }
+    assert bad == {}
+
+
+@pytest.mark.parametrize(
+    ("part", "wanted"),
+    [
+        ("FROM holds WHERE holds.sale_id = ? AND holds.rid > ?", "(sale_id=? AND rid>?)"),
+        ("FROM orders WHERE orders.sale_id = ? AND orders.rid > ?", "(sale_id=? AND rid>?)"),
+        ("FROM payments WHERE payments.sale_id = ? AND payments.rid > ?", "(sale_id=? AND rid>?)"),
+        ("FROM outbox WHERE outbox.sale_id = ? AND outbox.rid > ?", "(sale_id=? AND rid>?)"),
+        ("count(*) AS count_1 FROM holds WHERE holds.sale_id = ? GROUP BY", "COVERING INDEX"),
+        ("UPDATE sales SET phase=?, verdict=?", "(sale_id=? AND state=?)"),
+        ("UPDATE sales SET phase=?, verdict=?", "(synced=? AND state=?)"),
+        ("holds.sale_id + ? = ?", "(synced=? AND state=?)"),
+        ("FROM outbox WHERE outbox.state = ? AND", "(state=? AND next_at_ms<?)"),
+        ("FROM holds WHERE holds.sale_id = ? AND holds.user_id >= ?", "(sale_id=? AND user_id>?)"),
+        ("orders.created_at_ms <= ?", "AND created_at_ms<?)"),
+        ("FROM audit WHERE audit.subject = ?", "(subject=?)"),
+    ],
+)
+async def test_what_must_be_found_by_an_index_is(
+    plans: dict[str, list[str]], part: str, wanted: str
+) -> None:
+    found = [plan for statement, plan in plans.items() if part in " ".join(statement.split())]
+    assert found
+    for plan in found:
+        assert any(wanted in step for step in plan), plan
+        assert "USE TEMP B-TREE FOR ORDER BY" not in plan, "all would be read for the first few"
+
+
+# servers
+
+
+def _history(connection: Connection, sale_id: int) -> None:
+    """Of a sale long over."""
+    for start in range(0, OLD, 2_000):
+        rids = [f"old-{number:06}.0" for number in range(start, start + 2_000)]
+        numbers = range(1_000_000 + start, 1_002_000 + start)
+        pairs = list(zip(rids, numbers, strict=True))
+        of = {"sale_id": sale_id, "attempt": 1, "amount": 1, "currency": "USD"}
+        times = {"created_at_ms": 1, "changed_at_ms": 1}
+        hold = {"grant_id": "g", "state": "PAID", "pay_by_ms": 1, "version": 1, "created_at_ms": 1}
+        flags = {"promoted": False, "extended": False, "synced": True}
+        rows: dict[Any, list[dict[str, Any]]] = {
+            users: [
+                {"id": n, "email": f"{n}@old.test", "name": "", "role": "buyer"}
+                | {"password_hash": "", "created_at_ms": 1}
+                for n in numbers
+            ],
+            holds: [
+                {
+                    "rid": r,
+                    "sale_id": sale_id,
+                    "user_id": n,
+                    "live_user": n,
+                    "rank": n,
+                    "attempt": 1,
+                }
+                | hold
+                | flags
+                for r, n in pairs
+            ],
+            payments: [
+                {"rid": r, "user_id": n, "captured_rid": r, "state": "captured", "name": ""}
+                | {"phone": "", "address": "", **of, **times}
+                for r, n in pairs
+            ],
+            orders: [
+                {"id": f"order-{n}", "order_no": f"N-{n}", "rid": r, "user_id": n, "state": "paid"}
+                | {"created_at_ms": 1, **of}
+                for r, n in pairs
+            ],
+            outbox: [
+                {"dedupe_key": f"won:{r}", "event": "won", "rid": r, "user_id": n, "attempts": 0}
+                | {"sale_id": sale_id, "state": "sent", "next_at_ms": 1, "created_at_ms": 1}
+                for r, n in pairs
+            ],
+        }
+        for table, values in rows.items():
+            connection.execute(insert(table), values)
+
+
+def _statistics(connection: Connection) -> None:
+    for table in (users, sales, holds, payments, orders, outbox):
+        words = "ANALYZE" if connection.dialect.name == "postgresql" else "ANALYZE TABLE"
+        connection.execute(text(f"{words} {table.name}"))
+
+
+@pytest.mark.servers
+async def test_beside_a_long_history_a_sale_is_found_by_its_indexes(
+    server_database: Database,
+) -> None:
+    shop = Shop(server_database)
+    old, sale = await shop.sale(stock=OLD), await shop.sale()
+    await server_database.write(lambda connection: _history(connection, old))
+    await server_database.write(_statistics)
+    await shop.grant(sale, 1, 2, 3)
+    await shop.pay(1)
+    seen: list[Run] = []
+
+    def remember(_c: Any, statement: Any, many: Any, params: Any, _options: Any) -> None:
+        if isinstance(statement, Select) and not many:
+            seen.append((statement, params))
+
+    event.listen(Engine, "before_execute", remember)
+    try:
+        await ask_about(shop, sale)
+    finally:
+        event.remove(Engine, "before_execute", remember)
+    assert len(seen) > 40
+    explain = await server_database.write(lambda c: _explained(c, seen))
+    assert {statement: plan for statement, plan in explain.items() if _scans(plan)} == {}
+
+
+def _explained(connection: Connection, seen: list[Run]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for statement, params in seen:
+        bound = statement.params(params) if params else statement
+        said = str(bound.compile(connection, compile_kwargs={"literal_binds": True}))
+        rows = connection.exec_driver_sql(f"EXPLAIN {said}".replace("%", "%%")).mappings()
+        found[said] = [str(dict(row)) for row in rows]
+    return found
+
+
+def _scans(plan: list[str]) -> bool:
+    """A whole table that has a history is read (PostgreSQL; MariaDB: type ALL or index)."""
+    scan: Callable[[str], bool] = lambda step: any(  # noqa: E731
+        f"Seq Scan on {table}" in step
+        or (
+            f"'table': '{table}'" in step and ("'type': 'ALL'" in step or "'type': 'index'" in step)
+        )
+        for table in HISTORY
+    )
+    return any(map(scan, plan))
