@@ -65,6 +65,12 @@ async def test_every_statement_of_a_sale_compiles_everywhere(file_shop: Shop) ->
         assert any("FOR UPDATE" in text for text in texts) == (dialect.name != "sqlite")
 
 
+async def _rebuilt(shop: Shop, sale: int) -> None:
+    await shop.ledger.holds_page(sale, (0, ""))
+    await shop.ledger.bring_within(sale, ["batch.1"], HoldBounds(NOW, NOW, NOW, NOW))
+    await shop.ledger.buyers(sale, [1, 2])
+
+
 async def _whole_sale(shop: Shop) -> None:
     ledger = shop.ledger
     sale = await shop.sale()
@@ -89,9 +95,7 @@ async def _whole_sale(shop: Shop) -> None:
     await ledger.due(NOW, 10)
     await ledger.release(sale, ["batch.2"], "expired", NOW + 10**9)
     await ledger.unsynced(10)
-    await ledger.holds_page(sale, (0, ""))
-    await ledger.bring_within(sale, ["batch.1", "batch.2"], HoldBounds(NOW, NOW, NOW, NOW))
-    await ledger.buyers(sale, [1, 2])
+    await _rebuilt(shop, sale)
     for state in (HoldState.PAID, HoldState.RELEASED):
         await ledger.mark_synced(["batch.1", "batch.2", "batch.3"], state)
     await ledger.raise_stock(sale, 12, NOW)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, Select, event, insert, text
+from sqlalchemy import Connection, Engine, Select, Table, event, insert, text
 
 from miaosha.adapters.sql.auditing import SqlLedgerReader
 from miaosha.adapters.sql.database import Database
@@ -137,50 +137,37 @@ async def test_what_must_be_found_by_an_index_is(
 def _history(connection: Connection, sale_id: int) -> None:
     """Of a sale long over."""
     for start in range(0, OLD, 2_000):
-        rids = [f"old-{number:06}.0" for number in range(start, start + 2_000)]
-        numbers = range(1_000_000 + start, 1_002_000 + start)
-        pairs = list(zip(rids, numbers, strict=True))
-        of = {"sale_id": sale_id, "attempt": 1, "amount": 1, "currency": "USD"}
-        times = {"created_at_ms": 1, "changed_at_ms": 1}
-        hold = {"grant_id": "g", "state": "PAID", "pay_by_ms": 1, "version": 1, "created_at_ms": 1}
-        flags = {"promoted": False, "extended": False, "synced": True}
-        rows: dict[Any, list[dict[str, Any]]] = {
-            users: [
-                {"id": n, "email": f"{n}@old.test", "name": "", "role": "buyer"}
-                | {"password_hash": "", "created_at_ms": 1}
-                for n in numbers
-            ],
-            holds: [
-                {
-                    "rid": r,
-                    "sale_id": sale_id,
-                    "user_id": n,
-                    "live_user": n,
-                    "rank": n,
-                    "attempt": 1,
-                }
-                | hold
-                | flags
-                for r, n in pairs
-            ],
-            payments: [
-                {"rid": r, "user_id": n, "captured_rid": r, "state": "captured", "name": ""}
-                | {"phone": "", "address": "", **of, **times}
-                for r, n in pairs
-            ],
-            orders: [
-                {"id": f"order-{n}", "order_no": f"N-{n}", "rid": r, "user_id": n, "state": "paid"}
-                | {"created_at_ms": 1, **of}
-                for r, n in pairs
-            ],
-            outbox: [
-                {"dedupe_key": f"won:{r}", "event": "won", "rid": r, "user_id": n, "attempts": 0}
-                | {"sale_id": sale_id, "state": "sent", "next_at_ms": 1, "created_at_ms": 1}
-                for r, n in pairs
-            ],
-        }
-        for table, values in rows.items():
+        for table, row in _old_row(sale_id).items():
+            values = [row(number) for number in range(start, start + 2_000)]
             connection.execute(insert(table), values)
+
+
+def _old_row(sale_id: int) -> dict[Table, Callable[[int], dict[str, Any]]]:
+    """What makes the nth row of each table."""
+    of = {"sale_id": sale_id, "attempt": 1, "amount": 1, "currency": "USD", "created_at_ms": 1}
+    hold = {"sale_id": sale_id, "grant_id": "g", "state": "PAID", "attempt": 1, "pay_by_ms": 1}
+    hold |= {"promoted": False, "extended": False, "synced": True, "version": 1, "created_at_ms": 1}
+    mail = {"event": "won", "sale_id": sale_id, "state": "sent", "attempts": 0}
+    mail |= {"next_at_ms": 1, "created_at_ms": 1}
+    person = {"name": "", "role": "buyer", "password_hash": "", "created_at_ms": 1}
+    payment = {"state": "captured", "name": "", "phone": "", "address": "", "changed_at_ms": 1}
+
+    def by(number: int) -> dict[str, Any]:
+        return {"rid": f"old-{number:06}.0", "user_id": 1_000_000 + number}
+
+    return {
+        users: lambda n: {"id": by(n)["user_id"], "email": f"{n}@old.test", **person},
+        holds: lambda n: {**by(n), "live_user": by(n)["user_id"], "rank": n, **hold},
+        payments: lambda n: {**by(n), "captured_rid": by(n)["rid"], **payment, **of},
+        orders: lambda n: {
+            **by(n),
+            "id": f"order-{n}",
+            "order_no": f"N-{n}",
+            "state": "paid",
+            **of,
+        },
+        outbox: lambda n: {**by(n), "dedupe_key": f"won:{by(n)['rid']}", **mail},
+    }
 
 
 def _statistics(connection: Connection) -> None:
