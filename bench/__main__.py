@@ -9,11 +9,15 @@ from pathlib import Path
 from bench import commands, report, sockets_rows, sockets_run
 from bench.commands import FULL, SCENARIOS, Options
 from bench.servers import STACKS
+from miaosha.cli.session import guarded
+from miaosha.supervisor.screen import prepare_streams
 
 FLAME = report.ROOT / "bench" / "results"
 
 
 def main() -> int:
+    """The exit status."""
+    prepare_streams()
     if sys.argv[1:2] == ["sockets"]:
         return sockets_run.main(sys.argv[2:])
     args = _arguments()
@@ -56,7 +60,7 @@ def _page(results: list[Path]) -> int:
         texts[result.kind].append(f"{report.head(result)}\n\n{report.tables(result.rows)}")
         if result.kind == "scale":
             for name, svg in commands.scale_charts(result).items():
-                (report.PAGE.parent / name).write_text(svg)
+                (report.PAGE.parent / name).write_text(svg, "utf-8")
     for kind, found in texts.items():
         report.put(report.PAGE, kind, "\n" + "\n".join(found) + "\n")
     return 0
@@ -83,4 +87,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(guarded(main))

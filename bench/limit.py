@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -51,7 +52,7 @@ async def bare_nginx(workers: int) -> AsyncIterator[tuple[str, int]]:
     with tempfile.TemporaryDirectory(prefix="miaosha-limit-") as name:
         run = Path(name)
         config = run / "nginx.conf"
-        config.write_text(CONFIG.format(run=run, workers=workers, body=BODY))
+        config.write_bytes(os.fsencode(CONFIG.format(run=run, workers=workers, body=BODY)))
         command = [nginx_binary(), "-p", name, "-e", str(run / "error.log"), "-c", str(config)]
         process = await asyncio.create_subprocess_exec(*tethered(command))
         try:

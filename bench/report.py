@@ -6,15 +6,17 @@ import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from bench.measure import PATH, Row
+from miaosha.domain.errors import SettingsError
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
+Read = TypeVar("Read")
 
 
 class Kept(Protocol):
@@ -39,7 +41,7 @@ class Result(msgspec.Struct, kw_only=True):
 
 def machine() -> dict[str, Any]:
     """What the numbers were taken on."""
-    info = Path("/proc/cpuinfo").read_text()
+    info = Path("/proc/cpuinfo").read_text("utf-8")
     model = re.search(r"model name\s*: (.*)", info)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
@@ -61,7 +63,9 @@ def commit() -> str:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", *arguments], cwd=ROOT, check=True, capture_output=True, encoding="utf-8"
+    )
     return done.stdout.strip()
 
 
@@ -76,7 +80,20 @@ def save(result: Kept) -> Path:
 
 
 def load(path: Path) -> Result:
-    return msgspec.json.decode(path.read_bytes(), type=Result, strict=False)
+    """Raises SettingsError: it cannot be read, or is none."""
+    return read(path, Result)
+
+
+def read(path: Path, kind: type[Read]) -> Read:
+    """A kept result. Raises SettingsError: it cannot be read, or is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind, strict=False)
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{path}: expected a result of a benchmark, JSON in UTF-8 ({error})"
+        ) from None
 
 
 def head(result: Kept) -> str:
@@ -153,7 +170,7 @@ def _shown(value: Any) -> str:
 
 def put(page: Path, place: str, text: str) -> None:
     """Replace what stands between `<!-- place -->` and `<!-- /place -->` of a page."""
-    whole = page.read_text()
+    whole = page.read_text("utf-8")
     marks = re.compile(rf"(<!-- {place} -->\n).*?(<!-- /{place} -->)", re.DOTALL)
     assert marks.search(whole), f"{page} has no place named {place}"
-    page.write_text(marks.sub(lambda found: found[1] + text + found[2], whole))
+    page.write_text(marks.sub(lambda found: found[1] + text + found[2], whole), "utf-8")

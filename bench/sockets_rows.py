@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from bench import report
 from miaosha.supervisor.rehearsal.outcome import Outcome, Personal, Told
 
 
@@ -43,7 +44,8 @@ class SocketResult(msgspec.Struct, kw_only=True):
 
 
 def load(path: Path) -> SocketResult:
-    return msgspec.json.decode(path.read_bytes(), type=SocketResult)
+    """Raises SettingsError: it cannot be read, or is none."""
+    return report.read(path, SocketResult)
 
 
 def tables(result: SocketResult) -> str:

@@ -4,6 +4,7 @@ ours behind nginx with TLS. Each starts privately and ends with its context.
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -125,7 +126,7 @@ async def secured(directory: Path, gateways: int) -> AsyncIterator[Subject]:
         config = directory / "nginx.conf"
         servers = " ".join(f"server {target};" for target in inner.targets)
         text = NGINX.format(run=directory, workers=NGINX_WORKERS, gateways=servers, listen=listen)
-        config.write_text(text)
+        config.write_bytes(os.fsencode(text))
         command = [
             nginx_binary(),
             "-p",
@@ -179,7 +180,7 @@ async def _process(command: Sequence[str], target: str) -> AsyncIterator[Process
 
 
 def _children(parent: int) -> list[int]:
-    found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    found = Path(f"/proc/{parent}/task/{parent}/children").read_text("utf-8").split()
     return [int(pid) for pid in found]
 
 

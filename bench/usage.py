@@ -46,7 +46,7 @@ def _parents() -> dict[int, int]:
 
 def _stat(pid: int) -> list[str]:
     """Fields of /proc/pid/stat from the state on, after the name, which may hold anything."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
 
 
 def _of(pid: int) -> Used:

@@ -104,6 +104,80 @@ def test_only_the_cli_prints(trees: dict[Path, ast.Module]) -> None:
     assert not found, "\n".join(found)
 
 
+SCREEN = SOURCE / "supervisor" / "screen.py"
+PROTOCOL = {  # what these write is read by a program of ours, or was made visible before
+    SOURCE / "supervisor" / "crowd" / "__main__.py",
+    SOURCE / "supervisor" / "rehearsal" / "__main__.py",
+    SOURCE / "adapters" / "process.py",
+    SOURCE / "adapters" / "logs.py",
+    SOURCE / "workers" / "__main__.py",
+    SOURCE / "cli" / "settings_page.py",
+}
+MARKUP = {"from_markup", "from_ansi", "echo", "secho", "print_json", "rule", "out", "log_locals"}
+
+
+def other_ways_to_print(path: Path, tree: ast.Module) -> Iterator[str]:
+    """Text must leave by supervisor/screen.py: anything else reads markup in it, or obeys it."""
+    for node in ast.walk(tree):
+        where = f"{name(path)}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.ImportFrom) and node.module == "rich.markup":
+            yield f"{where} rich.markup"
+        if isinstance(node, ast.ImportFrom) and node.module == "rich.console":
+            yield from (f"{where} {a.name}" for a in node.names if a.name == "Console")
+        if isinstance(node, ast.keyword) and node.arg in ("markup", "emoji", "highlight"):
+            yield f"{where} {node.arg}="
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            called = node.func.attr
+            if called in MARKUP or called == "print":
+                yield f"{where} .{called}()"
+        if isinstance(node, ast.Attribute) and node.attr in ("stdout", "stderr"):
+            ours = isinstance(node.value, ast.Name) and node.value.id == "sys"
+            if ours and path not in PROTOCOL:
+                yield f"{where} sys.{node.attr}"
+
+
+def test_text_leaves_a_command_by_the_screen_alone(trees: dict[Path, ast.Module]) -> None:
+    found = [
+        way
+        for path, tree in trees.items()
+        if path.is_relative_to(SOURCE) and path != SCREEN
+        for way in other_ways_to_print(path, tree)
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from rich.console import Console",
+        "from rich.markup import escape",
+        "screen.print(title)",
+        "Text.from_markup(title)",
+        "typer.echo(title)",
+        "table.add_column('x', markup=True)",
+        "sys.stdout.write(title)",
+    ],
+)
+def test_another_way_to_print_is_found(line: str) -> None:
+    assert list(other_ways_to_print(SOURCE / "cli" / "sale.py", ast.parse(line)))
+
+
+def test_texts_of_files_name_their_encoding(trees: dict[Path, ast.Module]) -> None:
+    """Else it is the locale's, and a file of ours cannot be read where that is not UTF-8."""
+    bare = [
+        f"{name(path)}:{node.lineno} {node.func.attr}"
+        for path, tree in trees.items()
+        if path.is_relative_to(SOURCE)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("read_text", "write_text")
+        and "encoding" not in [word.arg for word in node.keywords]
+        and len(node.args) <= (node.func.attr == "write_text")
+    ]
+    assert not bare, "\n".join(bare)
+
+
 def test_lua_files_are_one_decision_with_a_header() -> None:
     wrong = []
     for path in sorted(SOURCE.rglob("*.lua")):

@@ -131,7 +131,7 @@ async def _called(
 def _unexpected(stack: Stack) -> list[str]:
     """The first lines the api logged of what it did not expect; the directory goes with us."""
     logs = sorted(Path(stack.settings.data_dir, "logs").glob("api-*.log"))
-    lines = [line for log in logs for line in log.read_text().splitlines(keepends=True)]
+    lines = [line for log in logs for line in log.read_text("utf-8").splitlines(keepends=True)]
     return [line for line in lines if '"unexpected"' in line][:LOGGED_MAX]
 
 

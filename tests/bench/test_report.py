@@ -11,6 +11,9 @@ from bench.measure import Row
 from bench.report import Result, head, load, put, save, tables
 from bench.usage import Used, per_purchase, used
 
+from bench import sockets_rows
+from miaosha.domain.errors import SettingsError
+
 
 def result(rows: list[Row]) -> Result:
     machine = {"cpu": "X", "cores": 2, "memory_gb": 8, "kernel": "6", "python": "3.11"}
@@ -22,6 +25,16 @@ def result(rows: list[Row]) -> Result:
         settings={},
         rows=rows,
     )
+
+
+@pytest.mark.parametrize("kind", ["run", "sockets"])
+@pytest.mark.parametrize("raw", [b"\xff\xfe{\0", '{"kind": "é"}'.encode("latin-1"), b"{}", None])
+def test_a_file_that_is_no_result_is_said(tmp_path: Path, kind: str, raw: bytes | None) -> None:
+    path = tmp_path / f"{kind}.json"
+    if raw is not None:
+        path.write_bytes(raw)
+    with pytest.raises(SettingsError, match=f"{kind}.json: "):
+        (load if kind == "run" else sockets_rows.load)(path)
 
 
 def test_errors_and_ratios_are_shown() -> None:

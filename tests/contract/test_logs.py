@@ -1,9 +1,11 @@
 """What a log line is: one JSON object, with nothing personal in it, however it got there."""
 
+import os
 import subprocess
 import sys
 
 import msgspec
+import pytest
 
 from miaosha.adapters.logs import REDACTED, redact
 
@@ -55,3 +57,24 @@ def test_every_logger_writes_one_json_line() -> None:
         "request_id": "r-1",
         "level": "info",
     }
+
+
+SHOWN = """
+import structlog
+from miaosha.adapters import logs
+logs.configure("api", "0", "info")
+structlog.get_logger().info("kept", title="[red]\\x1b[2J\\x9b2J\\u202ex \\u79d2 \\xe9\\U0001f600")
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_a_terminal_cannot_obey_a_line_and_every_encoding_has_it(encoding: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SHOWN],
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=True,
+    )
+    line = done.stderr.decode(encoding)
+    assert not {"\x1b", "\x9b", "\u202e"} & set(line)
+    assert msgspec.json.decode(line)["title"] == "[red]\x1b[2J\x9b2J\u202ex \u79d2 \xe9\U0001f600"

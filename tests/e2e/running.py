@@ -44,11 +44,12 @@ def miaosha(
     settings: Mapping[str, str] | None = None,
     stdin: str = "",
     within_s: float = 60,
+    outside: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         [MIAOSHA, *arguments],
-        env=environ(**(settings or {})),
+        env={**environ(**(settings or {})), **(outside or {})},
         input=stdin,
         capture_output=True,
         text=True,
@@ -169,9 +170,12 @@ def running(
     *arguments: str,
     settings: Mapping[str, str] | None = None,
     ignore_int: bool = False,
+    outside: Mapping[str, str] | None = None,
 ) -> Iterator[Up]:
     """`miaosha up` with its data in `home`/data, ready; killed at the end if it still runs."""
-    with starting(home, *arguments, settings=settings, ignore_int=ignore_int) as up:
+    with starting(
+        home, *arguments, settings=settings, ignore_int=ignore_int, outside=outside
+    ) as up:
         eventually("ready", up.ready)
         yield up
 
@@ -183,14 +187,15 @@ def starting(
     settings: Mapping[str, str] | None = None,
     ignore_int: bool = False,
     host: str = "127.0.0.1",
+    outside: Mapping[str, str] | None = None,
 ) -> Iterator[Up]:
-    """The same, while it starts, its edge on the address `host`."""
+    """The same, while it starts, its edge on the address `host`. `outside`: more environment."""
     port, data = free_port(), home / "data"
     before = (lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignore_int else None
     with (home / "out").open("w") as out:
         process = subprocess.Popen(
             [MIAOSHA, "up", "--port", str(port), "--data-dir", str(data), *arguments],
-            env=environ(**{"bind": host, **(settings or {})}),
+            env={**environ(**{"bind": host, **(settings or {})}), **(outside or {})},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

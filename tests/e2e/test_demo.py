@@ -16,14 +16,20 @@ from tests.e2e.running import (
     free_port,
 )
 
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
-@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path, sig: int) -> None:
+
+@pytest.mark.parametrize(
+    ("sig", "outside"), [(signal.SIGINT, {}), (signal.SIGTERM, ASCII)], ids=["INT", "TERM in ASCII"]
+)
+def test_an_interrupted_demo_leaves_nothing_behind(
+    tmp_path: Path, sig: int, outside: dict[str, str]
+) -> None:
     tmp_path.chmod(0o700)
     with (tmp_path / "out").open("w") as out:
         process = subprocess.Popen(
             [MIAOSHA, "demo", "--crowd", "20", "--port", str(free_port())],
-            env=environ() | {"TMPDIR": str(tmp_path)},
+            env=environ() | {"TMPDIR": str(tmp_path), **outside},
             stdout=out,
             stderr=out,
         )

@@ -11,6 +11,8 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor
 
+from miaosha.domain.visible import plain_json
+
 REDACTED = "[redacted]"
 PERSONAL = frozenset(
     {
@@ -37,7 +39,9 @@ def _redacted(value: Any) -> Any:
 
 
 def _json(event: EventDict, **_: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()
+    """One line, whose strings a terminal cannot obey: `up` shows its children's lines."""
+    narrow = not sys.stderr.encoding.lower().startswith("utf")
+    return plain_json(msgspec.json.encode(event, enc_hook=str).decode(), ascii_only=narrow)
 
 
 def configure(role: str, instance: str, level: str) -> None:

@@ -14,19 +14,21 @@ import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 import uvloop
 
 from miaosha.adapters import logs, ops
 from miaosha.domain.errors import DependencyDown, SettingsError
+from miaosha.domain.visible import visible_lines
 from miaosha.ports.outside import Clock
 from miaosha.ports.store import Heartbeat, Heartbeats
 from miaosha.settings import Settings, load
 
 PR_SET_PDEATHSIG = 1
 BEAT_S = 1.0
+BAD_SETTINGS = 2  # exit status
 
 log = structlog.get_logger()
 
@@ -101,16 +103,19 @@ def run(role: str, serve: Serve, argv: Sequence[str] | None = None) -> None:
     try:
         settings = load()
     except SettingsError as error:
-        sys.stderr.write(f"miaosha {role}: {error}\n")
-        raise SystemExit(2) from None
+        _refuse(role, error)
     logs.configure(role, args.instance, settings.log_level)
     if args.die_with_parent:
         die_with(args.die_with_parent)
     try:
         uvloop.run(_main(role, args, serve, settings))
     except SettingsError as error:
-        sys.stderr.write(f"miaosha {role}: {error}\n")
-        raise SystemExit(2) from None
+        _refuse(role, error)
+
+
+def _refuse(role: str, error: SettingsError) -> NoReturn:
+    sys.stderr.write(f"miaosha {role}: {visible_lines(str(error))}\n")
+    raise SystemExit(BAD_SETTINGS) from None
 
 
 def die_with(parent: int) -> None:

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from miaosha.cli.session import FAILED, DataDir, as_json, finish, opened, screen
+from miaosha.cli.session import FAILED, DataDir, finish, opened, screen
+from miaosha.supervisor.screen import cell, write_json
 
 
 def audit(
@@ -18,12 +19,12 @@ def audit(
         async with opened(data_dir) as parts:
             verdict = await parts.auditor.audit(sale)
         if json:
-            as_json(verdict)
+            write_json(verdict)
         else:
             for finding in verdict.findings:
-                screen.print(f"{finding.invariant}: {finding.detail}", markup=False, soft_wrap=True)
+                screen.say(cell(f"{finding.invariant}: {finding.detail}"))
             broken = sorted({finding.invariant for finding in verdict.findings})
-            screen.print("audit: clean" if verdict.clean else f"audit: broken {', '.join(broken)}")
+            screen.say("audit: clean" if verdict.clean else f"audit: broken {', '.join(broken)}")
         return 0 if verdict.clean else FAILED
 
     finish(work)

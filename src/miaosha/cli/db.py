@@ -17,7 +17,7 @@ def upgrade(data_dir: DataDir = None) -> None:
         from miaosha.adapters.sql.migrate import upgrade as migrate
 
         await asyncio.to_thread(migrate, here(data_dir).database_url)
-        screen.print("schema is up to date")
+        screen.say("schema is up to date")
 
     finish(work)
 

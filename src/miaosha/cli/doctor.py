@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from miaosha.bootstrap.examining import examine
 from miaosha.cli.role import LISTENING, WORKERS
@@ -27,6 +27,7 @@ from miaosha.supervisor.checks import check_ports
 from miaosha.supervisor.edge import nginx_binary
 from miaosha.supervisor.limits import examine_machine
 from miaosha.supervisor.rehearsal.machine import this_machine
+from miaosha.supervisor.screen import cell
 from miaosha.supervisor.servers import valkey_binary
 
 FILES_WANTED = 4_096
@@ -51,8 +52,8 @@ def doctor(data_dir: DataDir = None, strict: Strict = False) -> None:
             found += await examine(settings)
         else:
             _line("free port", lambda: _free(settings))
-            screen.print("  [dim]–    nothing runs on this data directory[/]")
-        _show(found)
+            screen.say("  –    nothing runs on this data directory", style="dim")
+        screen.show("", table_of(found))
         refused = any(finding.verdict is Verdict.REFUSED for finding in found)
         return FAILED if not good or (strict and refused) else 0
 
@@ -62,30 +63,37 @@ def doctor(data_dir: DataDir = None, strict: Strict = False) -> None:
 COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.REFUSED: "red"}
 
 
-def _show(found: Sequence[Finding]) -> None:
-    """A table; on a narrow screen, or none, what to change follows below each row."""
+def table_of(found: Sequence[Finding]) -> Table:
+    """What was found; on a narrow screen, or none, what to change follows below each row."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("", "part", "what"):
         table.add_column(title, no_wrap=True)
     table.add_column("found", overflow="fold")
     for finding in found:
-        verdict = f"[{COLOURS[finding.verdict]}]{finding.verdict}[/]"
-        told = escape(finding.found)
+        verdict = Text(finding.verdict, style=COLOURS[finding.verdict])
+        told = Text(cell(finding.found))
         if finding.advice:
-            told += f"\n[dim]→ {escape(finding.advice)}[/]"
-        table.add_row(verdict, finding.part, finding.what, told)
-    screen.print()
-    screen.print(table)
+            told.append(f"\n→ {cell(finding.advice)}", style="dim")
+        table.add_row(verdict, cell(finding.part), cell(finding.what), told)
+    return table
 
 
 def _line(name: str, check: Callable[[], str]) -> bool:
     try:
-        screen.print(f"  [green]ok[/]   {name}: {check()}", soft_wrap=True)
+        found = check()
     except (MiaoshaError, OSError, subprocess.SubprocessError) as error:
-        screen.print(f"  [red]FAIL[/] {name}: ", end="")
-        screen.print(str(error), markup=False, soft_wrap=True)
+        _fails(name, str(error))
         return False
+    _good(name, found)
     return True
+
+
+def _good(name: str, found: str) -> None:
+    screen.say(Text.assemble("  ", ("ok", "green"), f"   {name}: {cell(found)}"))
+
+
+def _fails(name: str, why: str) -> None:
+    screen.say(Text.assemble("  ", ("FAIL", "red"), f" {name}: {cell(why)}"))
 
 
 def _machine(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
@@ -99,7 +107,14 @@ def _machine(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
 
 
 def _version(binary: str, option: str) -> str:
-    done = subprocess.run([binary, option], capture_output=True, text=True, timeout=10, check=True)
+    done = subprocess.run(
+        [binary, option],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=10,
+        check=True,
+    )
     return (done.stdout + done.stderr).strip().splitlines()[0]
 
 
@@ -142,9 +157,9 @@ async def _parts(data_dir: Path | None) -> bool:
             try:
                 async with asyncio.timeout(CHECK_S):
                     await check()
-                screen.print(f"  [green]ok[/]   {name}: answers")
+                _good(name, "answers")
             except (MiaoshaError, TimeoutError) as error:
-                screen.print(f"  [red]FAIL[/] {name}: {str(error) or 'no answer'}", markup=True)
+                _fails(name, str(error) or "no answer")
                 good = False
         beats = await parts.heartbeats.alive() if good else []
     return _line("roles alive", lambda: roles(beats)) and good

@@ -38,7 +38,7 @@ def run(publisher: Publisher, gateway: Gateway, api: Api, resolver: Resolver = "
     async def work() -> int:
         stop = stop_on_signals()
         async with running_edge(settings, addresses, resolver, _tell):
-            screen.print(f"listening on port {settings.port} for {settings.public_url}")
+            screen.say(f"listening on port {settings.port} for {settings.public_url}")
             await stop.wait()
         return 0
 
@@ -81,7 +81,7 @@ def config(
         )
         await asyncio.to_thread(into.mkdir, parents=True, exist_ok=True)
         written = write_config(settings, into, addresses, site)
-        screen.print(f"wrote {written}", soft_wrap=True)
+        screen.say(f"wrote {written}")
 
     finish(work)
 
@@ -103,4 +103,4 @@ def switch(
 
 
 def _tell(text: str) -> None:
-    errors.print(text, markup=False)
+    errors.say(text)

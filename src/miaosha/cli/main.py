@@ -1,6 +1,10 @@
 """The `miaosha` command: one file per noun, gathered here. Nothing heavy is imported for --help."""
 
+import sys
+from typing import Any
+
 import typer
+from typer.exceptions import TyperException
 
 from miaosha.cli import (
     audit,
@@ -18,7 +22,9 @@ from miaosha.cli import (
     user,
     version,
 )
-from miaosha.cli.session import guarded
+from miaosha.cli.session import BAD_USAGE, FAILED, errors, guarded
+from miaosha.domain.visible import visible
+from miaosha.supervisor.screen import drop_stdout, prepare_streams
 
 app = typer.Typer(
     name="miaosha",
@@ -46,4 +52,41 @@ app.command("version")(version.version)
 
 def run() -> None:
     """Entry point of the console script."""
-    raise SystemExit(guarded(app))
+    prepare_streams()
+    raise SystemExit(_unreadable(sys.argv[1:]) or guarded(_command))
+
+
+def _command() -> int:
+    """The exit status. A bad command line is one line, and how the command is used."""
+    try:
+        status = app(standalone_mode=False)
+    except TyperException as error:
+        if said := error.format_message():  # else its help was printed
+            errors.say(f"miaosha: {visible(said)}{_usage(error)}")
+        return error.exit_code
+    except typer.Abort:
+        return FAILED
+    except BrokenPipeError:
+        drop_stdout()
+        return FAILED
+    return status if isinstance(status, int) else 0
+
+
+def _usage(error: TyperException) -> str:
+    context: Any = getattr(error, "ctx", None)
+    return f"\n{context.get_usage()} (see --help)" if context is not None else ""
+
+
+def _unreadable(words: list[str]) -> int:
+    """BAD_USAGE if a word of the command line is not text in this process's encoding."""
+    for number, word in enumerate(words, 1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            encoding = sys.getfilesystemencoding()
+            errors.say(
+                f"miaosha: word {number} of the command line, {visible(word)}: expected text in "
+                f"{encoding}, which this terminal's locale names; LC_ALL=C.UTF-8 names UTF-8"
+            )
+            return BAD_USAGE
+    return 0

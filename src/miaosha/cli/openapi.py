@@ -1,6 +1,6 @@
 """`miaosha openapi`: the API's description, for client generators."""
 
-import sys
+from miaosha.supervisor.screen import write_encoded
 
 
 def openapi() -> None:
@@ -8,4 +8,4 @@ def openapi() -> None:
     from miaosha.api.app import routes
     from miaosha.api.openapi import render
 
-    sys.stdout.write(render(routes()).decode())
+    write_encoded(render(routes()))

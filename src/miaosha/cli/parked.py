@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Column, Table
 
 from miaosha.cli.session import FAILED, DataDir, errors, finish, opened, screen
 from miaosha.ports.broker import Parked
+from miaosha.supervisor.screen import cell
 
 PREVIEW = 60
 
@@ -25,9 +25,9 @@ def list_(
         async with opened(data_dir) as parts:
             items = await parts.broker.parked(limit)
         if not items:
-            screen.print("nothing is parked")
+            screen.say("nothing is parked")
             return
-        screen.print(table_of(items))
+        screen.show(table_of(items))
 
     finish(work)
 
@@ -38,7 +38,8 @@ def table_of(items: Sequence[Parked]) -> Table:
     table = Table(ids, "queue", "reason", "bytes", "begins with", box=None)
     for item in items:
         preview = repr(item.raw[:PREVIEW])[2:-1]
-        table.add_row(item.id, item.queue, escape(item.reason), str(len(item.raw)), escape(preview))
+        shown = (item.id, item.queue, item.reason, len(item.raw), preview)
+        table.add_row(*map(cell, shown))
     return table
 
 
@@ -57,7 +58,7 @@ def redrive(
                 missing += not done
                 to = screen if done else errors
                 said = "back in its queue" if done else "is not parked"
-                to.print(f"{parked_id}: {said}", markup=False, soft_wrap=True)
+                to.say(cell(f"{parked_id}: {said}"))
                 if done:
                     await parts.trail.append(
                         parts.clock.now_ms(), "cli", "parked.redrive", f"parked:{parked_id}", {}

@@ -14,6 +14,7 @@ from miaosha.supervisor.rehearsal import lead
 from miaosha.supervisor.rehearsal.lead import Options
 from miaosha.supervisor.rehearsal.outcome import Outcome, table
 from miaosha.supervisor.rehearsal.plan import Said
+from miaosha.supervisor.screen import cell
 
 PLAIN_EVERY = 20  # without a terminal, one line of so many
 
@@ -77,7 +78,7 @@ def sockets(
 async def _run(options: Options, to: Path | None) -> int:
     with Progress() as progress:
         outcome = await lead.rehearse(options, progress.show, progress.note)
-    screen.print(table(outcome))
+    screen.show(table(outcome))
     if to is not None:
         _write(to, outcome)
     return 0 if outcome.clean else FAILED
@@ -96,24 +97,24 @@ class Progress:
         self._last = ""
 
     def __enter__(self) -> "Progress":
-        if screen.is_terminal:
+        if screen.draws:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if screen.is_terminal:
+        if screen.draws:
             self._live.stop()
 
     def note(self, text: str) -> None:
-        screen.print(text, markup=False)
+        screen.say(text)
 
     def show(self, what: str, said: Said) -> None:
         failed, lost = sum(said.failed.values()), sum(said.lost.values())
         line = f"{what}: {said.ready:,} ready, {said.reached:,} told, {said.pings:,} pings"
         line += f", {failed:,} failed" * bool(failed) + f", {lost:,} LOST" * bool(lost)
-        if screen.is_terminal:
-            self._live.update(Text(line), refresh=True)
+        if screen.draws:
+            self._live.update(Text(cell(line)), refresh=True)
         elif what != self._last or self._shown % PLAIN_EVERY == 0:
-            screen.print(line, markup=False)
+            screen.say(line)
         self._shown += 1
         self._last = what

@@ -24,15 +24,11 @@ def run(
 ) -> None:
     """Run one process of a role; it reads MIAOSHA_… settings from the environment."""
     if role not in LISTENING + WORKERS:
-        errors.print(
-            f"miaosha: no role {role!r}: expected {', '.join(LISTENING + WORKERS)}",
-            soft_wrap=True,
-            markup=False,
-        )
+        errors.say(f"miaosha: no role {role!r}: expected {', '.join(LISTENING + WORKERS)}")
         raise typer.Exit(BAD_USAGE)
     if (role in LISTENING) != bool(listen):
         wanted = "needs --listen" if role in LISTENING else "listens nowhere: leave out --listen"
-        errors.print(f"miaosha: {role} {wanted}")
+        errors.say(f"miaosha: {role} {wanted}")
         raise typer.Exit(BAD_USAGE)
     module = [f"miaosha.{role}", "--listen", listen] if listen else ["miaosha.workers", role]
     argv = [sys.executable, "-m", *module]

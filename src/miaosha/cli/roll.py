@@ -26,9 +26,7 @@ def roll(
             raise SettingsError(
                 f"MIAOSHA_DATA_DIR={settings.data_dir}: nothing runs here; give --data-dir"
             )
-        await rolling.ask(
-            Path(found.run_dir), tuple(role or ()), lambda text: screen.print(text, markup=False)
-        )
-        screen.print("[bold green]done[/]")
+        await rolling.ask(Path(found.run_dir), tuple(role or ()), screen.say)
+        screen.say("done", style="bold green")
 
     finish(work)

@@ -1,18 +1,18 @@
 """`miaosha sale`: what an operator does with sales, in the same use cases as the admin API."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from miaosha.cli.session import DataDir, as_json, finish, opened, screen
+from miaosha.cli.session import DataDir, finish, opened, screen
 from miaosha.cli.terms import moment_ms, money, question, shown_ms
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Sale
+from miaosha.supervisor.screen import cell, write_json
 
 ACTOR = "cli"
 SaleId = Annotated[int, typer.Argument(help="Id of the sale.", min=1, show_default=False)]
@@ -80,7 +80,7 @@ def create(
             product_id = await _product(parts, product or title, amount)
             terms = msgspec.structs.replace(terms, product_id=product_id)
             made = await manage.create(ACTOR, terms, publish=not draft)
-            screen.print(f"sale {made.id} created, {made.phase}")
+            screen.say(f"sale {made.id} created, {made.phase}")
 
     finish(work)
 
@@ -107,24 +107,29 @@ def list_(json: AsJson = False, data_dir: DataDir = None) -> None:
             sales = [sale async for sale in _manage(parts).each()]
             now = parts.clock.now_ms()
         if json:
-            as_json(sales)
+            write_json(sales)
             return
-        table = Table(box=None)
-        for column in ("id", "phase", "title", "stock", "price", "opens", "lasts"):
-            table.add_column(column, no_wrap=column != "title")
-        for sale in sales:
-            table.add_row(
-                str(sale.id),
-                sale.phase_at(now),
-                escape(sale.title),
-                f"{sale.stock:,}",
-                str(sale.price),
-                shown_ms(sale.opens_at_ms),
-                str(timedelta(seconds=(sale.closes_at_ms - sale.opens_at_ms) // 1000)),
-            )
-        screen.print(table if sales else "no sales yet")
+        screen.show(list_of(sales, now) if sales else "no sales yet")
 
     finish(work)
+
+
+def list_of(sales: Sequence[Sale], now_ms: int) -> Table:
+    """One row for each."""
+    table = Table(box=None)
+    for column in ("id", "phase", "title", "stock", "price", "opens", "lasts"):
+        table.add_column(column, no_wrap=column != "title")
+    for sale in sales:
+        table.add_row(
+            str(sale.id),
+            sale.phase_at(now_ms),
+            cell(sale.title),
+            f"{sale.stock:,}",
+            str(sale.price),
+            shown_ms(sale.opens_at_ms),
+            str(timedelta(seconds=(sale.closes_at_ms - sale.opens_at_ms) // 1000)),
+        )
+    return table
 
 
 @app.command()
@@ -138,14 +143,15 @@ def show(sale: SaleId, json: AsJson = False, data_dir: DataDir = None) -> None:
             reading = await parts.store.reading(sale)
             now = parts.clock.now_ms()
         if json:
-            as_json({"sale": found, "ledger": terms and terms._asdict(), "reading": reading})
+            write_json({"sale": found, "ledger": terms and terms._asdict(), "reading": reading})
             return
-        _show(found, terms, reading, now)
+        screen.show(table_of(found, terms, reading, now))
 
     finish(work)
 
 
-def _show(sale: Sale, terms: Any, reading: Any, now_ms: int) -> None:
+def table_of(sale: Sale, terms: Any, reading: Any, now_ms: int) -> Table:
+    """One sale, a line for each property; `terms` and `reading`: None where there are none."""
     table = Table(box=None, show_header=False)
     table.add_column(style="bold")
     rows: list[tuple[str, object]] = [
@@ -171,8 +177,8 @@ def _show(sale: Sale, terms: Any, reading: Any, now_ms: int) -> None:
             )
         )
     for key, value in rows:
-        table.add_row(key, escape(str(value)))
-    screen.print(table)
+        table.add_row(key, cell(value))
+    return table
 
 
 def _steer(act: Callable[[Any], Awaitable[Sale]], data_dir: Any) -> None:
@@ -180,7 +186,7 @@ def _steer(act: Callable[[Any], Awaitable[Sale]], data_dir: Any) -> None:
         async with opened(data_dir) as parts:
             sale = await act(_manage(parts))
             phase = sale.phase_at(parts.clock.now_ms())
-        screen.print(f"sale {sale.id} is {phase}, stock {sale.stock}")
+        screen.say(f"sale {sale.id} is {phase}, stock {sale.stock}")
 
     finish(work)
 

@@ -12,19 +12,22 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
+from rich.text import Text
 
 from miaosha.domain.errors import MiaoshaError, Problem, SettingsError
+from miaosha.domain.visible import visible, visible_lines
 from miaosha.settings import Settings, load
 from miaosha.supervisor import datadir
 from miaosha.supervisor.children import StartFailed
+from miaosha.supervisor.screen import Screen
 
 KEPT_URLS = ("database_url", "database_replica_url", "files_url", "mail_url", "public_url")
 BAD_USAGE = 2
 FAILED = 1
+INTERRUPTED = 130
 
-screen = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+screen = Screen()
+errors = Screen(stderr=True)
 
 DataDir = Annotated[
     Path | None,
@@ -89,19 +92,17 @@ def guarded(work: Callable[[], int | None]) -> int | None:
     try:
         return work()
     except MiaoshaError as error:
-        errors.print(f"[red]miaosha:[/] {_line(error)}", soft_wrap=True)
+        errors.say(Text.assemble(("miaosha:", "red"), f" {_line(error)}"))
         return _status(error)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 def _line(error: MiaoshaError) -> str:
-    from rich.markup import escape
-
     if isinstance(error, Problem):
         where = f" ({error.field})" if error.field else ""
-        return escape(f"{error.code}{where}: {error}")
-    return escape(str(error))
+        return visible(f"{error.code}{where}: {error}")
+    return visible_lines(str(error))
 
 
 def _status(error: MiaoshaError) -> int:
@@ -112,8 +113,3 @@ def _status(error: MiaoshaError) -> int:
     if isinstance(error, Problem) and error.code == "bad_request":
         return BAD_USAGE
     return FAILED
-
-
-def as_json(value: object) -> None:
-    """Print a value as indented JSON, for scripts."""
-    screen.print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode(), soft_wrap=True)

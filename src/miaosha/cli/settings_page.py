@@ -47,4 +47,4 @@ def _row(name: str, default: object, line: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    sys.stdout.buffer.write(page().encode())

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from miaosha.cli.demo import OnStack
 from miaosha.cli.session import errors, finish, screen
@@ -36,19 +37,20 @@ def up(
 
 async def _up(settings: Settings, stack: Stack) -> int:
     stop = stop_on_signals()
-    screen.print(f"starting on {settings.data_dir} …", soft_wrap=True)
+    screen.say(f"starting on {settings.data_dir} …")
     for own in tied(settings):
         _tell(own)
     async with platform(settings, _tell, stop, stack=stack) as running:
         if running is not None:
             parts = ", ".join(child.spec.name for child in running.children)
-            screen.print(f"[bold green]ready[/] {running.settings.public_url}", soft_wrap=True)
-            screen.print(f"[dim]{parts}[/]\nCtrl-C stops it.", soft_wrap=True)
+            screen.say(Text.assemble(("ready", "bold green"), f" {running.settings.public_url}"))
+            screen.say(parts, style="dim")
+            screen.say("Ctrl-C stops it.")
             await stop.wait()
-        screen.print("draining …")
-    screen.print("stopped")
+        screen.say("draining …")
+    screen.say("stopped")
     return 0
 
 
 def _tell(text: str) -> None:
-    errors.print(text, style="bold red" if text.startswith("!!") else "yellow", markup=False)
+    errors.say(text, style="bold red" if text.startswith("!!") else "yellow")

@@ -22,11 +22,11 @@ def create(
 ) -> None:
     """Create an account; the password is asked for, never an option."""
     if password_stdin:
-        password = sys.stdin.readline().rstrip("\n")
+        password = _first_line()
     elif sys.stdin.isatty():
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:
-        errors.print("miaosha: no terminal to ask for the password: use --password-stdin")
+        errors.say("miaosha: no terminal to ask for the password: use --password-stdin")
         raise typer.Exit(BAD_USAGE)
     role = "admin" if admin else "buyer"
 
@@ -39,9 +39,20 @@ def create(
             await parts.trail.append(
                 parts.clock.now_ms(), "cli", "user.create", f"user:{made.id}", {"role": role}
             )
-            screen.print(f"{role} {made.id} created")
+            screen.say(f"{role} {made.id} created")
 
     finish(work)
+
+
+def _first_line() -> str:
+    """Of standard input. Raises typer.Exit if it is not text."""
+    try:
+        line = sys.stdin.readline().rstrip("\n")
+        line.encode()  # no half characters, which a C locale lets through
+    except UnicodeError:
+        errors.say(f"miaosha: standard input: expected text in {sys.stdin.encoding}")
+        raise typer.Exit(BAD_USAGE) from None
+    return line
 
 
 @app.callback()

@@ -6,4 +6,4 @@ from miaosha.cli.session import screen
 
 def version() -> None:
     """Print the version."""
-    screen.print(__version__)
+    screen.say(__version__)

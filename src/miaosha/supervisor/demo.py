@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.engine import open_database
@@ -23,6 +23,7 @@ from miaosha.supervisor.crowd.plan import Plan
 from miaosha.supervisor.fullstack import URLS, Stack
 from miaosha.supervisor.live import Terminal
 from miaosha.supervisor.sample import Login, SampleSale
+from miaosha.supervisor.screen import Screen, cell
 from miaosha.supervisor.snapshot import Snapshot, Watcher
 from miaosha.supervisor.up import Platform, platform, stop_on_signals, unless
 
@@ -63,7 +64,7 @@ class Demo:
 
 async def run_demo(demo: Demo) -> int:
     """Run it; the exit status. Raises StartFailed, SettingsError, InUse."""
-    console = Console(highlight=False)
+    screen = Screen()
     stop = stop_on_signals()
     with tempfile.TemporaryDirectory(prefix="miaosha-demo-") as directory:
         settings = _settings(demo, Path(directory))
@@ -73,9 +74,9 @@ async def run_demo(demo: Demo) -> int:
             if terminal is not None:
                 terminal.note(text)
             else:
-                console.print(text, markup=False, soft_wrap=True)
+                screen.say(text)
 
-        console.print(f"starting {SERVERS[demo.stack]}, nginx and six roles …", style="dim")
+        screen.say(f"starting {SERVERS[demo.stack]}, nginx and six roles …", style="dim")
         async with platform(settings, tell, stop, logs=True, stack=demo.stack) as running:
             if running is None:
                 return INTERRUPTED
@@ -85,12 +86,12 @@ async def run_demo(demo: Demo) -> int:
                 bootstrap.api(running.settings) as parts,
                 _reading(running.settings) as database,
             ):
-                show = Show(demo, console, running, parts, database, stop)
+                show = Show(demo, screen, running, parts, database, stop)
                 await show.prepare()
                 terminal = show.terminal
                 status = await show.run()
             if stop.is_set():
-                console.print("draining …", style="dim")
+                screen.say("draining …", style="dim")
         return status
 
 
@@ -126,14 +127,14 @@ class Show:
     def __init__(
         self,
         demo: Demo,
-        console: Console,
+        screen: Screen,
         running: Platform,
         parts: Any,
         database: Database,
         stop: asyncio.Event,
     ) -> None:
         self._demo = demo
-        self._console = console
+        self._screen = screen
         self._running = running
         self._parts = parts
         self._database = database
@@ -156,7 +157,7 @@ class Show:
             open_for_s=demo.open_for_s,
             pay_within_s=demo.pay_within_s,
         )
-        self.terminal = Terminal(self._console, _head(settings.public_url, admin, buyer))
+        self.terminal = Terminal(self._screen, head(settings.public_url, admin, buyer))
         self._watcher = Watcher(
             self._parts, self._database, self._sale.sale_id, self._running.children
         )
@@ -178,7 +179,7 @@ class Show:
             status = await unless(self._stop, self._report(wrong))
         if not self._demo.exit_when_settled:
             if not self._stop.is_set():
-                self._console.print("the platform stays up; Ctrl-C stops it", style="dim")
+                self._screen.say("the platform stays up; Ctrl-C stops it", style="dim")
             await self._stop.wait()
             status = 0
         if self._mob is not None:
@@ -228,18 +229,18 @@ class Show:
 
     async def _report(self, wrong: str) -> int:
         """The numbers, every contradiction, and the last line."""
-        self._console.print("asking every buyer once more …", style="dim")
+        self._screen.say("asking every buyer once more …", style="dim")
         views = await self._mob.finish() if self._mob else []
         broken = [wrong] if wrong else []
         try:
             ledger = await checker.read_ledger(self._database, self._sale.sale_id)
         except MiaoshaError as error:
-            return report.verdict(self._console, [*broken, f"the ledger cannot be read: {error}"])
+            return report.verdict(self._screen, [*broken, f"the ledger cannot be read: {error}"])
         broken += checker.findings(ledger, views, self._demo.crowd)
         broken += await self._invariants(ledger.verdict)
         mails = len(list((self._running.places.data / "mails").rglob("*.eml")))
-        report.show(self._console, ledger, views, mails, "USD")
-        return report.verdict(self._console, broken)
+        report.show(self._screen, ledger, views, mails, "USD")
+        return report.verdict(self._screen, broken)
 
     async def _invariants(self, kept: str | None) -> list[str]:
         """I1 to I10 now, and what the audit said when the sale was settled."""
@@ -268,9 +269,12 @@ def _plan(demo: Demo, settings: Settings, sale: SampleSale, people: list[Any]) -
     )
 
 
-def _head(url: str, admin: Login, buyer: Login) -> Table:
+def head(url: str, admin: Login, buyer: Login) -> Table:
+    """Where the shop is, and whom to sign in as."""
     table = Table.grid(padding=(0, 2))
-    table.add_row("[bold]Miaosha 秒殺[/]", f"[bold cyan]{url}[/]", f"[dim]{url}/api/docs[/]")
-    table.add_row("[dim]admin[/]", admin.email, f"[dim]password[/] {admin.password}")
-    table.add_row("[dim]buyer[/]", buyer.email, f"[dim]password[/] {buyer.password}")
+    docs = Text(cell(f"{url}/api/docs"), style="dim")
+    table.add_row(Text("Miaosha 秒殺", style="bold"), Text(cell(url), style="bold cyan"), docs)
+    for who, login in (("admin", admin), ("buyer", buyer)):
+        password = Text.assemble(("password ", "dim"), cell(login.password))
+        table.add_row(Text(who, style="dim"), cell(login.email), password)
     return table

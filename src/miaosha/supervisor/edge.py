@@ -158,14 +158,19 @@ def write_config(settings: Settings, into: Path, addresses: Addresses, site: Sit
         **proxy_lines(settings),
         **upstream_lines(addresses, site.resolver, _presses_max(settings, site, addresses)),
     }
-    template = importlib.resources.files("miaosha.supervisor").joinpath("nginx.conf").read_text()
-    (into / "security.conf").write_text(SECURITY + (HTTPS_ONLY if secure else ""))
-    (into / "proxied.conf").write_text(PROXIED)
-    (into / "problems.conf").write_text(problem_lines())
-    (into / "page.conf").write_text(PAGE.format(csp=csp(settings)))
-    config = into / "nginx.conf"
-    config.write_text(re.sub(r"<([a-z_]+)>", lambda name: values[name[1]], template))
-    return config
+    template = (
+        importlib.resources.files("miaosha.supervisor").joinpath("nginx.conf").read_text("utf-8")
+    )
+    texts = {
+        "security.conf": SECURITY + (HTTPS_ONLY if secure else ""),
+        "proxied.conf": PROXIED,
+        "problems.conf": problem_lines(),
+        "page.conf": PAGE.format(csp=csp(settings)),
+        "nginx.conf": re.sub(r"<([a-z_]+)>", lambda name: values[name[1]], template),
+    }
+    for name, text in texts.items():  # paths are the file system's bytes, whatever the locale
+        (into / name).write_bytes(os.fsencode(text))
+    return into / "nginx.conf"
 
 
 def csp(settings: Settings) -> str:

@@ -25,7 +25,7 @@ def first_text(path: Path, made_up: str) -> str:
             pass  # another was quicker: it counts
         finally:
             new.unlink()
-    return path.read_text().strip()
+    return path.read_text("utf-8").strip()
 
 
 def _written(path: Path, content: bytes) -> Path:

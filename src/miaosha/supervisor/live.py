@@ -1,13 +1,15 @@
 """The sale live in the terminal: a panel that redraws itself, or plain lines without a terminal."""
 
 from rich.columns import Columns
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from miaosha.domain.visible import visible_lines
+from miaosha.supervisor.screen import Screen, cell
 from miaosha.supervisor.snapshot import Part, Snapshot
 
 PHASE_STYLE = {
@@ -27,8 +29,8 @@ QUIET_S = 5.0  # a plain line at least this often
 class Terminal:
     """`show` draws a snapshot; `note` adds a line of news; `close` leaves the last picture."""
 
-    def __init__(self, console: Console, head: RenderableType) -> None:
-        self._console = console
+    def __init__(self, screen: Screen, head: RenderableType) -> None:
+        self._screen = screen
         self._head = head
         self._notes: list[Text] = []
         self._live: Live | None = None
@@ -36,19 +38,19 @@ class Terminal:
         self._last_at_ms = 0
 
     def open(self) -> None:
-        if self._console.is_terminal:
-            self._live = Live(console=self._console, auto_refresh=False, transient=False)
+        if self._screen.draws:
+            self._live = Live(console=self._screen, auto_refresh=False, transient=False)
             self._live.start()
         else:
-            self._console.print(self._head)
+            self._screen.show(self._head)
 
     def note(self, text: str) -> None:
         loud = text.startswith("!!")
-        line = Text(text, style="bold red" if loud else "yellow")
+        style = "bold red" if loud else "yellow"
         if self._live is None:
-            self._console.print(line, soft_wrap=True)
+            self._screen.say(text, style=style)
             return
-        self._notes = [*self._notes, line][-NOTES:]
+        self._notes = [*self._notes, Text(visible_lines(text), style=style)][-NOTES:]
 
     def show(self, snapshot: Snapshot, *, last: bool = False) -> None:
         """`last`: a plain line even if one was just printed."""
@@ -60,7 +62,7 @@ class Terminal:
         news = line != self._last_plain and (last or quiet_ms >= PLAIN_EVERY_MS)
         if news or quiet_ms >= QUIET_S * 1000:
             self._last_plain, self._last_at_ms = line, snapshot.now_ms
-            self._console.print(line, markup=False, soft_wrap=True)
+            self._screen.say(line)
 
     def close(self) -> None:
         if self._live is not None:
@@ -75,7 +77,7 @@ def countdown(snapshot: Snapshot) -> str:
         return f"opens in {max(0, left) / 1000:.1f} s"
     if snapshot.phase == "open":
         return f"open for {-left / 1000:.0f} s"
-    return snapshot.books.frozen or ""
+    return cell(snapshot.books.frozen or "")
 
 
 def numbers(snapshot: Snapshot) -> dict[str, int]:
@@ -117,7 +119,7 @@ def picture(snapshot: Snapshot, head: RenderableType, notes: list[Text]) -> Rend
         (f" {snapshot.phase.upper()} ", style), " ", (countdown(snapshot), "default")
     )
     inside: list[RenderableType] = [
-        Text(snapshot.title, style="bold"),
+        Text(cell(snapshot.title), style="bold"),
         Padding(_bar(snapshot), (1, 0)),
         _numbers(snapshot),
     ]

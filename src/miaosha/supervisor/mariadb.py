@@ -135,7 +135,7 @@ def _at_start(server: SqlServer, *statements: str) -> None:
     """What the server runs at every start before it lets anybody in; it holds the password."""
     first = server.home / "first.sql"
     first.touch(mode=0o600)
-    first.write_text("\n".join(statements) + "\n")
+    first.write_text("\n".join(statements) + "\n", "utf-8")
     server.own(first)
     server.args.append(f"--init-file={first}")
 

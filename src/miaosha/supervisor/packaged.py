@@ -151,7 +151,8 @@ class Packaged:
                 cwd=self.home,
                 env=self.environ,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 timeout=within_s,
                 check=False,
             )
@@ -171,7 +172,7 @@ class Packaged:
 
     def last_words(self) -> str:
         try:
-            return self.log.read_text(errors="replace").strip()[-WORDS_MAX:]
+            return self.log.read_text("utf-8", errors="replace").strip()[-WORDS_MAX:]
         except OSError:
             return "it wrote nothing"
 

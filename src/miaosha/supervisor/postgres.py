@@ -78,7 +78,7 @@ def _postgres(directory: Path, name: str) -> SqlServer:
         password=password,
     )
     secret.touch(mode=0o600)
-    secret.write_text(password)
+    secret.write_text(password, "utf-8")
     server.own(secret)
     return server
 

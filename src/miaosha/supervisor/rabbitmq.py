@@ -143,7 +143,7 @@ def _write_files(server: RabbitMq) -> None:
         path = server.home / name
         path.unlink(missing_ok=True)
         path.touch(mode=0o600)
-        path.write_text(text)
+        path.write_text(text, "utf-8")
         server.own(path)
 
 

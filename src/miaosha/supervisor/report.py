@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console
 from rich.rule import Rule
 from rich.table import Table
 
 from miaosha.domain.money import Money
 from miaosha.supervisor.checker import Ledger
 from miaosha.supervisor.crowd.plan import Kind, View
+from miaosha.supervisor.screen import Screen, cell
 
 SHOWN_MAX = 20
 OUTCOMES = ("paid", "expired", "declined", "left", "closed", "sold_out")
@@ -42,7 +42,7 @@ def _counts(counter: Counter[str]) -> str:
 
 
 def show(
-    console: Console, ledger: Ledger, views: Sequence[View], mails_written: int, currency: str
+    screen: Screen, ledger: Ledger, views: Sequence[View], mails_written: int, currency: str
 ) -> None:
     """Print the numbers."""
     answers: Counter[str] = Counter()
@@ -77,18 +77,17 @@ def show(
         f"p50 {percentile(waits, 0.5):,.0f} ms, p99 {percentile(waits, 0.99):,.0f} ms "
         f"of {len(waits):,} buyers",
     )
-    console.print(Rule("report", style="dim"))
-    console.print(table)
+    screen.show(Rule("report", style="dim"), table)
 
 
-def verdict(console: Console, broken: Sequence[str]) -> int:
+def verdict(screen: Screen, broken: Sequence[str]) -> int:
     """Print what is broken, and the last line; the exit status."""
     for line in broken[:SHOWN_MAX]:
-        console.print(f"  ✗ {line}", markup=False, soft_wrap=True, style="red")
+        screen.say(f"  ✗ {cell(line)}", style="red")
     if len(broken) > SHOWN_MAX:
-        console.print(f"  … and {len(broken) - SHOWN_MAX:,} more", style="red")
+        screen.say(f"  … and {len(broken) - SHOWN_MAX:,} more", style="red")
     if broken:
-        console.print(f"audit: broken, {len(broken):,} findings", style="bold red")
+        screen.say(f"audit: broken, {len(broken):,} findings", style="bold red")
         return 1
-    console.print("audit: clean", style="bold green")
+    screen.say("audit: clean", style="bold green")
     return 0

@@ -65,4 +65,4 @@ def _rules(table: Table) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(render())
+    Path(sys.argv[1]).write_text(render(), "utf-8")

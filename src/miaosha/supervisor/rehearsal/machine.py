@@ -62,7 +62,7 @@ def this_machine() -> Machine:
 
 
 def _numbers(name: str) -> list[int]:
-    return [int(word) for word in Path("/proc/sys", name).read_text().split()]
+    return [int(word) for word in Path("/proc/sys", name).read_text("utf-8").split()]
 
 
 def sources(connections: int) -> list[str]:

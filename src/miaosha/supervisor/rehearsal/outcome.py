@@ -2,8 +2,10 @@
 
 import msgspec
 from rich.table import Table
+from rich.text import Text
 
 from miaosha.supervisor.rehearsal.plan import Said
+from miaosha.supervisor.screen import cell
 
 
 class Spread(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -105,7 +107,7 @@ def table(outcome: Outcome) -> Table:
         ("counted by the gateways", outcome.gateway_counts),
     ):
         for kind, number in kinds.items():
-            shown.add_row(f"[red]{what}[/]", f"{number:,}", kind)
+            shown.add_row(Text(what, style="red"), f"{number:,}", cell(kind))
     return shown
 
 

@@ -201,5 +201,5 @@ def free_targets(listen: str, number: int) -> list[str]:
 
 
 def _ephemeral() -> tuple[int, int]:
-    low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("utf-8").split()
     return int(low), int(high)

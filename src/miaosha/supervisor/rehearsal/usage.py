@@ -30,7 +30,9 @@ def used(pids: Iterable[int]) -> Used:
     cpu_s, memory = 0.0, 0
     for pid in pids:
         with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            fields = (
+                Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+            )
             cpu_s += (int(fields[11]) + int(fields[12])) / TICKS_PER_S
             memory += private_bytes(pid)
     return Used(cpu_s, memory)
@@ -38,7 +40,7 @@ def used(pids: Iterable[int]) -> Used:
 
 def _field(path: Path, name: str) -> int:
     with contextlib.suppress(OSError):
-        for line in path.read_text().splitlines():
+        for line in path.read_text("utf-8").splitlines():
             if line.startswith(name):
                 return int(line.split()[1]) * 1024
     return 0
