@@ -9,12 +9,13 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from miaosha.domain.errors import SettingsError
+from miaosha.domain.service_links import is_service_link
+from miaosha.domain.urls import host_of, origin_of, path_fault, text_fault
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -34,9 +35,6 @@ ZERO_ALLOWED = frozenset(
     }
 )
 LOG_LEVELS = ("debug", "info", "warning", "error")
-_HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
-_ORIGIN = re.compile(rf"https?://{_HOST}")
-_PUBLIC_URL = re.compile(rf"https?://{_HOST}(/[A-Za-z0-9._~/-]*)?")
 _SENDER = re.compile(r"[^\r\n<>]*<[^@\s<>]+@[^@\s<>]+>|[^@\s<>]+@[^@\s<>]+")
 
 
@@ -49,10 +47,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str = "redis://127.0.0.1:6379/0"  # or rediss://, unix:///…, redis+cluster://a:1,b:2
     broker_url: str = "redis://127.0.0.1:6380/0"  # a Redis of its own, or amqp://, amqps://
     mail_url: str = "console:"  # or file:DIR, smtp://host:port, smtps://host:port
-    files_url: str = "file:files"  # pictures
+    files_url: str = "file:files"  # pictures; DIR as it is, nothing is decoded
     payments_url: str = "sandbox:"  # no money moves
     secret_keys: str = ""  # kid:base64url,…: the first signs; `up` makes one
-    public_url: str = "http://localhost:8000"  # what buyers type
+    public_url: str = "http://localhost:8000"  # the origin buyers type: no path
     allowed_origins: str = ""  # further origins whose pages may call us, with commas
     trusted_proxies: str = ""  # addresses or networks whose X-Forwarded-For counts
     data_dir: str = "miaosha-data"  # where `up` keeps everything
@@ -151,8 +149,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise _not(self, "redis_wait_ms", "at most 1000")
         if self.log_level not in LOG_LEVELS:
             raise _not(self, "log_level", f"one of {', '.join(LOG_LEVELS)}")
-        if not _PUBLIC_URL.fullmatch(self.public_url):
-            raise _not(self, "public_url", "a URL such as https://shop.example")
+        _normalise(self)
+        _check_addresses(self)
         if not _SENDER.fullmatch(self.mail_from):
             raise _not(self, "mail_from", "a sender such as Shop <shop@example.org>")
         if bool(self.tls_certificate) != bool(self.tls_key):
@@ -161,6 +159,46 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise _not(self, "public_url", "an https URL, as MIAOSHA_TLS_CERTIFICATE is set")
         if self.redirect_port and not self.tls_certificate:
             raise _not(self, "redirect_port", "0, as MIAOSHA_TLS_CERTIFICATE is not set")
+
+
+def _normalise(settings: Settings) -> None:
+    """The public URL and further origins as browsers send them. Raises SettingsError."""
+    listed = [part.strip() for part in settings.allowed_origins.split(",") if part.strip()]
+    for name, values in (("public_url", [settings.public_url]), ("allowed_origins", listed)):
+        found = []
+        for value in values:
+            try:
+                found.append(origin_of(value))
+            except ValueError as error:
+                never = "; * is never allowed" if value == "*" else ""
+                raise SettingsError(
+                    f"{PREFIX}{name.upper()}={_shown(value)}: expected an origin such as "
+                    f"https://shop.example, not one {error}{never}"
+                ) from None
+        msgspec.structs.force_setattr(settings, name, ",".join(found))
+
+
+def _check_addresses(settings: Settings) -> None:
+    """Whether every text can be what it is for, wherever it is pasted. Raises SettingsError."""
+    for name in settings.__struct_fields__:
+        value = getattr(settings, name)
+        if isinstance(value, str) and (fault := text_fault(value)):
+            raise SettingsError(f"{PREFIX}{name.upper()}: expected one line of text; {fault}")
+    for name in ("data_dir", "tls_certificate", "tls_key"):
+        path = getattr(settings, name)
+        if (path or name == "data_dir") and (fault := path_fault(path)):
+            raise _not(settings, name, f"a path; {fault}")
+    try:
+        host_of(settings.bind)
+    except ValueError as error:
+        expected = f"an address of this machine, such as 127.0.0.1 or 0.0.0.0, not one {error}"
+        raise _not(settings, "bind", expected) from None
+    proxies(settings)
+
+
+def _shown(url: str) -> str:
+    """Without a password."""
+    return repr(re.sub(r"//[^/@]*@", "//***@", url))
 
 
 def _not(settings: Settings, name: str, expected: str) -> SettingsError:
@@ -179,6 +217,8 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     values: dict[str, Any] = {}
     for key, text in environ.items():
         if not key.startswith(PREFIX):
+            continue
+        if is_service_link(key, text):
             continue
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
@@ -200,9 +240,6 @@ def _convert(key: str, name: str, text: str) -> Any:
         raise SettingsError(f"{key}={shown}: expected a whole number") from None
 
 
-_DEFAULTS = Settings()
-
-
 def environ_of(settings: Settings) -> dict[str, str]:
     """The environment that makes a child process load exactly these settings."""
     return {
@@ -213,20 +250,9 @@ def environ_of(settings: Settings) -> dict[str, str]:
 
 
 def origins(settings: Settings) -> list[str]:
-    """Origins whose pages may call the API: those listed, the public URL, localhost on our port.
-
-    Raises:
-        SettingsError: one of those listed is `*`, or no origin.
-    """
-    listed = [part.strip() for part in settings.allowed_origins.split(",") if part.strip()]
-    for origin in listed:
-        if not _ORIGIN.fullmatch(origin):
-            raise SettingsError(
-                f"{PREFIX}ALLOWED_ORIGINS={origin!r}: expected origins like https://shop.example, "
-                "separated by commas; * is never allowed"
-            )
-    own = settings.public_url.split("/")[:3]
-    return sorted({*listed, "/".join(own), f"http://localhost:{settings.port}"})
+    """Origins whose pages may call the API: those listed, the public URL, localhost on our port."""
+    listed = filter(None, settings.allowed_origins.split(","))
+    return sorted({*listed, settings.public_url, f"http://localhost:{settings.port}"})
 
 
 def proxies(settings: Settings) -> list[Network]:
@@ -238,7 +264,7 @@ def proxies(settings: Settings) -> list[Network]:
     found: list[Network] = []
     for part in filter(None, map(str.strip, settings.trusted_proxies.split(","))):
         try:
-            found.append(ipaddress.ip_network(part, strict=False))
+            found.append(ipaddress.ip_network(part.replace("%", "/"), strict=False))  # no zones
         except ValueError:
             raise SettingsError(
                 f"{PREFIX}TRUSTED_PROXIES={part!r}: expected addresses or networks like "
@@ -247,5 +273,4 @@ def proxies(settings: Settings) -> list[Network]:
     return found
 
 
-def data_path(settings: Settings, *parts: str) -> Path:
-    return Path(settings.data_dir, *parts)
+_DEFAULTS = Settings()

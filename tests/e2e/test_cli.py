@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.domain.test_urls import LINKS
 from tests.e2e.running import (
     MIAOSHA,
     STOP_S,
@@ -191,16 +192,18 @@ def test_a_role_runs_by_itself(up: Up, tmp_path: Path) -> None:
     settings = {name: str(state[name]) for name in names}
     settings["secret_keys"] = (up.data / "secret.keys").read_text().strip()
     port = free_port()
-    process = subprocess.Popen(
-        [MIAOSHA, "run", "publisher", "--listen", f"127.0.0.1:{port}", "--instance", "9"],
-        env=environ(**settings),
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [MIAOSHA, "run", "publisher", "--listen", f"127.0.0.1:{port}", "--instance", "9"],
+            env=environ(**settings) | LINKS,
+            stderr=log,
+            text=True,
+        )
     try:
         eventually("ready", lambda: Up(process, port, tmp_path / "d").ready())
         loaded = Path(f"/proc/{process.pid}/cmdline").read_bytes()
         assert b"miaosha.publisher" in loaded
+        assert (tmp_path / "log").read_text().count("enableServiceLinks: false") == 1
     finally:
         process.terminate()
         assert process.wait(STOP_S) == 0

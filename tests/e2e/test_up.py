@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.domain.test_urls import LINKS
 from tests.e2e.running import (
     STOP_S,
     Up,
@@ -30,8 +31,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def up(home: Path) -> Iterator[Up]:
-    with running(home) as platform:
+    with running(home, outside=LINKS) as platform:
         yield platform
+
+
+def test_what_a_cluster_sets_stops_nothing_and_is_told_once(up: Up) -> None:
+    said = (up.data.parent / "out").read_text()
+    assert said.count("enableServiceLinks: false") == 1 and "MIAOSHA_PORT" in said
 
 
 def test_the_pages_and_the_documentation_are_served(up: Up) -> None:
@@ -139,6 +145,7 @@ def test_a_taken_port_names_the_setting(tmp_path: Path) -> None:
         ({"payments_url": "gold:"}, ["MIAOSHA_PAYMENTS_URL", "gold"]),
         ({"log_level": "loud"}, ["MIAOSHA_LOG_LEVEL='loud'", "debug"]),
         ({"public_url": "shop.example"}, ["MIAOSHA_PUBLIC_URL='shop.example'", "https://"]),
+        ({"public_url": "https://shop.example/shop"}, ["MIAOSHA_PUBLIC_URL", "with a path"]),
         ({"mail_from": "nobody"}, ["MIAOSHA_MAIL_FROM='nobody'"]),
         ({"allowed_origins": "*"}, ["MIAOSHA_ALLOWED_ORIGINS='*'"]),
         ({"bind": "elsewhere.invalid"}, ["MIAOSHA_BIND='elsewhere.invalid'"]),

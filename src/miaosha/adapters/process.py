@@ -20,6 +20,7 @@ import structlog
 import uvloop
 
 from miaosha.adapters import logs, ops
+from miaosha.domain import service_links
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.visible import visible_lines
 from miaosha.ports.outside import Clock
@@ -145,6 +146,8 @@ async def _main(role: str, args: argparse.Namespace, serve: Serve, settings: Set
     if args.metrics:
         stop_ops = ops.start_ops(args.metrics, role, process.counters, process.checks)
     log.info("started", pid=os.getpid())
+    if ignored := service_links.told(os.environ):
+        log.info("service_links", detail=ignored)
     try:
         await serve(process, settings)
     finally:

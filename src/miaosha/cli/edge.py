@@ -1,12 +1,14 @@
 """`miaosha edge`: nginx and its switch where the roles run on other machines."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from miaosha.cli.session import errors, finish, screen
+from miaosha.domain import service_links
 from miaosha.settings import load
 from miaosha.supervisor.edge import Site, write_config
 from miaosha.supervisor.edge_run import running_edge
@@ -37,6 +39,8 @@ def run(publisher: Publisher, gateway: Gateway, api: Api, resolver: Resolver = "
 
     async def work() -> int:
         stop = stop_on_signals()
+        if ignored := service_links.told(os.environ):
+            _tell(ignored)
         async with running_edge(settings, addresses, resolver, _tell):
             screen.say(f"listening on port {settings.port} for {settings.public_url}")
             await stop.wait()

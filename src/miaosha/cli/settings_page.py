@@ -13,6 +13,11 @@ HEAD = """# Settings
 Drawn from `src/miaosha/settings.py` by `make docs`; do not edit. Every role reads its settings from
 the environment; a fresh machine needs none of them. An unknown or bad one stops the start, naming
 the key, the value and what was expected.
+
+In URLs a `?`, `%` or `#` of a password, or of the path of a SQLite file or unix socket, is written
+`%3F`, `%25` or `%23`; the directory of `file:DIR` is taken as it stands. What a cluster sets for a
+Service called miaosha (`MIAOSHA_SERVICE_HOST`, `MIAOSHA_PORT=tcp://…`) is no setting: it is passed
+over, with one line of log.
 """
 
 

@@ -1,5 +1,6 @@
 """`miaosha up`: everything on this machine until it is told to stop."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ from rich.text import Text
 
 from miaosha.cli.demo import OnStack
 from miaosha.cli.session import errors, finish, screen
+from miaosha.domain import service_links
 from miaosha.settings import Settings, load
 from miaosha.supervisor.fullstack import Stack
 from miaosha.supervisor.parts import tied
@@ -38,8 +40,9 @@ def up(
 async def _up(settings: Settings, stack: Stack) -> int:
     stop = stop_on_signals()
     screen.say(f"starting on {settings.data_dir} …")
-    for own in tied(settings):
-        _tell(own)
+    for told in (*tied(settings), service_links.told(os.environ)):
+        if told:
+            _tell(told)
     async with platform(settings, _tell, stop, stack=stack) as running:
         if running is not None:
             parts = ", ".join(child.spec.name for child in running.children)

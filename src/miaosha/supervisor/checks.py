@@ -8,14 +8,12 @@ import asyncio
 import socket
 
 from miaosha.domain.errors import SettingsError
-from miaosha.settings import Settings, origins, proxies
+from miaosha.settings import Settings
 from miaosha.supervisor import parts
 
 
 async def check_settings(settings: Settings) -> None:
     """Raises SettingsError naming the setting, its value and what was expected."""
-    proxies(settings)
-    origins(settings)
     check_certificate(settings)
     check_ports(settings)
     if settings.secret_keys:

@@ -232,8 +232,8 @@ def _redirect(settings: Settings) -> str:
     """A plain port that knows one answer: the same address under the public URL."""
     if not settings.redirect_port:
         return ""
-    origin = "/".join(settings.public_url.split("/")[:3])
-    return REDIRECT.format(where=address(settings.bind, settings.redirect_port), origin=origin)
+    where = address(settings.bind, settings.redirect_port)
+    return REDIRECT.format(where=where, origin=settings.public_url)
 
 
 def address(host: str, port: int) -> str:

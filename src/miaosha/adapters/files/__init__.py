@@ -1,6 +1,7 @@
 """Adapters for public files, chosen by URL: `file:DIR`."""
 
 from miaosha.domain.errors import SettingsError
+from miaosha.domain.urls import directory_of
 from miaosha.ports.outside import Files
 from miaosha.settings import Settings
 
@@ -11,9 +12,12 @@ def open_files(settings: Settings) -> Files:
     Raises:
         SettingsError: the URL is of no known kind.
     """
-    scheme, colon, rest = settings.files_url.partition(":")
-    if scheme == "file" and colon and rest:
-        from miaosha.adapters.files.local import LocalFiles
+    try:
+        directory = directory_of(settings.files_url)
+    except ValueError as error:
+        raise SettingsError(
+            f"MIAOSHA_FILES_URL={settings.files_url!r}: expected file:DIR, {error}"
+        ) from None
+    from miaosha.adapters.files.local import LocalFiles
 
-        return LocalFiles(rest)
-    raise SettingsError(f"MIAOSHA_FILES_URL={settings.files_url!r}: expected file:DIR")
+    return LocalFiles(directory)

@@ -1,8 +1,7 @@
 """Mail adapters, chosen by URL: `console:`, `file:DIR`, `smtp://` and `smtps://`."""
 
-from urllib.parse import urlsplit
-
 from miaosha.domain.errors import SettingsError
+from miaosha.domain.urls import directory_of
 from miaosha.ports.outside import Clock, Mailer
 from miaosha.settings import Settings
 
@@ -20,8 +19,8 @@ def open_mailer(settings: Settings, clock: Clock | None = None) -> Mailer:
     """
     from miaosha.adapters.mail.message import MessageFormat
 
-    scheme = urlsplit(settings.mail_url).scheme
-    if scheme == "console":
+    scheme = settings.mail_url.partition(":")[0].lower()
+    if settings.mail_url == "console:":
         from miaosha.adapters.mail.console import ConsoleMailer
 
         return ConsoleMailer()
@@ -33,7 +32,12 @@ def open_mailer(settings: Settings, clock: Clock | None = None) -> Mailer:
     if scheme == "file":
         from miaosha.adapters.mail.file import FileMailer
 
-        return FileMailer(settings.mail_url.removeprefix("file:"), form)
+        try:
+            return FileMailer(directory_of(settings.mail_url), form)
+        except ValueError as error:
+            raise SettingsError(
+                f"{SETTING}={settings.mail_url!r}: expected file:DIR, {error}"
+            ) from None
     if scheme in ("smtp", "smtps"):
         from miaosha.adapters.mail.smtp import SmtpMailer
 

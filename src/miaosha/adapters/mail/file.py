@@ -10,16 +10,14 @@ from pathlib import Path
 from uuid import uuid4
 
 from miaosha.adapters.mail.message import MessageFormat
-from miaosha.domain.errors import DependencyDown, SettingsError
+from miaosha.domain.errors import DependencyDown
 from miaosha.ports.outside import Letter
 
 
 class FileMailer:
-    """Args: directory: made when missing. Raises SettingsError if it is empty."""
+    """Args: directory: made when missing."""
 
     def __init__(self, directory: str, form: MessageFormat) -> None:
-        if not directory:
-            raise SettingsError("MIAOSHA_MAIL_URL=file:: expected file:DIR")
         self._directory = Path(directory)
         self._form = form
 

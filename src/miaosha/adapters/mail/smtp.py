@@ -8,12 +8,13 @@ import asyncio
 import contextlib
 from email.message import EmailMessage
 from typing import Any, Final
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
 import aiosmtplib
 
 from miaosha.adapters.mail.message import MessageFormat, is_plain
 from miaosha.domain.errors import DependencyDown, Problem, SettingsError
+from miaosha.domain.urls import options_of, server_of
 from miaosha.ports.outside import Letter
 
 TIMEOUT_S: Final = 20.0  # seconds for each answer of the server
@@ -109,21 +110,23 @@ def verdict(error: Exception) -> Problem | DependencyDown:
 
 def _parameters(url: str) -> dict[str, Any]:
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-        parts = SplitResult("", "", "", "", "")
-    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        parts = server_of(url)
+        options = options_of(parts, ("starttls", "timeout_s"))
+        if parts.path.strip("/"):
+            raise ValueError("with a path")
+        if bool(parts.username) != bool(parts.password):
+            raise ValueError("with a user and no password, or a password and no user")
+    except ValueError as error:
+        raise SettingsError(f"MIAOSHA_MAIL_URL=(hidden): {_EXPECTED}, not one {error}") from None
     password = unquote(parts.password or "") or None
     starttls = options.pop("starttls", "required" if password else "auto")
     timeout = options.pop("timeout_s", str(TIMEOUT_S))
-    if not host or options or starttls not in STARTTLS or not _positive(timeout):
+    if starttls not in STARTTLS or not _positive(timeout):
         raise SettingsError(f"MIAOSHA_MAIL_URL=(hidden): {_EXPECTED}")
     implicit = parts.scheme == "smtps"
     return {
-        "hostname": host,
-        "port": port or (465 if implicit else 587 if password else 25),
+        "hostname": parts.hostname,
+        "port": parts.port or (465 if implicit else 587 if password else 25),
         "username": unquote(parts.username or "") or None,
         "password": password,
         "use_tls": implicit,

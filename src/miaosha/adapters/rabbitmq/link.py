@@ -10,7 +10,6 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import aiormq.channel
 import structlog
@@ -22,13 +21,20 @@ from pamqp import commands as spec
 from pamqp.commands import Basic
 from yarl import URL
 
+from miaosha.adapters.options import checked_options
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded, SettingsError
+from miaosha.domain.urls import server_of
 
 Channel = AbstractChannel
 Delivered = DeliveredMessage
 Properties = Basic.Properties
 
 SCHEMES: Final = ("amqp", "amqps")
+EXPECTED: Final = "expected amqp[s]://user:password@host:port/vhost"
+OPTIONS: Final = {  # by name: whether it is a file
+    **dict.fromkeys(("cafile", "certfile", "keyfile"), True),
+    **dict.fromkeys(("heartbeat", "name", "timeout", "no_verify_ssl", "auth"), False),
+}
 CONNECT_TIMEOUT_S: Final = 5.0
 COMMAND_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 2.0
@@ -86,13 +92,19 @@ class Link:
 
     def __init__(self, url: str) -> None:
         try:
-            parts = urlsplit(url)
-            usable = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
+            parts = server_of(url)
+            numbers = ("heartbeat", "timeout")
+            for name, value in checked_options(parts, OPTIONS).items():
+                if name in numbers and not value.isdecimal():
+                    raise ValueError(f"with {name}, which is no number of seconds")
+        except ValueError as error:
+            raise SettingsError(f"broker URL: {EXPECTED}, not one {error}") from None
+        try:
             self._url = URL(url)
         except ValueError:  # its text may quote the password
-            usable = False
-        if not usable:
-            raise SettingsError("broker URL: expected amqp[s]://user:password@host:port/vhost")
+            raise SettingsError(f"broker URL: {EXPECTED}") from None
+        if parts.scheme not in SCHEMES:
+            raise SettingsError(f"broker URL: {EXPECTED}")
         if "heartbeat" not in self._url.query:
             self._url = self._url.update_query(heartbeat=HEARTBEAT_S)
         # The client logs what we tell ourselves, a lost connection as an error with its stack, and

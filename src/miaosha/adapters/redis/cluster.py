@@ -130,7 +130,7 @@ def open_cluster(url: str, *, connections_max: int, turn_s: float, **options: An
     Raises:
         ValueError: the URL is none of these.
     """
-    first, *others = _each_host(url)
+    first, *others = each_host(url)
     nodes = [ClusterNode(*_host_and_port(other)) for other in others]
     cluster: RedisCluster = Cluster.from_url(
         first,
@@ -155,7 +155,7 @@ async def open_owner(cluster: RedisCluster, key: str) -> Redis:
     return Redis.from_pool(pool)
 
 
-def _each_host(url: str) -> list[str]:
+def each_host(url: str) -> list[str]:
     """The URL once per host."""
     parts = urlsplit(url)
     login, at, hosts = parts.netloc.rpartition("@")

@@ -15,13 +15,21 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
-from miaosha.adapters.redis.cluster import open_cluster
+from miaosha.adapters.options import checked_options
+from miaosha.adapters.redis.cluster import each_host, open_cluster
 from miaosha.adapters.redis.packing import PACKING
 from miaosha.domain.errors import DependencyDown, SettingsError
+from miaosha.domain.urls import server_of
 
 Client: TypeAlias = Redis | RedisCluster
 
 SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
+PLAIN = {"db": False}  # options in a URL, by name: whether it is a file
+TLS = {
+    **PLAIN,
+    **dict.fromkeys(("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"), True),
+    **dict.fromkeys(("ssl_cert_reqs", "ssl_check_hostname"), False),
+}
 CONNECT_TIMEOUT_S = 1.0
 COMMAND_TIMEOUT_S = 2.0
 RETRIES = 2  # of one command after a lost connection or a timeout: all our scripts are idempotent
@@ -65,9 +73,7 @@ def connect(
     Raises:
         SettingsError: the URL is none of these.
     """
-    scheme = urlsplit(url).scheme
-    if scheme not in SCHEMES:
-        raise SettingsError(f"Redis URL scheme {scheme!r}: expected one of {', '.join(SCHEMES)}")
+    scheme = _checked(url)
     options: dict[str, Any] = {
         "protocol": 2,  # one shape of answers from every server we support
         "socket_timeout": timeout_s,
@@ -95,6 +101,30 @@ def connect(
         ) from None
     pool.connection_class = PACKING[pool.connection_class]
     return Redis.from_pool(pool)
+
+
+def _checked(url: str) -> str:
+    """The scheme of a URL that redis-py takes and means what it says. Raises SettingsError."""
+    scheme = url.partition("://")[0].lower()
+    if scheme not in SCHEMES:
+        raise SettingsError(f"Redis URL scheme {scheme!r}: expected one of {', '.join(SCHEMES)}")
+    expected = f"Redis URL: expected {scheme}://" + (
+        "/path" if scheme == "unix" else "[user:password@]host:port[/db]"
+    )
+    try:
+        for each in each_host(url) if scheme.endswith("+cluster") else [url]:
+            parts = urlsplit(each) if scheme == "unix" else server_of(each)
+            options = checked_options(parts, TLS if scheme.startswith("rediss") else PLAIN)
+            database = options.get("db", "0") if scheme == "unix" else parts.path.strip("/") or "0"
+            if scheme == "unix" and (parts.hostname or not parts.path.startswith("/")):
+                raise ValueError("without three slashes before an absolute path")
+            if not database.isdecimal():
+                raise ValueError("with a database that is no number")
+            if options.get("ssl_cert_reqs", "none") not in ("none", "optional", "required"):
+                raise ValueError("with an ssl_cert_reqs other than none, optional or required")
+    except ValueError as error:
+        raise SettingsError(f"{expected}, not one {error}") from None
+    return scheme
 
 
 def is_cluster(client: Client) -> bool:

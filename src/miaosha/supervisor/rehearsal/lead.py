@@ -13,6 +13,7 @@ import msgspec
 
 from miaosha.adapters.clock import StoreClock
 from miaosha.domain.errors import SettingsError
+from miaosha.domain.urls import origin_of
 from miaosha.settings import Settings
 from miaosha.supervisor.children import Tell
 from miaosha.supervisor.rehearsal import crews as shares
@@ -110,9 +111,13 @@ def _plan(options: Options, targets: list[str], host: str, *, tls: bool = False)
 
 def _elsewhere(options: Options) -> tuple[str, Plan]:
     """The address to connect to, and the plan. Raises SettingsError for a bad URL."""
-    url = urllib.parse.urlsplit(options.url)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise SettingsError(f"--url {options.url}: expected http://host:port or https://host")
+    try:
+        url = urllib.parse.urlsplit(origin_of(options.url))
+    except ValueError as error:
+        raise SettingsError(
+            f"--url {options.url}: expected http://host:port or https://host, not one {error}"
+        ) from None
+    assert url.hostname
     tls = url.scheme == "https"
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
     target = f"{host}:{url.port or (443 if tls else 80)}"
