@@ -72,7 +72,7 @@ docs: .venv/.installed web/node_modules/.installed ## draw the pages that come f
 	$(BIN)/python -m miaosha.cli.diagrams docs/reservation.md
 	$(BIN)/python -m miaosha.adapters.sql.schema docs/schema.md
 	$(BIN)/miaosha openapi > docs/openapi.json
-	PATH="$(CURDIR)/$(BIN):$$PATH" deploy/nginx/generate
+	PATH="$$PWD/$(BIN):$$PATH" deploy/nginx/generate
 	$(NPM) --silent run api
 
 screenshots: .venv/.installed $(SITE) ## draw the README's pictures: a demo with a crowd, in a browser
@@ -98,5 +98,6 @@ $(UV):
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Miaosha needs Python 3.11 or newer; this is %d.%d. Say which one: make PYTHON=python3.12" % sys.version_info[:2])'
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "This Python has no venv module. On Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sys; bad = set(os.getcwd()) & set("?\\:\n"); bad and sys.exit("This directory has " + " and ".join(map(repr, sorted(bad))) + " in its path, which Python or Node.js cannot work with. Clone into another one.")'
 	@$(PYTHON) -m venv .tool
 	@.tool/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ from bench.usage import load_average, megabytes, per_purchase, used
 from bench.worker import Crew
 from miaosha.supervisor.edge import nginx_binary
 from miaosha.supervisor.probes import http_ready
+from miaosha.supervisor.servers import socket_place
 from miaosha.supervisor.tether import tethered
 
 STARTED_WITHIN_S = 10.0
@@ -24,20 +24,20 @@ BODY = '{"request_id":"01981234-0000-7000-8000-000000000001.0","state":"queued"}
 CONFIG = """
 user root;
 daemon off;
-pid {run}/nginx.pid;
-error_log {run}/error.log;
+pid nginx.pid;
+error_log error.log;
 worker_processes {workers};
 events {{ worker_connections 8192; }}
 http {{
     access_log off;
     keepalive_requests 100000000;
-    client_body_temp_path {run}/body;
-    proxy_temp_path {run}/proxy;
-    fastcgi_temp_path {run}/fastcgi;
-    uwsgi_temp_path {run}/uwsgi;
-    scgi_temp_path {run}/scgi;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
     server {{
-        listen unix:{run}/limit.sock;
+        listen unix:limit.sock;
         default_type application/json;
         location / {{ return 202 '{body}'; }}
         location = /readyz {{ return 200; }}
@@ -49,12 +49,11 @@ http {{
 @contextlib.asynccontextmanager
 async def bare_nginx(workers: int) -> AsyncIterator[tuple[str, int]]:
     """Its target and pid. Raises TimeoutError, DependencyDown."""
-    with tempfile.TemporaryDirectory(prefix="miaosha-limit-") as name:
+    with tempfile.TemporaryDirectory(prefix="miaosha-limit-", dir=socket_place()) as name:
         run = Path(name)
-        config = run / "nginx.conf"
-        config.write_bytes(os.fsencode(CONFIG.format(run=run, workers=workers, body=BODY)))
-        command = [nginx_binary(), "-p", name, "-e", str(run / "error.log"), "-c", str(config)]
-        process = await asyncio.create_subprocess_exec(*tethered(command))
+        (run / "nginx.conf").write_text(CONFIG.format(workers=workers, body=BODY), "utf-8")
+        command = [nginx_binary(), "-p", "./", "-e", "error.log", "-c", "nginx.conf"]
+        process = await asyncio.create_subprocess_exec(*tethered(command), cwd=run)
         try:
             async with asyncio.timeout(STARTED_WITHIN_S):
                 while not await http_ready(run / "limit.sock"):  # noqa: ASYNC110 - it cannot tell us

@@ -20,6 +20,7 @@ from miaosha.supervisor.rehearsal.lead import Options, rehearse
 from miaosha.supervisor.rehearsal.machine import this_machine
 from miaosha.supervisor.rehearsal.outcome import Outcome
 from miaosha.supervisor.rehearsal.plan import Said
+from miaosha.supervisor.servers import socket_place
 
 SAY_S = 5.0
 USUAL = ("compare", "heartbeat", "wss")
@@ -93,7 +94,7 @@ async def _compare(result: SocketResult, connections: int) -> None:
 
 
 async def _row(result: SocketResult, opened: Callable[[Path], Opened], connections: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="miaosha-sockets-") as name:
+    with tempfile.TemporaryDirectory(prefix="miaosha-sockets-", dir=socket_place()) as name:
         place = Path(name)
         async with opened(place) as subject:
             _say(f"{subject.name}: {connections:,} sockets")

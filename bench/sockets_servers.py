@@ -4,7 +4,6 @@ ours behind nginx with TLS. Each starts privately and ends with its context.
 
 import asyncio
 import contextlib
-import os
 import shutil
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -28,16 +27,16 @@ START_S = 30.0
 SETTLE_S = 2.0
 NGINX_WORKERS = 4  # each connection is two files, and a process may open 20,000
 NGINX = """
-user root; daemon off; pid {run}/nginx.pid; error_log {run}/error.log warn;
+user root; daemon off; pid nginx.pid; error_log error.log warn;
 worker_processes {workers}; worker_rlimit_nofile 20000;
 events {{ worker_connections 19000; }}
 http {{
-    access_log off; client_body_temp_path {run}/b; proxy_temp_path {run}/p;
-    fastcgi_temp_path {run}/f; uwsgi_temp_path {run}/u; scgi_temp_path {run}/s;
+    access_log off; client_body_temp_path b; proxy_temp_path p;
+    fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
     upstream gateways {{ least_conn; {gateways} }}
     server {{
         listen {listen} ssl reuseport backlog=4096;
-        ssl_certificate {run}/cert.pem; ssl_certificate_key {run}/key.pem;
+        ssl_certificate cert.pem; ssl_certificate_key key.pem;
         ssl_session_cache off; ssl_session_tickets off; ssl_buffer_size 4k;
         location / {{
             proxy_pass http://gateways; proxy_http_version 1.1; proxy_set_header Host $http_host;
@@ -123,20 +122,11 @@ async def secured(directory: Path, gateways: int) -> AsyncIterator[Subject]:
     await _certificate(directory)
     async with ours(directory, gateways) as inner:
         (listen,) = free_targets("127.0.0.1:21100", 1)
-        config = directory / "nginx.conf"
         servers = " ".join(f"server {target};" for target in inner.targets)
-        text = NGINX.format(run=directory, workers=NGINX_WORKERS, gateways=servers, listen=listen)
-        config.write_bytes(os.fsencode(text))
-        command = [
-            nginx_binary(),
-            "-p",
-            str(directory),
-            "-e",
-            str(directory / "error.log"),
-            "-c",
-            str(config),
-        ]
-        async with _process(command, listen) as process:
+        text = NGINX.format(workers=NGINX_WORKERS, gateways=servers, listen=listen)
+        (directory / "nginx.conf").write_text(text, "utf-8")
+        command = [nginx_binary(), "-p", "./", "-e", "error.log", "-c", "nginx.conf"]
+        async with _process(command, listen, directory) as process:
             pids = [process.pid, *_children(process.pid)]
             yield inner._replace(
                 name="miaosha gateways behind nginx, wss",
@@ -157,10 +147,12 @@ async def _certificate(directory: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _process(command: Sequence[str], target: str) -> AsyncIterator[Process]:
-    """A server that answers at `target`; killed by its pid at the end."""
+async def _process(
+    command: Sequence[str], target: str, directory: Path | None = None
+) -> AsyncIterator[Process]:
+    """A server that is started in `directory` and answers at `target`; ended by its pid."""
     process = await asyncio.create_subprocess_exec(
-        *tethered(command), stdin=PIPE, stdout=DEVNULL, process_group=0
+        *tethered(command), stdin=PIPE, stdout=DEVNULL, process_group=0, cwd=directory
     )
     host, _, port = target.rpartition(":")
     try:

@@ -20,6 +20,7 @@ from miaosha.settings import Settings, load
 from miaosha.supervisor import sample
 from miaosha.supervisor.crowd.http import Http
 from miaosha.supervisor.packaged import free_ports
+from miaosha.supervisor.servers import socket_place
 from miaosha.supervisor.up import Platform, platform
 from miaosha.usecases.audit import Verdict
 
@@ -137,7 +138,8 @@ async def stack(buyers: int, kind: str = "embedded", **overrides: Any) -> AsyncI
     """Everything started, with so many buyers inserted. `kind`: one of STACKS; `overrides`:
     settings, knowingly raised or turned off."""
     async with AsyncExitStack() as opened:
-        data = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="miaosha-bench-")))
+        place = tempfile.TemporaryDirectory(prefix="miaosha-bench-", dir=socket_place())
+        data = Path(opened.enter_context(place))
         beside = await opened.enter_async_context(servers(kind, data))
         settings = load(
             {},

@@ -157,3 +157,15 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+async def test_a_child_that_writes_its_reason_into_a_file_of_its_own(
+    told: list[str], tmp_path: Path
+) -> None:
+    says = tmp_path / "server.log"
+    says.write_text("starting\n# Failed opening Unix socket\n")
+    child = Child(Spec("store", ["/bin/false"], never, says=says), told.append)
+    await child.start()
+    await until(lambda: child.restarts >= LOUD_AFTER)
+    await child.stop()
+    assert told[-1].endswith("\n     starting\n     # Failed opening Unix socket")

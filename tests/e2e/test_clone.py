@@ -20,7 +20,9 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.timeout(600)
 def test_make_demo_in_a_fresh_clone(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
-    clone = tmp_path / "clone"
+    place = tmp_path / "tmp ;$x#?[*]"
+    place.mkdir()
+    clone = tmp_path / 'a clone\'s "#1"; $HOME 100%41 [b]* {é} `id`&'
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     ours = ("VIRTUAL_ENV", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # of our own make
     outside = {k: v for k, v in environ().items() if k not in ours}
@@ -29,7 +31,7 @@ def test_make_demo_in_a_fresh_clone(tmp_path: Path) -> None:
     done = subprocess.run(
         ["bash", "-c", f'make demo ARGS="{options} --port {free_port()}" & wait $!'],
         cwd=clone,
-        env=outside | {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path)},
+        env=outside | {"PATH": os.environ["PATH"], "TMPDIR": str(place)},
         capture_output=True,
         text=True,
         timeout=580,
@@ -39,5 +41,23 @@ def test_make_demo_in_a_fresh_clone(tmp_path: Path) -> None:
     lines = done.stdout.strip().splitlines()
     assert lines[-1] == "audit: clean"
     assert any(line.startswith("orders") and "4 of 4 units" in line for line in lines), lines
-    left = [path.name for path in tmp_path.iterdir() if path.name.startswith("miaosha")]
+    left = [path.name for path in place.iterdir() if path.name.startswith("miaosha")]
     assert left == []
+
+
+@pytest.mark.parametrize("name", ["a?b", "a:b", "a\\b", "a\nb"])
+def test_a_clone_where_nothing_could_be_made_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    clone = tmp_path / name
+    clone.mkdir()
+    shutil.copy(ROOT / "Makefile", clone)
+    done = subprocess.run(
+        ["make", ".tool/bin/uv"],
+        cwd=clone,
+        env=environ(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "This directory has" in done.stderr and "Clone into another one" in done.stderr
+    assert [path.name for path in clone.iterdir()] == ["Makefile"]

@@ -73,11 +73,11 @@ def config(
         settings = load()
         addresses = {"publisher": publisher, "gateway": gateway, "api": api}
         site = Site(
-            run=run_dir,
-            files=files,
-            error_log=error_log,
-            over=over,
-            static=static,
+            run=run_dir.absolute(),
+            files=files.absolute(),
+            error_log=error_log if error_log == Path("stderr") else error_log.absolute(),
+            over=over.absolute(),
+            static=static.absolute(),
             resolver=resolver,
             user=user,
             cores=cores,

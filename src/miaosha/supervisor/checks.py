@@ -5,15 +5,23 @@ line after a second instead of a crash in some process.
 """
 
 import asyncio
+import os
 import socket
+import tempfile
+from pathlib import Path
 
 from miaosha.domain.errors import SettingsError
+from miaosha.domain.urls import path_fault
 from miaosha.settings import Settings
-from miaosha.supervisor import parts
+from miaosha.supervisor import datadir, parts
+from miaosha.supervisor.edge import static_dir
+
+DATA_DIR_BYTES_MAX = 450  # what SQLite takes, less the name of the database
 
 
 async def check_settings(settings: Settings) -> None:
     """Raises SettingsError naming the setting, its value and what was expected."""
+    check_paths(settings)
     check_certificate(settings)
     check_ports(settings)
     if settings.secret_keys:
@@ -58,6 +66,25 @@ def _adapters(settings: Settings) -> None:
     driver_url(settings.database_url)
     if settings.database_replica_url:
         driver_url(settings.database_replica_url)
+
+
+def check_paths(settings: Settings) -> None:
+    """Raises SettingsError if a path, made whole, cannot be pasted where it is needed: where the
+    command is started, and where it is installed, count too."""
+    data = Path(settings.data_dir).absolute()
+    for name, path in (
+        ("MIAOSHA_DATA_DIR", data),
+        ("TMPDIR", Path(tempfile.gettempdir()).absolute()),
+        ("the directory of the pages", static_dir()),
+    ):
+        if fault := path_fault(str(path)):
+            raise SettingsError(f"{name}={str(path)!r}: expected a path; {fault}")
+    length = len(os.fsencode(data.resolve()))
+    if settings.database_url == datadir.DEFAULTS.database_url and length > DATA_DIR_BYTES_MAX:
+        raise SettingsError(
+            f"MIAOSHA_DATA_DIR={str(data)[:60]}…: expected at most {DATA_DIR_BYTES_MAX} bytes, "
+            f"not {length}: SQLite opens no file further down"
+        )
 
 
 def check_certificate(settings: Settings) -> None:

@@ -55,6 +55,7 @@ class Spec:
         cwd: the directory it starts in; None: ours.
         nice: added to the process's niceness: how far it steps back for others when all are busy.
         log: file that gets its stdout and stderr; None: the supervisor's own stderr.
+        says: file in which the program itself writes why it fails; None: `log`.
         generation: how many processes have handed this name on (a rolling upgrade).
     """
 
@@ -66,6 +67,7 @@ class Spec:
     stop_within_s: float = 4.0
     nice: int = 0
     log: Path | None = None
+    says: Path | None = None
     inherits: bool = True
     cwd: Path | None = None
     generation: int = 0
@@ -182,11 +184,12 @@ class Child:
         )
 
     def last_words(self) -> str:
-        """The end of its log file, indented, or nothing."""
-        if self.spec.log is None:
+        """The end of the file where it says why it fails, indented, or nothing."""
+        said = self.spec.says or self.spec.log
+        if said is None:
             return ""
         with contextlib.suppress(OSError):
-            text = self.spec.log.read_bytes()[-4096:].decode(errors="replace")
+            text = said.read_bytes()[-4096:].decode(errors="replace")
             return "".join(f"\n     {line}" for line in text.splitlines()[-TAIL_LINES:])
         return ""
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from miaosha.domain.errors import MiaoshaError, SettingsError
+from miaosha.domain.urls import sqlite_url
 from miaosha.settings import Settings
 from miaosha.supervisor.kept import first_text, write_whole
 
@@ -157,7 +158,7 @@ def embedded(settings: Settings, data: Path, stores: dict[str, str]) -> Settings
     """
     wanted = {
         "data_dir": str(data),
-        "database_url": f"sqlite:///{data / DATABASE}",
+        "database_url": sqlite_url(data / DATABASE),
         "files_url": f"file:{data / 'files'}",
         "public_url": f"http://localhost:{settings.port}",
         **stores,

@@ -7,15 +7,16 @@ may vanish and come back: nginx looks them up by path on each new connection.
 import importlib.resources
 import importlib.util
 import os
-import re
 import resource
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from miaosha.domain.errors import DependencyDown
+from miaosha.domain.errors import DependencyDown, SettingsError
+from miaosha.domain.urls import path_fault
 from miaosha.settings import Settings, origins, proxies
 from miaosha.supervisor.edge_bodies import body_lines
+from miaosha.supervisor.edge_paths import filled, quoted, tls_file
 from miaosha.supervisor.edge_problems import problem_lines
 from miaosha.supervisor.edge_upstreams import Addresses, upstream_lines
 from miaosha.supervisor.tether import tethered
@@ -102,10 +103,10 @@ def static_dir() -> Path:
     return Path(str(importlib.resources.files("miaosha").joinpath("web")))
 
 
-def nginx_command(run: Path, error_log: Path) -> list[str]:
-    """nginx in the foreground on the configuration in `run`; it dies with this process."""
-    config = str(run / "nginx.conf")
-    return tethered([nginx_binary(), "-p", str(run), "-e", str(error_log), "-c", config])
+def nginx_command(error_log: Path) -> list[str]:
+    """nginx in the foreground on the configuration in the directory it is started in: of a path it
+    would read *, ? and [ as a pattern, and include nothing. It dies with this process."""
+    return tethered([nginx_binary(), "-p", "./", "-e", str(error_log), "-c", "nginx.conf"])
 
 
 @dataclass(frozen=True)
@@ -143,15 +144,13 @@ def write_config(settings: Settings, into: Path, addresses: Addresses, site: Sit
         SettingsError: trusted_proxies has something that is no address or network,
             allowed_origins something that is no origin, or `addresses` something that is none.
     """
+    for path in (site.run, site.files, site.error_log, site.over, site.static):
+        if fault := path_fault(str(path)):
+            raise SettingsError(f"{str(path)!r}: expected a path; {fault}")
     secure = settings.public_url.startswith("https://")
     values = _limits(settings, site) | {
-        "user": f"user {site.user};" if site.user else "",
-        "run": str(site.run),
-        "error_log": str(site.error_log),
-        "static": str(site.static),
-        "files": str(site.files),
-        "over": str(site.over),
-        "listen": _listen(settings),
+        "user": f"user {quoted(site.user)};" if site.user else "",
+        "listen": _listen(settings, into),
         "redirect": _redirect(settings),
         "bodies": body_lines(),
         "origins": "\n".join(f'        "{origin}" "{origin}";' for origin in origins(settings)),
@@ -166,7 +165,12 @@ def write_config(settings: Settings, into: Path, addresses: Addresses, site: Sit
         "proxied.conf": PROXIED,
         "problems.conf": problem_lines(),
         "page.conf": PAGE.format(csp=csp(settings)),
-        "nginx.conf": re.sub(r"<([a-z_]+)>", lambda name: values[name[1]], template),
+        "nginx.conf": filled(
+            template,
+            values,
+            {"run": site.run, "error_log": site.error_log},
+            {"static": site.static, "files": site.files, "over": site.over},
+        ),
     }
     for name, text in texts.items():  # paths are the file system's bytes, whatever the locale
         (into / name).write_bytes(os.fsencode(text))
@@ -220,11 +224,13 @@ def _limits(settings: Settings, site: Site) -> dict[str, str]:
     }
 
 
-def _listen(settings: Settings) -> str:
+def _listen(settings: Settings, into: Path) -> str:
     where = address(settings.bind, settings.port)
     if not settings.tls_certificate:
         return f"        listen {where} backlog={BACKLOG};"
-    tls = TLS.format(certificate=settings.tls_certificate, key=settings.tls_key)
+    certificate = tls_file(Path(settings.tls_certificate).absolute(), into / "certificate.pem")
+    key = tls_file(Path(settings.tls_key).absolute(), into / "key.pem")
+    tls = TLS.format(certificate=certificate, key=key)
     return f"        listen {where} ssl backlog={BACKLOG};\n{tls}"
 
 

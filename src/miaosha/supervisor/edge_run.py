@@ -9,10 +9,12 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from miaosha.domain.urls import directory_of
 from miaosha.settings import Settings
 from miaosha.supervisor import edge, parts
 from miaosha.supervisor.checks import check_certificate
 from miaosha.supervisor.children import Child, Health, StartFailed, Tell
+from miaosha.supervisor.edge_check import check_config
 from miaosha.supervisor.edge_switch import switching
 from miaosha.supervisor.edge_upstreams import Addresses
 
@@ -30,7 +32,7 @@ async def running_edge(
 
     Raises:
         SettingsError: a setting or an address is bad.
-        StartFailed: nginx does not listen within READY_WITHIN_S.
+        StartFailed: nginx refuses it, with its reason; or does not listen within READY_WITHIN_S.
         DependencyDown: there is no nginx.
     """
     check_certificate(settings)
@@ -38,6 +40,7 @@ async def running_edge(
     site = _site(settings, run, resolver)
     try:
         edge.write_config(settings, run, addresses, site)
+        await asyncio.to_thread(check_config, run)
         child = Child(parts.nginx_spec(settings, run, site.error_log), tell)
         async with switching(settings, site.over):
             try:
@@ -52,7 +55,7 @@ async def running_edge(
 def _site(settings: Settings, run: Path, resolver: str) -> edge.Site:
     return edge.Site(
         run=run,
-        files=Path(settings.files_url.removeprefix("file:")).absolute(),
+        files=Path(directory_of(settings.files_url)).absolute(),
         error_log=Path("stderr"),
         over=run / "over",
         resolver=resolver,

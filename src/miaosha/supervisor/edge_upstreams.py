@@ -9,12 +9,14 @@ from ipaddress import ip_address
 from typing import Final
 
 from miaosha.domain.errors import SettingsError
+from miaosha.domain.urls import text_fault
+from miaosha.supervisor.edge_paths import quoted
 
 Addresses = Mapping[str, Sequence[str]]  # of `publisher`, `gateway` and `api`
 LISTENING: Final = ("publisher", "gateway", "api")
 GATEWAYS_MAX: Final = 10_000  # a polling session's sid starts with at most four digits
 ZONE: Final = "        zone {name} 256k;\n"
-_ADDRESS: Final = re.compile(r"unix:/[^\s;{}]+|([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+_ADDRESS: Final = re.compile(r"unix:/.+|([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _RESOLVER: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -49,7 +51,7 @@ def _check(role: str, addresses: Sequence[str]) -> None:
     if not 0 < len(addresses) <= GATEWAYS_MAX:
         raise SettingsError(f"{len(addresses)} addresses of the {role}: expected 1 or more")
     for address in addresses:
-        if not _ADDRESS.fullmatch(address):
+        if not _ADDRESS.fullmatch(address) or text_fault(address):
             raise SettingsError(
                 f"{address!r}: expected the address of a {role} as host:port or unix:/path"
             )
@@ -58,7 +60,7 @@ def _check(role: str, addresses: Sequence[str]) -> None:
 def _servers(name: str, addresses: Sequence[str], resolver: str, more: str = "") -> str:
     named = resolver and any(_is_name(address) for address in addresses)
     lines = [
-        f"        server {address}{' resolve' if named and _is_name(address) else ''}"
+        f"        server {quoted(address)}{' resolve' if named and _is_name(address) else ''}"
         f"{_failing(address)}{more};"
         for address in addresses
     ]

@@ -13,6 +13,7 @@ from miaosha.supervisor.sqlservers import DATABASE, SqlServer
 ACCOUNT: Final = "mysql"
 SERVER: Final = Path("/usr/sbin/mariadbd")
 INSTALL: Final = Path("/usr/bin/mariadb-install-db")
+SCRATCH: Final = "../tmp"  # seen from a data directory
 REPLICA_USER: Final = "replica"
 LOG_DAYS: Final = 7  # of binary log: a replica away for longer must be made anew
 NOT_INSTALLED: Final = (
@@ -95,17 +96,17 @@ def _mariadb(directory: Path, name: str, server_id: int, password: str) -> SqlSe
         raise DependencyDown(NOT_INSTALLED)
     account = account_of(ACCOUNT)
     home = make_home(directory, name, account)
-    scratch, (port,) = home / "tmp", free_ports(1)
+    (port,) = free_ports(1)
 
     def making(data: Path) -> list[str]:
-        words = [install, "--no-defaults", f"--datadir={data}", "--skip-test-db"]
+        words = [install, "--no-defaults", f"--datadir=./{data.name}", "--skip-test-db"]
         words += ["--skip-name-resolve", "--auth-root-authentication-method=socket"]
         # Its own: a server that starts removes what others have in a shared one.
-        return [*words, f"--tmpdir={scratch}"]
+        return [*words, f"--tmpdir={SCRATCH}"]
 
     server = SqlServer(
         home=home,
-        args=[binary, "--no-defaults", *_options(home, scratch, port, server_id)],
+        args=[binary, "--no-defaults", *_options(port, server_id)],
         account=account,
         ready=partial(_greets, port),
         install=making,
@@ -113,20 +114,22 @@ def _mariadb(directory: Path, name: str, server_id: int, password: str) -> SqlSe
         scheme="mariadb",
         password=password,
     )
+    scratch = home / "tmp"
     scratch.mkdir(exist_ok=True)
     server.own(scratch)
     return server
 
 
-def _options(home: Path, scratch: Path, port: int, server_id: int) -> list[str]:
-    data = home / "data"
+def _options(port: int, server_id: int) -> list[str]:
+    """It starts in its home, and works in its data directory: no path is split at a blank or a
+    colon, and a socket's is short, wherever the home is."""
     return [
-        *(f"--datadir={data}", f"--tmpdir={scratch}", f"--port={port}"),
-        *(f"--bind-address={LOOPBACK}", f"--socket={home}/sql.sock", f"--pid-file={home}/pid"),
+        *("--datadir=./data", f"--tmpdir={SCRATCH}", f"--port={port}"),
+        *(f"--bind-address={LOOPBACK}", "--socket=../sql.sock", "--pid-file=pid"),
         *("--character-set-server=utf8mb4", "--collation-server=utf8mb4_bin"),
         *("--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1", "--skip-name-resolve"),
         *("--innodb-buffer-pool-size=128M", "--innodb-log-file-size=64M"),
-        *(f"--server-id={server_id}", f"--log-bin={data}/binlog", "--log-slave-updates"),
+        *(f"--server-id={server_id}", "--log-bin=binlog", "--log-slave-updates"),
         *("--gtid-strict-mode", "--max-connections=400", f"--expire-logs-days={LOG_DAYS}"),
     ]
 
@@ -137,7 +140,7 @@ def _at_start(server: SqlServer, *statements: str) -> None:
     first.touch(mode=0o600)
     first.write_text("\n".join(statements) + "\n", "utf-8")
     server.own(first)
-    server.args.append(f"--init-file={first}")
+    server.args.append(f"--init-file=../{first.name}")
 
 
 async def _greets(port: int) -> bool:

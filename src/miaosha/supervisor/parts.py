@@ -11,14 +11,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from miaosha.domain.urls import directory_of, unix_url
 from miaosha.gateway.admission import DESCRIPTORS_KEPT
 from miaosha.settings import Settings, environ_of
 from miaosha.supervisor import datadir, edge
 from miaosha.supervisor.children import Ready, Spec
 from miaosha.supervisor.datadir import DEFAULTS
+from miaosha.supervisor.edge_check import check_config
 from miaosha.supervisor.edge_upstreams import LISTENING
 from miaosha.supervisor.probes import Beats, http_ready, port_open
-from miaosha.supervisor.servers import answers, valkey_command
+from miaosha.supervisor.servers import answers, valkey_command, valkey_log
 
 VALKEY_STOP_S = 10.0
 # Seconds from the request to end until the KILL: more than a role gives itself to finish (the
@@ -132,10 +134,15 @@ def store_specs(settings: Settings, places: Places) -> tuple[list[Spec], dict[st
         args, socket = valkey_command(places.data, name, run_directory=places.run)
         specs.append(
             Spec(
-                name, args, _valkey_ready(socket), stop_within_s=VALKEY_STOP_S, log=places.log(name)
+                name,
+                args,
+                _valkey_ready(socket),
+                stop_within_s=VALKEY_STOP_S,
+                log=places.log(name),
+                says=valkey_log(places.data, name),
             )
         )
-        urls[setting] = f"unix://{socket}"
+        urls[setting] = unix_url(socket)
     return specs, urls
 
 
@@ -186,7 +193,7 @@ def role_spec(
 def _instance(settings: Settings, places: Places, number: str, generation: int) -> str:
     """A name that no other process of the role has, on this machine or on another one that works
     on the same stores."""
-    alone = settings.redis_url.startswith(f"unix://{places.run}/")
+    alone = settings.redis_url.startswith(f"{unix_url(places.run)}/")
     machine = "" if alone else f"{datadir.machine(places.data)}."
     return f"{machine}{number}~{generation}" if generation else f"{machine}{number}"
 
@@ -213,8 +220,7 @@ def _http_ready(socket: Path) -> Ready:
 
 
 def edge_spec(settings: Settings, places: Places) -> Spec:
-    """Writes nginx's configuration. Raises SettingsError for bad trusted_proxies."""
-    files = settings.files_url.removeprefix("file:")
+    """Writes nginx's configuration. Raises SettingsError, or StartFailed if nginx refuses it."""
     places.over.mkdir(exist_ok=True)
     edge.write_config(
         settings,
@@ -225,11 +231,12 @@ def edge_spec(settings: Settings, places: Places) -> Spec:
         },
         edge.Site(
             run=places.run,
-            files=Path(files).absolute() if files != settings.files_url else places.data / "files",
+            files=Path(directory_of(settings.files_url)).absolute(),
             error_log=places.edge_log,
             over=places.over,
         ),
     )
+    check_config(places.run)
     return nginx_spec(settings, places.run, places.edge_log, places.log("edge"))
 
 
@@ -238,8 +245,10 @@ def nginx_spec(settings: Settings, run: Path, error_log: Path, log: Path | None 
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind, settings.bind)  # noqa: S104
     return Spec(
         "edge",
-        edge.nginx_command(run, error_log),
+        edge.nginx_command(error_log),
         lambda pid: port_open(host, settings.port),
         stop_signal=signal.SIGQUIT,
         log=log,
+        says=None if error_log == Path("stderr") else error_log,
+        cwd=run,
     )

@@ -53,18 +53,18 @@ def _postgres(directory: Path, name: str) -> SqlServer:
     (port,), password, secret = free_ports(1), secrets.token_hex(16), home / "password"
 
     def making(data: Path) -> list[str]:
-        words = [install, "-D", str(data), "-U", USER, f"--pwfile={secret}", "--no-sync"]
+        words = [install, "-D", data.name, "-U", USER, f"--pwfile={secret.name}", "--no-sync"]
         return [*words, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
 
     settings = {
         "listen_addresses": LOOPBACK,
         "port": str(port),
-        "unix_socket_directories": str(home),
+        "unix_socket_directories": "..",  # it works in its data directory
         "fsync": "on",
         "synchronous_commit": "on",
         "max_connections": "200",
     }
-    args = [binary, "-D", str(home / "data")]
+    args = [binary, "-D", "data"]
     args += [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
     server = SqlServer(
         home=home,

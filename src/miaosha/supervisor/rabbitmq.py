@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from miaosha.domain.errors import DependencyDown
+from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.supervisor.packaged import (
     LOOPBACK,
     USER,
@@ -101,11 +101,15 @@ def prepare_rabbitmq(directory: Path, name: str = "rabbitmq", password: str = ""
 
     Raises:
         DependencyDown: not installed.
-        SettingsError: see `make_home`.
+        SettingsError: see `make_home`; or the path has quotes in it.
     """
     epmd = find("epmd", EPMD)
     if not epmd or not installed():
         raise DependencyDown(MISSING)
+    if set("'\"") & set(str(directory.absolute())):
+        raise SettingsError(
+            f"{directory}: RabbitMQ takes no quotes in the path of its directory; choose another"
+        )
     account = account_of(ACCOUNT)
     home = make_home(directory, name, account)
     port, dist_port, epmd_port = free_ports(3)

@@ -5,14 +5,30 @@ Used by `up` for the embedded stores and by the tests. Every server is stopped b
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
+import tempfile
 from asyncio.subprocess import DEVNULL, Process
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from miaosha.domain.errors import DependencyDown
+from miaosha.domain.urls import unix_url
 from miaosha.supervisor.tether import tethered
+
+PLACE_BYTES_MAX: Final = 60  # leaves room for our own names in a socket's path
+WORDS_BYTES_MAX: Final = 4_096
+WORDS_LINES: Final = 5
+
+
+def socket_place() -> str:
+    """Where a temporary directory for unix sockets is made: their paths have at most 108 bytes."""
+    place = tempfile.gettempdir()
+    if len(os.fsencode(place)) > PLACE_BYTES_MAX:
+        return "/tmp"  # noqa: S108 - mkdtemp makes a private directory in it
+    return place
 
 
 def valkey_binary() -> str:
@@ -41,7 +57,7 @@ class Valkey:
 
     @property
     def url(self) -> str:
-        return f"unix://{self.socket}"
+        return unix_url(self.socket)
 
     async def stop(self, sig: int = signal.SIGTERM) -> None:
         """End it (SIGTERM: orderly, the AOF flushed; SIGKILL: as a crash)."""
@@ -80,9 +96,14 @@ def valkey_command(
     socket = (run_directory or directory) / f"{name}.sock"
     args = [valkey_binary(), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
     args += ["--dir", str(home), "--save", "", "--appendonly", "yes", "--appendfsync", "always"]
-    args += ["--maxmemory-policy", "noeviction", "--logfile", str(home / "server.log")]
+    args += ["--maxmemory-policy", "noeviction", "--logfile", str(valkey_log(directory, name))]
     args += ["--daemonize", "no", "--stop-writes-on-bgsave-error", "no", *extra]
     return tethered(args), socket
+
+
+def valkey_log(directory: Path, name: str) -> Path:
+    """Where the server `name` writes what it does, and why it ends."""
+    return directory / name / "server.log"
 
 
 async def _spawn(args: list[str], socket: Path) -> Process:
@@ -97,7 +118,17 @@ async def _spawn(args: list[str], socket: Path) -> Process:
         await asyncio.sleep(0.02)
     if process.returncode is None:
         process.kill()
-    raise DependencyDown(f"the Valkey on {socket} did not start; see its server.log")
+    raise DependencyDown(f"the Valkey on {socket} did not start{_last_words(args)}")
+
+
+def _last_words(args: list[str]) -> str:
+    """What it wrote last, indented."""
+    log = Path(args[args.index("--logfile") + 1])
+    try:
+        text = log.read_bytes()[-WORDS_BYTES_MAX:].decode(errors="replace")
+    except OSError:
+        return " and wrote nothing"
+    return "".join(f"\n     {line}" for line in text.splitlines()[-WORDS_LINES:])
 
 
 async def answers(socket: Path) -> bool:

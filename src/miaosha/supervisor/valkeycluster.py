@@ -32,6 +32,7 @@ REPLICAS: Final = 1  # of each master
 BUS_OFFSET: Final = 10_000  # a node's cluster bus listens on its port + this
 FORM_S: Final = 180.0  # the nodes have this long to read their files and agree on who has what
 ASK_S: Final = 5.0  # one command to one node
+PASSWORD_FILE: Final = "secret.conf"  # noqa: S105 - its name; command lines can be read by all
 NOBODY, SILENT = 0, -1  # instead of a port
 NODE_TIMEOUT_MS: Final = 5_000  # silent for this long a node is held for dead
 
@@ -223,15 +224,16 @@ class ValkeyCluster:
         return next(found, NOBODY)
 
     def _extra(self, i: int) -> tuple[str, ...]:
-        secret = self._directory / "secret.conf"
-        password = ["--include", str(secret)] if self._kept.password else []
+        # Seen from the node's own directory. In a whole path *, ? and [ would be a pattern, and
+        # a pattern without a match is no error: the nodes would ask nobody for a password.
+        password = ["--include", f"../{PASSWORD_FILE}"] if self._kept.password else []
         return ("--port", str(self.ports[i]), *self._options, *password)
 
     def _write(self) -> None:
         write_whole(self._directory / "cluster.json", msgspec.json.encode(self._kept))
         if password := self._kept.password:  # in a file: command lines can be read by everybody
             secret = f"requirepass {password}\nmasterauth {password}\n"
-            write_whole(self._directory / "secret.conf", secret.encode())
+            write_whole(self._directory / PASSWORD_FILE, secret.encode())
 
 
 def _name(number: int) -> str:

@@ -24,6 +24,7 @@ from miaosha.supervisor.rehearsal.plan import Plan
 from miaosha.supervisor.rehearsal.run import Rehearsal, Show
 from miaosha.supervisor.rehearsal.stage import SALE_ID, Stage, stage
 from miaosha.supervisor.rehearsal.usage import Used, available_bytes, used
+from miaosha.supervisor.servers import socket_place
 
 SETTLE_S: Final = 1.5  # after their start gateways have given back what importing took
 PING_TIMEOUT_S: Final = 20.0
@@ -67,7 +68,7 @@ async def rehearse(options: Options, show: Show, note: Tell) -> Outcome:
     """
     here = machine.this_machine()
     sources = machine.sources(options.connections)
-    with TemporaryDirectory(prefix="miaosha-rehearsal-") as name:
+    with TemporaryDirectory(prefix="miaosha-rehearsal-", dir=socket_place()) as name:
         directory = Path(name)
         if options.url:
             target, plan = _elsewhere(options)

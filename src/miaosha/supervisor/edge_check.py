@@ -1,0 +1,31 @@
+"""The edge's configuration as nginx reads it, before it is started: its reason is said at once."""
+
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from miaosha.supervisor.children import StartFailed
+from miaosha.supervisor.edge import nginx_binary
+
+CHECK_S: Final = 30.0
+
+
+def check_config(run: Path) -> None:
+    """Let nginx read the configuration in `run`. Blocks.
+
+    Raises:
+        StartFailed: nginx refuses it; with its reason.
+        DependencyDown: there is no nginx.
+    """
+    command = [nginx_binary(), "-p", "./", "-e", "stderr", "-t", "-q", "-c", "nginx.conf"]
+    done = subprocess.run(
+        command,
+        cwd=run,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=CHECK_S,
+        check=False,
+    )
+    if done.returncode:
+        raise StartFailed(f"nginx refuses its configuration: {done.stderr.strip()}")
