@@ -72,7 +72,8 @@ def check(url: str) -> None:
 
 def _config(connection: Connection | None) -> Config:
     config = Config(attributes={"connection": connection}, stdout=StringIO())
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    place = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", place.replace("%", "%%"))  # it interpolates
     config.set_main_option("path_separator", "os")
     return config
 
