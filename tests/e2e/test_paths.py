@@ -18,7 +18,7 @@ from miaosha.adapters.sql import migrate
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.urls import sqlite_url
 from miaosha.settings import load
-from miaosha.supervisor import checks, edge, parts
+from miaosha.supervisor import checks, datadir, edge, parts
 from miaosha.supervisor.children import Child, Health, StartFailed
 from miaosha.supervisor.edge_check import check_config
 from miaosha.supervisor.edge_paths import quoted
@@ -355,3 +355,17 @@ def _posted(secure: Secure, path: str, auth: str = "", **body: object) -> dict[s
     assert answer.status in (200, 201), answer.body
     found: dict[str, str] = answer.json()
     return found
+
+
+@pytest.mark.parametrize("length", [60, 61, 80, 200])
+def test_every_socket_fits_wherever_temporary_files_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="ms-", dir="/tmp") as top:
+        place = Path(top, "x" * (length - len(top) - 1))
+        place.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(place))
+        with datadir.run_directory(tmp_path) as run:
+            longest = parts.Places(tmp_path, run).own_socket("publisher-9999", 9_999)
+            assert len(bytes(longest)) < 108
+            assert (run.parent == place) == (length == 60)

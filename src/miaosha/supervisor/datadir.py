@@ -26,7 +26,7 @@ from miaosha.supervisor.kept import first_text, write_whole
 
 KEY_BYTES = 32
 MACHINE_HOST_MAX = 24  # characters of the host's name in a machine's
-SOCKET_PATH_MAX = 80  # bytes of the run directory; a socket path has at most 108
+SOCKET_PATH_MAX = 60  # bytes above the run directory; with its name and ours a socket has 108
 DATABASE = "miaosha.sqlite"
 SERVERS = "servers"  # of the full stack
 DEFAULTS = Settings()
