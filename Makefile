@@ -70,6 +70,7 @@ profile: .venv/.installed ## a flame graph of ROLE=publisher in a rush, to bench
 docs: .venv/.installed web/node_modules/.installed ## draw the pages that come from the code
 	$(BIN)/python -m miaosha.cli.settings_page > docs/settings.md
 	$(BIN)/python -m miaosha.cli.diagrams docs/reservation.md
+	$(BIN)/python -m miaosha.cli.limits_page docs/sockets.md
 	$(BIN)/python -m miaosha.adapters.sql.schema docs/schema.md
 	$(BIN)/miaosha openapi > docs/openapi.json
 	PATH="$$PWD/$(BIN):$$PATH" deploy/nginx/generate

@@ -1,7 +1,6 @@
 """`python -m bench run|scale|profile|sockets|page`: see docs/benchmarks.md and the Makefile."""
 
 import argparse
-import asyncio
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from bench import commands, report, sockets_rows, sockets_run
 from bench.commands import FULL, SCENARIOS, Options
 from bench.servers import STACKS
-from miaosha.cli.session import guarded
+from miaosha.cli.session import guarded, to_its_end
 from miaosha.supervisor.screen import prepare_streams
 
 FLAME = report.ROOT / "bench" / "results"
@@ -35,13 +34,13 @@ def main() -> int:
     )
     if args.command == "profile":
         to = FLAME / f"flame-{args.role}.svg"
-        row = asyncio.run(commands.profile(options, args.role, to))
+        row = to_its_end(lambda: commands.profile(options, args.role, to))
         sys.stdout.write(f"{report.tables([row])}\n{to}\n")
         return 0
     if args.command == "scale":
-        result = asyncio.run(commands.scale(options, (1, 2, 4), (1, 2)))
+        result = to_its_end(lambda: commands.scale(options, (1, 2, 4), (1, 2)))
     else:
-        result = asyncio.run(commands.run(options))
+        result = to_its_end(lambda: commands.run(options))
     path = report.save(result)
     sys.stdout.write(f"{report.head(result)}\n\n{report.tables(result.rows)}\n{path}\n")
     return int(any(row.errors or row.audit not in ("", "clean") for row in result.rows))

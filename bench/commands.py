@@ -21,7 +21,12 @@ from bench.report import Result
 from bench.scenarios import flood as flooding
 from bench.scenarios import orders, releases
 from bench.scenarios import presses as buttons
+from bench.servers import ended
 from bench.stack import Stack, stack
+from miaosha.supervisor import fit
+from miaosha.supervisor.demands import free_bytes, of_presses
+from miaosha.supervisor.rehearsal.machine import this_machine
+from miaosha.supervisor.servers import socket_place
 
 # Raised or turned off knowingly, because the generator is one machine.
 RAISED: dict[str, Any] = {
@@ -119,12 +124,27 @@ def _begun(kind: str, options: Options) -> Result:
 @contextlib.asynccontextmanager
 async def _stack(options: Options, **overrides: Any) -> AsyncIterator[Stack]:
     parts = {"publishers": options.publishers, "consumers": options.consumers}
+    _check(options)
     _say(
         f"starting {_many(options.publishers, 'publisher')}, {_many(options.consumers, 'consumer')}"
     )
     opened = stack(options.buyers + 30_000, options.stack, **RAISED, **parts, **overrides)
     async with opened as running:
         yield running
+
+
+def _check(options: Options) -> None:
+    """What slows it is said. Raises SettingsError if this machine cannot do it."""
+    machine = this_machine()
+    demand = of_presses(
+        options.buyers,
+        len(options.only),
+        connections=max(options.connections, FLOOD_CONNECTIONS * ("flood" in options.only)),
+        processes=options.processes,
+        disk_free=free_bytes(Path(socket_place())),
+    )
+    for remark in fit.check(machine, demand):
+        _say(remark)
 
 
 async def _one(rows: list[Row], name: str, running: Stack, options: Options) -> None:
@@ -244,9 +264,9 @@ async def profile(options: Options, role: str, to: Path) -> Row:
             command = ["record", "--rate", "250", "--format", "flamegraph", "--output", str(to)]
             span = ["--duration", str(max(1, int(options.seconds) - 1)), "--pid", str(pid)]
             spying = await asyncio.create_subprocess_exec(
-                str(Path(sys.executable).with_name("py-spy")), *command, *span
+                str(Path(sys.executable).with_name("py-spy")), *command, *span, process_group=0
             )
-            if await spying.wait():
+            if await ended(spying):
                 raise RuntimeError("py-spy failed; it needs the right to trace its siblings")
 
         row.append(

@@ -53,14 +53,15 @@ async def bare_nginx(workers: int) -> AsyncIterator[tuple[str, int]]:
         run = Path(name)
         (run / "nginx.conf").write_text(CONFIG.format(workers=workers, body=BODY), "utf-8")
         command = [nginx_binary(), "-p", "./", "-e", "error.log", "-c", "nginx.conf"]
-        process = await asyncio.create_subprocess_exec(*tethered(command), cwd=run)
+        process = await asyncio.create_subprocess_exec(*tethered(command), cwd=run, process_group=0)
         try:
             async with asyncio.timeout(STARTED_WITHIN_S):
                 while not await http_ready(run / "limit.sock"):  # noqa: ASYNC110 - it cannot tell us
                     await asyncio.sleep(0.05)
             yield f"unix:{run / 'limit.sock'}", process.pid
         finally:
-            process.terminate()
+            if process.returncode is None:
+                process.terminate()
             await process.wait()
 
 

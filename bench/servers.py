@@ -4,8 +4,11 @@
 `full`: that, a Redis Cluster of six nodes, and MariaDB with a replica.
 """
 
+import os
+import signal
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,3 +43,14 @@ async def servers(kind: str, directory: Path) -> AsyncIterator[Servers]:
             databases = {"database-0": stack.mariadb.pid, "database-1": stack.replica.pid}
             pids = {"broker-0": stack.rabbitmq.pid, **nodes, **databases}
             yield Servers(stack.urls, pids, stack.rabbitmq)
+
+
+async def ended(process: Process) -> int:
+    """Its exit status, when it has ended; killed with its group if we are cancelled."""
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()

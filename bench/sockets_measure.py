@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.sockets_rows import SocketRow
+from miaosha.domain.errors import DependencyDown
 from miaosha.supervisor.rehearsal.crews import Crews, plans
 from miaosha.supervisor.rehearsal.machine import sources, this_machine
 from miaosha.supervisor.rehearsal.plan import Plan, Said
@@ -33,7 +34,7 @@ class Subject(NamedTuple):
 
 
 async def measure(subject: Subject, connections: int, directory: Path, issued_s: int) -> SocketRow:
-    """Raises TimeoutError: not everybody came, or was told, within WITHIN_S."""
+    """Raises DependencyDown: not everybody came, or was told, within WITHIN_S."""
     plan = Plan(
         first=0,
         connections=connections,
@@ -87,6 +88,13 @@ async def _recipient_us(crews: Crews, subject: Subject, connections: int) -> flo
 
 
 async def _until(crews: Crews, done: Callable[[Said], bool]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not done(crews.said):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            while not done(crews.said):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        said = crews.said
+        raise DependencyDown(
+            f"{said.ready:,} sockets are ready and {said.reached:,} were told "
+            f"after {WITHIN_S:.0f} s; failed: {said.failed}, lost: {said.lost}"
+        ) from None

@@ -1,7 +1,6 @@
 """`python -m bench sockets`: the comparison, the heartbeat of many, TLS, and the two great runs."""
 
 import argparse
-import asyncio
 import functools
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from bench.sockets_measure import Subject, measure
 from bench.sockets_rows import SocketResult
 from bench.sockets_servers import node, ours, python_socketio, secured
 from miaosha.adapters.clock import StoreClock
+from miaosha.cli.session import to_its_end
 from miaosha.supervisor.rehearsal.lead import Options, rehearse
 from miaosha.supervisor.rehearsal.machine import this_machine
 from miaosha.supervisor.rehearsal.outcome import Outcome
@@ -43,7 +43,7 @@ def main(words: list[str]) -> int:
         commit=report.commit(),
         settings=vars(args),
     )
-    asyncio.run(_run(result, only, args))
+    to_its_end(lambda: _run(result, only, args))
     path = report.save(result)
     sys.stdout.write(f"{report.head(result)}\n\n{sockets_rows.tables(result)}\n{path}\n")
     return int(not all(outcome.clean for outcome in result.rehearsals.values()))

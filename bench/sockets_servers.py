@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.servers import ended
 from bench.sockets_measure import Subject
 from miaosha.domain.sale import Phase, view
 from miaosha.supervisor.children import StartFailed
@@ -93,9 +94,12 @@ async def node(directory: Path) -> AsyncIterator[Subject]:
     place = directory / "node"
     shutil.copytree(RIVALS, place, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     installing = await asyncio.create_subprocess_exec(
-        npm, "ci", "--silent", "--no-audit", "--no-fund", cwd=place, stdout=DEVNULL
+        *tethered([npm, "ci", "--silent", "--no-audit", "--no-fund"]),
+        cwd=place,
+        stdout=DEVNULL,
+        process_group=0,
     )
-    if await installing.wait():
+    if await ended(installing):
         raise StartFailed("npm ci failed; is the registry reachable?")
     async with _rival("Node's socket.io", [binary, str(place / "server.mjs")]) as subject:
         yield subject
@@ -140,9 +144,9 @@ async def _certificate(directory: Path) -> None:
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
     files = ["-subj", "/CN=127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]
     making = await asyncio.create_subprocess_exec(
-        *command.split(), *files, cwd=directory, stderr=DEVNULL
+        *command.split(), *files, cwd=directory, stderr=DEVNULL, process_group=0
     )
-    if await making.wait():
+    if await ended(making):
         raise StartFailed("openssl could not make a certificate")
 
 

@@ -20,6 +20,7 @@ from bench.load import Generator, Load
 from bench.presses import Presses, Raw, Source, shares
 from bench.sockets import spread
 from bench.tally import Tally, together
+from miaosha.supervisor.tether import tethered
 
 NICE = 5  # as the publishers: a generator of a machine of its own would take nothing from the rest
 MESSAGE_MAX = 1 << 30
@@ -46,8 +47,9 @@ class Crew:
         """Ready: everything is built. Raises RuntimeError or TimeoutError."""
         try:
             for job in self._jobs:
+                command = tethered([sys.executable, "-m", "bench.worker"])
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "bench.worker", stdin=PIPE, stdout=PIPE
+                    *command, stdin=PIPE, stdout=PIPE, process_group=0
                 )
                 self._processes.append(process)
                 await _send(process, job)

@@ -14,7 +14,8 @@ from miaosha.bootstrap.examining import refuse_unfit, sql_connections
 from miaosha.domain.errors import SettingsError
 from miaosha.ports.findings import Finding, Verdict, clock_finding
 from miaosha.settings import Settings
-from miaosha.supervisor.limits import examine_machine
+from miaosha.supervisor import fit
+from miaosha.supervisor.demands import of_settings
 from miaosha.supervisor.rehearsal.machine import Machine
 from miaosha.supervisor.servers import Valkey, start_valkey
 from tests.contract.cluster import replica_of, start_cluster
@@ -134,11 +135,13 @@ async def test_strict_roles_refuse_what_breaks_a_promise(
 
 def test_a_machine_too_small_for_its_sockets_is_refused() -> None:
     small = Machine(1_024, 10_000, (32_768, 60_999), 10**10, 128, 2)
-    found = examine_machine(small, Settings(gateways=1))
+    found = fit.found(small, of_settings(small, Settings(gateways=1)))
     assert wrong(found, Verdict.REFUSED) == {"open files of a process", "fs.file-max"}
     assert wrong(found, Verdict.WARNING) == {"net.core.somaxconn"}
     big = Machine(100_000, 10**7, (10_240, 65_535), 10**11, 4_096, 8)
-    assert {finding.verdict for finding in examine_machine(big, Settings())} == {Verdict.OK}
+    assert {finding.verdict for finding in fit.found(big, of_settings(big, Settings()))} == {
+        Verdict.OK
+    }
 
 
 def test_connections_of_all_processes_are_counted() -> None:

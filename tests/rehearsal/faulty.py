@@ -21,25 +21,36 @@ def framed(payload: bytes, opcode: int = 1) -> bytes:
 
 
 class Faulty:
-    """`fault`: "" for none; `writers` are the sockets that watch, in the order they came.
+    """`fault`: "" for none; `writers` are the sockets that watch, in the order they came; after
+    `most` of them nobody is answered.
 
     mute: takes the connection and never answers · refuse: 503 · accept: a wrong accept key ·
     garbage: masked bytes · deny: CONNECT_ERROR · unwatch: the watch is refused · drop: closes who
-    watches · restart: says 1012 to who watches · slow: every byte in a segment of its own
+    watches · restart: says 1012 to who watches · slow: every byte in a segment of its own ·
+    patient: pings seldom
     """
 
-    def __init__(self, fault: str) -> None:
+    def __init__(self, fault: str, most: int = 1_000_000) -> None:
         self.fault = fault
+        self.most = most
+        self.came = 0
         self.writers: list[asyncio.StreamWriter] = []
         self.port = 0
         self.pongs = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            self.came += 1
+            if self.came > self.most:
+                await reader.read()
             await self._handshake(reader, writer)
             while await self._frame(reader) == b"3":
                 self.pongs += 1
         writer.close()
+
+    @property
+    def _open(self) -> bytes:
+        return OPEN.replace(b":100,", b":60000,") if self.fault == "patient" else OPEN
 
     async def _handshake(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -54,7 +65,7 @@ class Faulty:
             case "garbage":
                 writer.write(UPGRADED + b"\x81\xff\0\0\0\0")
             case _:
-                await self._say(writer, UPGRADED + framed(OPEN))
+                await self._say(writer, UPGRADED + framed(self._open))
         asked = await self._frame(reader)
         assert asked.startswith(b"40")
         if self.fault == "deny":
@@ -93,8 +104,8 @@ class Faulty:
 
 
 @asynccontextmanager
-async def faulty(fault: str = "") -> AsyncIterator[Faulty]:
-    server = Faulty(fault)
+async def faulty(fault: str = "", most: int = 1_000_000) -> AsyncIterator[Faulty]:
+    server = Faulty(fault, most)
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     server.port = listening.sockets[0].getsockname()[1]
     try:

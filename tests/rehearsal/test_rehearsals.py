@@ -9,10 +9,9 @@ import pytest
 
 from miaosha.cli.main import app
 from miaosha.domain.errors import DependencyDown, SettingsError
-from miaosha.supervisor.rehearsal import machine
 from miaosha.supervisor.rehearsal.crews import IN_FLIGHT_MAX, LOOKS_PER_S, Crews, plans
 from miaosha.supervisor.rehearsal.lead import Options, gateway_settings, rehearse
-from miaosha.supervisor.rehearsal.machine import Machine, obstacles, sources
+from miaosha.supervisor.rehearsal.machine import Machine, sources
 from miaosha.supervisor.rehearsal.outcome import Outcome, table
 from miaosha.supervisor.rehearsal.plan import Plan, Said
 from miaosha.supervisor.rehearsal.run import Rehearsal
@@ -60,32 +59,10 @@ async def test_a_url_that_is_none() -> None:
         await rehearse(Options(connections=1, url="shop.test"), lambda *_: None, lambda _: None)
 
 
-@pytest.mark.parametrize(
-    ("changes", "connections", "said"),
-    [
-        ({"descriptors": 1_024}, 100, "ulimit -n 20000"),
-        ({"files": 50_000}, 30_000, "fs.file-max=70000"),
-        ({"memory": 4_000_000_000}, 1_000_000, "at most --connections"),
-        ({"ports": (60_000, 60_010)}, 100_000, "ip_local_port_range"),
-    ],
-)
-def test_what_stands_in_the_way(changes: dict[str, object], connections: int, said: str) -> None:
-    poor = ROOMY._replace(**changes)  # type: ignore[arg-type]
-    found = obstacles(poor, connections, servers=True, targets=2, sources=len(sources(connections)))
-    assert len(found) == 1 and said in found[0]
-    assert not obstacles(ROOMY, 1_000_000, servers=True, targets=54, sources=1_000)
-    with pytest.raises(SettingsError, match="do not fit this machine"):
-        machine.check(poor, connections, servers=True, targets=2, sources=len(sources(connections)))
-
-
 def test_processes_and_addresses() -> None:
     assert ROOMY.per_process == 19_000
     assert ROOMY.gateways(1_000) == 2 and ROOMY.gateways(1_000_000) == 53
     assert sources(1_000_000)[-1] == "127.0.4.250" and len(set(sources(1_000_000))) == 1_000
-    assert (
-        machine.remarks(ROOMY) == []
-        and "somaxconn" in machine.remarks(ROOMY._replace(backlog=128))[0]
-    )
     plan = Plan(
         first=0, connections=100_001, rate_per_s=600, targets=[], sources=[], host="", sale_id=1
     )

@@ -22,10 +22,11 @@ from miaosha.domain.errors import DependencyDown, MiaoshaError
 from miaosha.ports.findings import Finding, Verdict
 from miaosha.ports.store import Heartbeat
 from miaosha.settings import Settings
-from miaosha.supervisor import datadir
+from miaosha.supervisor import datadir, fit
 from miaosha.supervisor.checks import check_ports
+from miaosha.supervisor.demands import free_bytes, of_settings
 from miaosha.supervisor.edge import nginx_binary
-from miaosha.supervisor.limits import examine_machine
+from miaosha.supervisor.kernel import UNLIMITED
 from miaosha.supervisor.rehearsal.machine import this_machine
 from miaosha.supervisor.screen import cell
 from miaosha.supervisor.servers import valkey_binary
@@ -46,7 +47,7 @@ def doctor(data_dir: DataDir = None, strict: Strict = False) -> None:
         good = True
         for name, check in _machine(settings):
             good &= _line(name, check)
-        found = examine_machine(this_machine(), settings)
+        found = _limits(settings)
         if datadir.running(Path(settings.data_dir)) or _elsewhere(settings):
             good &= await _parts(data_dir)
             found += await examine(settings)
@@ -104,6 +105,15 @@ def _machine(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     place = Path(settings.data_dir).absolute()
     if place.exists() or not _elsewhere(settings):  # a role alone keeps nothing on this disk
         yield "disk", lambda: _disk(place)
+
+
+def _limits(settings: Settings) -> list[Finding]:
+    """What the kernel allows, for what the settings ask."""
+    machine = this_machine()
+    place = Path(settings.data_dir).absolute()
+    kept_here = place.exists() or not _elsewhere(settings)
+    disk_free = free_bytes(place) if kept_here else UNLIMITED
+    return fit.found(machine, of_settings(machine, settings, disk_free))
 
 
 def _version(binary: str, option: str) -> str:

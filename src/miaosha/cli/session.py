@@ -6,9 +6,10 @@ A command finds the stores by MIAOSHA_… settings, or by the run.json of a runn
 import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
@@ -25,6 +26,9 @@ KEPT_URLS = ("database_url", "database_replica_url", "files_url", "mail_url", "p
 BAD_USAGE = 2
 FAILED = 1
 INTERRUPTED = 130
+TERMINATED = 143
+
+Result = TypeVar("Result")
 
 screen = Screen()
 errors = Screen(stderr=True)
@@ -84,11 +88,26 @@ def finish(work: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
     from miaosha.adapters import logs
 
     logs.configure("cli", "0", "error")  # else a traceback would show secrets among its variables
-    raise typer.Exit(guarded(lambda: asyncio.run(work())) or 0)
+    raise typer.Exit(guarded(lambda: to_its_end(work)) or 0)
+
+
+def to_its_end(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """What `work` comes to. INT and TERM cancel it, so that it ends what it has started; then it
+    raises KeyboardInterrupt or CancelledError. One that was ignored at the start stays ignored."""
+
+    async def cancelled_by_term() -> Result:
+        task = asyncio.current_task()
+        assert task is not None
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work()
+
+    return asyncio.run(cancelled_by_term())
 
 
 def guarded(work: Callable[[], int | None]) -> int | None:
-    """Run `work`; a MiaoshaError becomes one line on stderr and an exit status."""
+    """Run `work`; a MiaoshaError becomes one line on stderr and an exit status, INT and TERM the
+    statuses a shell has for them."""
     try:
         return work()
     except MiaoshaError as error:
@@ -96,6 +115,8 @@ def guarded(work: Callable[[], int | None]) -> int | None:
         return _status(error)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except asyncio.CancelledError:
+        return TERMINATED
 
 
 def _line(error: MiaoshaError) -> str:

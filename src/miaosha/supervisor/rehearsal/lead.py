@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -15,10 +15,15 @@ from miaosha.adapters.clock import StoreClock
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.urls import origin_of
 from miaosha.settings import Settings
+from miaosha.supervisor import fit
 from miaosha.supervisor.children import Tell
+from miaosha.supervisor.demands import free_bytes, of_rehearsal
+from miaosha.supervisor.kernel import Kernel
+from miaosha.supervisor.limits import Demand
 from miaosha.supervisor.rehearsal import crews as shares
 from miaosha.supervisor.rehearsal import machine
 from miaosha.supervisor.rehearsal.crews import Crews
+from miaosha.supervisor.rehearsal.machine import Machine
 from miaosha.supervisor.rehearsal.outcome import Outcome
 from miaosha.supervisor.rehearsal.plan import Plan
 from miaosha.supervisor.rehearsal.run import Rehearsal, Show
@@ -59,28 +64,62 @@ class Options:
     secret_keys: str = ""
 
 
-async def rehearse(options: Options, show: Show, note: Tell) -> Outcome:
+class Begun(NamedTuple):
+    """The machine as it began, what is wanted of it, and what slows it."""
+
+    kernel: Kernel
+    machine: Machine
+    demand: Demand
+    remarks: list[str]
+
+
+async def rehearse(
+    options: Options, show: Show, note: Tell, kernel: Kernel | None = None
+) -> Outcome:
     """The whole of it.
+
+    Args:
+        show: what is going on. note: what is worth a line of its own.
+        kernel: where the limits of the machine are read.
 
     Raises:
         SettingsError: the machine cannot do it; says what to change.
         StartFailed, DependencyDown: the private set did not come up.
     """
-    here = machine.this_machine()
+    kernel = kernel or Kernel()
     sources = machine.sources(options.connections)
     with TemporaryDirectory(prefix="miaosha-rehearsal-", dir=socket_place()) as name:
         directory = Path(name)
         if options.url:
             target, plan = _elsewhere(options)
             sources = sources if target.startswith("127.") else []
-            machine.check(here, options.connections, servers=False, targets=1, sources=len(sources))
-            return await _lead(options, plan, sources, None, directory, show)
-        count = options.gateways or here.gateways(options.connections)
-        machine.check(here, options.connections, servers=True, targets=count, sources=len(sources))
+            begun = _begin(kernel, options, 0, sources, directory, note)
+            return await _lead(options, plan, sources, None, directory, show, begun)
+        count = options.gateways or machine.this_machine(kernel).gateways(options.connections)
+        begun = _begin(kernel, options, count, sources, directory, note)
         settings = gateway_settings(options)
         async with stage(directory, options.listen, count, note, settings) as running:
             plan = _plan(options, running.targets, "127.0.0.1")
-            return await _lead(options, plan, sources, running, directory, show)
+            return await _lead(options, plan, sources, running, directory, show, begun)
+
+
+def _begin(
+    kernel: Kernel, options: Options, gateways: int, sources: list[str], place: Path, note: Tell
+) -> Begun:
+    """Whether this machine can do it; what slows it is told. Raises SettingsError."""
+    here = machine.this_machine(kernel)
+    demand = of_rehearsal(
+        here,
+        options.connections,
+        gateways=gateways,
+        sources=len(sources),
+        storm=min(options.storm, options.connections),
+        disk_free=free_bytes(place),
+    )
+    remarks = fit.check(here, demand)
+    for remark in remarks:
+        note(remark)
+    return Begun(kernel, here, demand, remarks)
 
 
 def gateway_settings(options: Options) -> Settings:
@@ -133,6 +172,7 @@ async def _lead(
     running: Stage | None,
     directory: Path,
     show: Show,
+    begun: Begun,
 ) -> Outcome:
     keys = running.settings.secret_keys if running else options.secret_keys
     plan = msgspec.structs.replace(
@@ -142,15 +182,14 @@ async def _lead(
         first_user=FIRST_USER,
         issued_s=StoreClock().now_ms() // 1000,
     )
-    here = machine.this_machine()
-    plans = shares.plans(plan, here.per_process)
+    plans = shares.plans(plan, begun.machine.per_process)
     outcome = Outcome(
         connections=options.connections,
         gateways=len(running.targets) if running else 0,
         client_processes=len(plans),
         ping_interval_s=options.ping_interval_s if running else 0.0,
         ping_timeout_s=running.settings.ping_timeout_ms / 1000 if running else 0.0,
-        notes=machine.remarks(here),
+        notes=list(begun.remarks),
     )
     await asyncio.sleep(SETTLE_S if running else 0)
     empty = used(running.pids) if running else Used(0.0, 0)
@@ -158,8 +197,13 @@ async def _lead(
         rehearsal = Rehearsal(crews, outcome, running, FIRST_USER if keys else 0, show)
         await crews.start(plans)
         began = await crews.go()
-        free_bytes = available_bytes()
-        await rehearsal.step("connecting", rehearsal.connect(began, empty, free_bytes))
+        free_memory = available_bytes()
+        connecting = rehearsal.connect(began, empty, free_memory, options.ramp_per_s)
+        await rehearsal.step("connecting", connecting)
+        if outcome.unfinished:  # what follows would measure the standstill
+            await rehearsal.step("counting", rehearsal.count())
+            outcome.notes += _stopped_by(begun, outcome)
+            return outcome
         await rehearsal.step("holding", rehearsal.hold(options.hold_s))
         if running:
             await rehearsal.step("broadcasts", rehearsal.broadcasts())
@@ -168,6 +212,15 @@ async def _lead(
             await rehearsal.step("storm", storm)
         await rehearsal.step("counting", rehearsal.count())
     return outcome
+
+
+def _stopped_by(begun: Begun, outcome: Outcome) -> list[str]:
+    """What a ramp that stands still ran into."""
+    now = machine.this_machine(begun.kernel)
+    reasons = fit.ran_into(begun.machine, now, begun.demand, outcome.clients.failed)
+    return [f"it ran into {reason}" for reason in reasons] or [
+        "no limit of this machine that is known here was reached; look at the other end"
+    ]
 
 
 @asynccontextmanager

@@ -1,36 +1,41 @@
-"""What the machine allows, asked before a rehearsal begins: descriptors, ports, memory.
-
-A rehearsal that is too big says what to change instead of failing half way.
-"""
+"""What this machine has for sockets: descriptors, ports, memory and what else the kernel bounds."""
 
 import os
-import resource
-from pathlib import Path
+import socket
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from miaosha.domain.errors import SettingsError
-from miaosha.supervisor.rehearsal.usage import available_bytes
+from miaosha.supervisor.kernel import UNLIMITED, Kernel
 
 DESCRIPTORS_KEPT: Final = 1_000  # of a process, for everything but its sockets
+DESCRIPTORS_MIN: Final = 2 * DESCRIPTORS_KEPT + 1  # of a process: with less it is hardly worth one
 PER_PROCESS_MAX: Final = 19_000
 PER_SOURCE: Final = 1_000  # sockets from one loopback address, as from one school
 SOURCES_MAX: Final = 62_500  # 127.0.1.1 … 127.0.250.250
-GATEWAY_BYTES: Final = 40_000_000  # of an empty gateway process
-CREW_BYTES: Final = 14_000_000  # of an empty client process
-SOCKET_BYTES: Final = 2_048 + 128  # in a gateway and in a client
-KERNEL_BYTES: Final = 5_000  # both ends of a loopback connection, measured
-BACKLOG: Final = 4_096  # the gateway's
+PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+_COUNTED: Final = ("ListenOverflows", "ListenDrops", "TCPTimeWaitOverflow")
 
 
 class Machine(NamedTuple):
-    """Numbers of this machine; see `this_machine`.
+    """Numbers of this machine; see `this_machine`. What is in use by others is told apart.
 
     Attributes:
-        descriptors: a process may open so many.
-        files: all processes together may.
-        ports: the range a connection's own port comes from.
-        memory: bytes that can still be taken.
-        backlog: net.core.somaxconn.
+        descriptors: files that a process may open: its hard limit.
+        files: all processes together may open; files_used: have open.
+        ports: the range a connection's own port comes from; reserved: ports in it that it never
+            gets.
+        memory: bytes that can still be taken, control groups considered.
+        backlog: net.core.somaxconn; syn_backlog: net.ipv4.tcp_max_syn_backlog.
+        nr_open: up to which a limit of open files can be raised.
+        tracked_max: connections that the kernel can track; UNLIMITED where it tracks none.
+        tracked: connections it tracks now; buckets: of the table where it looks them up.
+        tcp_pages: for the buffers of all TCP sockets; tcp_pages_used: of these now.
+        tasks: processes and threads that can still be started.
+        device_backlog: packets that wait for a processor, at most.
+        time_waits: closed connections that are remembered; reuse: whether their ports may be
+            taken again meanwhile (0: no, 1: yes, 2: on loopback).
+        overcommit: 2: a large process cannot fork.
+        drops: what the kernel threw away since it was started, by counter.
     """
 
     descriptors: int
@@ -39,93 +44,128 @@ class Machine(NamedTuple):
     memory: int
     backlog: int
     cores: int
+    files_used: int = 0
+    reserved: int = 0
+    syn_backlog: int = UNLIMITED
+    nr_open: int = UNLIMITED
+    tracked_max: int = UNLIMITED
+    tracked: int = 0
+    buckets: int = UNLIMITED
+    tcp_pages: int = UNLIMITED
+    tcp_pages_used: int = 0
+    tasks: int = UNLIMITED
+    device_backlog: int = UNLIMITED
+    time_waits: int = UNLIMITED
+    reuse: int = 2
+    overcommit: int = 0
+    drops: Mapping[str, int] = {}
 
     @property
     def per_process(self) -> int:
-        """Sockets one process can hold."""
-        return max(1, min(PER_PROCESS_MAX, self.descriptors - DESCRIPTORS_KEPT))
+        """Sockets one process can hold. With less than DESCRIPTORS_MIN nothing is begun."""
+        descriptors = max(DESCRIPTORS_MIN, self.descriptors)
+        return min(PER_PROCESS_MAX, descriptors - DESCRIPTORS_KEPT)
 
     def gateways(self, connections: int) -> int:
         return max(self.cores, -(-connections // self.per_process))
 
 
-def this_machine() -> Machine:
-    low, high = _numbers("net/ipv4/ip_local_port_range")
+def this_machine(kernel: Kernel | None = None) -> Machine:
+    """Args: kernel: where it is read; default: this machine's own."""
+    kernel = kernel or Kernel()
+    ports = kernel.numbers("proc/sys/net/ipv4/ip_local_port_range") or [32_768, 60_999]
+    tracks = _tracks(kernel)
     return Machine(
-        descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
-        files=_numbers("fs/file-max")[0],
-        ports=(low, high),
-        memory=available_bytes(),
-        backlog=_numbers("net/core/somaxconn")[0],
+        descriptors=(kernel.limit("Max open files") or (0, UNLIMITED))[1],
+        files=_or(kernel.sysctl("fs.file-max")),
+        files_used=kernel.sysctl("fs.file-nr") or 0,
+        ports=(ports[0], ports[1]),
+        reserved=_reserved(kernel, ports[0], ports[1]),
+        memory=min(_memory(kernel), kernel.group_left("memory")),
+        backlog=_or(kernel.sysctl("net.core.somaxconn")),
+        syn_backlog=_syn_backlog(kernel),
         cores=os.cpu_count() or 1,
+        nr_open=_or(kernel.sysctl("fs.nr_open")),
+        tracked_max=_or(kernel.sysctl("net.netfilter.nf_conntrack_max")) if tracks else UNLIMITED,
+        tracked=kernel.sysctl("net.netfilter.nf_conntrack_count") or 0,
+        buckets=_or(kernel.sysctl("net.netfilter.nf_conntrack_buckets")) if tracks else UNLIMITED,
+        tcp_pages=_or(kernel.sysctl("net.ipv4.tcp_mem", 2)),
+        tcp_pages_used=_tcp_pages(kernel),
+        tasks=_tasks(kernel),
+        device_backlog=_or(kernel.sysctl("net.core.netdev_max_backlog")),
+        time_waits=_or(kernel.sysctl("net.ipv4.tcp_max_tw_buckets")),
+        reuse=_or(kernel.sysctl("net.ipv4.tcp_tw_reuse"), 2),
+        overcommit=_or(kernel.sysctl("vm.overcommit_memory"), 0),
+        drops=_drops(kernel),
     )
 
 
-def _numbers(name: str) -> list[int]:
-    return [int(word) for word in Path("/proc/sys", name).read_text("utf-8").split()]
+def _or(found: int | None, otherwise: int = UNLIMITED) -> int:
+    return otherwise if found is None else found
+
+
+def _memory(kernel: Kernel) -> int:
+    return (kernel.field("proc/meminfo", "MemAvailable:") or 0) * 1024
+
+
+def _syn_backlog(kernel: Kernel) -> int:
+    """With cookies the kernel needs no room for half a connection."""
+    if kernel.sysctl("net.ipv4.tcp_syncookies") != 0:
+        return UNLIMITED
+    return _or(kernel.sysctl("net.ipv4.tcp_max_syn_backlog"))
+
+
+def _reserved(kernel: Kernel, low: int, high: int) -> int:
+    """Ports of ip_local_reserved_ports (`8080,9000-9010`) that lie in the range."""
+    found = 0
+    for part in kernel.text("proc/sys/net/ipv4/ip_local_reserved_ports").strip().split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit():
+            found += max(0, min(high, int(last or first)) - max(low, int(first)) + 1)
+    return found
+
+
+def _tcp_pages(kernel: Kernel) -> int:
+    words = (kernel.text("proc/net/sockstat").partition("TCP:")[2] or "").split()
+    return int(words[words.index("mem") + 1]) if "mem" in words else 0
+
+
+def _tasks(kernel: Kernel) -> int:
+    """The least of what the kernel, this user and the control groups leave."""
+    running = kernel.text("proc/loadavg").split()
+    tasks = int(running[3].partition("/")[2]) if len(running) > 3 else 0
+    names = ("kernel.threads-max", "kernel.pid_max")
+    most = [_or(kernel.sysctl(name)) - tasks for name in names]
+    user = (kernel.limit("Max processes") or (UNLIMITED, UNLIMITED))[0]
+    return max(0, min(*most, user, kernel.group_left("pids")))
+
+
+def _tracks(kernel: Kernel) -> bool:
+    """Whether connections are tracked here. Where the module is loaded and no rule asks for it,
+    none is, whatever the maximum: a connection of our own tells."""
+    if kernel.sysctl("net.netfilter.nf_conntrack_max") is None:
+        return False
+    if kernel.sysctl("net.netfilter.nf_conntrack_count"):
+        return True
+    if not kernel.real:
+        return True
+    with socket.create_server(("127.0.0.1", 0)) as server:  # noqa: SIM117 - the order matters
+        with socket.create_connection(server.getsockname()):
+            return bool(kernel.sysctl("net.netfilter.nf_conntrack_count"))
+
+
+def _drops(kernel: Kernel) -> dict[str, int]:
+    counted = kernel.counters("proc/net/netstat", "TcpExt:")
+    found: dict[str, int] = {name: counted[name] for name in _COUNTED if name in counted}
+    tracking = "proc/net/stat/nf_conntrack"
+    found["conntrack drop"] = kernel.columns(tracking, "drop")
+    found["conntrack insert_failed"] = kernel.columns(tracking, "insert_failed")
+    rows = [line.split() for line in kernel.text("proc/net/softnet_stat").splitlines()]
+    found["packets dropped"] = sum(int(row[1], 16) for row in rows if len(row) > 1)
+    return found
 
 
 def sources(connections: int) -> list[str]:
     """Loopback addresses for so many sockets, PER_SOURCE of them from each."""
     wanted = min(SOURCES_MAX, -(-connections // PER_SOURCE))
     return [f"127.0.{1 + i // 250}.{1 + i % 250}" for i in range(wanted)]
-
-
-def obstacles(
-    machine: Machine, connections: int, *, servers: bool, targets: int, sources: int
-) -> list[str]:
-    """Why this machine cannot hold so many, each with what to change; empty: it can.
-
-    Args:
-        servers: the gateways run here too.
-        targets: different addresses that are connected to.
-        sources: different addresses to come from.
-    """
-    found = []
-    if machine.descriptors <= 2 * DESCRIPTORS_KEPT:
-        found.append(
-            f"a process may open {machine.descriptors:,} files: `ulimit -n 20000` "
-            "(LimitNOFILE= of a systemd unit; limits.conf of a login)"
-        )
-    files = connections * (2 if servers else 1) + 10_000
-    if machine.files < files:
-        found.append(
-            f"all processes may open {machine.files:,} files: `sysctl fs.file-max={files}`"
-        )
-    need = connections * (SOCKET_BYTES + KERNEL_BYTES if servers else 2_600)
-    need += CREW_BYTES * -(-connections // machine.per_process)
-    if servers:
-        need += GATEWAY_BYTES * machine.gateways(connections)
-    if machine.memory < need:
-        fit = int(connections * machine.memory / need)
-        found.append(
-            f"{need / 1e9:.1f} GB of memory are needed, {machine.memory / 1e9:.1f} GB are "
-            f"available: at most --connections {fit // 1000 * 1000}"
-        )
-    low, high = machine.ports
-    room = (high - low) * max(1, targets) * max(1, sources)
-    if room < connections:
-        found.append(
-            f"own ports {low}-{high} are enough for {room:,} connections to {targets} address(es): "
-            "`sysctl net.ipv4.ip_local_port_range='10240 65535'`, or more --source addresses"
-        )
-    return found
-
-
-def remarks(machine: Machine) -> list[str]:
-    """What slows a rehearsal without stopping it."""
-    if machine.backlog < BACKLOG:
-        return [
-            f"net.core.somaxconn is {machine.backlog}: connects stall; "
-            f"`sysctl net.core.somaxconn={BACKLOG}`"
-        ]
-    return []
-
-
-def check(machine: Machine, connections: int, *, servers: bool, targets: int, sources: int) -> None:
-    """Raises SettingsError naming everything to change first."""
-    found = obstacles(machine, connections, servers=servers, targets=targets, sources=sources)
-    if found:
-        raise SettingsError(
-            f"{connections:,} sockets do not fit this machine:\n  - " + "\n  - ".join(found)
-        )

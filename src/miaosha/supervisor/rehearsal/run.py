@@ -17,6 +17,7 @@ from miaosha.supervisor.rehearsal.usage import Used, available_bytes, used
 
 POLL_S: Final = 0.1
 SILENT_S: Final = 15.0  # nobody new is told
+RAMP_STANDS_S: Final = 45.0  # no further socket is ready for so long: the ramp is over
 STALLED_S: Final = 45.0  # without any progress, a step is over
 STEP_S: Final = 240.0  # nor does one after the connecting last longer, whatever still happens
 TWICE_S: Final = 0.7  # after this whoever is told twice has been, and every process said so
@@ -59,13 +60,27 @@ class Rehearsal:
             self.outcome.unfinished.append(f"{what}: {why}")
 
     async def _until(
-        self, what: str, done: Callable[[Said], bool], seconds: float, within_s: float = STEP_S
+        self,
+        what: str,
+        done: Callable[[Said], bool],
+        seconds: float,
+        within_s: float = STEP_S,
+        progress: Callable[[Said], object] = lambda said: (
+            said.ready,
+            said.attempts,
+            said.reached,
+            said.results,
+        ),
     ) -> bool:
-        """Wait while something still happens, `within_s` at most; True if `done`."""
-        changed_at, before = time.monotonic(), (0, 0, 0, 0)
+        """Wait while something still happens, `within_s` at most; True if `done`.
+
+        Args:
+            seconds: without any change of `progress`, it is over.
+        """
+        changed_at, before = time.monotonic(), progress(Said())
         end = changed_at + within_s
         while not done(said := self.crews.said):
-            now_at = (said.ready, said.attempts, said.reached, said.results)
+            now_at = progress(said)
             if now_at != before:
                 before, changed_at = now_at, time.monotonic()
             stalled = time.monotonic() - changed_at > seconds
@@ -75,11 +90,27 @@ class Rehearsal:
             await asyncio.sleep(POLL_S)
         return True
 
-    async def connect(self, began: float, empty: Used, free_bytes: int) -> None:
-        """Wait until everybody is there; what it took."""
+    async def connect(
+        self, began: float, empty: Used, free_bytes: int, ramp_per_s: float = 0.0
+    ) -> None:
+        """Wait until everybody is there; what it took.
+
+        Args:
+            ramp_per_s: sockets that are opened a second; 0: as fast as possible.
+
+        Raises:
+            TimeoutError: it stands still, or takes too long; what came is measured all the same.
+        """
         o = self.outcome
-        within_s = STEP_S + o.connections / CONNECTS_MIN_PER_S
-        await self._until("connecting", lambda said: said.settled_at > 0, STALLED_S, within_s)
+        pace_s = o.connections / ramp_per_s if ramp_per_s else 0.0
+        stands_s = max(RAMP_STANDS_S, 3.0 / ramp_per_s) if ramp_per_s else RAMP_STANDS_S
+        there = await self._until(
+            "connecting",
+            lambda said: said.settled_at > 0,
+            stands_s,
+            STEP_S + o.connections / CONNECTS_MIN_PER_S + pace_s,
+            lambda said: (said.ready, said.gave_up),
+        )
         said = self.crews.said
         o.ready = said.ready
         o.connect_s = (said.settled_at or time.monotonic()) - began
@@ -96,6 +127,13 @@ class Rehearsal:
             o.connects_per_s_per_core = o.ready / max(cpu_s, 0.001)
             o.empty_gateway_mb = empty.memory / o.gateways / 1e6
             o.bytes_per_connection = (self._used().memory - empty.memory) / o.ready
+        if not there:
+            raise TimeoutError(
+                f"it stands still at {said.ready:,} of {o.connections:,} sockets: "
+                f"none was added for {stands_s:.0f} s"
+                if self.crews.alive
+                else "a client process has died"
+            )
 
     async def hold(self, seconds: float) -> None:
         """Heartbeats and nothing else."""
