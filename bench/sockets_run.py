@@ -16,8 +16,10 @@ from bench.sockets_rows import SocketResult
 from bench.sockets_servers import node, ours, python_socketio, secured
 from miaosha.adapters.clock import StoreClock
 from miaosha.cli.session import to_its_end
+from miaosha.supervisor import fit
+from miaosha.supervisor.demands import free_bytes, of_rehearsal
 from miaosha.supervisor.rehearsal.lead import Options, rehearse
-from miaosha.supervisor.rehearsal.machine import this_machine
+from miaosha.supervisor.rehearsal.machine import sources, this_machine
 from miaosha.supervisor.rehearsal.outcome import Outcome
 from miaosha.supervisor.rehearsal.plan import Said
 from miaosha.supervisor.servers import socket_place
@@ -98,8 +100,26 @@ async def _row(result: SocketResult, opened: Callable[[Path], Opened], connectio
         place = Path(name)
         async with opened(place) as subject:
             _say(f"{subject.name}: {connections:,} sockets")
+            for remark in _check(connections, len(subject.targets), place):
+                _say(f"  {remark}")
             issued_s = StoreClock().now_ms() // 1000
             result.rows.append(await measure(subject, connections, place, issued_s))
+
+
+def _check(connections: int, servers: int, place: Path) -> list[str]:
+    """What slows it. Raises SettingsError if this machine cannot do it."""
+    machine = this_machine()
+    return fit.check(
+        machine,
+        of_rehearsal(
+            machine,
+            connections,
+            gateways=servers,
+            sources=len(sources(connections)),
+            storm=0,
+            disk_free=free_bytes(place),
+        ),
+    )
 
 
 async def _rehearse(options: Options) -> Outcome:

@@ -4,6 +4,7 @@ import io
 import json
 import unicodedata
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -234,6 +235,14 @@ def test_a_substitute_takes_as_many_columns() -> None:
     prepare_streams()
     assert "秒殺 … █░ é→".encode("ascii", SUBSTITUTE) == b"???? . #. ?>"
     assert "秒殺 é".encode("big5", SUBSTITUTE).decode("big5") == "秒殺 ?"
+
+
+def test_a_file_that_cannot_be_had_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        Path("/nowhere/a\x1bb").read_bytes()
+
+    assert guarded(work) == 1
+    assert capsys.readouterr().err == "miaosha: /nowhere/a\\x1bb: No such file or directory\n"
 
 
 def test_the_command_line_prints_as_the_tests_do() -> None:

@@ -54,6 +54,16 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "50 of 50" in capsys.readouterr().out
 
 
+def test_a_file_that_cannot_be_written_is_said_before_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["rehearse", "sockets", "--connections", "9000000"]
+    with pytest.raises(SystemExit) as ended:
+        app([*words, "--json", str(tmp_path / "nowhere" / "outcome.json")])
+    assert ended.value.code == 2
+    assert "nowhere/outcome.json: No such file or directory" in capsys.readouterr().err
+
+
 async def test_a_url_that_is_none() -> None:
     with pytest.raises(SettingsError, match=r"--url shop\.test: expected http"):
         await rehearse(Options(connections=1, url="shop.test"), lambda *_: None, lambda _: None)

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from miaosha.cli.session import FAILED, finish, screen
+from miaosha.domain.errors import SettingsError
 from miaosha.supervisor.rehearsal import lead
 from miaosha.supervisor.rehearsal.lead import Options
 from miaosha.supervisor.rehearsal.outcome import Outcome, table
@@ -76,12 +77,22 @@ def sockets(
 
 
 async def _run(options: Options, to: Path | None) -> int:
+    if to is not None:
+        _may_write(to)
     with Progress() as progress:
         outcome = await lead.rehearse(options, progress.show, progress.note)
     screen.show(table(outcome))
     if to is not None:
         _write(to, outcome)
     return 0 if outcome.clean else FAILED
+
+
+def _may_write(to: Path) -> None:
+    """Asked before a rehearsal of minutes. Raises SettingsError."""
+    try:
+        to.open("ab").close()
+    except OSError as error:
+        raise SettingsError(f"--json {to}: {error.strerror}") from None
 
 
 def _write(to: Path, outcome: Outcome) -> None:

@@ -106,13 +106,18 @@ def to_its_end(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
 
 
 def guarded(work: Callable[[], int | None]) -> int | None:
-    """Run `work`; a MiaoshaError becomes one line on stderr and an exit status, INT and TERM the
-    statuses a shell has for them."""
+    """Run `work`; a MiaoshaError, or a file that cannot be had, becomes one line on stderr and an
+    exit status; INT and TERM the statuses a shell has for them."""
     try:
         return work()
     except MiaoshaError as error:
         errors.say(Text.assemble(("miaosha:", "red"), f" {_line(error)}"))
         return _status(error)
+    except OSError as error:
+        if error.filename is None or isinstance(error, BrokenPipeError):
+            raise
+        errors.say(f"miaosha: {visible(str(error.filename))}: {error.strerror}")
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     except asyncio.CancelledError:
