@@ -279,6 +279,13 @@ def test_what_clients_and_the_kernel_say_names_the_limit(
     assert not fit.ran_into(before, before, demand, {"http 503": 3})
 
 
+def test_a_ramp_that_took_all_the_memory_is_told_so(tmp_path: Path) -> None:
+    before = this_machine(kernel(tmp_path))
+    now = this_machine(kernel(tmp_path, proc__meminfo="MemAvailable: 1000 kB\n"))
+    (reason,) = fit.ran_into(before, now, crowd(before, 300_000), {"no answer": 3})
+    assert reason.startswith("memory (1,024,000 are left): at most --connections")
+
+
 def test_this_machine_is_read() -> None:
     machine = this_machine()
     assert machine.descriptors > 0 and machine.memory > 0 and machine.files > machine.files_used

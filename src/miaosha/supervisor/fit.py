@@ -87,10 +87,11 @@ def ran_into(
     """
     names: dict[str, str] = {}
     for limit in LIMITS:
-        taken = limit.taken(now)
-        left = limit.has(now, demand)
-        if limit.needs(demand) and taken and taken >= (taken + max(0, left)) * FULL:
-            names[limit.name] = f"{taken:,} of {taken + max(0, left):,} are taken"
+        need, taken, left = limit.needs(demand), limit.taken(now), max(0, limit.has(now, demand))
+        if need and taken and taken >= (taken + left) * FULL:
+            names[limit.name] = f"{taken:,} of {taken + left:,} are taken"
+        elif left < need * (1 - FULL):
+            names[limit.name] = f"{left:,} are left"
     for kind, number in failures.items():
         if name := _BY_FAILURE.get(kind.rpartition(" ")[2]):
             names.setdefault(name, f"{number:,} × {kind}")
