@@ -13,7 +13,8 @@ import pytest
 
 from miaosha.adapters.rabbitmq.auditing import RabbitQueueReader
 from miaosha.adapters.rabbitmq.broker import RabbitBroker
-from miaosha.adapters.rabbitmq.link import CHANNELS_MAX, Link, NoQueue
+from miaosha.adapters.rabbitmq.channels import CHANNELS_MAX
+from miaosha.adapters.rabbitmq.link import Link, NoQueue
 from miaosha.adapters.rabbitmq.reminders import STEPS_MS, first_wait
 from miaosha.adapters.rabbitmq.topology import count, delay_of, log_of, requests_of
 from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Overloaded, SettingsError

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Channel, Link
+from miaosha.adapters.rabbitmq.channels import Channel
+from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Link
 
 
 async def _nothing(_: Channel) -> None:

@@ -11,21 +11,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
-import aiormq.channel
 import structlog
-from aiormq.abc import AbstractChannel, ChannelFrame, DeliveredMessage
-from aiormq.channel import exception_by_code
+from aiormq.abc import DeliveredMessage
 from aiormq.connection import Connection
 from aiormq.exceptions import AMQPError, ChannelNotFoundEntity, DeliveryError, PublishError
-from pamqp import commands as spec
 from pamqp.commands import Basic
 from yarl import URL
 
 from miaosha.adapters.options import checked_options
+from miaosha.adapters.rabbitmq.channels import Channel, Channels
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded, SettingsError
 from miaosha.domain.urls import server_of
 
-Channel = AbstractChannel
 Delivered = DeliveredMessage
 Properties = Basic.Properties
 
@@ -41,7 +38,6 @@ CLOSE_TIMEOUT_S: Final = 2.0
 RETRY_AFTER_S: Final = 0.1  # a refused connect is answered from memory for so long
 HEARTBEAT_S: Final = 10  # a peer that hangs is given up after about three of them
 INFLIGHT_MAX: Final = 4_096  # messages on the way of one process
-CHANNELS_MAX: Final = 2_047  # of one connection, by RabbitMQ's own default
 PERSISTENT: Final = 2
 
 log = structlog.get_logger()
@@ -117,7 +113,7 @@ class Link:
         self._closed = False
         self._shared: Channel | None = None
         self._inflight = 0
-        self._number = 0  # of the channel opened last
+        self._channels = Channels()
 
     async def connection(self) -> Connection:
         """The live connection, made if need be. Raises DependencyDown."""
@@ -162,25 +158,11 @@ class Link:
         with reaching():
             connection = await self.connection()
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
-                channel = await self._open(connection, confirms=confirms)
+                channel = await self._channels.open(connection, confirms=confirms)
             try:
                 yield channel
             finally:
                 await _close(channel)
-
-    async def _open(self, connection: Connection, *, confirms: bool) -> Channel:
-        """A channel with a number that was not used lately: one that the broker has just closed is
-        free for the client before the broker has heard so. Raises Overloaded."""
-        for _ in range(CHANNELS_MAX):
-            self._number = self._number % CHANNELS_MAX + 1
-            if self._number not in connection.channels:
-                break
-        else:
-            raise Overloaded("broker_channels_max")
-        channel = _Channel(connection, self._number, publisher_confirms=confirms)
-        connection.channels[self._number] = channel
-        await channel.open()
-        return channel
 
     async def publish(
         self,
@@ -236,7 +218,7 @@ class Link:
             if shared is None or shared.is_closed:
                 with reaching():
                     async with asyncio.timeout(COMMAND_TIMEOUT_S):
-                        shared = self._shared = await self._open(connection, confirms=True)
+                        shared = self._shared = await self._channels.open(connection, confirms=True)
             return shared
 
     async def close(self) -> None:
@@ -255,18 +237,6 @@ class Link:
             with contextlib.suppress(DependencyDown), reaching():
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await connection.close()
-
-
-class _Channel(aiormq.channel.Channel):
-    """The client's, which does not confirm that the broker closed it while it has much to write.
-    For the broker the number is then taken for ever, and whoever opens it ends the connection."""
-
-    async def _on_close_frame(self, frame: spec.Channel.Close) -> None:
-        self._close_exception = error = exception_by_code(frame)
-        confirmed = ChannelFrame.marshall(self.number, [spec.Channel.CloseOk()])
-        await self.write_queue.put(confirmed)
-        self._Channel__close_event.set()  # type: ignore[attr-defined]
-        raise error
 
 
 async def _send(

@@ -15,7 +15,8 @@ from typing import Any, Final
 from aiormq.exceptions import ChannelLockedResource
 from pamqp.commands import Basic
 
-from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Channel, Delivered, Link, NoQueue
+from miaosha.adapters.rabbitmq.channels import Channel
+from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Delivered, Link, NoQueue
 from miaosha.adapters.rabbitmq.reader import Poison
 from miaosha.adapters.rabbitmq.topology import PARKED, PARKED_MAX, counted, publish
 from miaosha.domain.errors import DependencyDown, Problem

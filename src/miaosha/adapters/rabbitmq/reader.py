@@ -15,14 +15,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import structlog
 from pamqp.commands import Basic
 
-from miaosha.adapters.rabbitmq.link import (
-    COMMAND_TIMEOUT_S,
-    Channel,
-    Delivered,
-    Link,
-    NoQueue,
-    reaching,
-)
+from miaosha.adapters.rabbitmq.channels import Channel
+from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Delivered, Link, NoQueue, reaching
 from miaosha.adapters.rabbitmq.topology import Queue, counted, make
 from miaosha.domain.errors import DependencyDown, Fault
 from miaosha.domain.messages import MalformedMessage

@@ -9,7 +9,8 @@ queues `reminders.in.…ms` that dead-letter into it. All are durable; nothing i
 import asyncio
 from typing import Any, Final, NamedTuple
 
-from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Channel, Link, NoQueue, Properties
+from miaosha.adapters.rabbitmq.channels import Channel
+from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Link, NoQueue, Properties
 
 EXCHANGE: Final = "miaosha.requests"
 MAIL_MAX: Final = 100_000  # mails queued at most; the outbox keeps the rest
