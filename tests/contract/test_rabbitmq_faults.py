@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -399,8 +400,11 @@ async def test_missing_queues_may_be_asked_for_at_once_however_often(rabbitmq: R
     await link.close()
 
 
-def test_urls() -> None:
-    Link("amqps://u:p@broker.example/shop?cafile=/etc/ca.pem")
+def test_urls(tmp_path: Path) -> None:
+    (ca := tmp_path / "ca.pem").touch()
+    Link(f"amqps://u:p@broker.example/shop?cafile={ca}")
+    with pytest.raises(SettingsError, match="nowhere"):
+        Link("amqps://u:p@broker.example/shop?cafile=/nowhere.pem")
     for wrong in ("redis://host", "amqp:/", "amqp://", "amqp://u:secret@host:port/"):
         with pytest.raises(SettingsError) as refused:
             Link(wrong)
