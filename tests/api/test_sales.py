@@ -36,7 +36,8 @@ async def test_a_sale_as_anyone_sees_it(world: World, admin: Person) -> None:
     assert "answer" not in answer.text and "question" not in answer.text
 
 
-async def test_the_list_runs_from_running_to_next_to_over(world: World, admin: Person) -> None:
+async def test_the_list_runs_from_running_to_next_to_over(empty_world: World) -> None:
+    world, admin = empty_world, await empty_world.person("admin")
     now = world.clock.now_ms()
     later = await world.sale(admin, opens_at_ms=now + 200_000)
     sooner = await world.sale(admin, opens_at_ms=now + 100_000)
@@ -132,8 +133,9 @@ async def test_without_sql_the_board_in_redis_answers(world: World, admin: Perso
 
 
 @pytest.mark.parametrize("how", ["away", "lost"])
-async def test_without_the_board_sql_answers(world: World, admin: Person, how: str) -> None:
-    sale_id = await world.sale(admin)
+async def test_without_the_board_sql_answers(empty_world: World, how: str) -> None:
+    world = empty_world
+    sale_id = await world.sale(await world.person("admin"))
     store: Any = world.parts.store
 
     async def nothing(*_: Any, **__: Any) -> Any:
