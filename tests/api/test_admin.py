@@ -326,22 +326,56 @@ async def test_orders_for_admins(world: World, admin: Person, buyer: Person) -> 
         assert (await world.http.get(missing, headers=admin.auth)).status_code == 404
 
 
+async def parked(world: World, admin: Person) -> Any:
+    answer = await world.http.get("/api/v1/admin/parked", headers=admin.auth)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
 async def test_parked_messages_and_their_return(world: World, admin: Person) -> None:
     broker: Any = world.parts.broker
-    listed = await world.http.get("/api/v1/admin/parked", headers=admin.auth)
-    assert listed.status_code == 200 and isinstance(listed.json()["items"], list)
-    missing = await world.http.post("/api/v1/admin/parked/1-1/redrive", headers=admin.auth)
-    assert missing.status_code == 404
-    redriven: list[str] = []
+    raw = b"\x00\xffjunk" * 100
+    fields = {"queue": "mail", "reason": "not a mail", "raw": raw, "size": len(raw)}
+    item_id = (await broker._client.xadd("parked", fields)).decode()
+    listed = await parked(world, admin)
+    [item] = [item for item in listed["items"] if item["id"] == item_id]
+    assert (item["kind"], item["source"], item["reason"]) == ("message", "mail", "not a mail")
+    assert (item["mail"], item["message"]["size"]) == (None, len(raw))
+    assert item["message"]["preview"].startswith("\\x00\\xffjunk")
+    path = f"/api/v1/admin/parked/{item_id}/redrive"
+    gone = await world.http.post(path, headers=admin.auth)
+    assert (gone.status_code, gone.json()["code"]) == (409, "conflict"), "there is no such queue"
+    await broker._client.xadd("mail", {"b": b"x"})
+    assert (await world.http.post(path, headers=admin.auth)).status_code == 204
+    assert (await trail(world, admin))[0]["subject"] == f"parked:{item_id}"
+    assert (await world.http.post(path, headers=admin.auth)).status_code == 404
+    await broker._client.delete("mail")
 
-    async def redrive(parked_id: str) -> bool:
-        redriven.append(parked_id)
-        return True
 
-    broker.redrive = redrive
-    done = await world.http.post("/api/v1/admin/parked/1-1/redrive", headers=admin.auth)
-    assert (done.status_code, redriven) == (204, ["1-1"])
-    assert (await trail(world, admin))[0]["subject"] == "parked:1-1"
+async def test_parked_mails_and_their_return(world: World, admin: Person, buyer: Person) -> None:
+    sale_id = await world.sale(admin)
+    await world.hold(sale_id, buyer)
+    ledger, now = world.parts.ledger, world.parts.clock.now_ms()
+    mails = [m for m in await ledger.outbox_new(now + 1, 1_000) if m.sale_id == sale_id]
+    assert [mail.event for mail in mails] == ["won"]
+    await ledger.outbox_failed(mails[0].id, now, None, "The mail server refused this letter (550).")
+    listed = await parked(world, admin)
+    [item] = [item for item in listed["items"] if item["id"] == f"mail-{mails[0].id}"]
+    assert (item["kind"], item["source"], item["message"]) == ("mail", "won", None)
+    assert item["reason"].endswith("(550).")
+    assert (item["mail"]["email"], item["mail"]["sale_id"]) == (buyer.email, sale_id)
+    assert listed["mails"] >= 1
+    stats = await world.http.get(f"/api/v1/admin/sales/{sale_id}/stats", headers=admin.auth)
+    assert stats.json()["books"]["mails"]["parked"] == 1
+
+    path = f"/api/v1/admin/parked/{item['id']}/redrive"
+    assert (await world.http.post(path, headers=admin.auth)).status_code == 204
+    assert (await world.http.post(path, headers=admin.auth)).status_code == 404
+    await ledger.outbox_failed(mails[0].id, now, None, "again")
+    every = "/api/v1/admin/parked/redrive-mails"
+    assert (await world.http.post(every, headers=admin.auth)).json()["mails"] >= 1
+    assert (await world.http.post(every, headers=admin.auth)).json() == {"mails": 0}
+    assert (await parked(world, admin))["mails"] == 0
 
 
 async def test_one_buyers_story(world: World, admin: Person, buyer: Person) -> None:

@@ -45,6 +45,7 @@ from miaosha.usecases.control import Control
 from miaosha.usecases.extend import Extension
 from miaosha.usecases.grant import Granter
 from miaosha.usecases.inspect import Inspector
+from miaosha.usecases.parked import Parking
 from miaosha.usecases.query import Query
 from miaosha.usecases.rebuild import Rebuilder
 from miaosha.usecases.release import Release
@@ -379,6 +380,7 @@ def _parts(
         release=core.release,
         extension=Extension(ledger, core.granter, clock, 120),
         auditor=cast("Any", auditor),
+        parking=Parking(ledger, broker, SqlTrail(database), clock),
         inspector=Inspector(cast("Any", auditor), ledger, clock, f"test-{next(_numbers)}"),
         control=Control(
             ledger,

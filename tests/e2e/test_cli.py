@@ -1,6 +1,7 @@
 """The commands of an operator against a running platform, by its data directory alone."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -102,8 +103,51 @@ def test_a_sale_is_steered(up: Up, sale: int) -> None:
 
 def test_nothing_is_parked(up: Up) -> None:
     assert good(up, "parked", "list").strip() == "nothing is parked"
-    missing = run(up, "parked", "redrive", "1-1")
-    assert missing.returncode == 1 and "not parked" in missing.stderr
+    for name in ("1-1", "mail-1"):
+        missing = run(up, "parked", "redrive", name)
+        assert missing.returncode == 1 and "not parked" in missing.stderr
+    assert good(up, "parked", "redrive", "--mails").strip() == "0 mails are sent again"
+    assert run(up, "parked", "redrive").returncode == 2
+    assert "0 mails, 0 messages" in good(up, "doctor")
+
+
+def give_up_on_a_mail(up: Up, sale: int, buyer: int) -> int:
+    """As after eight tries; answers its number."""
+    database = sqlite3.connect(up.data / "miaosha.sqlite", timeout=30)
+    row = database.execute(
+        "INSERT INTO outbox (dedupe_key, event, rid, user_id, sale_id, state, attempts, next_at_ms,"
+        " reason, created_at_ms) VALUES ('won:a.0', 'won', 'a.0', ?, ?, 'parked', 8, 1,"
+        " 'mail server: not now (421)', 1)",
+        (buyer, sale),
+    )
+    database.commit()
+    database.close()
+    return int(row.lastrowid or 0)
+
+
+def test_a_mail_given_up_on_is_listed_alarmed_and_sent_again(up: Up, sale: int) -> None:
+    said = good(
+        up,
+        *("user", "create", "--email", "eve@example.org", "--name", "Eve", "--password-stdin"),
+        stdin=PASSWORD + "\n",
+    )
+    name = f"mail-{give_up_on_a_mail(up, sale, int(said.split()[1]))}"
+    listed = good(up, "parked", "list")
+    assert name in listed and "421" in listed and "example.org" not in listed
+    assert "1 mails, 0 messages" in good(up, "doctor")
+    assert "back in its queue" in good(up, "parked", "redrive", name)
+    again = run(up, "parked", "redrive", name)
+    assert again.returncode == 1 and "not parked" in again.stderr
+
+    def sent() -> bool:
+        with sqlite3.connect(up.data / "miaosha.sqlite", timeout=30) as database:
+            query = "SELECT state FROM outbox WHERE dedupe_key = 'won:a.0'"
+            [state] = database.execute(query).fetchone()
+        database.close()
+        return bool(state == "sent")
+
+    eventually("the mail is sent", sent)
+    assert good(up, "parked", "list").strip() == "nothing is parked"
 
 
 def test_the_doctor_finds_everything_well(up: Up) -> None:

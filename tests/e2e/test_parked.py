@@ -4,12 +4,31 @@ from rich.console import Console
 
 from miaosha.cli.parked import table_of
 from miaosha.ports.broker import Parked
+from miaosha.ports.post import ParkedMail
+from miaosha.usecases.parked import Item, Kind
+
+LONG = "0123456789abcdef" * 2
+MESSAGE = Parked(LONG, "sale.1.requests", "Expected `array`, got `int`", 1, b"junk" * 40)
+MAIL = ParkedMail(7, "won", "a.0", 3, 41, "ann@example.org", 8, "mail server: [red]away[/]", 1)
+ITEMS = [
+    Item(LONG, Kind.MESSAGE, MESSAGE.queue, MESSAGE.reason, 1, message=MESSAGE),
+    Item("mail-7", Kind.MAIL, MAIL.event, MAIL.reason, 1, mail=MAIL),
+]
+
+
+def shown(width: int) -> str:
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(table_of(ITEMS))
+    return captured.get()
 
 
 def test_ids_are_whole_on_a_narrow_terminal() -> None:
-    long = "0123456789abcdef" * 2
-    items = [Parked(long, "sale.1.requests", "Expected `array`, got `int`", 1, b"junk" * 40)]
-    console = Console(width=60)
-    with console.capture() as shown:
-        console.print(table_of(items))
-    assert long in shown.get()
+    assert LONG in shown(60)
+
+
+def test_a_mail_is_listed_with_its_reason_and_its_buyer_by_number() -> None:
+    [line] = [line for line in shown(220).splitlines() if "mail-7" in line]
+    assert "won" in line and "mail server: [red]away[/]" in line
+    assert "sale 3, buyer 41" in line
+    assert "ann" not in shown(220), "an address would stay in the terminal's history"

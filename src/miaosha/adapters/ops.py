@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 Checks = Mapping[str, Callable[[], Awaitable[None]]]
 CHECK_TIMEOUT_S = 2.0
 ALIVE: dict[str, Any] = {"status": "ok"}
-GAUGES = frozenset({"connections", "leading", "sockets"})
+GAUGES = frozenset({"connections", "leading", "parked_mails", "parked_messages", "sockets"})
 
 
 async def readiness(checks: Checks) -> tuple[bool, dict[str, str]]:

@@ -4,9 +4,12 @@ from litestar.params import FromPath
 
 from miaosha.api.admin_schemas import (
     ParkedList,
+    ParkedMailView,
+    ParkedMessageView,
     ParkedView,
     PeopleQuery,
     PersonList,
+    Redriven,
     StoryQuery,
     TrailList,
     TrailQuery,
@@ -17,7 +20,7 @@ from miaosha.api.declare import Req, Who, operation, read_query
 from miaosha.api.desk import desk_of
 from miaosha.api.schemas import decode_cursor, encode_cursor
 from miaosha.domain.errors import Problem
-from miaosha.ports.broker import Parked
+from miaosha.usecases.parked import Item
 from miaosha.usecases.story import Story
 
 TAG = "Admin: support"
@@ -30,13 +33,14 @@ PREVIEW_BYTES = 300
     "/admin/parked",
     who=Who.ADMIN,
     tag=TAG,
-    summary="Messages nobody could handle",
+    summary="Messages and mails that were given up on",
     answer=ParkedList,
 )
 async def list_parked(request: Req) -> ParkedList:
-    """At most 100."""
-    parked = await desk_of(request).parts.broker.parked(PARKED_MAX)
-    return ParkedList([_parked(message) for message in parked])
+    """The newest 100 of them, and how many there are."""
+    parking = desk_of(request).parts.parking
+    counts = await parking.counts()
+    return ParkedList([_parked(item) for item in await parking.list(PARKED_MAX)], *counts)
 
 
 @operation(
@@ -44,16 +48,29 @@ async def list_parked(request: Req) -> ParkedList:
     "/admin/parked/{parked_id:str}/redrive",
     who=Who.ADMIN,
     tag=TAG,
-    summary="Put a parked message back into its queue",
+    summary="Send what is parked again",
     status=204,
+    codes=("conflict",),
 )
 async def redrive(request: Req, parked_id: FromPath[str]) -> None:
-    """Once; it is parked again if it still cannot be handled."""
-    parts = desk_of(request).parts
-    if not await parts.broker.redrive(parked_id):
+    """Once: a message goes to the end of its queue, a mail is sent under its old Message-ID. It is
+    parked again if that fails."""
+    if not await desk_of(request).parts.parking.redrive(actor(request), parked_id):
         raise Problem("not_found")
-    now = parts.clock.now_ms()
-    await parts.trail.append(now, actor(request), "parked.redrive", f"parked:{parked_id}", {})
+
+
+@operation(
+    "POST",
+    "/admin/parked/redrive-mails",
+    who=Who.ADMIN,
+    tag=TAG,
+    summary="Send all parked mails again",
+    status=200,
+    answer=Redriven,
+)
+async def redrive_mails(request: Req) -> Redriven:
+    """As after a mail server was away for long. Each once."""
+    return Redriven(await desk_of(request).parts.parking.redrive_mails(actor(request)))
 
 
 @operation(
@@ -123,16 +140,21 @@ def _user_id(actor: str) -> int:
     return int(number) if kind == "user" and number.isdigit() else 0
 
 
-def _parked(message: Parked) -> ParkedView:
-    preview = message.raw[:PREVIEW_BYTES].decode("ascii", "backslashreplace")
+def _parked(item: Item) -> ParkedView:
+    mail = message = None
+    if item.mail is not None:
+        of = item.mail
+        mail = ParkedMailView(of.sale_id, of.user_id, of.email, of.rid, of.attempts)
+    if item.message is not None:
+        message = ParkedMessageView(len(item.message.raw), _preview(item.message.raw))
     return ParkedView(
-        id=message.id,
-        queue=message.queue,
-        reason=message.reason,
-        parked_at_ms=message.parked_at_ms,
-        size=len(message.raw),
-        preview="".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in preview),
+        item.id, item.kind, item.source, item.reason, item.parked_at_ms, mail, message
     )
 
 
-ROUTES = [list_parked, redrive, list_people, get_story, list_trail]
+def _preview(raw: bytes) -> str:
+    preview = raw[:PREVIEW_BYTES].decode("ascii", "backslashreplace")
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in preview)
+
+
+ROUTES = [list_parked, redrive, redrive_mails, list_people, get_story, list_trail]

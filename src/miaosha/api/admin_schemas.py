@@ -13,6 +13,7 @@ from miaosha.ports.office import Books, FoundOrder, Milestones, Person
 from miaosha.ports.people import Product
 from miaosha.ports.store import Heartbeat, Reading
 from miaosha.usecases.audit import Verdict
+from miaosha.usecases.parked import Kind
 from miaosha.usecases.products import version_of as product_version
 from miaosha.usecases.terms import version_of
 
@@ -215,19 +216,45 @@ class StoryQuery(msgspec.Struct, frozen=True):
     sale_id: Id | None = None
 
 
-class ParkedView(msgspec.Struct, frozen=True):
+class ParkedMailView(msgspec.Struct, frozen=True):
+    """Whose mail it is. `attempts`: sendings that failed. Personal: stored, never logged."""
+
+    sale_id: int
+    user_id: int
+    email: str
+    rid: str
+    attempts: int
+
+
+class ParkedMessageView(msgspec.Struct, frozen=True):
     """`preview`: the first bytes, unprintable ones escaped."""
 
-    id: str
-    queue: str
-    reason: str
-    parked_at_ms: int
     size: int
     preview: str
 
 
+class ParkedView(msgspec.Struct, frozen=True):
+    """`source`: queue of a message, event of a mail. One of `mail` and `message` is null."""
+
+    id: str
+    kind: Kind
+    source: str
+    reason: str
+    parked_at_ms: int
+    mail: ParkedMailView | None
+    message: ParkedMessageView | None
+
+
 class ParkedList(msgspec.Struct, frozen=True):
+    """`messages`, `mails`: how many there are of each."""
+
     items: list[ParkedView]
+    messages: int
+    mails: int
+
+
+class Redriven(msgspec.Struct, frozen=True):
+    mails: int
 
 
 class TrailView(msgspec.Struct, frozen=True):

@@ -240,6 +240,7 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
     from miaosha.adapters.sql.trail import SqlTrail
     from miaosha.usecases.extend import Extension
     from miaosha.usecases.inspect import Inspector
+    from miaosha.usecases.parked import Parking
     from miaosha.usecases.query import Query
 
     async with AsyncExitStack() as stack:
@@ -251,7 +252,7 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
         passwords = Argon2Passwords(settings.password_queue_max)
         stack.callback(passwords.close)
         auditor = await _auditor(settings, stack)
-        owner = _owner("api", instance)
+        owner, trail = _owner("api", instance), SqlTrail(core.database)
         yield ApiParts(
             ledger=core.ledger,
             store=core.store,
@@ -262,7 +263,7 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
             passwords=passwords,
             accounts=SqlAccounts(core.database),
             catalogue=catalogue,
-            trail=SqlTrail(core.database),
+            trail=trail,
             office=SqlOffice(core.database),
             files=open_files(settings),
             payments=payments,
@@ -273,6 +274,7 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
             extension=Extension(core.ledger, core.granter, core.clock, settings.extend_by_s),
             auditor=auditor,
             inspector=Inspector(auditor, core.ledger, core.clock, owner),
+            parking=Parking(core.ledger, core.broker, trail, core.clock),
             control=_control(core, catalogue, settings, owner),
             checks=opened.checks,
         )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # a publisher or gateway never loads the use cases
     from miaosha.usecases.control import Control
     from miaosha.usecases.extend import Extension
     from miaosha.usecases.inspect import Inspector
+    from miaosha.usecases.parked import Parking
     from miaosha.usecases.post import Post
     from miaosha.usecases.promote import Promoter
     from miaosha.usecases.query import Query
@@ -112,5 +113,6 @@ class ApiParts:
     extension: "Extension"
     auditor: "Auditor"
     inspector: "Inspector"
+    parking: "Parking"
     control: "Control"
     checks: Checks

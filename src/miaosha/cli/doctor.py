@@ -19,7 +19,7 @@ from miaosha.bootstrap.examining import examine
 from miaosha.cli.role import LISTENING, WORKERS
 from miaosha.cli.session import FAILED, DataDir, finish, here, opened, screen
 from miaosha.domain.errors import DependencyDown, MiaoshaError
-from miaosha.ports.findings import Finding, Verdict
+from miaosha.ports.findings import Finding, Verdict, judged
 from miaosha.ports.store import Heartbeat
 from miaosha.settings import Settings
 from miaosha.supervisor import datadir, fit
@@ -30,6 +30,7 @@ from miaosha.supervisor.kernel import UNLIMITED
 from miaosha.supervisor.rehearsal.machine import this_machine
 from miaosha.supervisor.screen import cell
 from miaosha.supervisor.servers import valkey_binary
+from miaosha.usecases.parked import Counts
 
 FILES_WANTED = 4_096
 DISK_WANTED = 1_000_000_000
@@ -49,7 +50,7 @@ def doctor(data_dir: DataDir = None, strict: Strict = False) -> None:
             good &= _line(name, check)
         found = _limits(settings)
         if datadir.running(Path(settings.data_dir)) or _elsewhere(settings):
-            good &= await _parts(data_dir)
+            good &= await _parts(data_dir, found)
             found += await examine(settings)
         else:
             _line("free port", lambda: _free(settings))
@@ -155,7 +156,8 @@ def _elsewhere(settings: Settings) -> bool:
     return settings.redis_url != datadir.DEFAULTS.redis_url
 
 
-async def _parts(data_dir: Path | None) -> bool:
+async def _parts(data_dir: Path | None, found: list[Finding]) -> bool:
+    """Whether the parts answer; what waits for a person goes into `found`."""
     async with opened(data_dir) as parts:
         checks = {
             "database": parts.ledger.ping,
@@ -172,7 +174,16 @@ async def _parts(data_dir: Path | None) -> bool:
                 _fails(name, str(error) or "no answer")
                 good = False
         beats = await parts.heartbeats.alive() if good else []
+        if good:
+            found.append(parked(await parts.parking.counts()))
     return _line("roles alive", lambda: roles(beats)) and good
+
+
+def parked(counts: Counts) -> Finding:
+    """What was given up on: nothing is lost, and somebody waits for it."""
+    what = f"{counts.mails} mails, {counts.messages} messages"
+    advice = "miaosha parked list, then miaosha parked redrive"
+    return judged("platform", "parked", what, not sum(counts), Verdict.WARNING, advice)
 
 
 def roles(beats: Sequence[Heartbeat]) -> str:

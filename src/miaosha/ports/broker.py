@@ -92,7 +92,10 @@ class Broker(Protocol):
     async def mails(self, consumer: str, handler: MailHandler) -> None:
         """Deliver mail jobs until cancelled, as `consume` does."""
 
-    async def parked(self, limit: int = 100) -> list[Parked]: ...
+    async def parked(self, limit: int = 100) -> list[Parked]:
+        """The newest, newest first."""
+
+    async def count_parked(self) -> int: ...
 
     async def redrive(self, parked_id: str) -> bool:
         """Put a parked message back at the end of its queue, once. False if it is not parked."""

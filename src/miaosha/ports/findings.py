@@ -14,7 +14,7 @@ class Finding(NamedTuple):
     """One thing that was looked at.
 
     Attributes:
-        part: database, replica, store, broker or machine.
+        part: database, replica, store, broker, machine or platform.
         what: the setting or property, by the name its own documentation has for it.
         found: its value.
         advice: what to change; empty: nothing.

@@ -16,7 +16,7 @@ from miaosha.domain.sale import Phase
 from miaosha.ports.audits import AuditsLedger
 from miaosha.ports.leases import Leases
 from miaosha.ports.orders import Delivery, Order, Orders
-from miaosha.ports.post import OutboxItem, Recipient
+from miaosha.ports.post import OutboxItem, ParkedMails, Recipient
 from miaosha.ports.rebuilding import RebuildLedger
 
 
@@ -133,7 +133,7 @@ class Unpublished(StrEnum):
     FULL = "live_sales_max"  # so many sales are live already
 
 
-class Ledger(Leases, Orders, RebuildLedger, AuditsLedger, Protocol):
+class Ledger(Leases, Orders, RebuildLedger, AuditsLedger, ParkedMails, Protocol):
     async def ping(self) -> None: ...
 
     # the ledger row

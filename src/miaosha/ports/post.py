@@ -1,6 +1,9 @@
-"""What the ledger's outbox answers: a mail to send, and what must be known to write it."""
+"""What the ledger's outbox answers: a mail to send, what must be known to write it, and mails that
+were given up on.
+"""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from miaosha.domain.money import Money
 
@@ -26,3 +29,33 @@ class Recipient(NamedTuple):
     price: Money
     pay_by_ms: int | None
     order_no: str | None
+
+
+class ParkedMail(NamedTuple):
+    """A mail that was given up on. `email` is personal: never logged, "" without an account."""
+
+    id: int
+    event: str
+    rid: str
+    sale_id: int
+    user_id: int
+    email: str
+    attempts: int  # sendings that failed
+    reason: str  # of the last of them; names no person
+    parked_at_ms: int
+
+
+class ParkedMails(Protocol):
+    """Part of `ports.ledger.Ledger`, whose first lines hold here, too."""
+
+    async def parked_mails(self, limit: int) -> list[ParkedMail]:
+        """Those given up on last, newest first."""
+
+    async def count_parked_mails(self) -> int: ...
+
+    async def redrive_mails(self, ids: Sequence[int], now_ms: int) -> list[int]:
+        """Parked mails (of `ids`, at most REDRIVE_MAX) become new ones, with all their attempts
+        before them; answers which. One that is not parked, or not any more, is left alone."""
+
+
+REDRIVE_MAX = 500

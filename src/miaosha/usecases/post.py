@@ -8,7 +8,7 @@ from collections.abc import MutableMapping
 
 import structlog
 
-from miaosha.domain.errors import Problem
+from miaosha.domain.errors import MiaoshaError, Problem
 from miaosha.domain.messages import MailJob
 from miaosha.ports.broker import Broker
 from miaosha.ports.ledger import Ledger
@@ -65,7 +65,7 @@ class Post:
             return
         item, recipient = found
         if not recipient.email:  # a token outlived its account: nobody to write to
-            await self._later(job, None, Problem("not_found"))
+            await self._later(job, None, Problem("not_found", "The account is gone."))
             return
         try:
             await self._mailer.send(compose(item, recipient, self._public_url))
@@ -80,6 +80,7 @@ class Post:
 
     async def _later(self, job: MailJob, retry_at_ms: int | None, error: Exception) -> None:
         self._counters["parked" if retry_at_ms is None else "retried"] += 1
-        reason = type(error).__name__  # not its text, which may name the recipient
+        # Our own errors name no person; what others say may name the recipient.
+        reason = str(error) if isinstance(error, MiaoshaError) else type(error).__name__
         log.warning("mail_failed", outbox=job.outbox_id, parked=retry_at_ms is None, reason=reason)
         await self._ledger.outbox_failed(job.outbox_id, self._clock.now_ms(), retry_at_ms, reason)

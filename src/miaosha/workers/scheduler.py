@@ -30,6 +30,7 @@ FORGET_S = 10.0
 BOARD_S = 1.0
 RELAY_S = 0.5
 CLOCK_S = 0.5
+PARKED_S = 15.0
 LEASE = "scheduler"
 
 log = structlog.get_logger()
@@ -64,6 +65,7 @@ class Scheduler:
             ("forget", FORGET_S, self._parts.settlement.forget_settled),
             ("clock", CLOCK_S, self._parts.watch.look),
             ("audit", float(self._settings.audit_interval_s), self._audit),
+            ("parked", PARKED_S, self._parked),
         ]
 
     async def run(self) -> None:
@@ -200,6 +202,15 @@ class Scheduler:
 
     async def _relay(self) -> None:
         self._counters["mails_queued"] += await self._parts.post.relay()
+
+    async def _parked(self) -> None:
+        """Count what waits for a person, and say so when it grows."""
+        mails = await self._parts.ledger.count_parked_mails()
+        messages = await self._parts.broker.count_parked()
+        known = self._counters["parked_mails"] + self._counters["parked_messages"]
+        if mails + messages > known:
+            log.error("parked", mails=mails, messages=messages)
+        self._counters["parked_mails"], self._counters["parked_messages"] = mails, messages
 
     async def _audit(self) -> None:
         """In lanes: where something is suspected, everything is looked at, which takes a minute of

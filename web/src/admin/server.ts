@@ -19,7 +19,7 @@ export type FoundOrder = Schemas["FoundOrder"];
 export type Delivery = Schemas["DeliveryView"];
 export type Person = Schemas["Person"];
 export type Story = Schemas["Story"];
-export type ParkedMessage = Schemas["ParkedView"];
+export type ParkedItem = Schemas["ParkedView"];
 export type TrailEntry = Schemas["TrailView"];
 export type Money = Schemas["Money"];
 export type Phase = Schemas["Phase"];
@@ -107,6 +107,7 @@ export const server = {
   story: (id: number, saleId: number | null) =>
     request<Story>("GET", `/admin/users/${id}/story${query({ sale_id: saleId })}`),
   parked: () => request<Schemas["ParkedList"]>("GET", "/admin/parked"),
+  redriveMails: () => request<Schemas["Redriven"]>("POST", "/admin/parked/redrive-mails", LONG),
   redrive: (id: string) => request<void>("POST", `/admin/parked/${encodeURIComponent(id)}/redrive`),
   trail: (subject: string | null, cursor: string | null, limit = 20) =>
     request<Page<TrailEntry>>("GET", `/admin/audit-trail${query({ subject, cursor, limit })}`),

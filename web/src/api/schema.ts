@@ -132,12 +132,32 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Messages nobody could handle
-         * @description At most 100.
+         * Messages and mails that were given up on
+         * @description The newest 100 of them, and how many there are.
          */
         get: operations["list_parked"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/parked/redrive-mails": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send all parked mails again
+         * @description As after a mail server was away for long. Each once.
+         */
+        post: operations["redrive_mails"];
         delete?: never;
         options?: never;
         head?: never;
@@ -154,8 +174,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Put a parked message back into its queue
-         * @description Once; it is parked again if it still cannot be handled.
+         * Send what is parked again
+         * @description Once: a message goes to the end of its queue, a mail is sent under its old Message-ID. It is parked again if that fails.
          */
         post: operations["redrive"];
         delete?: never;
@@ -914,21 +934,55 @@ export interface components {
             phone: string;
             address: string;
         };
-        /** ParkedList */
+        /**
+         * ParkedList
+         * @description `messages`, `mails`: how many there are of each.
+         */
         ParkedList: {
             items: components["schemas"]["ParkedView"][];
+            messages: number;
+            mails: number;
         };
         /**
          * ParkedView
-         * @description `preview`: the first bytes, unprintable ones escaped.
+         * @description `source`: queue of a message, event of a mail. One of `mail` and `message` is null.
          */
         ParkedView: {
             id: string;
-            queue: string;
+            kind: components["schemas"]["Kind"];
+            source: string;
             reason: string;
             parked_at_ms: number;
+            mail: components["schemas"]["ParkedMailView"] | null;
+            message: components["schemas"]["ParkedMessageView"] | null;
+        };
+        /**
+         * Kind
+         * @enum {unknown}
+         */
+        Kind: "mail" | "message";
+        /**
+         * ParkedMailView
+         * @description Whose mail it is. `attempts`: sendings that failed. Personal: stored, never logged.
+         */
+        ParkedMailView: {
+            sale_id: number;
+            user_id: number;
+            email: string;
+            rid: string;
+            attempts: number;
+        };
+        /**
+         * ParkedMessageView
+         * @description `preview`: the first bytes, unprintable ones escaped.
+         */
+        ParkedMessageView: {
             size: number;
             preview: string;
+        };
+        /** Redriven */
+        Redriven: {
+            mails: number;
         };
         /** ProductList */
         ProductList: {
@@ -2370,6 +2424,90 @@ export interface operations {
             };
         };
     };
+    redrive_mails: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Redriven"];
+                };
+            };
+            /** @description `unauthorized`: A valid access token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "unauthorized";
+                    };
+                };
+            };
+            /** @description `forbidden`: Not allowed for this account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "forbidden";
+                    };
+                };
+            };
+            /** @description `rate_limited`: Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal`: Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /** @description `unavailable`: A part of the platform is away, try again shortly */
+            503: {
+                headers: {
+                    /** @description Seconds */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable";
+                    };
+                };
+            };
+        };
+    };
     redrive: {
         parameters: {
             query?: never;
@@ -2421,6 +2559,18 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemView"] & {
                         /** @enum {unknown} */
                         code?: "not_found";
+                    };
+                };
+            };
+            /** @description `conflict`: This does not fit the present state */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemView"] & {
+                        /** @enum {unknown} */
+                        code?: "conflict";
                     };
                 };
             };

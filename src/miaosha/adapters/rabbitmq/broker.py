@@ -272,5 +272,8 @@ class RabbitBroker:
     async def parked(self, limit: int = 100) -> list[Parked]:
         return await self._parking.newest(limit)
 
+    async def count_parked(self) -> int:
+        return await self._parking.count()
+
     async def redrive(self, parked_id: str) -> bool:
         return await self._parking.redrive(parked_id)

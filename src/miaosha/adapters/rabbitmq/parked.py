@@ -18,7 +18,7 @@ from pamqp.commands import Basic
 from miaosha.adapters.rabbitmq.channels import Channel
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Delivered, Link, NoQueue
 from miaosha.adapters.rabbitmq.reader import Poison
-from miaosha.adapters.rabbitmq.topology import PARKED, PARKED_MAX, counted, publish
+from miaosha.adapters.rabbitmq.topology import PARKED, PARKED_MAX, count, counted, publish
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.ports.broker import Parked
 
@@ -53,6 +53,13 @@ class ParkingLot:
         async with self._all() as (_, messages):
             found = [_parked(message) for message in messages]
         return found[::-1][: max(1, limit)]
+
+    async def count(self) -> int:
+        """Those in the hand of somebody who looks at them are left out."""
+        try:
+            return (await count(self._link, PARKED.name)).ready
+        except NoQueue:
+            return 0
 
     async def redrive(self, parked_id: str) -> bool:
         """See the port. A crash in the middle puts it back twice rather than never.

@@ -230,5 +230,8 @@ class RedisBroker:
     async def parked(self, limit: int = 100) -> list[Parked]:
         return await self._parking.list(limit)
 
+    async def count_parked(self) -> int:
+        return await self._parking.count()
+
     async def redrive(self, parked_id: str) -> bool:
         return await self._parking.redrive(parked_id)

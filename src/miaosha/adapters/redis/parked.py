@@ -51,6 +51,10 @@ class ParkingLot:
             entries: Any = await self._client.xrevrange(KEY, count=max(1, min(limit, PARKED_MAX)))
         return [_parked(entry_id, fields) for entry_id, fields in entries]
 
+    async def count(self) -> int:
+        with reaching("broker"):
+            return int(await self._client.xlen(KEY))
+
     async def redrive(self, parked_id: str) -> bool:
         """See the port.
 

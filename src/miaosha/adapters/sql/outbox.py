@@ -9,7 +9,7 @@ from miaosha.adapters.sql.database import AnyRow, Bulk, Database, primary_key_on
 from miaosha.adapters.sql.inserts import insert_ignoring
 from miaosha.adapters.sql.tables import holds, orders, outbox, products, sales, users
 from miaosha.domain.money import Money
-from miaosha.ports.post import OutboxItem, Recipient
+from miaosha.ports.post import REDRIVE_MAX, OutboxItem, ParkedMail, Recipient
 
 REQUEUE_AFTER_MS = 600_000  # a queued mail without an end by then may have been lost on its way
 REASON_MAX = 200  # characters of a failure that are kept
@@ -36,6 +36,31 @@ _DUE = (
     .where(outbox.c.state == bindparam("state"), outbox.c.next_at_ms <= bindparam("now_ms"))
     .order_by(outbox.c.next_at_ms, outbox.c.id)
     .limit(bindparam("n", type_=Integer))
+)
+_IS_PARKED = outbox.c.state == "parked"
+_PARKED = (
+    select(
+        outbox.c.id,
+        outbox.c.event,
+        outbox.c.rid,
+        outbox.c.sale_id,
+        outbox.c.user_id,
+        func.coalesce(users.c.email, ""),
+        outbox.c.attempts,
+        func.coalesce(outbox.c.reason, ""),
+        outbox.c.next_at_ms,  # a parked one has no next time: it is when it was parked
+    )
+    .outerjoin(users, users.c.id == outbox.c.user_id)
+    .where(_IS_PARKED)
+    .order_by(outbox.c.next_at_ms.desc(), outbox.c.id.desc())
+    .limit(bindparam("n", type_=Integer))
+)
+_LOCK_PARKED = primary_key_only(
+    select(outbox.c.id)
+    .where(outbox.c.id.in_(_IDS), _IS_PARKED)
+    .order_by(outbox.c.id)
+    .with_for_update(),
+    outbox,
 )
 _WITH_RECIPIENT = (
     select(
@@ -173,3 +198,25 @@ class OutboxLedger:
             )
         )
         await self._db.write(lambda connection: connection.execute(statement))
+
+    async def parked_mails(self, limit: int) -> list[ParkedMail]:
+        return await self._db.read(
+            lambda c: [ParkedMail(*row) for row in c.execute(_PARKED, {"n": limit})]
+        )
+
+    async def count_parked_mails(self) -> int:
+        query = select(func.count()).select_from(outbox).where(_IS_PARKED)
+        return await self._db.read(lambda connection: connection.execute(query).scalar() or 0)
+
+    async def redrive_mails(self, ids: Sequence[int], now_ms: int) -> list[int]:
+        assert len(ids) <= REDRIVE_MAX, len(ids)
+
+        def unit(connection: Connection) -> list[int]:
+            parked = list(connection.scalars(_LOCK_PARKED, {"ids": ids})) if ids else []
+            if parked:
+                again = update(outbox).where(outbox.c.id.in_(parked), _IS_PARKED)
+                values = {"state": "new", "attempts": 0, "reason": None, "next_at_ms": now_ms}
+                connection.execute(again.values(values))
+            return parked
+
+        return await self._db.write(unit)

@@ -61,7 +61,9 @@ function tilesOf(stats: Stats, now: Sample, peak: number): Tile[] {
     {
       name: t("tile.mails"),
       value: number(books.mails.sent ?? 0),
-      more: t("tile.mails_of", { n: mails }),
+      more: books.mails.parked
+        ? t("tile.mails_parked", { n: mails, parked: books.mails.parked })
+        : t("tile.mails_of", { n: mails }),
       bad: Boolean(books.mails.parked),
     },
   ];

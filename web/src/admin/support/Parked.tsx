@@ -1,20 +1,28 @@
-// Messages nobody could handle, and their return to the queue.
+// Messages and mails that were given up on, and their way back.
 import { useState } from "preact/hooks";
 import { number, time } from "../format";
 import { useLoaded } from "../hooks";
-import { type ParkedMessage, server } from "../server";
-import { t } from "../text";
+import { type ParkedItem, server } from "../server";
+import { type Key, t } from "../text";
 import { Dialog } from "../ui/Dialog";
 import { Empty, Loading, ProblemNote } from "../ui/Note";
 import { Table } from "../ui/Table";
 
+/** One of them, or all mails. */
+type Asked = ParkedItem | "mails";
+
 export function Parked() {
   const { data, problem, reload } = useLoaded(server.parked);
-  const [asked, setAsked] = useState<ParkedMessage | null>(null);
+  const [asked, setAsked] = useState<Asked | null>(null);
   return (
     <>
       <header class="head">
         <h1>{t("parked.title")}</h1>
+        {data && data.mails > 1 && (
+          <button type="button" class="button" onClick={() => setAsked("mails")}>
+            {t("parked.redrive_mails", { n: number(data.mails) })}
+          </button>
+        )}
         <button type="button" class="button" onClick={reload}>
           {t("refresh")}
         </button>
@@ -23,51 +31,86 @@ export function Parked() {
       <ProblemNote problem={problem} onRetry={reload} />
       {!data && !problem && <Loading />}
       {data?.items.length === 0 && <Empty>{t("parked.none")}</Empty>}
-      {data && data.items.length > 0 && (
-        <Table
-          caption={t("parked.title")}
-          head={[
-            t("parked.queue"),
-            t("parked.reason"),
-            t("parked.since"),
-            t("parked.size"),
-            t("parked.preview"),
-            t("parked.do"),
-          ]}
-          numeric={[3]}
-        >
-          {data.items.map((message) => (
-            <tr key={message.id}>
-              <th scope="row" class="code">
-                {message.queue}
-              </th>
-              <td>{message.reason}</td>
-              <td>{time(message.parked_at_ms)}</td>
-              <td class="number">{number(message.size)}</td>
-              <td class="code preview">{message.preview}</td>
-              <td>
-                <button type="button" class="button small" onClick={() => setAsked(message)}>
-                  {t("parked.redrive")}
-                </button>
-              </td>
-            </tr>
-          ))}
-        </Table>
+      {data && data.items.length > 0 && <List items={data.items} onAsk={setAsked} />}
+      {data && data.items.length < data.mails + data.messages && (
+        <p class="quiet small">
+          {t("parked.more", { shown: data.items.length, of: data.mails + data.messages })}
+        </p>
       )}
       {asked && (
         <Dialog
-          title={t("parked.redrive_title")}
-          action={t("parked.redrive")}
+          title={t(asked === "mails" ? "parked.mails_title" : titleOf(asked))}
+          action={t(asked === "mails" || asked.mail ? "parked.send" : "parked.redrive")}
           onConfirm={async () => {
-            await server.redrive(asked.id);
+            if (asked === "mails") await server.redriveMails();
+            else await server.redrive(asked.id);
             reload();
           }}
           onClose={() => setAsked(null)}
         >
-          <p>{t("parked.redrive_why")}</p>
+          <p>{t(asked === "mails" || asked.mail ? "parked.send_why" : "parked.redrive_why")}</p>
           <p class="quiet small">{t("lever.recorded")}</p>
         </Dialog>
       )}
+    </>
+  );
+}
+
+const titleOf = (item: ParkedItem): Key =>
+  item.mail ? "parked.mail_title" : "parked.redrive_title";
+
+function List({ items, onAsk }: { items: ParkedItem[]; onAsk: (item: ParkedItem) => void }) {
+  return (
+    <Table
+      caption={t("parked.title")}
+      head={[
+        t("parked.what"),
+        t("parked.reason"),
+        t("parked.since"),
+        t("parked.about"),
+        t("parked.do"),
+      ]}
+    >
+      {items.map((item) => (
+        <tr key={item.id}>
+          <th scope="row" class={item.mail ? "" : "code"}>
+            {item.mail ? t(`mail.${item.source}` as Key) : item.source}
+            <span class="quiet small block">{t(`parked.kind_${item.kind}`)}</span>
+          </th>
+          <td>{item.reason}</td>
+          <td>{time(item.parked_at_ms)}</td>
+          <td>
+            <About item={item} />
+          </td>
+          <td>
+            <button type="button" class="button small" onClick={() => onAsk(item)}>
+              {t(item.mail ? "parked.send" : "parked.redrive")}
+            </button>
+          </td>
+        </tr>
+      ))}
+    </Table>
+  );
+}
+
+/** Whose mail it is, or how a message begins. */
+function About({ item: { mail, message } }: { item: ParkedItem }) {
+  if (mail) {
+    return (
+      <>
+        <a href={`/admin/people/${mail.user_id}`}>{mail.email || mail.user_id}</a>
+        <span class="quiet small block">
+          <a href={`/admin/sales/${mail.sale_id}`}>{t("parked.sale", { n: mail.sale_id })}</a>
+          {" · "}
+          {t("parked.tries", { n: mail.attempts })}
+        </span>
+      </>
+    );
+  }
+  return (
+    <>
+      <span class="code preview">{message?.preview}</span>
+      <span class="quiet small block">{t("parked.bytes", { n: number(message?.size ?? 0) })}</span>
     </>
   );
 }

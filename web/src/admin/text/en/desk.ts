@@ -91,20 +91,33 @@ const texts = {
   "mail_state.queued": "in the queue",
   "mail_state.sent": "sent",
   "mail_state.parked": "given up",
-  "parked.title": "Parked messages",
+  "parked.title": "Parked",
   "parked.hint":
-    "Messages that nobody could read or handle. Put them back once the cause is mended.",
+    "Messages that nobody could read, and mails that could not be sent. Nothing of them is lost: " +
+    "send them again once the cause is mended.",
   "parked.none": "Nothing is parked.",
-  "parked.queue": "Queue",
+  "parked.what": "What",
+  "parked.kind_message": "message in the queue",
+  "parked.kind_mail": "mail",
   "parked.reason": "Reason",
   "parked.since": "Since",
-  "parked.size": "Bytes",
-  "parked.preview": "Beginning",
+  "parked.about": "About",
+  "parked.sale": "sale {n}",
+  "parked.tries": "tried {n} times",
+  "parked.bytes": "{n} bytes",
+  "parked.more": "The newest {shown} of {of}.",
   "parked.do": "Action",
   "parked.redrive": "Put back",
   "parked.redrive_title": "Put this message back?",
   "parked.redrive_why":
     "It goes to the end of its queue, and is parked again if it still cannot be handled.",
+  "parked.send": "Send again",
+  "parked.mail_title": "Send this mail again?",
+  "parked.redrive_mails": "Send all {n} mails again",
+  "parked.mails_title": "Send all parked mails again?",
+  "parked.send_why":
+    "Once each, under the old Message-ID: a mail that had left after all is recognised. One that " +
+    "fails again is parked again.",
   "trail.title": "Audit trail",
   "trail.only": "Only what concerns {subject}.",
   "trail.all": "Show all",
@@ -130,7 +143,7 @@ const texts = {
   "did.orders_export": "Orders exported",
   "did.order_delivery": "Delivery looked at",
   "did.user_story": "Buyer looked up",
-  "did.parked_redrive": "Message put back",
+  "did.parked_redrive": "Sent again",
   "did.hold_extend": "Deadline moved by the buyer",
 } as const satisfies Record<string, Text>;
 

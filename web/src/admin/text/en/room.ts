@@ -58,6 +58,7 @@ const texts = {
   "tile.watching": "{n} watch this sale",
   "tile.mails": "Mails sent",
   "tile.mails_of": "of {n}",
+  "tile.mails_parked": "of {n}; {parked} given up",
   "chart.units": "Units",
   "chart.requests": "Per second",
   "chart.waiting": "Waiting, and not bought",

@@ -22,7 +22,7 @@ const texts = {
   "nav.products": "Products",
   "nav.orders": "Orders",
   "nav.people": "People",
-  "nav.parked": "Parked messages",
+  "nav.parked": "Parked",
   "nav.trail": "Audit trail",
   "gate.sign_in": "Sign in to open the console",
   "gate.sign_in_why": "It is for the people who run the shop.",

@@ -59,6 +59,7 @@ export const room: Record<keyof typeof source, Text> = {
   "tile.watching": "{n} 個正在看此檔期",
   "tile.mails": "已寄信件",
   "tile.mails_of": "共 {n} 封",
+  "tile.mails_parked": "共 {n} 封；{parked} 封擱置",
   "chart.units": "商品去向",
   "chart.requests": "每秒",
   "chart.waiting": "候補與未成交",

@@ -24,7 +24,7 @@ export const shell: Record<keyof typeof source, Text> = {
   "nav.products": "商品",
   "nav.orders": "訂單",
   "nav.people": "會員",
-  "nav.parked": "擱置訊息",
+  "nav.parked": "擱置",
   "nav.trail": "稽核軌跡",
   "gate.sign_in": "請先登入管理後台",
   "gate.sign_in_why": "此處供商店管理人員使用。",

@@ -1,0 +1,105 @@
+"""What was given up on and waits for a person: messages nobody could decode (the broker keeps
+them), and mails that could not be sent (the outbox keeps them). One list, one way back.
+"""
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from miaosha.ports.broker import Broker, Parked
+from miaosha.ports.ledger import Ledger
+from miaosha.ports.outside import Clock
+from miaosha.ports.people import Trail
+from miaosha.ports.post import REDRIVE_MAX, ParkedMail
+
+MAIL_ID: Final = "mail-"  # before the number of an outbox row; no id of a broker begins so
+
+
+class Kind(StrEnum):
+    MESSAGE = "message"
+    MAIL = "mail"
+
+
+class Item(NamedTuple):
+    """`source` is the message's queue, or the mail's event. `mail` and `message`: one of them."""
+
+    id: str
+    kind: Kind
+    source: str
+    reason: str
+    parked_at_ms: int
+    mail: ParkedMail | None = None
+    message: Parked | None = None
+
+
+class Counts(NamedTuple):
+    messages: int
+    mails: int
+
+
+class Parking:
+    def __init__(self, ledger: Ledger, broker: Broker, trail: Trail, clock: Clock) -> None:
+        self._ledger = ledger
+        self._broker = broker
+        self._trail = trail
+        self._clock = clock
+
+    async def list(self, limit: int) -> list[Item]:
+        """The newest of both, newest first."""
+        items = [_message(one) for one in await self._broker.parked(limit)]
+        items += [_mail(one) for one in await self._ledger.parked_mails(limit)]
+        items.sort(key=lambda item: item.parked_at_ms, reverse=True)
+        return items[:limit]
+
+    async def counts(self) -> Counts:
+        return Counts(await self._broker.count_parked(), await self._ledger.count_parked_mails())
+
+    async def redrive(self, actor: str, item_id: str) -> bool:
+        """Back into its queue, once: a mail is sent again under its old Message-ID, with all its
+        attempts before it. False if nothing is parked under this id.
+
+        Raises:
+            Problem: conflict, if a message cannot go back.
+        """
+        if item_id.startswith(MAIL_ID):
+            number = item_id.removeprefix(MAIL_ID)
+            known = number.isascii() and number.isdigit() and len(number) < 19
+            ids = [int(number)] if known else []
+            done = bool(await self._ledger.redrive_mails(ids, self._clock.now_ms()))
+        else:
+            done = await self._broker.redrive(item_id)
+        if done:
+            await self._note(actor, "parked.redrive", f"parked:{item_id}"[:80], {})
+        return done
+
+    async def redrive_mails(self, actor: str) -> int:
+        """All mails that are parked now are sent again; answers how many."""
+        left, sent = await self._ledger.count_parked_mails(), 0
+        while left > 0:
+            mails = await self._ledger.parked_mails(REDRIVE_MAX)
+            ids = sorted(mail.id for mail in mails)
+            moved = await self._ledger.redrive_mails(ids, self._clock.now_ms())
+            sent += len(moved)
+            left -= len(ids) or left  # what is parked meanwhile is another day's
+        if sent:
+            await self._note(actor, "parked.redrive", "parked:mails", {"mails": sent})
+        return sent
+
+    async def _note(self, actor: str, action: str, subject: str, detail: dict[str, int]) -> None:
+        await self._trail.append(self._clock.now_ms(), actor, action, subject, detail)
+
+
+def _message(parked: Parked) -> Item:
+    return Item(
+        parked.id,
+        Kind.MESSAGE,
+        parked.queue,
+        parked.reason,
+        parked.parked_at_ms,
+        message=parked,
+    )
+
+
+def _mail(mail: ParkedMail) -> Item:
+    return Item(
+        f"{MAIL_ID}{mail.id}", Kind.MAIL, mail.event, mail.reason, mail.parked_at_ms, mail=mail
+    )

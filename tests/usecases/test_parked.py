@@ -1,0 +1,196 @@
+"""Parked has one meaning: given up on, listed, counted, told, and sent again by one command."""
+
+import contextlib
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+from miaosha.domain.errors import DependencyDown, Fault, Problem
+from miaosha.domain.messages import MailJob
+from miaosha.usecases.parked import Kind, Parking
+from miaosha.usecases.post import Post
+from tests.usecases.conftest import Urls, fresh_servers
+from tests.usecases.test_post import ATTEMPTS, Mailbox, deliver_due, states, winners
+from tests.usecases.test_workers import scheduler as scheduler
+from tests.usecases.world import Died, Fate, Mortal, Servers, World
+
+EVERYTHING = 100
+
+
+def post_of(world: World, mailbox: Mailbox, ledger: Any = None, broker: Any = None) -> Post:
+    s = world.servers
+    counters: defaultdict[str, float] = defaultdict(int)
+    ledger, broker = ledger or s.ledger, broker or s.broker
+    return Post(ledger, broker, mailbox, s.clock, ATTEMPTS, "http://localhost", counters)
+
+
+def parking_of(servers: Servers) -> Parking:
+    return Parking(servers.ledger, servers.broker, servers.trail, servers.clock)
+
+
+async def given_up(world: World, post: Post, mailbox: Mailbox, count: int) -> None:
+    """Mails to `count` winners, while the mail server is away for an hour and a half."""
+    await winners(world, count)
+    mailbox.away = True
+    for _ in range(ATTEMPTS + 1):
+        await deliver_due(world, post)
+        world.servers.clock.advance(600_000)
+    assert set(await states(world)) == {"parked"}
+    mailbox.away = False
+
+
+async def test_a_mail_given_up_on_is_listed_and_sent_again_once(world: World) -> None:
+    mailbox, parking = Mailbox(), parking_of(world.servers)
+    post = post_of(world, mailbox)
+    await given_up(world, post, mailbox, 1)
+    [item] = await parking.list(EVERYTHING)
+    assert (item.kind, item.source, item.reason) == (Kind.MAIL, "won", "mail server")
+    assert item.mail is not None and item.mail.email.endswith("@example.org")
+    assert await parking.counts() == (0, 1)
+
+    assert await parking.redrive("cli", item.id)
+    assert not await parking.redrive("cli", item.id), "a repeated command sends no second job"
+    assert await parking.list(EVERYTHING) == []
+    assert await deliver_due(world, post) == 1
+    assert await deliver_due(world, post) == 0
+    assert await states(world) == ["sent"]
+    assert len(mailbox.letters) == 1
+    [entry] = await world.servers.trail.entries(None, 1)
+    assert (entry.action, entry.subject) == ("parked.redrive", f"parked:{item.id}")
+
+
+async def test_the_letter_keeps_its_message_id(world: World) -> None:
+    """The mail server had it after all, and only its answer was lost."""
+    mailbox, parking = Mailbox(), parking_of(world.servers)
+    taken: list[str] = []
+    send = mailbox.send
+
+    async def lose_the_answer(letter: Any) -> None:
+        taken.append(letter.message_id)
+        raise DependencyDown("mail server")
+
+    mailbox.send = lose_the_answer  # type: ignore[method-assign]
+    post = post_of(world, mailbox)
+    await given_up(world, post, mailbox, 1)
+    mailbox.send = send  # type: ignore[method-assign]
+    [item] = await parking.list(EVERYTHING)
+    await parking.redrive("cli", item.id)
+    await deliver_due(world, post)
+    assert {letter.message_id for letter in mailbox.letters} == set(taken)
+    assert len(mailbox.letters) == 1
+
+
+async def test_a_job_from_before_sends_no_second_letter(world: World) -> None:
+    """The queue may hold jobs of tries long ago, and delivers each at least once."""
+    mailbox, parking = Mailbox(), parking_of(world.servers)
+    post = post_of(world, mailbox)
+    await given_up(world, post, mailbox, 1)
+    [item] = await parking.list(EVERYTHING)
+    assert item.mail is not None
+    old = MailJob(item.mail.id, f"won:{item.mail.rid}")
+    await post.deliver(old)
+    assert mailbox.letters == [], "parked is parked"
+    await parking.redrive("cli", item.id)
+    for _ in range(3):
+        await post.deliver(old)
+    await deliver_due(world, post)
+    assert len(mailbox.letters) == 1
+
+
+async def test_all_mails_are_sent_again_by_one_command(world: World) -> None:
+    mailbox, parking = Mailbox(), parking_of(world.servers)
+    post = post_of(world, mailbox)
+    await given_up(world, post, mailbox, 7)
+    assert await parking.redrive_mails("cli") == 7
+    assert await parking.redrive_mails("cli") == 0
+    assert await deliver_due(world, post) == 7
+    assert len(mailbox.letters) == 7
+
+
+async def test_messages_and_mails_are_one_list(world: World) -> None:
+    mailbox, parking = Mailbox(), parking_of(world.servers)
+    post = post_of(world, mailbox)
+    await given_up(world, post, mailbox, 2)
+    await world.servers.broker._client.xadd(
+        "parked", {"queue": "mail", "reason": "junk", "raw": b"junk", "size": 4}
+    )
+    items = await parking.list(EVERYTHING)
+    assert sorted(item.kind for item in items) == ["mail", "mail", "message"]
+    assert [i.parked_at_ms for i in items] == sorted((i.parked_at_ms for i in items), reverse=True)
+    assert len(await parking.list(1)) == 1
+    assert await parking.counts() == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "nonsense", ["mail-", "mail-x", "mail-99999", "mail-" + "9" * 30, "1-1", ""]
+)
+async def test_nothing_is_parked_under_an_id_that_is_none(world: World, nonsense: str) -> None:
+    assert not await parking_of(world.servers).redrive("cli", nonsense)
+
+
+async def test_why_a_mail_was_given_up_on_names_no_person(world: World) -> None:
+    mailbox, parking = Mailbox(), parking_of(world.servers)
+    post = post_of(world, mailbox)
+    _, users = await winners(world, 2)
+    errors = iter([Problem("bad_request", "The mail server refused this letter (550).")] * 1)
+
+    async def refuse(letter: Any) -> None:
+        raise next(errors, RuntimeError(f"no mailbox {letter.to}"))
+
+    mailbox.send = refuse  # type: ignore[method-assign]
+    for _ in range(ATTEMPTS + 1):
+        await deliver_due(world, post)
+        world.servers.clock.advance(600_000)
+    reasons = sorted(item.reason for item in await parking.list(EVERYTHING))
+    assert reasons == ["RuntimeError", "The mail server refused this letter (550)."]
+    assert len(users) == 2
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("survived", [False, True], ids=["died", "failed"])
+async def test_dying_anywhere_on_the_way_back_loses_no_mail(
+    urls: Urls, after: bool, survived: bool
+) -> None:
+    for at in range(1, 20):
+        async with fresh_servers(urls) as servers:
+            world, mailbox = World(servers), Mailbox()
+            await given_up(world, post_of(world, mailbox), mailbox, 1)
+            fate = Fate(at, after, survived=survived)
+            ledger, broker = Mortal(servers.ledger, fate), Mortal(servers.broker, fate)
+            with contextlib.suppress(Died, Fault):
+                trail = Mortal(servers.trail, fate)
+                parking = Parking(ledger, broker, trail, servers.clock)
+                [item] = await parking.list(EVERYTHING)
+                await parking.redrive("cli", item.id)
+                await deliver_due(world, post_of(world, mailbox, ledger, broker))
+            await parking_of(servers).redrive_mails("cli")  # the command is repeated
+            for _ in range(3):
+                servers.clock.advance(601_000)
+                await deliver_due(world, post_of(world, mailbox))
+            assert await states(world) == ["sent"], fate.where
+            assert len({letter.message_id for letter in mailbox.letters}) == 1, fate.where
+        if not fate.where:
+            assert at > 5
+            return
+    raise AssertionError("the way back never ended")
+
+
+async def test_the_scheduler_counts_what_is_parked_and_says_so_when_it_grows(
+    world: World, scheduler: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mailbox, parking = Mailbox(), parking_of(world.servers)
+    await given_up(world, post_of(world, mailbox), mailbox, 2)
+    count = next(work for name, _, work in scheduler.duties() if name == "parked")
+
+    async def told() -> int:
+        capsys.readouterr()
+        await count()
+        return capsys.readouterr().out.count("mails=2")
+
+    assert await told() == 1
+    assert await told() == 0, "once"
+    assert world.counters["parked_mails"] == 2
+    await parking.redrive_mails("cli")
+    assert await told() == 0
+    assert world.counters["parked_mails"] == 0
