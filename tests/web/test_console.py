@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import sqlite3
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -207,6 +208,36 @@ def test_its_lists_are_accessible(shop: Shop, visitors: Visitors) -> None:
     look(visitor, f"/admin/people/{shop.admin.id}", "person")
     look(visitor, "/admin/parked", "parked")
     look(visitor, "/admin/trail", "trail")
+
+
+def give_up_on_mails(shop: Shop, sale: int, buyer: int, count: int) -> None:
+    """As after eight tries each."""
+    database = sqlite3.connect(shop.up.data / "miaosha.sqlite", timeout=30)
+    for number in range(count):
+        database.execute(
+            "INSERT INTO outbox (dedupe_key, event, rid, user_id, sale_id, state, attempts,"
+            " next_at_ms, reason, created_at_ms) VALUES (?, 'won', ?, ?, ?, 'parked', 8, ?,"
+            " 'mail server: not now (421)', 1)",
+            (f"won:x.{number}", f"x.{number}", buyer, sale, shop.now_ms()),
+        )
+    database.commit()
+    database.close()
+
+
+def test_a_mail_given_up_on_is_sent_again(shop: Shop, visitors: Visitors) -> None:
+    sale, ada = shop.sale(title="Lamps that are held"), shop.person()
+    assert shop.press(sale, ada) == "held"
+    give_up_on_mails(shop, sale, ada.id, 2)
+    visitor = visitors(person=shop.admin)
+    page = visitor.go(f"/admin/sales/{sale}")
+    expect(page.get_by_text("2 given up")).to_be_visible()
+    look(visitor, "/admin/parked", "parked-mails")
+    rows = page.get_by_role("row").filter(has_text=ada.email)
+    expect(rows.first).to_contain_text("421")
+    confirm(page, "Send again")
+    expect(rows).to_have_count(1)
+    confirm(page, "Send again")
+    expect(page.get_by_text("Nothing is parked.")).to_be_visible()
 
 
 def test_of_two_admins_at_one_draft_the_second_is_told(shop: Shop, visitors: Visitors) -> None:

@@ -18,14 +18,16 @@ export function Parked() {
     <>
       <header class="head">
         <h1>{t("parked.title")}</h1>
-        {data && data.mails > 1 && (
-          <button type="button" class="button" onClick={() => setAsked("mails")}>
-            {t("parked.redrive_mails", { n: number(data.mails) })}
+        <div class="row">
+          {data && data.mails > 1 && (
+            <button type="button" class="button" onClick={() => setAsked("mails")}>
+              {t("parked.redrive_mails", { n: number(data.mails) })}
+            </button>
+          )}
+          <button type="button" class="button" onClick={reload}>
+            {t("refresh")}
           </button>
-        )}
-        <button type="button" class="button" onClick={reload}>
-          {t("refresh")}
-        </button>
+        </div>
       </header>
       <p class="quiet">{t("parked.hint")}</p>
       <ProblemNote problem={problem} onRetry={reload} />
