@@ -28,6 +28,7 @@ from miaosha.supervisor.rehearsal.stage import sample
 from miaosha.supervisor.sample import Login
 from miaosha.supervisor.screen import SUBSTITUTE, Screen, cell, prepare_streams, write_json
 from miaosha.supervisor.snapshot import Books, Snapshot
+from miaosha.usecases.parked import Item, Kind
 
 CLEAR = "\x1b[2J"
 NASTY = (
@@ -113,11 +114,13 @@ def tables(text: str) -> dict[str, Callable[[Screen], object]]:
     sick = Outcome(connections=1, gateways=1, client_processes=1, notes=[text], unfinished=[text])
     sick.clients = Said(failed={text: 1}, lost={text: 2})
     finding = Finding("sql", text, text, Verdict.WARNING, text)
+    message = Parked("1-1", text, text, 1, text.encode())
+    parked = Item("1-1", Kind.MESSAGE, text, text, 1, message=message)
     logins = (Login(text, text), Login(text, text))
     return {
         "sale show": lambda to: to.show(sale.table_of(of_sale, None, None, 0)),
         "sale list": lambda to: to.show(sale.list_of([of_sale], 0)),
-        "parked list": lambda to: to.show(table_of([Parked("1-1", text, text, 1, text.encode())])),
+        "parked list": lambda to: to.show(table_of([parked])),
         "doctor": lambda to: to.show(doctor.table_of([finding])),
         "rehearse": lambda to: to.show(outcome.table(sick)),
         "demo": lambda to: to.show(demo.head(text, *logins)),

@@ -1,10 +1,11 @@
 """What `miaosha parked list` shows, for a person who will type it again."""
 
-from rich.console import Console
+import io
 
 from miaosha.cli.parked import table_of
 from miaosha.ports.broker import Parked
 from miaosha.ports.post import ParkedMail
+from miaosha.supervisor.screen import Screen
 from miaosha.usecases.parked import Item, Kind
 
 LONG = "0123456789abcdef" * 2
@@ -17,10 +18,9 @@ ITEMS = [
 
 
 def shown(width: int) -> str:
-    console = Console(width=width)
-    with console.capture() as captured:
-        console.print(table_of(ITEMS))
-    return captured.get()
+    out = io.StringIO()
+    Screen(file=out, width=width).show(table_of(ITEMS))
+    return out.getvalue()
 
 
 def test_ids_are_whole_on_a_narrow_terminal() -> None:

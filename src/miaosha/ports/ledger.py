@@ -241,7 +241,8 @@ class Ledger(Leases, Orders, RebuildLedger, AuditsLedger, ParkedMails, Protocol)
 
     async def outbox_new(self, now_ms: int, limit: int) -> list[OutboxItem]:
         """Rows not queued yet, and queued ones whose retry time has come or that were queued long
-        ago without an end (the mail queue may have lost them)."""
+        ago without an end (the mail queue may have lost them). Also rows whose time is further
+        ahead than PUT_OFF_MAX_MS: the clock was ahead when they were written."""
 
     async def outbox_queued(self, ids: Sequence[int], now_ms: int) -> None: ...
 

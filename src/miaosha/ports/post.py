@@ -59,3 +59,4 @@ class ParkedMails(Protocol):
 
 
 REDRIVE_MAX = 500
+PUT_OFF_MAX_MS = 600_000  # no mail's next time is further ahead

@@ -13,12 +13,12 @@ from miaosha.domain.messages import MailJob
 from miaosha.ports.broker import Broker
 from miaosha.ports.ledger import Ledger
 from miaosha.ports.outside import Clock, Mailer
+from miaosha.ports.post import PUT_OFF_MAX_MS
 from miaosha.usecases.notify import compose
 
 RELAY_MAX = 256
 RETRY_FIRST_MS = 1_000
 RETRY_GROWTH = 4  # with the usual eight attempts a mail server may be away for 25 minutes
-RETRY_MAX_MS = 600_000
 
 log = structlog.get_logger()
 
@@ -73,7 +73,7 @@ class Post:
             await self._later(job, None, error)
         except Exception as error:  # the mail server is away, or a letter nobody thought of
             last = item.attempts + 1 >= self._attempts_max
-            delay_ms = min(RETRY_MAX_MS, RETRY_FIRST_MS * RETRY_GROWTH**item.attempts)
+            delay_ms = min(PUT_OFF_MAX_MS, RETRY_FIRST_MS * RETRY_GROWTH**item.attempts)
             await self._later(job, None if last else self._clock.now_ms() + delay_ms, error)
         else:
             self._counters["sent"] += await self._ledger.outbox_sent(item.id, self._clock.now_ms())

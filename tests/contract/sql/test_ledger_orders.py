@@ -74,6 +74,18 @@ async def test_a_mail_is_relayed_sent_once_and_never_again(shop: Shop) -> None:
     assert found[0].state == "sent"
 
 
+async def test_a_mail_of_a_clock_that_was_ahead_waits_no_longer_than_any(shop: Shop) -> None:
+    """Written an hour ahead, queued or not, and the clock went back."""
+    sale = await shop.sale()
+    await shop.grant(sale, 1)
+    [item] = await shop.ledger.outbox_new(NOW, 10)
+    for at_ms, due in ((NOW, []), (NOW + 3_600_000, [item.id])):
+        await shop.ledger.outbox_failed(item.id, at_ms, at_ms + REQUEUE_AFTER_MS, "away")
+        assert [one.id for one in await shop.ledger.outbox_new(NOW, 10)] == due
+        await shop.ledger.outbox_queued([item.id], at_ms)
+        assert [one.id for one in await shop.ledger.outbox_new(NOW, 10)] == due
+
+
 async def test_a_failed_mail_is_tried_again_at_its_time_and_parked_at_last(shop: Shop) -> None:
     sale = await shop.sale()
     await shop.grant(sale, 1)

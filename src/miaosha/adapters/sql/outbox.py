@@ -9,9 +9,9 @@ from miaosha.adapters.sql.database import AnyRow, Bulk, Database, primary_key_on
 from miaosha.adapters.sql.inserts import insert_ignoring
 from miaosha.adapters.sql.tables import holds, orders, outbox, products, sales, users
 from miaosha.domain.money import Money
-from miaosha.ports.post import REDRIVE_MAX, OutboxItem, ParkedMail, Recipient
+from miaosha.ports.post import PUT_OFF_MAX_MS, REDRIVE_MAX, OutboxItem, ParkedMail, Recipient
 
-REQUEUE_AFTER_MS = 600_000  # a queued mail without an end by then may have been lost on its way
+REQUEUE_AFTER_MS = PUT_OFF_MAX_MS  # queued without an end by then, it may be lost on its way
 REASON_MAX = 200  # characters of a failure that are kept
 UNSENT = ("new", "queued")
 
@@ -31,12 +31,15 @@ _LOCK_UNSENT = primary_key_only(
     .with_for_update(),
     outbox,
 )
-_DUE = (
+_IN_ORDER = (
     select(*_COLUMNS, outbox.c.next_at_ms)
-    .where(outbox.c.state == bindparam("state"), outbox.c.next_at_ms <= bindparam("now_ms"))
+    .where(outbox.c.state == bindparam("state"))
     .order_by(outbox.c.next_at_ms, outbox.c.id)
     .limit(bindparam("n", type_=Integer))
 )
+_DUE = _IN_ORDER.where(outbox.c.next_at_ms <= bindparam("now_ms"))
+# Nothing is put off for so long: the clock was ahead when it was written.
+_AHEAD = _IN_ORDER.where(outbox.c.next_at_ms > bindparam("latest_ms"))
 _IS_PARKED = outbox.c.state == "parked"
 _PARKED = (
     select(
@@ -161,7 +164,9 @@ class OutboxLedger:
         def unit(connection: Connection) -> list[OutboxItem]:
             found: list[AnyRow] = []
             for state in UNSENT:  # one by one: so each comes in the order of its index
-                found += connection.execute(_DUE, {"state": state, "now_ms": now_ms, "n": limit})
+                asked = {"state": state, "n": limit}
+                found += connection.execute(_DUE, {**asked, "now_ms": now_ms})
+                found += connection.execute(_AHEAD, {**asked, "latest_ms": now_ms + PUT_OFF_MAX_MS})
             found.sort(key=lambda row: (row.next_at_ms, row.id))
             return [OutboxItem(*row[: len(_COLUMNS)]) for row in found[:limit]]
 
