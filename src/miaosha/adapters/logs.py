@@ -3,6 +3,7 @@
 Nothing personal reaches a log: values under telling keys are replaced, wherever they stand.
 """
 
+import functools
 import logging
 import sys
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import msgspec
 import structlog
 from structlog.typing import EventDict, Processor
+
+from miaosha.adapters.outlet import Outlet
 
 REDACTED = "[redacted]"
 PERSONAL = frozenset(
@@ -40,8 +43,15 @@ def _json(event: EventDict, **_: Any) -> str:
     return msgspec.json.encode(event, enc_hook=str).decode()
 
 
+def _lost(role: str, instance: str, lines: int) -> str:
+    """What an outlet says of log lines that it lost: a log line, too."""
+    event = {"event": "log_lines_lost", "lines": lines, "level": "warning"}
+    return _json({**event, "role": role, "instance": instance}) + "\n"
+
+
 def configure(role: str, instance: str, level: str) -> None:
-    """Send every log line of this process to stderr as JSON with its role and instance.
+    """Send every log line of this process to stderr as JSON with its role and instance. Where
+    stderr is an outlet (`outlet.install`), no line can fail or block the caller.
 
     Args:
         level: debug, info, warning or error.
@@ -63,6 +73,9 @@ def configure(role: str, instance: str, level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    if isinstance(sys.stderr, Outlet):
+        sys.stderr.notice = functools.partial(_lost, role, instance)
+    logging.captureWarnings(True)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
