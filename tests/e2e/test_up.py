@@ -91,7 +91,7 @@ def test_a_second_one_on_the_same_data_is_refused(up: Up) -> None:
     ids=["INT", "TERM", "INT-as-a-background-job"],
 )
 def test_a_signal_stops_everything(tmp_path: Path, sig: int, ignore_int: bool) -> None:
-    with running(tmp_path, ignore_int=ignore_int) as up:
+    with running(tmp_path, ignored=(signal.SIGINT,) if ignore_int else ()) as up:
         pids = descendants(up.process.pid)
         run_dir = Path(up.state()["run_dir"])
         assert len(pids) >= 9 and run_dir.is_dir()

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from miaosha.adapters import outlet
 from miaosha.cli.session import finish
 from miaosha.supervisor.demo import Demo, run_demo
 from miaosha.supervisor.fullstack import Stack
@@ -47,4 +48,5 @@ def demo(
         seed=seed,
         stack=stack,
     )
+    outlet.install()
     finish(lambda: run_demo(wanted))

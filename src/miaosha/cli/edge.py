@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from miaosha.adapters import outlet
 from miaosha.cli.session import errors, finish, screen
 from miaosha.settings import load
 from miaosha.supervisor.edge import Site, write_config
 from miaosha.supervisor.edge_run import running_edge
 from miaosha.supervisor.edge_switch import switching
 from miaosha.supervisor.up import stop_on_signals
+from miaosha.supervisor.watches import Alarm
 
 app = typer.Typer(help="The edge: nginx, and its switch for closed sales.", no_args_is_help=True)
 
@@ -34,12 +36,15 @@ def run(publisher: Publisher, gateway: Gateway, api: Api, resolver: Resolver = "
     """Run nginx and the switch in the foreground, by MIAOSHA_… settings from the environment."""
     settings = load()
     addresses = {"publisher": publisher, "gateway": gateway, "api": api}
+    outlet.install()
 
     async def work() -> int:
         stop = stop_on_signals()
-        async with running_edge(settings, addresses, resolver, _tell):
+        alarm = Alarm(stop, _tell)
+        async with running_edge(settings, addresses, resolver, _tell, alarm):
             screen.print(f"listening on port {settings.port} for {settings.public_url}")
             await stop.wait()
+        alarm.check()
         return 0
 
     finish(work)
@@ -93,10 +98,14 @@ def switch(
     """Keep the switch for an nginx that is run by other means: a file for every sale that is
     over. Begins by taking all files away."""
 
+    outlet.install()
+
     async def work() -> int:
         stop = stop_on_signals()
-        async with switching(load(), directory):
+        alarm = Alarm(stop, _tell)
+        async with switching(load(), directory, alarm):
             await stop.wait()
+        alarm.check()
         return 0
 
     finish(work)

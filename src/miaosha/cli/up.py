@@ -5,12 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
+from miaosha.adapters import outlet
+from miaosha.adapters.alive import notify
 from miaosha.cli.demo import OnStack
 from miaosha.cli.session import errors, finish, screen
 from miaosha.settings import Settings, load
 from miaosha.supervisor.fullstack import Stack
 from miaosha.supervisor.parts import tied
 from miaosha.supervisor.up import platform, stop_on_signals
+from miaosha.supervisor.watches import WatchEnded
 
 
 def up(
@@ -31,10 +34,19 @@ def up(
         overrides["port"] = port
     if data_dir is not None:
         overrides["data_dir"] = str(data_dir)
+    outlet.install()  # nothing that is said may stop the platform
     finish(lambda: _up(load(**overrides), stack))
 
 
 async def _up(settings: Settings, stack: Stack) -> int:
+    try:
+        return await _run(settings, stack)
+    except WatchEnded as error:
+        screen.print(f"ended: {error}", markup=False, soft_wrap=True)  # stderr may not take it
+        raise
+
+
+async def _run(settings: Settings, stack: Stack) -> int:
     stop = stop_on_signals()
     screen.print(f"starting on {settings.data_dir} …", soft_wrap=True)
     for own in tied(settings):
@@ -44,7 +56,9 @@ async def _up(settings: Settings, stack: Stack) -> int:
             parts = ", ".join(child.spec.name for child in running.children)
             screen.print(f"[bold green]ready[/] {running.settings.public_url}", soft_wrap=True)
             screen.print(f"[dim]{parts}[/]\nCtrl-C stops it.", soft_wrap=True)
+            notify("READY=1")
             await stop.wait()
+        notify("STOPPING=1")
         screen.print("draining …")
     screen.print("stopped")
     return 0

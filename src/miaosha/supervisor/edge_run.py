@@ -12,21 +12,24 @@ from pathlib import Path
 from miaosha.settings import Settings
 from miaosha.supervisor import edge, parts
 from miaosha.supervisor.checks import check_certificate
-from miaosha.supervisor.children import Child, Health, StartFailed, Tell
+from miaosha.supervisor.children import Child, Health, StartFailed
 from miaosha.supervisor.edge_switch import switching
 from miaosha.supervisor.edge_upstreams import Addresses
+from miaosha.supervisor.vigil import Vigil
+from miaosha.supervisor.watches import Alarm, Tell
 
 READY_WITHIN_S = 10.0
 
 
 @contextlib.asynccontextmanager
 async def running_edge(
-    settings: Settings, addresses: Addresses, resolver: str, tell: Tell
+    settings: Settings, addresses: Addresses, resolver: str, tell: Tell, alarm: Alarm | None = None
 ) -> AsyncIterator[Child]:
     """nginx, listening; ended when the context is left. Its errors go to stderr.
 
     Args:
         addresses, resolver: see `upstream_lines`.
+        alarm: rings if what watches over nginx or the switch breaks.
 
     Raises:
         SettingsError: a setting or an address is bad.
@@ -38,8 +41,9 @@ async def running_edge(
     site = _site(settings, run, resolver)
     try:
         edge.write_config(settings, run, addresses, site)
-        child = Child(parts.nginx_spec(settings, run, site.error_log), tell)
-        async with switching(settings, site.over):
+        vigil = Vigil(settings.role_silence_s, tell) if settings.role_silence_s else None
+        child = Child(parts.nginx_spec(settings, run, site.error_log), tell, alarm, vigil)
+        async with switching(settings, site.over, alarm):
             try:
                 await _started(child)
                 yield child

@@ -17,6 +17,7 @@ import structlog
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.sale import Phase, Sale
 from miaosha.settings import Settings
+from miaosha.supervisor.watches import Alarm, beside
 
 LOOK_S: Final = 1.0
 OVER_MAX: Final = 1_000  # sales switched off at once, those that closed last
@@ -91,8 +92,11 @@ class EdgeSwitch:
 
 
 @contextlib.asynccontextmanager
-async def switching(settings: Settings, directory: Path) -> AsyncIterator[EdgeSwitch]:
-    """A switch that follows the board at `redis_url`; its directory is made, and empty."""
+async def switching(
+    settings: Settings, directory: Path, alarm: Alarm | None = None
+) -> AsyncIterator[EdgeSwitch]:
+    """A switch that follows the board at `redis_url`; its directory is made, and empty. `alarm`
+    rings if it breaks."""
     from miaosha.adapters.redis.connect import connect
     from miaosha.adapters.redis.store import RedisStore
 
@@ -100,11 +104,7 @@ async def switching(settings: Settings, directory: Path) -> AsyncIterator[EdgeSw
     switch = EdgeSwitch(directory, RedisStore(client))
     try:
         await asyncio.to_thread(switch.clear)
-        following = asyncio.create_task(switch.run(), name="edge switch")
-        try:
+        async with beside(switch.run(), "edge's switch", alarm):
             yield switch
-        finally:
-            following.cancel()
-            await asyncio.wait({following})
     finally:
         await client.aclose()

@@ -17,8 +17,16 @@ from miaosha.supervisor import datadir, edge
 from miaosha.supervisor.children import Ready, Spec
 from miaosha.supervisor.datadir import DEFAULTS
 from miaosha.supervisor.edge_upstreams import LISTENING
-from miaosha.supervisor.probes import Beats, http_ready, port_open
-from miaosha.supervisor.servers import answers, valkey_command
+from miaosha.supervisor.probes import (
+    Asked,
+    Beats,
+    http_ready,
+    http_speaks,
+    port_open,
+    says_alive,
+    working,
+)
+from miaosha.supervisor.servers import answers, speaks, valkey_command
 
 VALKEY_STOP_S = 10.0
 # Seconds from the request to end until the KILL: more than a role gives itself to finish (the
@@ -60,6 +68,10 @@ class Places:
     def own_socket(self, name: str, generation: int) -> Path:
         """Where that generation listens."""
         return self.run / f"{name}~{generation}.sock"
+
+    def alive_socket(self, name: str, generation: int) -> Path:
+        """Where that generation shows us that it lives."""
+        return self.run / f"{name}~{generation}.alive"
 
     @property
     def edge_log(self) -> Path:
@@ -129,18 +141,23 @@ def store_specs(settings: Settings, places: Places) -> tuple[list[Spec], dict[st
     for name, setting in (("store", "redis_url"), ("broker", "broker_url")):
         if getattr(settings, setting) != getattr(DEFAULTS, setting):
             continue
-        args, socket = valkey_command(places.data, name, run_directory=places.run)
-        specs.append(
-            Spec(
-                name, args, _valkey_ready(socket), stop_within_s=VALKEY_STOP_S, log=places.log(name)
-            )
-        )
-        urls[setting] = f"unix://{socket}"
+        specs.append(_valkey_spec(name, places))
+        urls[setting] = f"unix://{specs[-1].socket}"
     return specs, urls
 
 
-def _valkey_ready(socket: Path) -> Ready:
-    return lambda pid: answers(socket)
+def _valkey_spec(name: str, places: Places) -> Spec:
+    args, socket = valkey_command(places.data, name, run_directory=places.run)
+    return Spec(
+        name,
+        args,
+        lambda pid: answers(socket),
+        stop_within_s=VALKEY_STOP_S,
+        log=places.log(name),
+        heard=True,
+        alive=working(lambda pid: speaks(socket)),
+        socket=socket,
+    )
 
 
 def role_specs(settings: Settings, places: Places, beats: Beats) -> list[Spec]:
@@ -158,6 +175,8 @@ def role_spec(
         generation: how many have gone before it on this place (a rolling upgrade).
     """
     role, _, number = name.partition("-")
+    instance = _instance(settings, places, number, generation)
+    alive = places.alive_socket(name, generation)
     if role in LISTENING:
         socket = places.own_socket(name, generation)
         argv = [f"miaosha.{role}", "--listen", f"unix:{socket}"]
@@ -165,9 +184,10 @@ def role_spec(
         if not generation:
             places.point(name, generation)
     else:
+        socket = None
         argv = ["miaosha.workers", role]
-        ready = beats.seen
-    argv += ["--instance", _instance(settings, places, number, generation)]
+        ready = beats.of(role, instance)
+    argv += ["--instance", instance, "--alive", str(alive)]
     argv += ["--die-with-parent", str(os.getpid())]
     if port := metrics_ports(settings).get(name):
         argv += ["--metrics", f"127.0.0.1:{port}"]
@@ -180,7 +200,16 @@ def role_spec(
         nice=NICE.get(role, 0),
         log=places.log(name),
         generation=generation,
+        alive=_role_alive(alive, beats.moving(role, instance)),
+        socket=socket,
     )
+
+
+def _role_alive(socket: Path, beating: Asked) -> Ready:
+    async def alive(pid: int) -> bool:
+        return await says_alive(socket) or await beating(pid)
+
+    return alive
 
 
 def _instance(settings: Settings, places: Places, number: str, generation: int) -> str:
@@ -242,4 +271,6 @@ def nginx_spec(settings: Settings, run: Path, error_log: Path, log: Path | None 
         lambda pid: port_open(host, settings.port),
         stop_signal=signal.SIGQUIT,
         log=log,
+        heard=True,
+        alive=working(lambda pid: http_speaks(host, settings.port)),
     )

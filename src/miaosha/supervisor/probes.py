@@ -1,15 +1,22 @@
-"""How the supervisor asks whether a part is ready: over its socket, and by its heartbeat."""
+"""How the supervisor asks whether a part is ready, and whether it lives: over its socket, by its
+heartbeat, and by the processor time it takes.
+"""
 
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from miaosha.adapters.alive import WORD
 from miaosha.domain.errors import DependencyDown
 from miaosha.ports.store import Heartbeat, Heartbeats
 
 ANSWER_S = 2.0
 BEATS_EVERY_S = 0.5
+UNINTERRUPTIBLE = "D"  # waits for a disk, say; not even a KILL ends that
+
+Asked = Callable[[int], Awaitable[bool]]
 
 
 async def http_ready(socket: Path) -> bool:
@@ -38,6 +45,33 @@ async def port_open(host: str, port: int) -> bool:
     return False
 
 
+async def says_alive(socket: Path) -> bool:
+    """Does the loop of the role whose `--alive` socket this is turn?"""
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(ANSWER_S):
+            reader, writer = await asyncio.open_unix_connection(str(socket))
+            try:
+                return await reader.read(len(WORD)) == WORD
+            finally:
+                writer.close()
+    return False
+
+
+async def http_speaks(host: str, port: int) -> bool:
+    """Does an HTTP server there do anything about a request? Any answer will do, and so will the
+    end of the connection: the kernel alone would only accept it."""
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(ANSWER_S):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+                await reader.read(1)
+                return True
+            finally:
+                writer.close()
+    return False
+
+
 class Beats:
     """The heartbeats of all roles, read at most every half second however many ask."""
 
@@ -50,12 +84,92 @@ class Beats:
         """Empty while the store is away."""
         if time.monotonic() - self._read_at > BEATS_EVERY_S:
             self._read_at = time.monotonic()
+            found: list[Heartbeat] = []
             try:
-                self._alive = await self._heartbeats.alive()
+                found = await self._heartbeats.alive()
             except DependencyDown:
-                self._alive = []
+                pass
+            finally:  # whoever waits no longer leaves nothing old behind
+                self._alive = found
         return self._alive
 
     async def seen(self, pid: int) -> bool:
         """Has the process `pid` written a heartbeat lately?"""
         return any(beat.pid == pid for beat in await self.alive())
+
+    def of(self, role: str, instance: str) -> Asked:
+        """`seen` for one process among all machines, on which pids may be equal."""
+
+        async def seen(pid: int) -> bool:
+            return await self._beat(role, instance, pid) != 0
+
+        return seen
+
+    def moving(self, role: str, instance: str) -> Asked:
+        """Whether that process has written another heartbeat since it was asked for last."""
+        last = 0
+
+        async def moved(pid: int) -> bool:
+            nonlocal last
+            before, last = last, await self._beat(role, instance, pid)
+            return last not in (0, before)
+
+        return moved
+
+    async def _beat(self, role: str, instance: str, pid: int) -> int:
+        """The time of its newest beat, in ms of the store; 0: none."""
+        for beat in await self.alive():
+            if (beat.role, beat.instance, beat.pid) == (role, instance, pid):
+                return beat.beat_ms
+        return 0
+
+
+def working(speaks: Asked) -> Asked:
+    """A sign of life of a server that is not ours: it took processor time since the last look, or
+    waits for its disk, or `speaks`. It is asked only when it looks dead: an answer may cost it a
+    line of log, and one under load may be slow to give it."""
+    spent = -1
+
+    async def signs(pid: int) -> bool:
+        nonlocal spent
+        before, spent = spent, processor_ns(pid)
+        return spent != before or state(pid) == UNINTERRUPTIBLE or await speaks(pid)
+
+    return signs
+
+
+def processor_ns(group: int) -> int:
+    """Nanoseconds of processor time that the living processes of this group have taken."""
+    total = 0
+    for process in _members(group):
+        for thread in _listed(process / "task"):
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                total += int((thread / "schedstat").read_text().split()[0])
+    return total
+
+
+def state(pid: int) -> str:
+    """The letter that Linux gives the state of the process; "" if there is none."""
+    fields = _stat(Path("/proc", str(pid)))
+    return fields[0] if fields else ""
+
+
+def _members(group: int) -> list[Path]:
+    return [
+        process
+        for process in _listed(Path("/proc"))
+        if process.name.isdigit() and _stat(process)[2:3] == [str(group)]
+    ]
+
+
+def _stat(process: Path) -> list[str]:
+    """What follows the name: state, parent, group, …"""
+    with contextlib.suppress(OSError):
+        return (process / "stat").read_text().rpartition(")")[2].split()
+    return []
+
+
+def _listed(directory: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return list(directory.iterdir())
+    return []

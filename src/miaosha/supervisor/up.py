@@ -13,11 +13,12 @@ from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from miaosha.adapters.alive import feed_watchdog
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 from miaosha.supervisor import datadir, fullstack, parts
 from miaosha.supervisor.checks import check_settings
-from miaosha.supervisor.children import Child, Health, Spec, StartFailed, Tell
+from miaosha.supervisor.children import Child, Health, Spec, StartFailed
 from miaosha.supervisor.edge_log import kept_small
 from miaosha.supervisor.edge_switch import switching
 from miaosha.supervisor.edge_upstreams import LISTENING
@@ -25,6 +26,8 @@ from miaosha.supervisor.fullstack import Stack
 from miaosha.supervisor.parts import DRAIN, Places
 from miaosha.supervisor.probes import Beats
 from miaosha.supervisor.rolling import Rolling, control
+from miaosha.supervisor.vigil import Vigil
+from miaosha.supervisor.watches import Alarm, Tell, beside
 
 STORES_WITHIN_S = 180.0  # they read their files first: gigabytes after a large sale
 SERVERS_WITHIN_S = 180.0
@@ -38,13 +41,23 @@ class Platform:
     """The running parts. `settings` are complete: every address points at what was started."""
 
     def __init__(
-        self, settings: Settings, places: Places, tell: Tell, stack: Stack = Stack.EMBEDDED
+        self,
+        settings: Settings,
+        places: Places,
+        tell: Tell,
+        stack: Stack = Stack.EMBEDDED,
+        alarm: Alarm | None = None,
     ) -> None:
         self.settings = settings
         self.places = places
         self.stack = stack
         self.children: list[Child] = []
         self._tell = tell
+        self._alarm = alarm or Alarm(asyncio.Event(), tell)
+        silence_s = settings.role_silence_s
+        self._vigils = {
+            kind: Vigil(silence_s, tell) if silence_s else None for kind in ("role", "server")
+        }
         self._open = contextlib.AsyncExitStack()
 
     async def start(self) -> "Platform":
@@ -58,9 +71,10 @@ class Platform:
         await _migrate(self.settings)
         beats = await self._open.enter_async_context(_beats(self.settings))
         await self._start(parts.role_specs(self.settings, self.places, beats), ROLES_WITHIN_S)
-        await self._open.enter_async_context(switching(self.settings, self.places.over))
+        switch = switching(self.settings, self.places.over, self._alarm)
+        await self._open.enter_async_context(switch)
         await self._start([parts.edge_spec(self.settings, self.places)], EDGE_WITHIN_S)
-        edge_log = kept_small(self.places.edge_log, self.children[-1])
+        edge_log = kept_small(self.places.edge_log, self.children[-1], self._alarm)
         await self._open.enter_async_context(edge_log)
         await self._open.enter_async_context(self._upgradable(beats))
         return self
@@ -68,15 +82,17 @@ class Platform:
     def _upgradable(self, beats: Beats) -> contextlib.AbstractAsyncContextManager[None]:
         """Answers `miaosha roll`."""
 
-        def successor(spec: Spec) -> Spec:
+        def successor(spec: Spec) -> Child:
             following = spec.generation + 1
-            return parts.role_spec(self.settings, self.places, beats, spec.name, following)
+            return self._child(
+                parts.role_spec(self.settings, self.places, beats, spec.name, following)
+            )
 
         def switch(spec: Spec) -> None:
             if spec.role in LISTENING:
                 self.places.point(spec.name, spec.generation)
 
-        rolling = Rolling(self.children, successor, switch, self._tell)
+        rolling = Rolling(self.children, successor, switch)
         return control(rolling, tuple(parts.counts(self.settings)), self.places.run)
 
     async def _start_servers(self) -> None:
@@ -92,7 +108,7 @@ class Platform:
         datadir.write_running(self.places.data, self.places.run, self.settings)
 
     async def _start(self, specs: list[Spec], within_s: float) -> None:
-        started = [Child(spec, self._tell) for spec in specs]
+        started = [self._child(spec) for spec in specs]
         self.children += started
         for child in started:
             await child.start()
@@ -109,6 +125,10 @@ class Platform:
                 names = ", ".join(c.spec.name for c in waiting)
                 raise StartFailed(f"not ready within {within_s:.0f} s: {names}{child.last_words()}")
             await asyncio.sleep(0.05)
+
+    def _child(self, spec: Spec) -> Child:
+        kind = "server" if spec.role in (*parts.SERVERS, "edge") else "role"
+        return Child(spec, self._tell, self._alarm, self._vigils[kind])
 
     async def drain(self) -> None:
         """End every part, group by group, whatever goes wrong with one; the first error is raised
@@ -164,9 +184,11 @@ async def platform(
         stack: which servers are started.
 
     Raises:
-        StartFailed, SettingsError, InUse; DependencyDown if a server's package is missing.
+        StartFailed, SettingsError, InUse; DependencyDown if a server's package is missing;
+        WatchEnded: a watch of ours broke, so `stop` was set, and everything has drained.
     """
     _raise_file_limit()
+    alarm = Alarm(stop, tell)
     await check_settings(settings)
     if stack is Stack.FULL:
         _refuse_addresses(settings)
@@ -177,12 +199,14 @@ async def platform(
         log_dir = data / "logs" if logs else None
         if log_dir:
             log_dir.mkdir(exist_ok=True)
-        running = Platform(settings, Places(data, run, log_dir), tell, stack)
-        try:
-            yield await unless(stop, running.start())
-        finally:
-            _kill_on_second_signal(running)
-            await running.drain()
+        running = Platform(settings, Places(data, run, log_dir), tell, stack, alarm)
+        async with beside(feed_watchdog(), "watchdog of systemd", alarm):
+            try:
+                yield await unless(stop, running.start())
+            finally:
+                _kill_on_second_signal(running)
+                await running.drain()
+        alarm.check()
 
 
 def _refuse_addresses(settings: Settings) -> None:

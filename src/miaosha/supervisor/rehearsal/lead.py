@@ -14,7 +14,6 @@ import msgspec
 from miaosha.adapters.clock import StoreClock
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
-from miaosha.supervisor.children import Tell
 from miaosha.supervisor.rehearsal import crews as shares
 from miaosha.supervisor.rehearsal import machine
 from miaosha.supervisor.rehearsal.crews import Crews
@@ -23,6 +22,7 @@ from miaosha.supervisor.rehearsal.plan import Plan
 from miaosha.supervisor.rehearsal.run import Rehearsal, Show
 from miaosha.supervisor.rehearsal.stage import SALE_ID, Stage, stage
 from miaosha.supervisor.rehearsal.usage import Used, available_bytes, used
+from miaosha.supervisor.watches import Tell
 
 SETTLE_S: Final = 1.5  # after their start gateways have given back what importing took
 PING_TIMEOUT_S: Final = 20.0
