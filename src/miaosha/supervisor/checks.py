@@ -5,11 +5,12 @@ line after a second instead of a crash in some process.
 """
 
 import asyncio
+import os
 import socket
 
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings, origins, proxies
-from miaosha.supervisor import parts
+from miaosha.supervisor import counts, edge
 
 
 async def check_settings(settings: Settings) -> None:
@@ -17,6 +18,7 @@ async def check_settings(settings: Settings) -> None:
     proxies(settings)
     origins(settings)
     check_certificate(settings)
+    check_counts(settings)
     check_ports(settings)
     if settings.secret_keys:
         from miaosha.adapters.keyring import Keyring
@@ -62,6 +64,14 @@ def _adapters(settings: Settings) -> None:
         driver_url(settings.database_replica_url)
 
 
+def check_counts(settings: Settings) -> None:
+    """Raises SettingsError if this machine's limits, or a setting, call for more processes than
+    make sense."""
+    files = min(counts.descriptors(), edge.CONNECTIONS_MAX)
+    edge.workers(settings.sockets_max, os.cpu_count() or 1, files)  # the greater need, so first
+    counts.counts(settings)
+
+
 def check_certificate(settings: Settings) -> None:
     """Raises SettingsError if the edge could not speak TLS with what is set."""
     if not settings.tls_certificate:
@@ -86,7 +96,7 @@ def check_ports(settings: Settings) -> None:
     _check_port("MIAOSHA_PORT", settings.bind, settings.port, "--port")
     if settings.redirect_port:
         _check_port("MIAOSHA_REDIRECT_PORT", settings.bind, settings.redirect_port, "")
-    for port in parts.metrics_ports(settings).values():
+    for port in counts.metrics_ports(settings).values():
         _check_port("MIAOSHA_METRICS_PORT", "127.0.0.1", port, "")
 
 

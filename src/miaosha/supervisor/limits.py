@@ -1,9 +1,10 @@
 """What this machine's limits mean for the configured number of sockets, for `miaosha doctor`."""
 
+from miaosha.domain.errors import SettingsError
 from miaosha.gateway.admission import DESCRIPTORS_KEPT
 from miaosha.ports.findings import Finding, Verdict, judged
 from miaosha.settings import Settings
-from miaosha.supervisor.parts import gateways
+from miaosha.supervisor.counts import gateways
 from miaosha.supervisor.rehearsal.machine import (
     BACKLOG,
     GATEWAY_BYTES,
@@ -19,7 +20,11 @@ FILES_KEPT = 20_000  # of the whole machine, for everything but our sockets
 def examine_machine(machine: Machine, settings: Settings) -> list[Finding]:
     """Whether gateways and publishers can hold what `sockets_max` and `connections_max` allow."""
     sockets = settings.sockets_max
-    count = gateways(settings, machine.cores, machine.descriptors)
+    try:
+        count = gateways(settings, machine.cores, machine.descriptors)
+    except SettingsError as error:
+        found = f"{machine.descriptors:,}"
+        return [Finding(MACHINE, "open files of a process", found, Verdict.REFUSED, str(error))]
     each = min(settings.connections_max, -(-sockets // count))
     files = each + DESCRIPTORS_KEPT
     # Behind an edge on this machine a socket is open three times: there twice, in the gateway once.

@@ -1,20 +1,19 @@
 """What `up` runs, as a list of Specs: the Valkeys that are needed, every role, the edge.
 
-Counts come from the settings. Unix sockets lie in the run directory; with `metrics_port` set, role
+How many: see `counts`. Unix sockets lie in the run directory; with `metrics_port` set, role
 processes get consecutive loopback ports from it, in the order of this list.
 """
 
 import os
-import resource
 import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from miaosha.gateway.admission import DESCRIPTORS_KEPT
 from miaosha.settings import Settings, environ_of
 from miaosha.supervisor import datadir, edge
 from miaosha.supervisor.children import Ready, Spec
+from miaosha.supervisor.counts import counts, metrics_ports, role_names
 from miaosha.supervisor.datadir import DEFAULTS
 from miaosha.supervisor.edge_upstreams import LISTENING
 from miaosha.supervisor.probes import (
@@ -34,7 +33,6 @@ VALKEY_STOP_S = 10.0
 STOP_S = {"publisher": 10.0, "consumer": 10.0, "api": 30.0}
 GATEWAY_STOP_S = 5.0  # beyond drain_ms and the goodbyes
 GOODBYES_PER_S = 20_000  # of all gateways together, that share the cores
-SOCKETS_WORTH_A_CORE = 16_000  # a gateway that holds fewer leaves its core to others
 # On one machine a flood of presses must leave room for those who sign in and pay, and for what
 # publishers hand on: they step back, and refuse what they cannot take. A mail can wait longest.
 NICE = {"publisher": 5, "mailer": 10}
@@ -90,48 +88,12 @@ class Places:
         link.replace(self.socket(name))
 
 
-def gateways(settings: Settings, cores: int, descriptors: int) -> int:
-    """How many gateways `settings` call for.
-
-    Each holds `connections_max` sockets at most, and no more than its limit of open files
-    (`descriptors`) leaves; and once they are worth it, every core has one.
-    """
-    if settings.gateways:
-        return settings.gateways
-    each = max(1, min(settings.connections_max, descriptors - DESCRIPTORS_KEPT))
-    busy = -(-settings.sockets_max // SOCKETS_WORTH_A_CORE)
-    return max(-(-settings.sockets_max // each), min(cores, busy))
-
-
 def stop_within_s(role: str, settings: Settings) -> float:
     """Seconds a role's process gets to end in order."""
     if role == "gateway":
         drain_s = settings.drain_ms / 1000
         return drain_s + GATEWAY_STOP_S + settings.sockets_max / GOODBYES_PER_S
     return STOP_S.get(role, Spec.stop_within_s)
-
-
-def counts(settings: Settings) -> dict[str, int]:
-    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return {
-        "consumer": settings.consumers,
-        "scheduler": settings.schedulers,
-        "mailer": settings.mailers,
-        "gateway": gateways(settings, os.cpu_count() or 1, descriptors),
-        "api": settings.apis,
-        "publisher": settings.publishers,
-    }
-
-
-def role_names(settings: Settings) -> list[str]:
-    return [f"{role}-{i}" for role, count in counts(settings).items() for i in range(count)]
-
-
-def metrics_ports(settings: Settings) -> dict[str, int]:
-    """Role process → loopback port of its /metrics; empty when metrics_port is 0."""
-    if not settings.metrics_port:
-        return {}
-    return {name: settings.metrics_port + i for i, name in enumerate(role_names(settings))}
 
 
 def store_specs(settings: Settings, places: Places) -> tuple[list[Spec], dict[str, str]]:

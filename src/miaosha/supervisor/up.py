@@ -19,6 +19,7 @@ from miaosha.settings import Settings
 from miaosha.supervisor import datadir, fullstack, parts
 from miaosha.supervisor.checks import check_settings
 from miaosha.supervisor.children import Child, Health, Spec, StartFailed
+from miaosha.supervisor.counts import counts
 from miaosha.supervisor.edge_log import kept_small
 from miaosha.supervisor.edge_switch import switching
 from miaosha.supervisor.edge_upstreams import LISTENING
@@ -93,7 +94,7 @@ class Platform:
                 self.places.point(spec.name, spec.generation)
 
         rolling = Rolling(self.children, successor, switch)
-        return control(rolling, tuple(parts.counts(self.settings)), self.places.run)
+        return control(rolling, tuple(counts(self.settings)), self.places.run)
 
     async def _start_servers(self) -> None:
         if os.geteuid() == 0:  # each server's system user must get to its own directory

@@ -4,15 +4,16 @@ A rehearsal that is too big says what to change instead of failing half way.
 """
 
 import os
-import resource
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from miaosha.domain.errors import SettingsError
+from miaosha.supervisor.counts import descriptors
 from miaosha.supervisor.rehearsal.usage import available_bytes
 
 DESCRIPTORS_KEPT: Final = 1_000  # of a process, for everything but its sockets
 PER_PROCESS_MAX: Final = 19_000
+PROCESSES_PER_CORE_MAX: Final = 64  # of gateways and clients: a million sockets on two cores
 PER_SOURCE: Final = 1_000  # sockets from one loopback address, as from one school
 SOURCES_MAX: Final = 62_500  # 127.0.1.1 … 127.0.250.250
 GATEWAY_BYTES: Final = 40_000_000  # of an empty gateway process
@@ -52,7 +53,7 @@ class Machine(NamedTuple):
 def this_machine() -> Machine:
     low, high = _numbers("net/ipv4/ip_local_port_range")
     return Machine(
-        descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        descriptors=descriptors(),
         files=_numbers("fs/file-max")[0],
         ports=(low, high),
         memory=available_bytes(),
@@ -86,6 +87,13 @@ def obstacles(
         found.append(
             f"a process may open {machine.descriptors:,} files: `ulimit -n 20000` "
             "(LimitNOFILE= of a systemd unit; limits.conf of a login)"
+        )
+    processes = -(-connections // machine.per_process) * (2 if servers else 1)
+    if not found and processes > machine.cores * PROCESSES_PER_CORE_MAX:
+        wanted = PER_PROCESS_MAX + DESCRIPTORS_KEPT
+        found.append(
+            f"{machine.descriptors:,} files a process make {processes:,} processes on "
+            f"{machine.cores} core(s): `ulimit -n {wanted}`, or fewer --connections"
         )
     files = connections * (2 if servers else 1) + 10_000
     if machine.files < files:
