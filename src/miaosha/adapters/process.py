@@ -1,7 +1,7 @@
 """One role as a process: arguments, logs, signals, parent death, ops listener, heartbeat.
 
-INT and TERM set `Process.stop`; the role drains and returns. A second signal does nothing more:
-the supervisor kills what does not end in time.
+INT and TERM set `Process.stop`, unless they were ignored at the start; the role drains and returns.
+A second signal does nothing more: the supervisor kills what does not end in time.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from miaosha.adapters import alive, logs, ops, outlet
+from miaosha.adapters import alive, logs, ops, outlet, signals
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.ports.outside import Clock
 from miaosha.ports.store import Heartbeat, Heartbeats
@@ -158,9 +158,7 @@ def _arguments(role: str, argv: Sequence[str]) -> argparse.Namespace:
 async def _main(
     process: Process, args: argparse.Namespace, serve: Serve, settings: Settings
 ) -> None:
-    loop = asyncio.get_running_loop()
-    for sig in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(sig, process.stop.set)
+    signals.heed((signal.SIGTERM, signal.SIGINT), process.stop.set)
     supervised = bool(args.die_with_parent)
     watch = alive.LoopWatch(settings.role_silence_s, functools.partial(_hung, process, supervised))
     log.info("started", pid=os.getpid())

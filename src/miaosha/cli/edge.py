@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from miaosha.adapters import outlet
+from miaosha.adapters.alive import notify
 from miaosha.cli.session import errors, finish, screen
 from miaosha.settings import load
 from miaosha.supervisor.edge import Site, write_config
@@ -43,6 +44,7 @@ def run(publisher: Publisher, gateway: Gateway, api: Api, resolver: Resolver = "
         alarm = Alarm(stop, _tell)
         async with running_edge(settings, addresses, resolver, _tell, alarm):
             screen.print(f"listening on port {settings.port} for {settings.public_url}")
+            notify("READY=1")
             await stop.wait()
         alarm.check()
         return 0

@@ -9,11 +9,12 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from miaosha.adapters.alive import feed_watchdog
+from miaosha.adapters.signals import heed
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 from miaosha.supervisor import datadir, fullstack, parts
@@ -27,6 +28,7 @@ from miaosha.supervisor.fullstack import Stack
 from miaosha.supervisor.parts import DRAIN, Places
 from miaosha.supervisor.probes import Beats
 from miaosha.supervisor.rolling import Rolling, control
+from miaosha.supervisor.rundir import held, run_directory
 from miaosha.supervisor.vigil import Vigil
 from miaosha.supervisor.watches import Alarm, Tell, beside
 
@@ -59,10 +61,14 @@ class Platform:
         self._vigils = {
             kind: Vigil(silence_s, tell) if silence_s else None for kind in ("role", "server")
         }
+        self._known = False  # the addresses of the servers
         self._open = contextlib.AsyncExitStack()
 
     async def start(self) -> "Platform":
         """Itself. Raises StartFailed or SettingsError; then call `drain` all the same."""
+        holding = held(self.places.run, self._alarm, self._tell_commands)
+        hold = beside(holding, "hold of the run directory", self._alarm)
+        await self._open.enter_async_context(hold)
         if self.stack is Stack.FULL:
             await self._start_servers()
         else:
@@ -106,7 +112,15 @@ class Platform:
     def _know(self, urls: dict[str, str]) -> None:
         """Take the addresses of what is being started, and tell other commands."""
         self.settings = datadir.embedded(self.settings, self.places.data, urls)
-        datadir.write_running(self.places.data, self.places.run, self.settings)
+        self._known = True
+        with contextlib.suppress(OSError):  # the disk is full: again soon
+            self._tell_commands()
+
+    def _tell_commands(self) -> None:
+        """Write run.json, if it is not there. Raises OSError."""
+        places = self.places
+        if self._known and not datadir.is_running(places.data, places.run):
+            datadir.write_running(places.data, places.run, self.settings)
 
     async def _start(self, specs: list[Spec], within_s: float) -> None:
         started = [self._child(spec) for spec in specs]
@@ -196,7 +210,7 @@ async def platform(
         os.umask(0o077)  # others may pass through the data directory
     data = datadir.prepare(Path(settings.data_dir))
     datadir.check_kind(data, settings, full=stack is Stack.FULL)
-    with datadir.locked(data), datadir.run_directory(data) as run:
+    with datadir.locked(data), _running_in(data) as run:
         log_dir = data / "logs" if logs else None
         if log_dir:
             log_dir.mkdir(exist_ok=True)
@@ -205,9 +219,20 @@ async def platform(
             try:
                 yield await unless(stop, running.start())
             finally:
-                _kill_on_second_signal(running)
+                heed(STOP_SIGNALS, running.kill)  # a second one
                 await running.drain()
         alarm.check()
+
+
+@contextlib.contextmanager
+def _running_in(data: Path) -> Iterator[Path]:
+    """The run directory; one that a killed predecessor on the same data left is removed."""
+    datadir.clear_running(data)
+    with run_directory() as run:
+        try:
+            yield run
+        finally:
+            datadir.clear_running(data)
 
 
 def _refuse_addresses(settings: Settings) -> None:
@@ -233,19 +258,10 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Resu
 
 
 def stop_on_signals() -> asyncio.Event:
-    """An event that INT, TERM or HUP sets. Explicit handlers: a script's background job starts
-    with INT ignored."""
+    """An event that INT, TERM or HUP sets, but not one that was ignored at the start (`nohup`)."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for sig in STOP_SIGNALS:
-        loop.add_signal_handler(sig, stop.set)
+    heed(STOP_SIGNALS, stop.set)
     return stop
-
-
-def _kill_on_second_signal(running: Platform) -> None:
-    loop = asyncio.get_running_loop()
-    for sig in STOP_SIGNALS:
-        loop.add_signal_handler(sig, running.kill)
 
 
 def _raise_file_limit() -> None:
