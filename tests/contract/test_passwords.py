@@ -98,3 +98,11 @@ async def test_a_client_that_hangs_up_frees_no_worker(passwords: Argon2Passwords
             await asyncio.sleep(0.001)
     gate.set()
     await waiting[1]
+
+
+async def test_after_the_end_it_is_full() -> None:
+    """For a request that outlived the drain of its role."""
+    closed = Argon2Passwords(queue_max=2, workers=1, memory_kib=64, time_cost=1)
+    closed.close()
+    with pytest.raises(Overloaded, match="password_queue_max"):
+        await closed.hash("whatever")

@@ -80,7 +80,11 @@ class Argon2Passwords:
             raise Overloaded("password_queue_max")
         self._permits -= 1
         loop = asyncio.get_running_loop()
-        future = self._pool.submit(work)
+        try:
+            future = self._pool.submit(work)
+        except RuntimeError:  # closed: whoever asks now comes from a request that outlived a drain
+            self._give_back()
+            raise Overloaded("password_queue_max") from None
 
         def done(_: Future[Answer]) -> None:
             if not loop.is_closed():

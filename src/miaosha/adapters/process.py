@@ -22,6 +22,7 @@ import structlog
 import uvloop
 
 from miaosha.adapters import alive, logs, ops, outlet, signals
+from miaosha.adapters.ending import end
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.ports.outside import Clock
 from miaosha.ports.store import Heartbeat, Heartbeats
@@ -85,8 +86,7 @@ class Process:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(each) for each in work]
             await self.stop.wait()
-            for task in reversed(tasks):
-                task.cancel()
+            await end(tasks)
 
     @property
     def number(self) -> str:

@@ -12,6 +12,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from miaosha import bootstrap
 from miaosha.adapters import memory
+from miaosha.adapters.ending import end
 from miaosha.adapters.process import Process
 from miaosha.api.app import create_app
 from miaosha.api.bounds import Bounded
@@ -60,9 +61,7 @@ async def serve(process: Process, settings: Settings) -> None:
         try:
             await listen(app, process, settings)
         finally:
-            beating.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await beating
+            await end([beating])
 
 
 async def listen(

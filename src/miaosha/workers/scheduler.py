@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 import structlog
 
 from miaosha import bootstrap
+from miaosha.adapters.ending import end
 from miaosha.adapters.process import Process
 from miaosha.bootstrap import SchedulerParts
 from miaosha.domain.errors import Fault
@@ -70,11 +71,7 @@ class Scheduler:
 
     async def end_rounds(self) -> None:
         """Cancel what is being done for single sales."""
-        rounds = list(self._rounds.values())
-        for task in rounds:
-            task.cancel()
-        if rounds:
-            await asyncio.wait(rounds)
+        await end(self._rounds.values())
 
     async def _lead(self) -> None:
         """Hold the lease, or wait for it; a database that is away ends the lead."""
