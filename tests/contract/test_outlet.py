@@ -169,6 +169,12 @@ def test_a_process_ends_although_nobody_reads_its_last_words(pipe: tuple[int, in
     assert done.returncode == 1
 
 
+def test_what_is_said_at_the_very_end_is_heard() -> None:
+    script = f"import atexit\natexit.register(lambda: print('the very last'))\n{INSTALLED}"
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
+    assert done.stdout == b"the very last\n"
+
+
 def test_both_streams_into_one_file_keep_their_order(tmp_path: Path) -> None:
     out = tmp_path / "out"
     script = INSTALLED + (

@@ -58,6 +58,7 @@ class Outlet(io.TextIOBase):
         self._writing = False
         self._unmentioned = 0
         self._torn = False  # the last line was written in part
+        self._last = False  # the process ends, and the thread with it
         self._changed = threading.Condition()  # reentrant: a signal handler may write, too
         self._thread: threading.Thread | None = None
 
@@ -94,11 +95,19 @@ class Outlet(io.TextIOBase):
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting and not self._writing, within_s)
 
+    def leave(self) -> None:
+        """Drain; what is said from now on, at the very end of the process, is written at once if
+        somebody takes it at once."""
+        self._last = self.drain()
+
     def _hand_over(self) -> None:
         piece = "".join(self._gathered).encode(self._encoding, "backslashreplace")
         self._gathered.clear()
         self._gathered_length = 0
         if not piece:
+            return
+        if self._last:
+            self._put_now(piece)
             return
         if self._waiting_bytes + len(piece) > self._most:
             self._lose(piece)
@@ -109,6 +118,13 @@ class Outlet(io.TextIOBase):
             self._thread = threading.Thread(target=self._run, name="outlet", daemon=True)
             self._thread.start()
         self._changed.notify_all()
+
+    def _put_now(self, piece: bytes) -> None:
+        with contextlib.suppress(OSError):
+            poll = select.poll()
+            poll.register(self._descriptor, select.POLLOUT)
+            if poll.poll(0):
+                os.write(self._descriptor, piece)
 
     def _lose(self, piece: bytes) -> None:
         lines = piece.count(b"\n") or 1
@@ -167,7 +183,7 @@ def install() -> tuple[Outlet, Outlet]:
         out = err
     sys.stdout, sys.stderr = out, err
     for outlet in {out, err}:
-        atexit.register(outlet.drain)
+        atexit.register(outlet.leave)
     return out, err
 
 
