@@ -11,10 +11,11 @@ import pytest
 
 from miaosha.cli.session import here
 from miaosha.settings import Settings
-from miaosha.supervisor.children import Child, Health, Spec
+from miaosha.supervisor.children import Child
 from miaosha.supervisor.packaged import free_ports, is_free
 from miaosha.supervisor.parts import Places
 from miaosha.supervisor.rolling import RollFailed, Rolling
+from miaosha.supervisor.specs import Health, Spec
 from miaosha.supervisor.up import Platform
 from tests.drills.rush import Size, people_for, rush
 from tests.e2e.running import Up, miaosha, running

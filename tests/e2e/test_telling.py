@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from miaosha.supervisor.children import Child, Health, Spec
+from miaosha.supervisor.children import Child
+from miaosha.supervisor.specs import Health, Spec
 from miaosha.supervisor.watches import Alarm, WatchEnded, beside
 from tests.contract.test_outlet import fill
 from tests.e2e.running import Up, eventually, running

@@ -18,9 +18,10 @@ import msgspec
 import pytest
 
 from miaosha.adapters import alive
-from miaosha.supervisor.children import Child, Health, Spec
+from miaosha.supervisor.children import Child
 from miaosha.supervisor.probes import processor_ns, says_alive, state, working
-from miaosha.supervisor.vigil import LOOKS, STARTING, Vigil
+from miaosha.supervisor.specs import Health, Spec
+from miaosha.supervisor.vigil import LOOKS, Life, Vigil
 from tests.e2e.running import Up, descendants, environ, eventually, running
 from tests.e2e.running import alive as running_pids
 from tests.e2e.test_children import at_once, until
@@ -44,18 +45,21 @@ class Clock:
 class Patient:
     """Whom a vigil looks at: it lives while it is told to."""
 
-    def __init__(self, clock: Clock, *, lives: bool = True) -> None:
+    def __init__(self, clock: Clock, *, lives: bool = True, starts: bool = False) -> None:
         self.lives = lives
+        self.starts = starts
         self.looks = 0
         self.asleep_at = -1  # the look before which the machine slept
         self._clock = clock
 
-    async def sign(self) -> bool:
+    async def sign(self) -> Life:
         self.looks += 1
         self._clock.now += SILENCE_S / LOOKS
         if self.looks == self.asleep_at:
             self._clock.now += 3_600
-        return self.lives
+        if not self.lives:
+            return Life.NONE
+        return Life.STARTING if self.starts else Life.ALIVE
 
 
 @pytest.fixture
@@ -86,12 +90,12 @@ async def test_only_the_silent_one_is_hung(clock: Clock) -> None:
 async def test_a_sign_that_fails_is_none(clock: Clock) -> None:
     well, asked = Patient(clock), 0
 
-    async def sign() -> bool:
+    async def sign() -> Life:
         nonlocal asked
         asked += 1
         if asked > 1:
             raise RuntimeError("the store says something unheard of")
-        return True
+        return Life.ALIVE
 
     vigil = Vigil(SILENCE_S, print, clock)
     other = asyncio.create_task(vigil.until_hung(well.sign))
@@ -129,10 +133,18 @@ async def test_when_all_are_silent_at_once_none_is_hung(clock: Clock) -> None:
 
 
 async def test_one_that_starts_has_time(clock: Clock) -> None:
+    """Whether its loop has turned before, or not yet."""
     vigil = Vigil(SILENCE_S, print, clock)
     starting = Patient(clock, lives=False)
     await asyncio.wait_for(vigil.until_hung(starting.sign), 30)
-    assert starting.looks >= STARTING * LOOKS
+    assert starting.looks >= alive.STARTS_WITHIN * LOOKS
+    starting = Patient(clock, starts=True)
+    hung = asyncio.create_task(vigil.until_hung(starting.sign))
+    await looks(starting, 2)
+    starting.lives = False
+    before = starting.looks
+    await asyncio.wait_for(hung, 30)
+    assert starting.looks - before >= alive.STARTS_WITHIN * LOOKS - 1
 
 
 ROLE = """
@@ -149,10 +161,14 @@ uvloop.run(main())
 
 def role(path: Path, spins_after_s: float, name: str = "role-0") -> Spec:
     lives = path / f"{name}.alive"
+
+    async def answered(pid: int) -> bool:
+        return await says_alive(lives) is Life.ALIVE
+
     return Spec(
         name,
         [sys.executable, "-c", ROLE, str(lives), str(spins_after_s)],
-        lambda pid: says_alive(lives),
+        answered,
         alive=lambda pid: says_alive(lives),
         stop_within_s=20,
     )
@@ -166,6 +182,10 @@ async def ready(child: Child) -> int:
     await child.start()
     await until(lambda: child.health is Health.READY)
     return child.pid
+
+
+async def lives(pid: int) -> Life:
+    return Life.ALIVE
 
 
 @pytest.fixture
@@ -200,7 +220,7 @@ async def test_a_child_that_was_told_to_end_may_be_silent(run_dir: Path, told: l
         "\nprint(flush=True)\nsignal.pause()",
     ]
     log = run_dir / "log"
-    spec = Spec("slow-0", argv, at_once, alive=at_once, log=log, stop_within_s=30)
+    spec = Spec("slow-0", argv, at_once, alive=lives, log=log, stop_within_s=30)
     child = Child(spec, told.append, vigil=vigil)
     await ready(child)
     await until(lambda: log.read_text())
@@ -223,7 +243,7 @@ async def test_a_child_whose_socket_is_gone_is_started_again(
     async def bound(pid: int) -> bool:
         return path.exists()
 
-    spec = Spec("bound-0", argv, bound, alive=at_once, socket=path)
+    spec = Spec("bound-0", argv, bound, alive=lives, socket=path)
     child = Child(spec, told.append, vigil=Vigil(CHILD_SILENCE_S, told.append))
     first = await ready(child)
     path.unlink()
@@ -257,13 +277,13 @@ async def test_a_server_lives_by_its_work_or_its_answer(servers: tuple[int, int]
     for _ in range(3):
         await until(lambda: processor_ns(busy) > spent[-1])
         spent.append(processor_ns(busy))
-        assert await signs(busy)
+        assert await signs(busy) is Life.ALIVE
     assert asked == 0
     await until(lambda: state(idle) == "S")
     await of_idle(idle)
-    assert await of_idle(idle) and asked == 1
+    assert await of_idle(idle) is Life.ALIVE and asked == 1
     answer = False
-    assert not await of_idle(idle)
+    assert await of_idle(idle) is Life.NONE
 
 
 LONELY = """
@@ -299,6 +319,7 @@ HANGS = """
 import sys
 from miaosha.adapters.process import run
 async def serve(process, settings):
+    process.begun = True
     while True:
         pass
 run("consumer", serve, ["--instance", "7"])
@@ -382,7 +403,7 @@ def others_stay(up: Up, before: dict[str, int], *changed: str) -> None:
 async def test_every_role_answers_for_itself(up: Up) -> None:
     run = Path(up.state()["run_dir"])
     for name in ROLES:
-        assert await says_alive(run / f"{name}-0~0.alive"), name
+        assert await says_alive(run / f"{name}-0~0.alive") is Life.ALIVE, name
 
 
 @pytest.mark.parametrize("roles", [("consumer", "mailer", "gateway"), ("scheduler", "publisher")])

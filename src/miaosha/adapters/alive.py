@@ -12,7 +12,6 @@ import os
 import socket
 import sys
 import threading
-import time
 import traceback
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -21,34 +20,48 @@ from typing import Final, cast
 import structlog
 
 WORD: Final = b"alive\n"
+STARTING: Final = b"starting\n"
 TICK_S: Final = 1.0
 LOOKS: Final = 15  # of the thread within the silence that it allows
 STACK_LINES_MAX: Final = 40
 HUNG: Final = 75  # the exit status
+STARTS_WITHIN: Final = 8  # silences, of a role that starts
 
 log = structlog.get_logger()
+
+
+def _always() -> bool:
+    return True
 
 
 class _Word(asyncio.Protocol):
     """Says its word to whoever connects, and hangs up: there is nothing to read."""
 
+    def __init__(self, begun: Callable[[], bool]) -> None:
+        self._begun = begun
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         writing = cast("asyncio.WriteTransport", transport)
-        writing.write(WORD)
+        writing.write(WORD if self._begun() else STARTING)
         writing.close()
 
 
 @contextlib.asynccontextmanager
-async def answering(path: str) -> AsyncIterator[None]:
+async def answering(path: str, begun: Callable[[], bool] = _always) -> AsyncIterator[None]:
     """While the body runs, the loop answers everybody who connects to the unix socket `path` (none
     if empty), and systemd's watchdog where there is one. A socket that cannot be made is told: the
-    role works without."""
+    role works without.
+
+    Args:
+        begun: whether the role works; until then it starts, and is given more time.
+    """
     feeding = asyncio.create_task(feed_watchdog(), name="watchdog")
     server = None
     if path:
         try:
             _remove(path)
-            server = await asyncio.get_running_loop().create_unix_server(_Word, path)
+            loop = asyncio.get_running_loop()
+            server = await loop.create_unix_server(lambda: _Word(begun), path)
         except OSError as error:
             log.warning("no_alive_socket", error=str(error))
     try:
@@ -71,18 +84,19 @@ class LoopWatch:
     Args:
         silence_s: seconds of standing still that are too many; 0: never.
         hung: called then, in the thread, with the stack of the loop's thread.
-        monotonic: seconds of a steady clock.
+        begun: whether the role works. One that starts imports much, on its loop, and has
+            STARTS_WITHIN times as long.
     """
 
     def __init__(
         self,
         silence_s: float,
         hung: Callable[[str], None],
-        monotonic: Callable[[], float] = time.monotonic,
+        begun: Callable[[], bool] = _always,
     ) -> None:
         self._silence_s = silence_s
         self._hung = hung
-        self._monotonic = monotonic
+        self._begun = begun
         self._turned = 0
         self._ended = threading.Event()
 
@@ -117,7 +131,7 @@ class LoopWatch:
         while not self._ended.wait(look_s):
             silent = 0 if self._turned != seen else silent + 1
             seen = self._turned
-            if silent == LOOKS:
+            if silent == (LOOKS if self._begun() else LOOKS * STARTS_WITHIN):
                 self._hung(_stack(loop_thread))
 
 

@@ -13,6 +13,8 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from miaosha.adapters.outlet import Outlet
+from miaosha.adapters.seldom import Seldom, SeldomRecords
+from miaosha.adapters.waiting import waiting
 
 REDACTED = "[redacted]"
 PERSONAL = frozenset(
@@ -56,6 +58,7 @@ def configure(role: str, instance: str, level: str) -> None:
     Args:
         level: debug, info, warning or error.
     """
+    seldom = Seldom(waiting)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -66,7 +69,9 @@ def configure(role: str, instance: str, level: str) -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *shared,
+            shared[0],
+            seldom,
+            *shared[1:],
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -77,6 +82,7 @@ def configure(role: str, instance: str, level: str) -> None:
         sys.stderr.notice = functools.partial(_lost, role, instance)
     logging.captureWarnings(True)
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(SeldomRecords(seldom))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -23,6 +23,7 @@ import uvloop
 
 from miaosha.adapters import alive, logs, ops, outlet, signals
 from miaosha.adapters.ending import end
+from miaosha.adapters.waiting import waiting
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.ports.outside import Clock
 from miaosha.ports.store import Heartbeat, Heartbeats
@@ -47,6 +48,7 @@ class Process:
         watching: sockets per sale (gateway).
         checks: readiness checks by name; one that raises means not ready.
         said: where its log goes, which counts the lines that nobody could take.
+        begun: it has written a heartbeat, or tried to: it works.
     """
 
     role: str
@@ -57,9 +59,11 @@ class Process:
     watching: dict[int, int] = field(default_factory=dict)
     checks: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     said: outlet.Outlet | None = None
+    begun: bool = False
 
     async def heartbeat(self, heartbeats: Heartbeats, clock: Clock) -> None:
         """One beat per second until cancelled; a store that is away is only missed beats."""
+        self.begun = True
         while True:
             if self.said is not None:
                 self.counters["log_lines_lost"] = self.said.lost
@@ -99,7 +103,7 @@ class Process:
         return f"{self.role}-{socket.gethostname()}-{self.instance}"
 
 
-Serve = Callable[[Process, Settings], Awaitable[None]]
+Serve = Callable[[Process, Settings], Coroutine[Any, Any, None]]
 
 
 def run(role: str, serve: Serve, argv: Sequence[str] | None = None) -> None:
@@ -160,17 +164,42 @@ async def _main(
 ) -> None:
     signals.heed((signal.SIGTERM, signal.SIGINT), process.stop.set)
     supervised = bool(args.die_with_parent)
-    watch = alive.LoopWatch(settings.role_silence_s, functools.partial(_hung, process, supervised))
+    hung = functools.partial(_hung, process, supervised)
+    watch = alive.LoopWatch(settings.role_silence_s, hung, lambda: process.begun)
     log.info("started", pid=os.getpid())
     try:
         async with (
+            _told_of_servers(),
             _measured(process, args.metrics, early=supervised),
-            alive.answering(args.alive),
+            alive.answering(args.alive, lambda: process.begun),
             watch.watching(),
         ):
-            await serve(process, settings)
+            await _served(process, serve(process, settings))
     finally:
         log.info("stopped", pid=os.getpid())
+
+
+async def _served(process: Process, serving: Coroutine[Any, Any, None]) -> None:
+    """Serve until the end. What has not begun, since it still waits for a server, is not waited
+    for: nobody has come in yet."""
+    task = asyncio.create_task(serving, name=process.role)
+    stopping = asyncio.create_task(process.stop.wait())
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not process.begun and not task.done():
+        await end([task])
+        return
+    await task
+
+
+@contextlib.asynccontextmanager
+async def _told_of_servers() -> AsyncIterator[None]:
+    """While the body runs, the log says which server is waited for."""
+    looking = asyncio.create_task(waiting.run(), name="waiting")
+    try:
+        yield
+    finally:
+        await end([looking])
 
 
 @contextlib.asynccontextmanager

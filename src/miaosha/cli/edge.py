@@ -8,13 +8,15 @@ import typer
 
 from miaosha.adapters import outlet
 from miaosha.adapters.alive import notify
+from miaosha.bootstrap.servers import store
 from miaosha.cli.session import errors, finish, screen
 from miaosha.settings import load
+from miaosha.supervisor.awaited import watched
 from miaosha.supervisor.edge import Site, write_config
 from miaosha.supervisor.edge_run import running_edge
 from miaosha.supervisor.edge_switch import switching
 from miaosha.supervisor.up import stop_on_signals
-from miaosha.supervisor.watches import Alarm
+from miaosha.supervisor.watches import Alarm, beside
 
 app = typer.Typer(help="The edge: nginx, and its switch for closed sales.", no_args_is_help=True)
 
@@ -105,7 +107,11 @@ def switch(
     async def work() -> int:
         stop = stop_on_signals()
         alarm = Alarm(stop, _tell)
-        async with switching(load(), directory, alarm):
+        settings = load()
+        async with (
+            switching(settings, directory, alarm),
+            beside(watched([store(settings)], _tell), "watch of the store", alarm),
+        ):
             await stop.wait()
         alarm.check()
         return 0
@@ -114,4 +120,4 @@ def switch(
 
 
 def _tell(text: str) -> None:
-    errors.print(text, markup=False)
+    errors.print(text, markup=False, soft_wrap=True)

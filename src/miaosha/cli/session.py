@@ -17,7 +17,7 @@ from rich.console import Console
 from miaosha.domain.errors import MiaoshaError, Problem, SettingsError
 from miaosha.settings import Settings, load
 from miaosha.supervisor import datadir
-from miaosha.supervisor.children import StartFailed
+from miaosha.supervisor.specs import StartFailed
 
 KEPT_URLS = ("database_url", "database_replica_url", "files_url", "mail_url", "public_url")
 BAD_USAGE = 2
@@ -98,10 +98,12 @@ def guarded(work: Callable[[], int | None]) -> int | None:
 def _line(error: MiaoshaError) -> str:
     from rich.markup import escape
 
+    from miaosha.adapters.waiting import waiting
+
     if isinstance(error, Problem):
         where = f" ({error.field})" if error.field else ""
         return escape(f"{error.code}{where}: {error}")
-    return escape(str(error))
+    return escape(waiting.explained(str(error)))
 
 
 def _status(error: MiaoshaError) -> int:

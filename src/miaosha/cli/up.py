@@ -65,4 +65,5 @@ async def _run(settings: Settings, stack: Stack) -> int:
 
 
 def _tell(text: str) -> None:
-    errors.print(text, style="bold red" if text.startswith("!!") else "yellow", markup=False)
+    style = "bold red" if text.startswith("!!") else "yellow"
+    errors.print(text, style=style, markup=False, soft_wrap=True)

@@ -10,80 +10,25 @@ import contextlib
 import os
 import signal
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from pathlib import Path
+from collections.abc import Coroutine
+from typing import Any
 
-from miaosha.domain.errors import MiaoshaError
-from miaosha.supervisor.vigil import Vigil
+from miaosha.supervisor.specs import Health, Spec
+from miaosha.supervisor.vigil import Life, Vigil
 from miaosha.supervisor.watches import Alarm, Tell
-from miaosha.supervisor.words import Words, last_of
+from miaosha.supervisor.words import Words, died, last_of
 
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
 DOUBLINGS_MAX = 16  # a power without a bound outgrows a float within two hours of crashes
 HEALTHY_S = 10.0  # a child that lived this long starts with a fresh backoff
 LOUD_AFTER = 3  # quick crashes in a row before the supervisor raises its voice
+TOLD_EVERY_S = 60.0  # a row of crashes, then
+CANNOT_START = 127  # as a shell has it
 PROBE_S = 0.1
 # What systemd means for the supervisor alone; settings are given one by one.
 NOT_INHERITED = ("MIAOSHA_", "NOTIFY_SOCKET", "WATCHDOG_")
 BAD_SETTINGS = 2  # a role's exit code for settings that no restart will mend
-
-Ready = Callable[[int], Awaitable[bool]]
-
-
-class StartFailed(MiaoshaError):
-    """A part did not come up. `status` is the exit code it calls for: 2 bad usage, 1 otherwise."""
-
-    def __init__(self, message: str, status: int = 1) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class Health(StrEnum):
-    STARTING = "starting"
-    READY = "ready"
-    WAITING = "waiting"  # crashed; the next start comes after a pause
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What to run.
-
-    Attributes:
-        ready: asked with the child's pid until it says True.
-        stop_signal: the polite request to end; KILL follows after `stop_within_s` seconds.
-        inherits: our own environment first, without any MIAOSHA_ setting; then `environ`.
-        cwd: the directory it starts in; None: ours.
-        nice: added to the process's niceness: how far it steps back for others when all are busy.
-        log: file that gets its stdout and stderr; None: the supervisor's own stderr.
-        heard: without a `log`, its stderr goes through the supervisor: for programs that are not
-            ours, and might wait in front of a stderr that nobody reads.
-        generation: how many processes have handed this name on (a rolling upgrade).
-        alive: asked with the child's pid for a sign of life; None: it is not held for hung.
-        socket: where others find it, once it is ready: a child that lost it is started again.
-    """
-
-    name: str
-    argv: Sequence[str]
-    ready: Ready
-    environ: Mapping[str, str] = field(default_factory=dict)
-    stop_signal: int = signal.SIGTERM
-    stop_within_s: float = 4.0
-    nice: int = 0
-    log: Path | None = None
-    heard: bool = False
-    inherits: bool = True
-    cwd: Path | None = None
-    generation: int = 0
-    alive: Ready | None = None
-    socket: Path | None = None
-
-    @property
-    def role(self) -> str:
-        return self.name.partition("-")[0]
 
 
 def backoff_s(quick: int) -> float:
@@ -113,6 +58,8 @@ class Child:
         self._process: Process | None = None
         self._words = Words()
         self._was_ready = False
+        self._ended = ""
+        self._told_at = float("-inf")
         self._stopping = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
 
@@ -123,11 +70,11 @@ class Child:
         return self._process.pid if running and self._process else 0
 
     async def start(self) -> None:
-        watch = asyncio.create_task(self._watch(), name=f"watch of {self.spec.name}")
-        self._watching = self._heard(watch)
+        self._watching = self._begun(self._watch(), "watch")
 
-    def _heard(self, task: "asyncio.Task[None]") -> "asyncio.Task[None]":
-        """`task`, whose error rings the alarm."""
+    def _begun(self, work: Coroutine[Any, Any, None], what: str) -> "asyncio.Task[None]":
+        """The task of `work`, whose error rings the alarm."""
+        task = asyncio.create_task(work, name=f"{what} of {self.spec.name}")
         if self._alarm is not None:
             self._alarm.watch(task)
         return task
@@ -147,7 +94,7 @@ class Child:
             quick = quick + 1 if loop.time() - began < HEALTHY_S else 1
             self.restarts += 1
             pause = backoff_s(quick)
-            self._report(code, quick, pause)
+            self._report(quick, pause)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()
@@ -159,17 +106,16 @@ class Child:
             self._process = await self._spawn()
             self._step_back(self._process.pid)
         except OSError as error:
-            self._say(f"{self.spec.name} cannot be started: {error.strerror}")
-            return -1
+            self._ended = f"cannot be started ({error.strerror})"
+            return CANNOT_START
         if self._stopping.is_set():  # while it was being started
             self.signal(self.spec.stop_signal)
         pid = self._process.pid
-        looking = [
-            self._heard(asyncio.create_task(self._probe(pid), name=f"probe of {self.spec.name}")),
-            self._heard(asyncio.create_task(self._guard(pid), name=f"vigil of {self.spec.name}")),
-        ]
+        looking = [self._begun(self._probe(pid), "probe"), self._begun(self._guard(pid), "vigil")]
         try:
-            return await self._process.wait()
+            code = await self._process.wait()
+            self._ended = died(code)
+            return code
         finally:
             for look in looking:
                 look.cancel()
@@ -197,11 +143,11 @@ class Child:
 
     async def _ear(self, stack: contextlib.ExitStack) -> int | None:
         """Where its stderr goes. Without room or a directory for its log it runs all the same."""
+        if self.spec.log is None and not self.spec.heard:
+            return None
         with contextlib.suppress(OSError):
             if self.spec.log is not None:
                 return stack.enter_context(self.spec.log.open("ab")).fileno()
-            if not self.spec.heard:
-                return None
             self._words = Words()
             ear = await self._words.open()
             stack.callback(os.close, ear)
@@ -232,8 +178,8 @@ class Child:
         if self._vigil is None or alive is None:
             return
 
-        async def sign() -> bool:
-            return not self._unreachable() and await alive(pid)
+        async def sign() -> Life:
+            return Life.NONE if self._unreachable() else await alive(pid)
 
         await self._vigil.until_hung(sign)
         if not self._stopping.is_set():
@@ -248,15 +194,16 @@ class Child:
             return False
         return not os.path.lexists(socket) and os.path.lexists(socket.parent)
 
-    def _report(self, code: int, quick: int, pause: float) -> None:
-        died = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
+    def _report(self, quick: int, pause: float) -> None:
+        """Each of the first crashes; of a row of them one a minute."""
         if quick < LOUD_AFTER:
-            self._say(f"{self.spec.name} {died}; started again")
+            self._say(f"{self.spec.name} {self._ended}; started again")
             return
-        self._say(
-            f"!! {self.spec.name} {died}, {quick} crashes in a row; next try in {pause:.1f} s"
-            f"{self.last_words()}"
-        )
+        now = asyncio.get_running_loop().time()
+        if quick == LOUD_AFTER or now - self._told_at >= TOLD_EVERY_S:
+            self._told_at = now
+            row = f"{quick} crashes in a row; next try in {pause:.1f} s{self.last_words()}"
+            self._say(f"!! {self.spec.name} {self._ended}, {row}")
 
     def _say(self, text: str) -> None:
         with contextlib.suppress(Exception):

@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from miaosha.adapters.alive import feed_watchdog
+from miaosha.bootstrap.servers import store
 from miaosha.settings import Settings
 from miaosha.supervisor import edge, parts
+from miaosha.supervisor.awaited import watched
 from miaosha.supervisor.checks import check_certificate
-from miaosha.supervisor.children import Child, Health, StartFailed
+from miaosha.supervisor.children import Child
 from miaosha.supervisor.edge_switch import switching
 from miaosha.supervisor.edge_upstreams import Addresses
 from miaosha.supervisor.rundir import held, run_directory
+from miaosha.supervisor.specs import Health, StartFailed
 from miaosha.supervisor.vigil import Vigil
 from miaosha.supervisor.watches import Alarm, Tell, beside
 
@@ -46,6 +49,7 @@ async def running_edge(
             beside(held(run, alarm), "hold of the run directory", alarm),
             beside(feed_watchdog(), "watchdog of systemd", alarm),
             switching(settings, site.over, alarm),
+            beside(watched([store(settings)], tell), "watch of the store", alarm),
         ):
             try:
                 await _started(child)

@@ -16,12 +16,12 @@ from typing import Any, Final
 
 from miaosha.domain.errors import DependencyDown
 from miaosha.supervisor import mariadb, rabbitmq
-from miaosha.supervisor.children import Spec
 from miaosha.supervisor.kept import first_text
 from miaosha.supervisor.packaged import STOP_S, Packaged
 from miaosha.supervisor.probes import working
 from miaosha.supervisor.rabbitmq import RabbitMq
 from miaosha.supervisor.servers import speaks
+from miaosha.supervisor.specs import Spec
 from miaosha.supervisor.sqlservers import SqlServer
 from miaosha.supervisor.valkeycluster import NodeCommand, ValkeyCluster
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from miaosha.settings import Settings, environ_of
 from miaosha.supervisor import datadir, edge
-from miaosha.supervisor.children import Ready, Spec
 from miaosha.supervisor.counts import counts, metrics_ports, role_names
 from miaosha.supervisor.datadir import DEFAULTS
 from miaosha.supervisor.edge_upstreams import LISTENING
@@ -26,6 +25,8 @@ from miaosha.supervisor.probes import (
     working,
 )
 from miaosha.supervisor.servers import answers, speaks, valkey_command
+from miaosha.supervisor.specs import Alive, Ready, Spec
+from miaosha.supervisor.vigil import Life
 
 VALKEY_STOP_S = 10.0
 # Seconds from the request to end until the KILL: more than a role gives itself to finish (the
@@ -167,9 +168,10 @@ def role_spec(
     )
 
 
-def _role_alive(socket: Path, beating: Asked) -> Ready:
-    async def alive(pid: int) -> bool:
-        return await says_alive(socket) or await beating(pid)
+def _role_alive(socket: Path, beating: Asked) -> Alive:
+    async def alive(pid: int) -> Life:
+        life = await says_alive(socket)
+        return Life.ALIVE if life is Life.NONE and await beating(pid) else life
 
     return alive
 

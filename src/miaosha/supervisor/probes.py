@@ -8,13 +8,16 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from miaosha.adapters.alive import WORD
+from miaosha.adapters.alive import STARTING, WORD
 from miaosha.domain.errors import DependencyDown
 from miaosha.ports.store import Heartbeat, Heartbeats
+from miaosha.supervisor.vigil import Life
 
 ANSWER_S = 2.0
 BEATS_EVERY_S = 0.5
 UNINTERRUPTIBLE = "D"  # waits for a disk, say; not even a KILL ends that
+
+SAID = {WORD: Life.ALIVE, STARTING: Life.STARTING}
 
 Asked = Callable[[int], Awaitable[bool]]
 
@@ -45,16 +48,16 @@ async def port_open(host: str, port: int) -> bool:
     return False
 
 
-async def says_alive(socket: Path) -> bool:
-    """Does the loop of the role whose `--alive` socket this is turn?"""
+async def says_alive(socket: Path) -> Life:
+    """What the loop of the role whose `--alive` socket this is says of itself."""
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(ANSWER_S):
             reader, writer = await asyncio.open_unix_connection(str(socket))
             try:
-                return await reader.read(len(WORD)) == WORD
+                return SAID.get(await reader.readline(), Life.NONE)
             finally:
                 writer.close()
-    return False
+    return Life.NONE
 
 
 async def http_speaks(host: str, port: int) -> bool:
@@ -124,16 +127,17 @@ class Beats:
         return 0
 
 
-def working(speaks: Asked) -> Asked:
+def working(speaks: Asked) -> Callable[[int], Awaitable[Life]]:
     """A sign of life of a server that is not ours: it took processor time since the last look, or
     waits for its disk, or `speaks`. It is asked only when it looks dead: an answer may cost it a
     line of log, and one under load may be slow to give it."""
     spent = -1
 
-    async def signs(pid: int) -> bool:
+    async def signs(pid: int) -> Life:
         nonlocal spent
         before, spent = spent, processor_ns(pid)
-        return spent != before or state(pid) == UNINTERRUPTIBLE or await speaks(pid)
+        lives = spent != before or state(pid) == UNINTERRUPTIBLE or await speaks(pid)
+        return Life.ALIVE if lives else Life.NONE
 
     return signs
 

@@ -14,8 +14,10 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from miaosha.adapters.ending import end
 from miaosha.domain.errors import DependencyDown, MiaoshaError
-from miaosha.supervisor.children import Child, Health, Spec
+from miaosha.supervisor.children import Child
+from miaosha.supervisor.specs import Health, Spec
 from miaosha.supervisor.watches import Tell
 
 SOCKET = "control.sock"
@@ -114,9 +116,7 @@ async def control(rolling: Rolling, roles: tuple[str, ...], run: Path) -> AsyncI
         yield
     finally:
         server.close()
-        for task in list(under_way):
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await end(under_way)
 
 
 async def _answer(

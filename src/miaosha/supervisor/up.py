@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from miaosha.adapters.alive import feed_watchdog
+from miaosha.adapters.ending import end
 from miaosha.adapters.signals import heed
+from miaosha.bootstrap.servers import servers
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 from miaosha.supervisor import datadir, fullstack, parts
+from miaosha.supervisor.awaited import answering
 from miaosha.supervisor.checks import check_settings
-from miaosha.supervisor.children import Child, Health, Spec, StartFailed
+from miaosha.supervisor.children import Child
 from miaosha.supervisor.counts import counts
 from miaosha.supervisor.edge_log import kept_small
 from miaosha.supervisor.edge_switch import switching
@@ -29,6 +32,7 @@ from miaosha.supervisor.parts import DRAIN, Places
 from miaosha.supervisor.probes import Beats
 from miaosha.supervisor.rolling import Rolling, control
 from miaosha.supervisor.rundir import held, run_directory
+from miaosha.supervisor.specs import Health, Spec, StartFailed
 from miaosha.supervisor.vigil import Vigil
 from miaosha.supervisor.watches import Alarm, Tell, beside
 
@@ -75,6 +79,7 @@ class Platform:
             specs, urls = parts.store_specs(self.settings, self.places)
             self._know(urls)
             await self._start(specs, STORES_WITHIN_S)
+        await answering(servers(self.settings), self._tell)
         await _migrate(self.settings)
         beats = await self._open.enter_async_context(_beats(self.settings))
         await self._start(parts.role_specs(self.settings, self.places, beats), ROLES_WITHIN_S)
@@ -105,9 +110,9 @@ class Platform:
     async def _start_servers(self) -> None:
         if os.geteuid() == 0:  # each server's system user must get to its own directory
             self.places.data.chmod(0o711)
-        servers = fullstack.prepare(self.places.data / datadir.SERVERS, self.places.run)
-        self._know(servers.urls)
-        await servers.run_by(lambda specs: self._start(specs, SERVERS_WITHIN_S))
+        own = fullstack.prepare(self.places.data / datadir.SERVERS, self.places.run)
+        self._know(own.urls)
+        await own.run_by(lambda specs: self._start(specs, SERVERS_WITHIN_S))
 
     def _know(self, urls: dict[str, str]) -> None:
         """Take the addresses of what is being started, and tell other commands."""
@@ -252,9 +257,7 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Resu
         await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
         return await task if task.done() else None
     finally:
-        for each in (task, stopping):
-            each.cancel()
-        await asyncio.gather(task, stopping, return_exceptions=True)
+        await end((task, stopping))
 
 
 def stop_on_signals() -> asyncio.Event:

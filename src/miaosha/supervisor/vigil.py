@@ -1,22 +1,34 @@
 """Vigil: notices that a process which runs has stopped living.
 
 A process lives as long as it gives a sign: a beat, or an answer. One that has given none for
-`silence_s` seconds of this process's steady clock is hung. Two silences say nothing about it: time
-in which this process was away itself (the machine slept, or was short of processor time), and a
-silence of all at once. The steady clock of Linux stands still while the machine is suspended.
+`silence_s` seconds of this process's steady clock is hung; one that starts has STARTS_WITHIN times
+as long. Two silences say nothing about it: time in which this process was away itself (the machine
+slept, or was short of processor time), and a silence of all at once. The steady clock of Linux
+stands still while the machine is suspended.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from enum import Enum
 from typing import Final
 
-Sign = Callable[[], Awaitable[bool]]
+from miaosha.adapters.alive import STARTS_WITHIN
+
+
+class Life(Enum):
+    """What a sign says."""
+
+    NONE = 0
+    STARTING = 1
+    ALIVE = 2
+
+
+Sign = Callable[[], Awaitable[Life]]
 
 LOOKS: Final = 15  # at a process within its `silence_s`
 SIGN_MAX_S: Final = 3.0  # one look waits for a sign this long at most
 SHARE: Final = 3  # a look waits for a sign, and a turn may be late, by this share of `silence_s`
-STARTING: Final = 8  # a process that has given no sign yet is left alone for so many silences
 SAY_AGAIN_S: Final = 60.0
 
 
@@ -45,7 +57,7 @@ class Vigil:
         """Returns when the process is hung.
 
         Args:
-            sign: whether it gives a sign of life. One that raises gives none.
+            sign: asked for a sign of life. One that raises gives none.
         """
         me = object()
         try:
@@ -58,17 +70,18 @@ class Vigil:
         look_s = silence_s / LOOKS
         sign_s = min(SIGN_MAX_S, silence_s / SHARE)
         late_s = look_s + sign_s + silence_s / SHARE
+        patience_s = silence_s * STARTS_WITHIN
         turned = heard = self._monotonic()
         while True:
             await asyncio.sleep(look_s)
-            alive = await _given(sign, sign_s)
+            life = await _given(sign, sign_s)
             now = self._monotonic()
-            if alive:
+            if life is Life.ALIVE:
                 self._heard[me] = now
-            if alive or now - turned > late_s:
+                patience_s = silence_s
+            if life is not Life.NONE or now - turned > late_s:
                 heard = now
             turned = now
-            patience_s = silence_s if me in self._heard else silence_s * STARTING
             if now - heard >= patience_s and self._others_live(me, now - silence_s / 2):
                 return
 
@@ -83,9 +96,9 @@ class Vigil:
         return False
 
 
-async def _given(sign: Sign, within_s: float) -> bool:
+async def _given(sign: Sign, within_s: float) -> Life:
     try:
         async with asyncio.timeout(within_s):
             return await sign()
     except Exception:
-        return False
+        return Life.NONE

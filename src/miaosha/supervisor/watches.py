@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from miaosha.adapters.ending import end
 from miaosha.domain.errors import MiaoshaError
 
 Tell = Callable[[str], None]
@@ -78,7 +79,6 @@ async def beside(
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        await end({task})
     if alarm is None and not task.cancelled() and (error := task.exception()):
         raise error

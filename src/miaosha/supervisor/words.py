@@ -48,6 +48,11 @@ class Words(asyncio.Protocol):
         return indented(list(self._tail))
 
 
+def died(code: int) -> str:
+    """An exit code as a person says it."""
+    return f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
+
+
 def last_of(log: Path) -> str:
     """The last lines of a log file, indented, or nothing."""
     with contextlib.suppress(OSError), log.open("rb") as file:

@@ -158,6 +158,9 @@ class FileDatabase:
         except SQLAlchemyError as error:
             raise before_commit(error) from error
 
+    async def reach_replica(self) -> None:
+        """A file has none."""
+
     async def close(self) -> None:
         self._closed = True
         await asyncio.to_thread(self._writer.close)
