@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: str = ""  # further origins whose pages may call us, with commas
     trusted_proxies: str = ""  # addresses or networks whose X-Forwarded-For counts
     data_dir: str = "miaosha-data"  # where `up` keeps everything
+    user: str = ""  # the account that `up` becomes if root starts it; empty: it stays root
     port: int = 8000  # of the edge
     bind: str = "127.0.0.1"  # address the edge listens on; 0.0.0.0: all
     tls_certificate: str = ""  # file with the edge's certificate and its chain; empty: plain HTTP

@@ -170,14 +170,18 @@ def running(
     settings: Mapping[str, str] | None = None,
     ignored: Sequence[int] = (),
     said_to: int | None = None,
+    command: Sequence[str] = (MIAOSHA,),
 ) -> Iterator[Up]:
     """`miaosha up` with its data in `home`/data, ready; killed at the end if it still runs.
 
     Args:
         ignored: signals that are ignored when it starts.
         said_to: descriptor of its stdout and stderr; None: `home`/out.
+        command: what `miaosha` is.
     """
-    with starting(home, *arguments, settings=settings, ignored=ignored, said_to=said_to) as up:
+    with starting(
+        home, *arguments, settings=settings, ignored=ignored, said_to=said_to, command=command
+    ) as up:
         eventually("ready", up.ready)
         yield up
 
@@ -190,9 +194,11 @@ def starting(
     ignored: Sequence[int] = (),
     said_to: int | None = None,
     host: str = "127.0.0.1",
+    command: Sequence[str] = (MIAOSHA,),
+    port: int = 0,
 ) -> Iterator[Up]:
     """The same, while it starts, its edge on the address `host`."""
-    port, data = free_port(), home / "data"
+    port, data = port or free_port(), home / "data"
 
     def before() -> None:
         for sig in ignored:
@@ -200,7 +206,7 @@ def starting(
 
     with (home / "out").open("w") as out:
         process = subprocess.Popen(
-            [MIAOSHA, "up", "--port", str(port), "--data-dir", str(data), *arguments],
+            [*command, "up", "--port", str(port), "--data-dir", str(data), *arguments],
             env=environ(**{"bind": host, **(settings or {})}),
             stdin=subprocess.DEVNULL,
             stdout=out if said_to is None else said_to,

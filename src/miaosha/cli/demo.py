@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from miaosha.adapters import outlet
-from miaosha.cli.session import finish
+from miaosha.cli.session import as_account, finish
+from miaosha.settings import load
 from miaosha.supervisor.demo import Demo, run_demo
 from miaosha.supervisor.fullstack import Stack
 
@@ -48,5 +49,6 @@ def demo(
         seed=seed,
         stack=stack,
     )
+    as_account(load)
     outlet.install()
     finish(lambda: run_demo(wanted))

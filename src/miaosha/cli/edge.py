@@ -9,7 +9,7 @@ import typer
 from miaosha.adapters import outlet
 from miaosha.adapters.alive import notify
 from miaosha.bootstrap.servers import store
-from miaosha.cli.session import errors, finish, screen
+from miaosha.cli.session import as_account, errors, finish, screen
 from miaosha.settings import load
 from miaosha.supervisor.awaited import watched
 from miaosha.supervisor.edge import Site, write_config
@@ -37,6 +37,7 @@ Resolver = Annotated[
 @app.command()
 def run(publisher: Publisher, gateway: Gateway, api: Api, resolver: Resolver = "") -> None:
     """Run nginx and the switch in the foreground, by MIAOSHA_… settings from the environment."""
+    as_account(load)
     settings = load()
     addresses = {"publisher": publisher, "gateway": gateway, "api": api}
     outlet.install()
@@ -102,6 +103,7 @@ def switch(
     """Keep the switch for an nginx that is run by other means: a file for every sale that is
     over. Begins by taking all files away."""
 
+    as_account(load)
     outlet.install()
 
     async def work() -> int:

@@ -84,6 +84,22 @@ def finish(work: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
     raise typer.Exit(guarded(lambda: asyncio.run(work())) or 0)
 
 
+def as_account(settings: Callable[[], Settings], *, keeps_data: bool = False) -> None:
+    """Go on as the account that the settings name, if root has started this command.
+
+    Args:
+        keeps_data: the command works on the data directory.
+    """
+    from miaosha.supervisor import account
+
+    def work() -> None:
+        found = settings()
+        account.become(found, Path(found.data_dir) if keeps_data else None)
+
+    if status := guarded(work):
+        raise typer.Exit(status)
+
+
 def guarded(work: Callable[[], int | None]) -> int | None:
     """Run `work`; a MiaoshaError becomes one line on stderr and an exit status."""
     try:

@@ -8,7 +8,7 @@ import typer
 from miaosha.adapters import outlet
 from miaosha.adapters.alive import notify
 from miaosha.cli.demo import OnStack
-from miaosha.cli.session import errors, finish, screen
+from miaosha.cli.session import as_account, errors, finish, screen
 from miaosha.settings import Settings, load
 from miaosha.supervisor.fullstack import Stack
 from miaosha.supervisor.parts import tied
@@ -27,6 +27,10 @@ def up(
         ),
     ] = None,
     stack: OnStack = Stack.EMBEDDED,
+    user: Annotated[
+        str | None,
+        typer.Option(help="Account to become when root starts it (MIAOSHA_USER).", show_default=""),
+    ] = None,
 ) -> None:
     """Run the whole platform on this machine: its servers, nginx and every role."""
     overrides: dict[str, Any] = {}
@@ -34,6 +38,9 @@ def up(
         overrides["port"] = port
     if data_dir is not None:
         overrides["data_dir"] = str(data_dir)
+    if user is not None:
+        overrides["user"] = user
+    as_account(lambda: load(**overrides), keeps_data=True)
     outlet.install()  # nothing that is said may stop the platform
     finish(lambda: _up(load(**overrides), stack))
 

@@ -4,13 +4,14 @@ switch, in the foreground. `up` runs the same two beside its roles.
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from miaosha.adapters.alive import feed_watchdog
 from miaosha.bootstrap.servers import store
 from miaosha.settings import Settings
-from miaosha.supervisor import edge, parts
+from miaosha.supervisor import account, edge, parts
 from miaosha.supervisor.awaited import watched
 from miaosha.supervisor.checks import check_certificate
 from miaosha.supervisor.children import Child
@@ -40,6 +41,8 @@ async def running_edge(
         DependencyDown: there is no nginx.
     """
     check_certificate(settings)
+    if os.geteuid() == account.ROOT:
+        tell(account.AS_ROOT)
     with run_directory("miaosha-edge-") as run:
         site = _site(settings, run, resolver)
         edge.write_config(settings, run, addresses, site)

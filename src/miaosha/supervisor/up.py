@@ -19,7 +19,7 @@ from miaosha.adapters.signals import heed
 from miaosha.bootstrap.servers import servers
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
-from miaosha.supervisor import datadir, fullstack, parts
+from miaosha.supervisor import account, datadir, fullstack, parts
 from miaosha.supervisor.awaited import answering
 from miaosha.supervisor.checks import check_settings
 from miaosha.supervisor.children import Child
@@ -70,6 +70,8 @@ class Platform:
 
     async def start(self) -> "Platform":
         """Itself. Raises StartFailed or SettingsError; then call `drain` all the same."""
+        if os.geteuid() == account.ROOT:
+            self._tell(account.AS_ROOT)
         holding = held(self.places.run, self._alarm, self._tell_commands)
         hold = beside(holding, "hold of the run directory", self._alarm)
         await self._open.enter_async_context(hold)
