@@ -57,11 +57,12 @@ async def serve(process: Process, settings: Settings) -> None:
         app = create_app(parts, settings, process.counters)
         process.checks.update(parts.checks)
         memory.settle()  # a look at all that a framework keeps takes a tenth of a second
-        beating = asyncio.create_task(process.heartbeat(parts.heartbeats, parts.clock))
-        try:
-            await listen(app, process, settings)
-        finally:
-            await end([beating])
+        async with asyncio.TaskGroup() as group:  # a heartbeat that breaks ends the process
+            beating = group.create_task(process.heartbeat(parts.heartbeats, parts.clock))
+            try:
+                await listen(app, process, settings)
+            finally:
+                await end([beating])
 
 
 async def listen(
