@@ -142,13 +142,16 @@ def working(speaks: Asked) -> Callable[[int], Awaitable[Life]]:
     return signs
 
 
-def processor_ns(group: int) -> int:
-    """Nanoseconds of processor time that the living processes of this group have taken."""
+def processor_ns(pid: int) -> int:
+    """Nanoseconds of processor time that the living threads of the process and of its descendants
+    have taken. Looks at these alone: a machine may have thousands of others."""
     total = 0
-    for process in _members(group):
-        for thread in _listed(process / "task"):
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                total += int((thread / "schedstat").read_text().split()[0])
+    for thread in _listed(Path("/proc", str(pid), "task")):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            total += int((thread / "schedstat").read_text().split()[0])
+        with contextlib.suppress(OSError, ValueError):
+            children = (thread / "children").read_text().split()
+            total += sum(processor_ns(int(child)) for child in children)
     return total
 
 
@@ -156,14 +159,6 @@ def state(pid: int) -> str:
     """The letter that Linux gives the state of the process; "" if there is none."""
     fields = _stat(Path("/proc", str(pid)))
     return fields[0] if fields else ""
-
-
-def _members(group: int) -> list[Path]:
-    return [
-        process
-        for process in _listed(Path("/proc"))
-        if process.name.isdigit() and _stat(process)[2:3] == [str(group)]
-    ]
 
 
 def _stat(process: Path) -> list[str]:
