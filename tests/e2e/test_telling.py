@@ -16,7 +16,7 @@ from miaosha.supervisor.children import Child
 from miaosha.supervisor.specs import Health, Spec
 from miaosha.supervisor.watches import Alarm, WatchEnded, beside
 from tests.contract.test_outlet import fill
-from tests.e2e.running import Up, eventually, running
+from tests.e2e.running import MIAOSHA, Up, eventually, running
 from tests.e2e.test_children import SLEEPER, STUBBORN, at_once, until
 
 CHATTERER = [
@@ -146,8 +146,17 @@ def test_it_supervises_when_nobody_reads_what_it_says_and_when_the_reader_is_gon
         assert up.stop() == 0
 
 
-def test_it_supervises_when_its_output_is_on_a_full_disk(tmp_path: Path) -> None:
-    with Path("/dev/full").open("w") as full, running(tmp_path, said_to=full.fileno()) as up:
+CLOSED = ("/bin/sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', MIAOSHA)
+
+
+@pytest.mark.parametrize("command", [(MIAOSHA,), CLOSED], ids=["full disk", "closed"])
+def test_it_supervises_when_its_output_is_on_a_full_disk_or_closed(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    with (
+        Path("/dev/full").open("w") as full,
+        running(tmp_path, said_to=full.fileno(), command=command) as up,
+    ):
         for role in ("store", "broker", "consumer", "gateway"):
             again(up, role)
         eventually("ready again", up.ready)
