@@ -15,11 +15,11 @@ import msgspec
 from bench.servers import ended
 from bench.sockets_measure import Subject
 from miaosha.domain.sale import Phase, view
-from miaosha.supervisor.children import StartFailed
 from miaosha.supervisor.edge import nginx_binary
 from miaosha.supervisor.probes import port_open
 from miaosha.supervisor.rehearsal.lead import Options, gateway_settings
 from miaosha.supervisor.rehearsal.stage import Stage, free_targets, sample, stage
+from miaosha.supervisor.specs import StartFailed
 from miaosha.supervisor.tether import tethered
 
 RIVALS = Path(__file__).parent / "rivals"

@@ -86,6 +86,17 @@ def test_every_command_is_one(services: Mapping[str, Service]) -> None:
             assert made.params["metrics"] == "0.0.0.0:9100", "where its health check asks"
 
 
+def test_a_server_that_is_away_makes_no_container_unhealthy(
+    services: Mapping[str, Service],
+) -> None:
+    """An engine that ends what is unhealthy would end every role for it."""
+    for name, service in ours(services):
+        asked = " ".join(service["healthcheck"].get("test", []))
+        assert "/readyz" not in asked, name
+        assert ("9100/livez" in asked) == (service["command"][0] == "run"), name
+    assert "9100/livez" in (DEPLOY / "Dockerfile").read_text()
+
+
 def test_the_doctor_asks_a_container_for_no_disk(services: Mapping[str, Service]) -> None:
     told = services["api"]["environment"]
     settings = load({key: filled(str(value)) for key, value in told.items()})
@@ -215,7 +226,7 @@ def test_the_unit_runs_what_is_installed_and_lets_it_drain() -> None:
     data_dir = taken(words).params["data_dir"]
     assert data_dir == Path("/var/lib") / service["StateDirectory"]
     # other commands read there, and in no /tmp of its own, where it runs
-    assert service["Environment"] == f"TMPDIR=/run/{service['RuntimeDirectory']}"
+    assert service["RuntimeDirectory"], "`up` puts its sockets there"
     assert "PrivateTmp" not in service
     assert int(service["RestartPreventExitStatus"]) == BAD_SETTINGS
     assert service["KillMode"] == "mixed", "TERM goes to `up` alone"

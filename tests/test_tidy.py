@@ -110,6 +110,9 @@ PROTOCOL = {  # what these write is read by a program of ours, or was made visib
     SOURCE / "supervisor" / "rehearsal" / "__main__.py",
     SOURCE / "adapters" / "process.py",
     SOURCE / "adapters" / "logs.py",
+    SOURCE / "adapters" / "outlet.py",
+    SOURCE / "supervisor" / "account.py",
+    SOURCE / "supervisor" / "words.py",
     SOURCE / "workers" / "__main__.py",
     SOURCE / "cli" / "settings_page.py",
 }

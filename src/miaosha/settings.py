@@ -32,6 +32,7 @@ ZERO_ALLOWED = frozenset(
         "strict",
         "redirect_port",
         "redis_wait_replicas",
+        "role_silence_s",
     }
 )
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: str = ""  # further origins whose pages may call us, with commas
     trusted_proxies: str = ""  # addresses or networks whose X-Forwarded-For counts
     data_dir: str = "miaosha-data"  # where `up` keeps everything
+    user: str = ""  # the account that `up` becomes if root starts it; empty: it stays root
     port: int = 8000  # of the edge
     bind: str = "127.0.0.1"  # address the edge listens on; 0.0.0.0: all
     tls_certificate: str = ""  # file with the edge's certificate and its chain; empty: plain HTTP
@@ -124,6 +126,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_return_ms: int = 10_000  # … and tells its sockets to come back within this, at random
     ping_interval_ms: int = 25_000
     ping_timeout_ms: int = 20_000
+    role_silence_s: int = 15  # a process that gives no sign of life is started again; 0: never
     access_token_s: int = 28_800
     sql_connections_api: int = 16  # of one api process to a SQL server: to write, as many to read
     sql_connections_consumer: int = 4

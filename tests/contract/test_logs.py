@@ -20,6 +20,32 @@ structlog.get_logger().debug("below the level")
 """
 
 
+LOST = """
+import os, sys, structlog
+from miaosha.adapters import logs, outlet
+os.dup2(os.open("/dev/full", os.O_WRONLY), 2)
+_, said = outlet.install()
+logs.configure("api", "3", "info")
+structlog.get_logger().info("nobody", takes="this")
+said.drain()
+os.dup2(1, 2)
+structlog.get_logger().info("heard")
+"""
+
+
+def test_lines_that_nobody_could_take_are_counted_in_a_line() -> None:
+    done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, check=True)
+    lost, heard = (msgspec.json.decode(line) for line in done.stdout.splitlines())
+    assert lost == {
+        "event": "log_lines_lost",
+        "lines": 1,
+        "level": "warning",
+        "role": "api",
+        "instance": "3",
+    }
+    assert heard["event"] == "heard"
+
+
 def test_personal_values_are_replaced_wherever_they_stand() -> None:
     event = {
         "event": "x",

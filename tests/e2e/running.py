@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -169,12 +169,27 @@ def running(
     home: Path,
     *arguments: str,
     settings: Mapping[str, str] | None = None,
-    ignore_int: bool = False,
+    ignored: Sequence[int] = (),
+    said_to: int | None = None,
+    command: Sequence[str] = (MIAOSHA,),
     outside: Mapping[str, str] | None = None,
 ) -> Iterator[Up]:
-    """`miaosha up` with its data in `home`/data, ready; killed at the end if it still runs."""
+    """`miaosha up` with its data in `home`/data, ready; killed at the end if it still runs.
+
+    Args:
+        ignored: signals that are ignored when it starts.
+        said_to: descriptor of its stdout and stderr; None: `home`/out.
+        command: what `miaosha` is.
+        outside: more environment.
+    """
     with starting(
-        home, *arguments, settings=settings, ignore_int=ignore_int, outside=outside
+        home,
+        *arguments,
+        settings=settings,
+        ignored=ignored,
+        said_to=said_to,
+        command=command,
+        outside=outside,
     ) as up:
         eventually("ready", up.ready)
         yield up
@@ -185,22 +200,29 @@ def starting(
     home: Path,
     *arguments: str,
     settings: Mapping[str, str] | None = None,
-    ignore_int: bool = False,
+    ignored: Sequence[int] = (),
+    said_to: int | None = None,
     host: str = "127.0.0.1",
+    command: Sequence[str] = (MIAOSHA,),
     outside: Mapping[str, str] | None = None,
+    port: int = 0,
 ) -> Iterator[Up]:
-    """The same, while it starts, its edge on the address `host`. `outside`: more environment."""
-    port, data = free_port(), home / "data"
-    before = (lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignore_int else None
+    """The same, while it starts, its edge on the address `host`."""
+    port, data = port or free_port(), home / "data"
+
+    def before() -> None:
+        for sig in ignored:
+            signal.signal(sig, signal.SIG_IGN)
+
     with (home / "out").open("w") as out:
         process = subprocess.Popen(
-            [MIAOSHA, "up", "--port", str(port), "--data-dir", str(data), *arguments],
+            [*command, "up", "--port", str(port), "--data-dir", str(data), *arguments],
             env={**environ(**{"bind": host, **(settings or {})}), **(outside or {})},
             stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
+            stdout=out if said_to is None else said_to,
+            stderr=out if said_to is None else said_to,
             text=True,
-            preexec_fn=before,
+            preexec_fn=before if ignored else None,
         )
     up = Up(process, port, data, host)
     try:

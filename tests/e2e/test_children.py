@@ -9,15 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from miaosha.supervisor.children import (
-    BACKOFF_FIRST_S,
-    BACKOFF_MAX_S,
-    LOUD_AFTER,
-    Child,
-    Health,
-    Spec,
-    backoff_s,
-)
+from miaosha.supervisor.children import BACKOFF_FIRST_S, BACKOFF_MAX_S, LOUD_AFTER, Child, backoff_s
+from miaosha.supervisor.specs import Health, Spec
 from miaosha.supervisor.tether import tethered
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -69,6 +62,15 @@ async def test_quick_crashes_grow_loud_with_its_last_words(told: list[str], tmp_
     assert not told[0].startswith("!!")
     assert told[LOUD_AFTER - 1].startswith("!! unlucky-0 exited with 1, 3 crashes in a row")
     assert "no luck today" in told[LOUD_AFTER - 1]
+    await child.stop()
+
+
+async def test_a_long_row_of_crashes_is_told_once_a_minute(told: list[str]) -> None:
+    argv = [sys.executable, "-c", "raise SystemExit(1)"]
+    child = Child(Spec("unlucky-0", argv, never), told.append)
+    await child.start()
+    await until(lambda: child.restarts >= LOUD_AFTER + 2)
+    assert len(told) == LOUD_AFTER
     await child.stop()
 
 

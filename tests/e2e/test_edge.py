@@ -13,8 +13,9 @@ import pytest
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 from miaosha.supervisor import edge, parts
-from miaosha.supervisor.children import Child, Health
+from miaosha.supervisor.children import Child
 from miaosha.supervisor.edge_log import kept_small
+from miaosha.supervisor.specs import Health
 from tests.e2e.running import Answer, free_port
 
 PURCHASES = "/api/v1/sales/7/purchases"

@@ -13,9 +13,10 @@ import pytest
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 from miaosha.supervisor import edge
-from miaosha.supervisor.children import Child, Health
+from miaosha.supervisor.children import Child
 from miaosha.supervisor.edge_upstreams import upstream_lines
 from miaosha.supervisor.parts import nginx_spec
+from miaosha.supervisor.specs import Health
 from tests.e2e.running import free_port
 from tests.e2e.test_edge import PURCHASES, Edge, StandIn
 

@@ -18,14 +18,16 @@ from miaosha.adapters.sql import migrate
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.urls import sqlite_url
 from miaosha.settings import load
-from miaosha.supervisor import checks, datadir, edge, parts
-from miaosha.supervisor.children import Child, Health, StartFailed
+from miaosha.supervisor import checks, edge, parts
+from miaosha.supervisor.children import Child
 from miaosha.supervisor.edge_check import check_config
 from miaosha.supervisor.edge_paths import quoted
 from miaosha.supervisor.edge_upstreams import upstream_lines
 from miaosha.supervisor.mariadb import start_mariadb, start_mariadb_replica
 from miaosha.supervisor.rabbitmq import prepare_rabbitmq, start_rabbitmq
+from miaosha.supervisor.rundir import run_directory
 from miaosha.supervisor.servers import socket_place, start_valkey
+from miaosha.supervisor.specs import Health, StartFailed
 from miaosha.supervisor.valkeycluster import ValkeyCluster
 from tests.e2e.running import Answer, eventually, free_port, miaosha, starting
 from tests.e2e.test_edge import StandIn
@@ -365,7 +367,7 @@ def test_every_socket_fits_wherever_temporary_files_go(
         place = Path(top, "x" * (length - len(top) - 1))
         place.mkdir()
         monkeypatch.setattr(tempfile, "tempdir", str(place))
-        with datadir.run_directory(tmp_path) as run:
-            longest = parts.Places(tmp_path, run).own_socket("publisher-9999", 9_999)
+        with run_directory("miaosha-edge-") as run:
+            longest = parts.Places(tmp_path, run).alive_socket("publisher-9999", 9_999)
             assert len(bytes(longest)) < 108
             assert (run.parent == place) == (length == 60)

@@ -1,5 +1,9 @@
 """How long the supervisor waits for a part to end: never less than the part gives itself."""
 
+import signal
+import subprocess
+import sys
+
 import msgspec
 import pytest
 
@@ -10,6 +14,7 @@ from miaosha.settings import Settings
 from miaosha.supervisor.parts import stop_within_s
 from miaosha.supervisor.rolling import FINISH_WITHIN_S
 from miaosha.workers import consumer
+from tests.e2e.running import environ
 
 SETTINGS = Settings()
 OWN = {
@@ -25,6 +30,34 @@ SPARE_S = 2.0  # to start and end around its drain
 def test_a_role_may_finish_what_came_in(role: str) -> None:
     assert stop_within_s(role, SETTINGS) >= OWN[role] + SPARE_S
     assert OWN[role] + SPARE_S <= FINISH_WITHIN_S
+
+
+ROLE = """
+from miaosha.adapters.process import run
+async def serve(process, settings):
+    print("serves", flush=True)
+    await process.stop.wait()
+run("consumer", serve, [])
+"""
+
+
+@pytest.mark.parametrize("ignored", [signal.SIGINT, signal.SIGTERM])
+def test_a_role_ignores_what_was_ignored_when_it_started(ignored: int) -> None:
+    heeded = {signal.SIGINT, signal.SIGTERM} - {ignored}
+    role = subprocess.Popen(
+        [sys.executable, "-c", ROLE],
+        env=environ(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(ignored, signal.SIG_IGN),
+    )
+    with role:
+        assert role.stdout is not None and role.stdout.readline() == b"serves\n"
+        role.send_signal(ignored)
+        with pytest.raises(subprocess.TimeoutExpired):
+            role.wait(0.3)
+        role.send_signal(heeded.pop())
+        assert role.wait(20) == 0
 
 
 def test_gateways_with_a_million_sockets_may_say_goodbye_to_all() -> None:

@@ -91,13 +91,27 @@ def test_a_second_one_on_the_same_data_is_refused(up: Up) -> None:
     assert "MIAOSHA_DATA_DIR" in done.stderr and "in use" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("sig", "ignore_int"),
-    [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGINT, True)],
-    ids=["INT", "TERM", "INT-as-a-background-job"],
-)
-def test_a_signal_stops_everything(tmp_path: Path, sig: int, ignore_int: bool) -> None:
-    with running(tmp_path, ignore_int=ignore_int) as up:
+def ignores(pid: int, sig: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = next(line for line in status.splitlines() if line.startswith("SigIgn:"))
+    return bool(int(mask.split()[1], 16) >> (sig - 1) & 1)
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_everything(tmp_path: Path, sig: int) -> None:
+    """But not those that were ignored when it started: `nohup` ignores HUP, a script's background
+    job INT; whoever started it may have chosen TERM."""
+    ignored = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} - {sig}
+    with running(tmp_path, ignored=tuple(ignored)) as up:
+        for other in ignored:
+            up.process.send_signal(other)
+        for role, pid in up.children().items():
+            assert not ignores(pid, signal.SIGTERM), f"{role} would have to be killed"
+            if signal.SIGHUP in ignored:
+                assert ignores(pid, signal.SIGHUP), f"{role} would end with the terminal"
+        old = up.children()["mailer"]
+        os.kill(old, signal.SIGKILL)
+        eventually("another mailer", lambda: up.children().get("mailer", old) != old)
         pids = descendants(up.process.pid)
         run_dir = Path(up.state()["run_dir"])
         assert len(pids) >= 9 and run_dir.is_dir()
@@ -121,6 +135,21 @@ def test_nothing_survives_a_killed_supervisor(tmp_path: Path) -> None:
         with running(tmp_path) as again:
             assert not run_dir.exists()
             assert again.get("/").status == 200
+
+
+def test_without_its_run_directory_it_ends_and_says_so(tmp_path: Path) -> None:
+    """Nobody would reach any role. What only lost its run.json writes it again."""
+    with running(tmp_path) as up:
+        pids = descendants(up.process.pid)
+        run = Path(up.state()["run_dir"])
+        (up.data / "run.json").unlink()
+        eventually("run.json", (up.data / "run.json").exists)
+        assert up.state()["run_dir"] == str(run)
+        run.rename(tmp_path / "taken")
+        assert up.process.wait(STOP_S) == 1
+        said = (tmp_path / "out").read_text()
+        assert f"!! run directory {run} is gone" in said
+        assert alive(pids) == set()
 
 
 def test_a_taken_port_names_the_setting(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from miaosha.domain.errors import SettingsError
 from miaosha.gateway.admission import RETRY_S, Admission, number
 from miaosha.settings import Settings, proxies
-from miaosha.supervisor import edge, parts
+from miaosha.supervisor import counts, edge
 from tests.gateway.conftest import Start, World, eventually
 from tests.gateway.wire import HEAD, Wire
 
@@ -156,5 +156,5 @@ def test_how_many_workers_the_edge_has(sockets: int, cores: int, files: int, exp
 )
 def test_how_many_gateways(sockets: int, cores: int, descriptors: int, expected: int) -> None:
     settings = Settings(sockets_max=sockets)
-    assert parts.gateways(settings, cores, descriptors) == expected
-    assert parts.gateways(Settings(gateways=3), cores, descriptors) == 3
+    assert counts.gateways(settings, cores, descriptors) == expected
+    assert counts.gateways(Settings(gateways=3), cores, descriptors) == 3

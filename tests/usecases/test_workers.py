@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from miaosha.adapters.ending import end
 from miaosha.adapters.keyring import generate
 from miaosha.adapters.process import Process
 from miaosha.adapters.redis.connect import Client, connect
@@ -19,6 +20,7 @@ from miaosha.domain.messages import Batch
 from miaosha.settings import Settings
 from miaosha.usecases.post import Post
 from miaosha.workers import consumer, mailer
+from miaosha.workers.consumer import Consumer
 from miaosha.workers.scheduler import Scheduler
 from tests.contract.sql.shop import all_holds
 from tests.usecases.conftest import Urls
@@ -121,6 +123,40 @@ async def test_a_role_that_cannot_work_ends(
     with pytest.raises(ExceptionGroup, match="unhandled errors"):
         await asyncio.wait_for(serve(process, settings), DEADLINE_S)
     await client.aclose()
+
+
+async def test_a_drained_consumer_handles_nothing_any_more(
+    servers: Servers, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Even if a library swallowed its cancellation: what a handler works on is closed next."""
+    world = World(servers)
+    sale = await world.sale(stock=10)
+    handled, swallowed = 0, False
+
+    async def handle(batches: Sequence[Batch]) -> None:
+        nonlocal handled, swallowed
+        handled += 1
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if swallowed:
+                raise
+            swallowed = True
+
+    consuming = Consumer(servers.broker, servers.ledger, servers.store, handle, "one")
+    following = asyncio.create_task(consuming.follow())
+    await world.press(sale.id, await world.users(1))
+    await world.press(sale.id, await world.users(1))
+
+    async def in_hand() -> bool:
+        return handled > 0
+
+    await until(in_hand)
+    await end([following])
+    await consuming.drain()
+    names = {task.get_name() for task in asyncio.all_tasks()}
+    assert swallowed and f"sale:{sale.id}" not in names
+    assert "drain_late" not in caplog.text
 
 
 class Leaving:

@@ -3,6 +3,7 @@
 Nothing personal reaches a log: values under telling keys are replaced, wherever they stand.
 """
 
+import functools
 import logging
 import sys
 from typing import Any
@@ -11,6 +12,9 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor
 
+from miaosha.adapters.outlet import Outlet
+from miaosha.adapters.seldom import Seldom, SeldomRecords
+from miaosha.adapters.waiting import waiting
 from miaosha.domain.visible import plain_json
 
 REDACTED = "[redacted]"
@@ -44,12 +48,20 @@ def _json(event: EventDict, **_: Any) -> str:
     return plain_json(msgspec.json.encode(event, enc_hook=str).decode(), ascii_only=narrow)
 
 
+def _lost(role: str, instance: str, lines: int) -> str:
+    """What an outlet says of log lines that it lost: a log line, too."""
+    event = {"event": "log_lines_lost", "lines": lines, "level": "warning"}
+    return _json({**event, "role": role, "instance": instance}) + "\n"
+
+
 def configure(role: str, instance: str, level: str) -> None:
-    """Send every log line of this process to stderr as JSON with its role and instance.
+    """Send every log line of this process to stderr as JSON with its role and instance. Where
+    stderr is an outlet (`outlet.install`), no line can fail or block the caller.
 
     Args:
         level: debug, info, warning or error.
     """
+    seldom = Seldom(waiting)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -60,14 +72,20 @@ def configure(role: str, instance: str, level: str) -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *shared,
+            shared[0],
+            seldom,
+            *shared[1:],
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    if isinstance(sys.stderr, Outlet):
+        sys.stderr.notice = functools.partial(_lost, role, instance)
+    logging.captureWarnings(True)
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(SeldomRecords(seldom))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

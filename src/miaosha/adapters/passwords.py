@@ -15,6 +15,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from miaosha.adapters.guessing import is_guessable
 from miaosha.adapters.worker_threads import WorkerThreads
 
+WORKERS_MAX: Final = 32  # of one process; each takes memory_kib
 PASSWORD_CHARS_MAX: Final = 128  # longer ones are wrong without being hashed as they are
 LIMIT: Final = "password_queue_max"
 
@@ -25,7 +26,7 @@ class Argon2Passwords:
     Args:
         queue_max: passwords of each crowd that may wait for a thread; more raise Overloaded.
         workers: threads for strangers, and half as many for each of the others; default: the
-            machine's cores.
+            machine's cores, up to WORKERS_MAX.
         memory_kib, time_cost: argon2id parameters (OWASP's minimum with p = 1).
     """
 
@@ -37,7 +38,7 @@ class Argon2Passwords:
         memory_kib: int = 19_456,
         time_cost: int = 2,
     ) -> None:
-        workers = workers or os.cpu_count() or 1
+        workers = workers or min(os.cpu_count() or 1, WORKERS_MAX)
         half = max(1, workers // 2)
         self._hasher = PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=1)
         self._dummy = self._hasher.hash(os.urandom(16).hex())

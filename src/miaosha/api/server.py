@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from miaosha import bootstrap
 from miaosha.adapters import memory
+from miaosha.adapters.ending import end
 from miaosha.adapters.process import Process
 from miaosha.api.app import create_app
 from miaosha.api.bounds import Bounded, last_answer
@@ -58,14 +59,15 @@ async def serve(process: Process, settings: Settings) -> None:
         app = create_app(parts, settings, process.counters)
         process.checks.update(parts.checks)
         memory.settle()  # a look at all that a framework keeps takes a tenth of a second
-        beating = asyncio.create_task(process.heartbeat(parts.heartbeats, parts.clock))
         try:
-            await listen(app, process, settings)
+            async with asyncio.TaskGroup() as group:  # a heartbeat that breaks ends the process
+                beating = group.create_task(process.heartbeat(parts.heartbeats, parts.clock))
+                try:
+                    await listen(app, process, settings)
+                finally:
+                    await end([beating])
         finally:
             await app.state.desk.close()
-            beating.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await beating
 
 
 async def listen(

@@ -1,14 +1,28 @@
 """Looks at every configured part: for `miaosha doctor`, and for roles that are strict."""
 
 import asyncio
+import time
 from typing import Final
 
+import structlog
+
+from miaosha.adapters.waiting import Server
+from miaosha.bootstrap.servers import servers
 from miaosha.domain.errors import MiaoshaError, SettingsError
 from miaosha.domain.sale import Phase
 from miaosha.ports.findings import Finding, Verdict
 from miaosha.settings import Settings
 
 BOARD_S: Final = 5.0
+AGAIN_S: Final = 1.0  # between two looks at a server that is away
+ANSWERS: Final = "answers"
+SETTINGS: Final = {
+    "store": "MIAOSHA_REDIS_URL",
+    "broker": "MIAOSHA_BROKER_URL",
+    "database": "MIAOSHA_DATABASE_URL",
+}
+
+log = structlog.get_logger()
 
 
 def sql_connections(settings: Settings) -> int:
@@ -80,15 +94,33 @@ async def _live_sales(settings: Settings) -> list[int]:
     return [sale_id for sale_id, sale in sales.items() if sale.phase is not Phase.SETTLED]
 
 
+def _tell(server: Server | None, why: str) -> None:
+    if server is not None and server.blame(time.monotonic()):
+        log.warning("waiting_for", setting=server.setting, where=server.where, error=why)
+
+
 async def refuse_unfit(settings: Settings, *, sql: bool = True) -> None:
-    """With MIAOSHA_STRICT=1: no start on a server that breaks a promise.
+    """With MIAOSHA_STRICT=1: no start on a server that breaks a promise. One that is away is waited
+    for: it may be of either kind.
 
     Raises:
         SettingsError: naming each, with what to change.
     """
     if not settings.strict:
         return
-    bad = [f for f in await examine(settings, sql=sql) if f.verdict is Verdict.REFUSED]
+    reached = {server.setting: server for server in servers(settings)}
+    while True:
+        found = [f for f in await examine(settings, sql=sql) if f.verdict is Verdict.REFUSED]
+        away = [f for f in found if f.what == ANSWERS and f.part in SETTINGS]
+        if not away:
+            break
+        for finding in away:
+            _tell(reached.get(SETTINGS[finding.part]), finding.advice)
+        await asyncio.sleep(AGAIN_S)
+    for server in reached.values():
+        if server.told:
+            log.warning("came", setting=server.setting, where=server.where)
+    bad = found
     if bad:
         lines = [f"{f.part}: {f.what} is {f.found}: {f.advice}" for f in bad]
         raise SettingsError("MIAOSHA_STRICT=1 refuses to start:\n  - " + "\n  - ".join(lines))

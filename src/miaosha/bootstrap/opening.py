@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from miaosha.adapters.waiting import waiting
 from miaosha.bootstrap.parts import Checks
 from miaosha.ports.ledger import Ledger
 from miaosha.ports.outside import Bus, Clock, StepClock, Tokens
@@ -54,6 +55,8 @@ class Opening:
             await store.now_ms()
 
         self.checks["store"] = reached
+        names = ("store", "bus", "heartbeats")
+        waiting.know("MIAOSHA_REDIS_URL", self._settings.redis_url, names, reached)
         return store, RedisHeartbeats(client), clock, client
 
     def broker(self) -> Any:
@@ -62,6 +65,7 @@ class Opening:
         broker = self._rabbitmq() if amqp else self._redis_broker()
         self._stack.push_async_callback(broker.close)
         self.checks["broker"] = broker.ping
+        waiting.know("MIAOSHA_BROKER_URL", self._settings.broker_url, ("broker",), broker.ping)
         return broker
 
     def _rabbitmq(self) -> Any:
@@ -108,6 +112,9 @@ class Opening:
             replica_lag_max_ms=self._settings.replica_lag_max_ms,
         )
         self._stack.push_async_callback(database.close)
+        if replica := self._settings.database_replica_url:
+            name = ("replica",)
+            waiting.know("MIAOSHA_DATABASE_REPLICA_URL", replica, name, database.reach_replica)
         return database
 
     def ledger(self, database: "Database") -> Ledger:
@@ -115,6 +122,8 @@ class Opening:
 
         ledger = SqlLedger(database)
         self.checks["database"] = ledger.ping
+        url = self._settings.database_url
+        waiting.know("MIAOSHA_DATABASE_URL", url, ("database",), ledger.ping)
         return ledger
 
     def tokens(self) -> Tokens:

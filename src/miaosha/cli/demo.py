@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
-from miaosha.cli.session import finish
+from miaosha.adapters import outlet
+from miaosha.cli.session import as_account, finish
+from miaosha.settings import load
 from miaosha.supervisor.demo import Demo, run_demo
 from miaosha.supervisor.fullstack import Stack
 
@@ -47,4 +49,6 @@ def demo(
         seed=seed,
         stack=stack,
     )
+    as_account(load)
+    outlet.install()
     finish(lambda: run_demo(wanted))

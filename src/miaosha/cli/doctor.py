@@ -18,7 +18,7 @@ from rich.text import Text
 from miaosha.bootstrap.examining import examine
 from miaosha.cli.role import LISTENING, WORKERS
 from miaosha.cli.session import FAILED, DataDir, finish, here, opened, screen
-from miaosha.domain.errors import DependencyDown, MiaoshaError
+from miaosha.domain.errors import DependencyDown, MiaoshaError, SettingsError
 from miaosha.ports.findings import Finding, Verdict, judged
 from miaosha.ports.store import Heartbeat
 from miaosha.settings import Settings
@@ -114,7 +114,12 @@ def _limits(settings: Settings) -> list[Finding]:
     place = Path(settings.data_dir).absolute()
     kept_here = place.exists() or not _elsewhere(settings)
     disk_free = free_bytes(place) if kept_here else UNLIMITED
-    return fit.found(machine, of_settings(machine, settings, disk_free))
+    try:
+        demand = of_settings(machine, settings, disk_free)
+    except SettingsError as error:
+        files = f"{machine.descriptors:,}"
+        return [Finding(fit.MACHINE, "open files of a process", files, Verdict.REFUSED, str(error))]
+    return fit.found(machine, demand)
 
 
 def _version(binary: str, option: str) -> str:

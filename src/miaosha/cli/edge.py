@@ -7,13 +7,18 @@ from typing import Annotated
 
 import typer
 
-from miaosha.cli.session import errors, finish, screen
+from miaosha.adapters import outlet
+from miaosha.adapters.alive import notify
+from miaosha.bootstrap.servers import store
+from miaosha.cli.session import as_account, errors, finish, screen
 from miaosha.domain import service_links
 from miaosha.settings import load
+from miaosha.supervisor.awaited import watched
 from miaosha.supervisor.edge import Site, write_config
 from miaosha.supervisor.edge_run import running_edge
 from miaosha.supervisor.edge_switch import switching
 from miaosha.supervisor.up import stop_on_signals
+from miaosha.supervisor.watches import Alarm, beside
 
 app = typer.Typer(help="The edge: nginx, and its switch for closed sales.", no_args_is_help=True)
 
@@ -34,16 +39,21 @@ Resolver = Annotated[
 @app.command()
 def run(publisher: Publisher, gateway: Gateway, api: Api, resolver: Resolver = "") -> None:
     """Run nginx and the switch in the foreground, by MIAOSHA_… settings from the environment."""
+    as_account(load)
     settings = load()
     addresses = {"publisher": publisher, "gateway": gateway, "api": api}
+    outlet.install()
 
     async def work() -> int:
         stop = stop_on_signals()
         if ignored := service_links.told(os.environ):
             _tell(ignored)
-        async with running_edge(settings, addresses, resolver, _tell):
+        alarm = Alarm(stop, _tell)
+        async with running_edge(settings, addresses, resolver, _tell, alarm):
             screen.say(f"listening on port {settings.port} for {settings.public_url}")
+            notify("READY=1")
             await stop.wait()
+        alarm.check()
         return 0
 
     finish(work)
@@ -97,10 +107,19 @@ def switch(
     """Keep the switch for an nginx that is run by other means: a file for every sale that is
     over. Begins by taking all files away."""
 
+    as_account(load)
+    outlet.install()
+
     async def work() -> int:
         stop = stop_on_signals()
-        async with switching(load(), directory):
+        alarm = Alarm(stop, _tell)
+        settings = load()
+        async with (
+            switching(settings, directory, alarm),
+            beside(watched([store(settings)], _tell), "watch of the store", alarm),
+        ):
             await stop.wait()
+        alarm.check()
         return 0
 
     finish(work)

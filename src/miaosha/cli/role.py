@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from miaosha.cli.session import BAD_USAGE, errors
+from miaosha.cli.session import BAD_USAGE, as_account, errors
+from miaosha.settings import load
 
 LISTENING = ("publisher", "gateway", "api")
 WORKERS = ("consumer", "scheduler", "mailer")
@@ -30,6 +31,7 @@ def run(
         wanted = "needs --listen" if role in LISTENING else "listens nowhere: leave out --listen"
         errors.say(f"miaosha: {role} {wanted}")
         raise typer.Exit(BAD_USAGE)
+    as_account(load)
     module = [f"miaosha.{role}", "--listen", listen] if listen else ["miaosha.workers", role]
     argv = [sys.executable, "-m", *module]
     if instance:

@@ -19,8 +19,8 @@ from miaosha.domain.errors import MiaoshaError, Problem, SettingsError
 from miaosha.domain.visible import visible, visible_lines
 from miaosha.settings import Settings, load
 from miaosha.supervisor import datadir
-from miaosha.supervisor.children import StartFailed
 from miaosha.supervisor.screen import Screen
+from miaosha.supervisor.specs import StartFailed
 
 KEPT_URLS = ("database_url", "database_replica_url", "files_url", "mail_url", "public_url")
 BAD_USAGE = 2
@@ -105,6 +105,22 @@ def to_its_end(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     return asyncio.run(cancelled_by_term())
 
 
+def as_account(settings: Callable[[], Settings], *, keeps_data: bool = False) -> None:
+    """Go on as the account that the settings name, if root has started this command.
+
+    Args:
+        keeps_data: the command works on the data directory.
+    """
+    from miaosha.supervisor import account
+
+    def work() -> None:
+        found = settings()
+        account.become(found, Path(found.data_dir) if keeps_data else None)
+
+    if status := guarded(work):
+        raise typer.Exit(status)
+
+
 def guarded(work: Callable[[], int | None]) -> int | None:
     """Run `work`; a MiaoshaError, or a file that cannot be had, becomes one line on stderr and an
     exit status; INT and TERM the statuses a shell has for them."""
@@ -125,10 +141,12 @@ def guarded(work: Callable[[], int | None]) -> int | None:
 
 
 def _line(error: MiaoshaError) -> str:
+    from miaosha.adapters.waiting import waiting
+
     if isinstance(error, Problem):
         where = f" ({error.field})" if error.field else ""
         return visible(f"{error.code}{where}: {error}")
-    return visible_lines(str(error))
+    return visible_lines(waiting.explained(str(error)))
 
 
 def _status(error: MiaoshaError) -> int:

@@ -7,13 +7,16 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from miaosha.adapters import outlet
+from miaosha.adapters.alive import notify
 from miaosha.cli.demo import OnStack
-from miaosha.cli.session import errors, finish, screen
+from miaosha.cli.session import as_account, errors, finish, screen
 from miaosha.domain import service_links
 from miaosha.settings import Settings, load
 from miaosha.supervisor.fullstack import Stack
 from miaosha.supervisor.parts import tied
 from miaosha.supervisor.up import platform, stop_on_signals
+from miaosha.supervisor.watches import WatchEnded
 
 
 def up(
@@ -27,6 +30,10 @@ def up(
         ),
     ] = None,
     stack: OnStack = Stack.EMBEDDED,
+    user: Annotated[
+        str | None,
+        typer.Option(help="Account to become when root starts it (MIAOSHA_USER).", show_default=""),
+    ] = None,
 ) -> None:
     """Run the whole platform on this machine: its servers, nginx and every role."""
     overrides: dict[str, Any] = {}
@@ -34,10 +41,22 @@ def up(
         overrides["port"] = port
     if data_dir is not None:
         overrides["data_dir"] = str(data_dir)
+    if user is not None:
+        overrides["user"] = user
+    as_account(lambda: load(**overrides), keeps_data=True)
+    outlet.install()  # nothing that is said may stop the platform
     finish(lambda: _up(load(**overrides), stack))
 
 
 async def _up(settings: Settings, stack: Stack) -> int:
+    try:
+        return await _run(settings, stack)
+    except WatchEnded as error:
+        screen.say(f"ended: {error}")  # stderr may not take it
+        raise
+
+
+async def _run(settings: Settings, stack: Stack) -> int:
     stop = stop_on_signals()
     screen.say(f"starting on {settings.data_dir} …")
     for told in (*tied(settings), service_links.told(os.environ)):
@@ -49,7 +68,9 @@ async def _up(settings: Settings, stack: Stack) -> int:
             screen.say(Text.assemble(("ready", "bold green"), f" {running.settings.public_url}"))
             screen.say(parts, style="dim")
             screen.say("Ctrl-C stops it.")
+            notify("READY=1")
             await stop.wait()
+        notify("STOPPING=1")
         screen.say("draining …")
     screen.say("stopped")
     return 0

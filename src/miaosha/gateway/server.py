@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from miaosha.adapters import memory
+from miaosha.adapters.ending import end
 from miaosha.adapters.process import Process
 from miaosha.gateway.admission import Admission, sockets_max
 from miaosha.gateway.core import Core, Limits
@@ -104,8 +105,7 @@ class Gateway:
             await self._process.stop.wait()
             server.close()
             await drain(self.core, *self._drain_s)
-            for task in tasks:
-                task.cancel()
+            await end(tasks)
 
     def _work(self) -> list[Coroutine[Any, Any, None]]:
         askers = [self._lookups.run() for _ in range(ASKERS)]

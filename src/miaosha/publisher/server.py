@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from miaosha import bootstrap
 from miaosha.adapters import memory
+from miaosha.adapters.ending import end
 from miaosha.adapters.process import Process
 from miaosha.domain.errors import SettingsError
 from miaosha.ports.broker import Broker
@@ -85,8 +86,7 @@ async def run(process: Process, settings: Settings, parts: Parts) -> None:
         ]
         await process.stop.wait()
         await drain(server, service, batcher)
-        for job in jobs:
-            job.cancel()
+        await end(jobs)
 
 
 async def drain(server: asyncio.Server, service: Service, batcher: Batcher) -> None:

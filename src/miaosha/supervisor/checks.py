@@ -13,8 +13,7 @@ from pathlib import Path
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.urls import path_fault
 from miaosha.settings import Settings
-from miaosha.supervisor import datadir, parts
-from miaosha.supervisor.edge import static_dir
+from miaosha.supervisor import counts, datadir, edge
 
 DATA_DIR_BYTES_MAX = 450  # what SQLite takes, less the name of the database
 
@@ -23,6 +22,7 @@ async def check_settings(settings: Settings) -> None:
     """Raises SettingsError naming the setting, its value and what was expected."""
     check_paths(settings)
     check_certificate(settings)
+    check_counts(settings)
     check_ports(settings)
     if settings.secret_keys:
         from miaosha.adapters.keyring import Keyring
@@ -75,7 +75,7 @@ def check_paths(settings: Settings) -> None:
     for name, path in (
         ("MIAOSHA_DATA_DIR", data),
         ("TMPDIR", Path(tempfile.gettempdir()).absolute()),
-        ("the directory of the pages", static_dir()),
+        ("the directory of the pages", edge.static_dir()),
     ):
         if fault := path_fault(str(path)):
             raise SettingsError(f"{name}={str(path)!r}: expected a path; {fault}")
@@ -85,6 +85,14 @@ def check_paths(settings: Settings) -> None:
             f"MIAOSHA_DATA_DIR={str(data)[:60]}…: expected at most {DATA_DIR_BYTES_MAX} bytes, "
             f"not {length}: SQLite opens no file further down"
         )
+
+
+def check_counts(settings: Settings) -> None:
+    """Raises SettingsError if this machine's limits, or a setting, call for more processes than
+    make sense."""
+    files = min(counts.descriptors(), edge.CONNECTIONS_MAX)
+    edge.workers(settings.sockets_max, os.cpu_count() or 1, files)  # the greater need, so first
+    counts.counts(settings)
 
 
 def check_certificate(settings: Settings) -> None:
@@ -111,7 +119,7 @@ def check_ports(settings: Settings) -> None:
     _check_port("MIAOSHA_PORT", settings.bind, settings.port, "--port")
     if settings.redirect_port:
         _check_port("MIAOSHA_REDIRECT_PORT", settings.bind, settings.redirect_port, "")
-    for port in parts.metrics_ports(settings).values():
+    for port in counts.metrics_ports(settings).values():
         _check_port("MIAOSHA_METRICS_PORT", "127.0.0.1", port, "")
 
 

@@ -13,7 +13,6 @@ import re
 import secrets
 import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,10 +22,10 @@ from miaosha.domain.errors import MiaoshaError, SettingsError
 from miaosha.domain.urls import sqlite_url
 from miaosha.settings import Settings
 from miaosha.supervisor.kept import first_text, write_whole
+from miaosha.supervisor.rundir import PREFIX, kept_from_cleaners
 
 KEY_BYTES = 32
 MACHINE_HOST_MAX = 24  # characters of the host's name in a machine's
-SOCKET_PATH_MAX = 60  # bytes above the run directory; with its name and ours a socket has 108
 DATABASE = "miaosha.sqlite"
 SERVERS = "servers"  # of the full stack
 DEFAULTS = Settings()
@@ -87,7 +86,8 @@ def check_kind(path: Path, settings: Settings, *, full: bool) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Own the directory. Raises InUse if another process does."""
+    """Own the directory, and keep cleaners of temporary files from it. Raises InUse if another
+    process owns it."""
     with (path / "lock").open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -95,7 +95,8 @@ def locked(path: Path) -> Iterator[None]:
             raise InUse(
                 f"MIAOSHA_DATA_DIR={path}: in use by another miaosha; stop it or give another one"
             ) from None
-        yield
+        with kept_from_cleaners(path):
+            yield
 
 
 def secret_keys(path: Path) -> str:
@@ -111,22 +112,20 @@ def machine(path: Path) -> str:
     return first_text(path / "machine", f"{host}-{secrets.token_hex(2)}")
 
 
-@contextlib.contextmanager
-def run_directory(path: Path) -> Iterator[Path]:
-    """A short temporary directory for unix sockets, removed at the end, together with one that a
-    killed predecessor on the same data directory may have left."""
+def clear_running(path: Path) -> None:
+    """Remove run.json, and the run directory it names: ours at the end, and at the start that of a
+    killed predecessor."""
     old = running(path, alive=False)
-    if old is not None and Path(old.run_dir).name.startswith("miaosha-"):
+    if old is not None and Path(old.run_dir).name.startswith(PREFIX):
         shutil.rmtree(old.run_dir, ignore_errors=True)
-    place = tempfile.gettempdir()
-    if len(os.fsencode(place)) > SOCKET_PATH_MAX:
-        place = "/tmp"  # noqa: S108 - mkdtemp makes a private directory in it
-    run = Path(tempfile.mkdtemp(prefix="miaosha-", dir=place))
-    try:
-        yield run
-    finally:
+    with contextlib.suppress(OSError):
         (path / "run.json").unlink(missing_ok=True)
-        shutil.rmtree(run, ignore_errors=True)
+
+
+def is_running(path: Path, run: Path) -> bool:
+    """Whether run.json names this process and its run directory."""
+    found = running(path)
+    return found is not None and (found.pid, found.run_dir) == (os.getpid(), str(run))
 
 
 def write_running(path: Path, run: Path, settings: Settings) -> None:

@@ -7,9 +7,9 @@ from typing import Final
 
 from miaosha.gateway.admission import DESCRIPTORS_KEPT as GATEWAY_KEEPS
 from miaosha.settings import Settings
+from miaosha.supervisor.counts import gateways
 from miaosha.supervisor.kernel import UNLIMITED
 from miaosha.supervisor.limits import Demand
-from miaosha.supervisor.parts import gateways
 from miaosha.supervisor.rehearsal.machine import (
     DESCRIPTORS_KEPT,
     DESCRIPTORS_MIN,
@@ -43,6 +43,7 @@ def of_rehearsal(
         descriptors=DESCRIPTORS_MIN,
         files=sockets * ends + 10_000,
         memory=sockets * each + CREW_BYTES * crews + GATEWAY_BYTES * gateways,
+        processes=crews + gateways if machine.descriptors >= DESCRIPTORS_MIN else 0,
         tasks=(crews + gateways) * TASKS_EACH + TASKS_KEPT,
         dialled=sockets,
         targets=max(1, gateways),

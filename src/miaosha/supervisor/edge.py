@@ -15,6 +15,7 @@ from pathlib import Path
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.urls import path_fault
 from miaosha.settings import Settings, origins, proxies
+from miaosha.supervisor.counts import most
 from miaosha.supervisor.edge_bodies import body_lines
 from miaosha.supervisor.edge_paths import filled, quoted, tls_file
 from miaosha.supervisor.edge_problems import problem_lines
@@ -71,6 +72,8 @@ REDIRECT = """\
 """
 BACKLOG = 16_384  # connections the kernel keeps until they are accepted
 FILES_SPARE = 200  # descriptors nginx needs besides its connections
+FILES_MIN = 1_024
+SOCKETS_WORTH_A_WORKER = 4_000
 CONNECTIONS_MAX = 65_536
 WORKERS_MAX = 4  # of those that have a core each
 PROXY_EXTRA_S = 10
@@ -184,9 +187,30 @@ def csp(settings: Settings) -> str:
 
 def workers(sockets: int, cores: int, files: int) -> int:
     """One a core, up to WORKERS_MAX; more if so many sockets need more: each is two of a worker's
-    `files`, and workers do not share them out evenly."""
-    room = max(1, (files - FILES_SPARE) // 2)
-    return max(min(cores, WORKERS_MAX), -(-sockets * 5 // (room * 4)))
+    `files`, and workers do not share them out evenly.
+
+    Raises:
+        SettingsError: a worker may open so few files that more workers than make sense are needed.
+    """
+    each = (files - FILES_SPARE) // 2 * 4 // 5
+    limit = most(cores, full=each >= SOCKETS_WORTH_A_WORKER)
+    if each < 1 or each * limit < sockets:
+        raise SettingsError(_too_few_files(sockets, cores, files))
+    return max(min(cores, WORKERS_MAX), -(-sockets // each))
+
+
+def _too_few_files(sockets: int, cores: int, files: int) -> str:
+    least = -(-sockets // most(cores, full=False))
+    if least > SOCKETS_WORTH_A_WORKER:
+        least = max(SOCKETS_WORTH_A_WORKER, -(-sockets // most(cores, full=True)))
+    wanted = max(FILES_MIN, FILES_SPARE + 2 * -(-least * 5 // 4))
+    if wanted > CONNECTIONS_MAX:
+        return f"MIAOSHA_SOCKETS_MAX={sockets}: more than {cores} core(s) carry; lower it"
+    return (
+        f"a worker of nginx may open {files:,} files, too few for MIAOSHA_SOCKETS_MAX={sockets} on "
+        f"{cores} core(s): raise the limit to {wanted} (`ulimit -Hn {wanted}` as root, "
+        f"LimitNOFILE={wanted} in a systemd unit), or lower MIAOSHA_SOCKETS_MAX"
+    )
 
 
 def _files(site: Site) -> int:

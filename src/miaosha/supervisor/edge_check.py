@@ -4,8 +4,8 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from miaosha.supervisor.children import StartFailed
 from miaosha.supervisor.edge import nginx_binary
+from miaosha.supervisor.specs import StartFailed
 
 CHECK_S: Final = 30.0
 

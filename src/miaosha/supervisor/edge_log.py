@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from miaosha.supervisor.children import Child, Health
+from miaosha.supervisor.children import Child
+from miaosha.supervisor.specs import Health
+from miaosha.supervisor.watches import Alarm, beside
 
 LOG_BYTES_MAX: Final = 16_000_000  # then the log becomes `….1`, and the last one of that name goes
 LOOK_S: Final = 5.0
@@ -17,10 +19,15 @@ LOOK_S: Final = 5.0
 
 @contextlib.asynccontextmanager
 async def kept_small(
-    log: Path, nginx: Child, *, bytes_max: int = LOG_BYTES_MAX, look_s: float = LOOK_S
+    log: Path,
+    nginx: Child,
+    alarm: Alarm | None = None,
+    *,
+    bytes_max: int = LOG_BYTES_MAX,
+    look_s: float = LOOK_S,
 ) -> AsyncIterator[None]:
     """While the body runs: start a new log whenever the old one has more than `bytes_max` bytes,
-    as seen every `look_s` seconds."""
+    as seen every `look_s` seconds. `alarm` rings if that breaks."""
 
     async def look() -> None:
         while True:
@@ -29,12 +36,8 @@ async def kept_small(
                 nginx.signal(signal.SIGUSR1)
             await asyncio.sleep(look_s)
 
-    looking = asyncio.create_task(look(), name="edge log")
-    try:
+    async with beside(look(), "watch of the edge's log", alarm):
         yield
-    finally:
-        looking.cancel()
-        await asyncio.wait({looking})
 
 
 def _put_aside(log: Path, bytes_max: int) -> bool:

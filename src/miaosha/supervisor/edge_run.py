@@ -4,31 +4,38 @@ switch, in the foreground. `up` runs the same two beside its roles.
 
 import asyncio
 import contextlib
-import shutil
-import tempfile
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from miaosha.adapters.alive import feed_watchdog
+from miaosha.bootstrap.servers import store
 from miaosha.domain.urls import directory_of
 from miaosha.settings import Settings
-from miaosha.supervisor import edge, parts
+from miaosha.supervisor import account, edge, parts
+from miaosha.supervisor.awaited import watched
 from miaosha.supervisor.checks import check_certificate
-from miaosha.supervisor.children import Child, Health, StartFailed, Tell
+from miaosha.supervisor.children import Child
 from miaosha.supervisor.edge_check import check_config
 from miaosha.supervisor.edge_switch import switching
 from miaosha.supervisor.edge_upstreams import Addresses
+from miaosha.supervisor.rundir import held, run_directory
+from miaosha.supervisor.specs import Health, StartFailed
+from miaosha.supervisor.vigil import Vigil
+from miaosha.supervisor.watches import Alarm, Tell, beside
 
 READY_WITHIN_S = 10.0
 
 
 @contextlib.asynccontextmanager
 async def running_edge(
-    settings: Settings, addresses: Addresses, resolver: str, tell: Tell
+    settings: Settings, addresses: Addresses, resolver: str, tell: Tell, alarm: Alarm
 ) -> AsyncIterator[Child]:
     """nginx, listening; ended when the context is left. Its errors go to stderr.
 
     Args:
         addresses, resolver: see `upstream_lines`.
+        alarm: rings if what watches over nginx or the switch breaks, or the run directory is gone.
 
     Raises:
         SettingsError: a setting or an address is bad.
@@ -36,20 +43,25 @@ async def running_edge(
         DependencyDown: there is no nginx.
     """
     check_certificate(settings)
-    run = Path(tempfile.mkdtemp(prefix="miaosha-edge-"))
-    site = _site(settings, run, resolver)
-    try:
+    if os.geteuid() == account.ROOT:
+        tell(account.AS_ROOT)
+    with run_directory("miaosha-edge-") as run:
+        site = _site(settings, run, resolver)
         edge.write_config(settings, run, addresses, site)
         await asyncio.to_thread(check_config, run)
-        child = Child(parts.nginx_spec(settings, run, site.error_log), tell)
-        async with switching(settings, site.over):
+        vigil = Vigil(settings.role_silence_s, tell) if settings.role_silence_s else None
+        child = Child(parts.nginx_spec(settings, run, site.error_log), tell, alarm, vigil)
+        async with (
+            beside(held(run, alarm), "hold of the run directory", alarm),
+            beside(feed_watchdog(), "watchdog of systemd", alarm),
+            switching(settings, site.over, alarm),
+            beside(watched([store(settings)], tell), "watch of the store", alarm),
+        ):
             try:
                 await _started(child)
                 yield child
             finally:
                 await child.stop()
-    finally:
-        shutil.rmtree(run, ignore_errors=True)
 
 
 def _site(settings: Settings, run: Path, resolver: str) -> edge.Site:

@@ -19,6 +19,7 @@ from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.outside import Clock
 from miaosha.ports.store import SaleBoard
 from miaosha.settings import Settings
+from miaosha.supervisor.watches import Alarm, beside
 
 LOOK_S: Final = 1.0
 OVER_MAX: Final = 1_000  # sales switched off at once, those that closed last
@@ -94,8 +95,11 @@ class EdgeSwitch:
 
 
 @contextlib.asynccontextmanager
-async def switching(settings: Settings, directory: Path) -> AsyncIterator[EdgeSwitch]:
-    """A switch that follows the board at `redis_url`; its directory is made, and empty."""
+async def switching(
+    settings: Settings, directory: Path, alarm: Alarm | None = None
+) -> AsyncIterator[EdgeSwitch]:
+    """A switch that follows the board at `redis_url`; its directory is made, and empty. `alarm`
+    rings if it breaks."""
     from miaosha.adapters.clock import StoreClock
     from miaosha.adapters.redis.connect import connect
     from miaosha.adapters.redis.store import RedisStore
@@ -111,12 +115,8 @@ async def switching(settings: Settings, directory: Path) -> AsyncIterator[EdgeSw
     await clock.start()
     try:
         await asyncio.to_thread(switch.clear)
-        following = asyncio.create_task(switch.run(), name="edge switch")
-        try:
+        async with beside(switch.run(), "edge's switch", alarm):
             yield switch
-        finally:
-            following.cancel()
-            await asyncio.wait({following})
     finally:
         await clock.stop()
         await client.aclose()

@@ -16,10 +16,12 @@ from typing import Any, Final
 
 from miaosha.domain.errors import DependencyDown
 from miaosha.supervisor import mariadb, rabbitmq
-from miaosha.supervisor.children import Spec
 from miaosha.supervisor.kept import first_text
 from miaosha.supervisor.packaged import STOP_S, Packaged
+from miaosha.supervisor.probes import working
 from miaosha.supervisor.rabbitmq import RabbitMq
+from miaosha.supervisor.servers import speaks
+from miaosha.supervisor.specs import Spec
 from miaosha.supervisor.sqlservers import SqlServer
 from miaosha.supervisor.valkeycluster import NodeCommand, ValkeyCluster
 
@@ -80,7 +82,7 @@ class FullStack:
             start: starts these Specs, keeps them running, and returns when they are ready.
         """
         # Without its epmd RabbitMQ would give up at once.
-        await start([_spec("epmd", self.rabbitmq.epmd)])
+        await start([_spec("epmd", self.rabbitmq.epmd, watched=False)])
         await together(
             start([_spec("rabbitmq", self.rabbitmq)]),
             self._cluster_by(start),
@@ -148,7 +150,9 @@ async def together(*work: Coroutine[Any, Any, None]) -> None:
         raise failed.exceptions[0] from None
 
 
-def _spec(name: str, server: Packaged) -> Spec:
+def _spec(name: str, server: Packaged, *, watched: bool = True) -> Spec:
+    """`watched`: it is killed when it hangs. Not epmd, which may well do nothing for a minute."""
+
     async def ready(_pid: int) -> bool:
         return await server.ready()
 
@@ -162,6 +166,7 @@ def _spec(name: str, server: Packaged) -> Spec:
         stop_within_s=STOP_S,
         log=server.log,
         cwd=server.home,
+        alive=working(ready) if watched else None,
     )
 
 
@@ -173,4 +178,6 @@ def _node(number: int, node: NodeCommand, home: Path) -> Spec:
         stop_within_s=VALKEY_STOP_S,
         log=home / "server.log",
         cwd=home,
+        alive=working(lambda _pid: speaks(node.socket)),
+        socket=node.socket,
     )

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from miaosha.ports.findings import Verdict
 from miaosha.supervisor.kernel import UNLIMITED
-from miaosha.supervisor.rehearsal.machine import Machine
+from miaosha.supervisor.rehearsal.machine import PROCESSES_PER_CORE_MAX, Machine
 
 BACKLOG: Final = 4_096  # the gateways' own
 TRACKED_PER_BUCKET: Final = 4  # more make each packet's search longer
@@ -24,7 +24,7 @@ class Demand(NamedTuple):
     Attributes:
         sockets: connections held at once.
         descriptors: open files of the process that needs most; files: of all processes.
-        memory: bytes. tasks: processes and threads.
+        memory: bytes. processes: that share the cores. tasks: processes and threads.
         dialled: connections that begin here; targets, sources: addresses they go to and come from.
         tracked: connections the kernel would track. tcp_pages: of their buffers.
         returning: connections that end, and come back at once.
@@ -38,6 +38,7 @@ class Demand(NamedTuple):
     descriptors: int = 0
     files: int = 0
     memory: int = 0
+    processes: int = 0
     tasks: int = 0
     dialled: int = 0
     targets: int = 1
@@ -125,6 +126,14 @@ LIMITS: Final = (
         lambda m, d: m.descriptors,
         "ulimit -Hn {files} (LimitNOFILE={files} of a systemd unit; limits.conf of a login)",
         "a process holds fewer sockets, and more of them are started",
+    ),
+    Limit(
+        "cores",
+        f"one for each {PROCESSES_PER_CORE_MAX} gateways and client processes",
+        lambda d: -(-d.processes // PROCESSES_PER_CORE_MAX),
+        lambda m, d: m.cores,
+        "ulimit -Hn {files}, so that each process holds more; or at most {asked}",
+        "they wait for each other",
     ),
     Limit(
         "fs.nr_open",

@@ -1,26 +1,34 @@
 """What `up` runs, as a list of Specs: the Valkeys that are needed, every role, the edge.
 
-Counts come from the settings. Unix sockets lie in the run directory; with `metrics_port` set, role
+How many: see `counts`. Unix sockets lie in the run directory; with `metrics_port` set, role
 processes get consecutive loopback ports from it, in the order of this list.
 """
 
 import os
-import resource
 import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from miaosha.domain.urls import directory_of, unix_url
-from miaosha.gateway.admission import DESCRIPTORS_KEPT
 from miaosha.settings import Settings, environ_of
 from miaosha.supervisor import datadir, edge
-from miaosha.supervisor.children import Ready, Spec
+from miaosha.supervisor.counts import counts, metrics_ports, role_names
 from miaosha.supervisor.datadir import DEFAULTS
 from miaosha.supervisor.edge_check import check_config
 from miaosha.supervisor.edge_upstreams import LISTENING
-from miaosha.supervisor.probes import Beats, http_ready, port_open
-from miaosha.supervisor.servers import answers, valkey_command, valkey_log
+from miaosha.supervisor.probes import (
+    Asked,
+    Beats,
+    http_ready,
+    http_speaks,
+    port_open,
+    says_alive,
+    working,
+)
+from miaosha.supervisor.servers import answers, speaks, valkey_command, valkey_log
+from miaosha.supervisor.specs import Alive, Ready, Spec
+from miaosha.supervisor.vigil import Life
 
 VALKEY_STOP_S = 10.0
 # Seconds from the request to end until the KILL: more than a role gives itself to finish (the
@@ -28,7 +36,6 @@ VALKEY_STOP_S = 10.0
 STOP_S = {"publisher": 10.0, "consumer": 10.0, "api": 30.0}
 GATEWAY_STOP_S = 5.0  # beyond drain_ms and the goodbyes
 GOODBYES_PER_S = 20_000  # of all gateways together, that share the cores
-SOCKETS_WORTH_A_CORE = 16_000  # a gateway that holds fewer leaves its core to others
 # On one machine a flood of presses must leave room for those who sign in and pay, and for what
 # publishers hand on: they step back, and refuse what they cannot take. A mail can wait longest.
 NICE = {"publisher": 5, "mailer": 10}
@@ -63,6 +70,10 @@ class Places:
         """Where that generation listens."""
         return self.run / f"{name}~{generation}.sock"
 
+    def alive_socket(self, name: str, generation: int) -> Path:
+        """Where that generation shows us that it lives."""
+        return self.run / f"{name}~{generation}.alive"
+
     @property
     def edge_log(self) -> Path:
         return self.data / "edge.log"
@@ -80,48 +91,12 @@ class Places:
         link.replace(self.socket(name))
 
 
-def gateways(settings: Settings, cores: int, descriptors: int) -> int:
-    """How many gateways `settings` call for.
-
-    Each holds `connections_max` sockets at most, and no more than its limit of open files
-    (`descriptors`) leaves; and once they are worth it, every core has one.
-    """
-    if settings.gateways:
-        return settings.gateways
-    each = max(1, min(settings.connections_max, descriptors - DESCRIPTORS_KEPT))
-    busy = -(-settings.sockets_max // SOCKETS_WORTH_A_CORE)
-    return max(-(-settings.sockets_max // each), min(cores, busy))
-
-
 def stop_within_s(role: str, settings: Settings) -> float:
     """Seconds a role's process gets to end in order."""
     if role == "gateway":
         drain_s = settings.drain_ms / 1000
         return drain_s + GATEWAY_STOP_S + settings.sockets_max / GOODBYES_PER_S
     return STOP_S.get(role, Spec.stop_within_s)
-
-
-def counts(settings: Settings) -> dict[str, int]:
-    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return {
-        "consumer": settings.consumers,
-        "scheduler": settings.schedulers,
-        "mailer": settings.mailers,
-        "gateway": gateways(settings, os.cpu_count() or 1, descriptors),
-        "api": settings.apis,
-        "publisher": settings.publishers,
-    }
-
-
-def role_names(settings: Settings) -> list[str]:
-    return [f"{role}-{i}" for role, count in counts(settings).items() for i in range(count)]
-
-
-def metrics_ports(settings: Settings) -> dict[str, int]:
-    """Role process → loopback port of its /metrics; empty when metrics_port is 0."""
-    if not settings.metrics_port:
-        return {}
-    return {name: settings.metrics_port + i for i, name in enumerate(role_names(settings))}
 
 
 def store_specs(settings: Settings, places: Places) -> tuple[list[Spec], dict[str, str]]:
@@ -132,22 +107,23 @@ def store_specs(settings: Settings, places: Places) -> tuple[list[Spec], dict[st
         if getattr(settings, setting) != getattr(DEFAULTS, setting):
             continue
         args, socket = valkey_command(places.data, name, run_directory=places.run)
-        specs.append(
-            Spec(
-                name,
-                args,
-                _valkey_ready(socket),
-                stop_within_s=VALKEY_STOP_S,
-                log=places.log(name),
-                says=valkey_log(places.data, name),
-            )
-        )
+        specs.append(_valkey_spec(name, places, args, socket))
         urls[setting] = unix_url(socket)
     return specs, urls
 
 
-def _valkey_ready(socket: Path) -> Ready:
-    return lambda pid: answers(socket)
+def _valkey_spec(name: str, places: Places, args: list[str], socket: Path) -> Spec:
+    return Spec(
+        name,
+        args,
+        lambda pid: answers(socket),
+        stop_within_s=VALKEY_STOP_S,
+        log=places.log(name),
+        says=valkey_log(places.data, name),
+        heard=True,
+        alive=working(lambda pid: speaks(socket)),
+        socket=socket,
+    )
 
 
 def role_specs(settings: Settings, places: Places, beats: Beats) -> list[Spec]:
@@ -165,6 +141,8 @@ def role_spec(
         generation: how many have gone before it on this place (a rolling upgrade).
     """
     role, _, number = name.partition("-")
+    instance = _instance(settings, places, number, generation)
+    alive = places.alive_socket(name, generation)
     if role in LISTENING:
         socket = places.own_socket(name, generation)
         argv = [f"miaosha.{role}", "--listen", f"unix:{socket}"]
@@ -172,9 +150,10 @@ def role_spec(
         if not generation:
             places.point(name, generation)
     else:
+        socket = None
         argv = ["miaosha.workers", role]
-        ready = beats.seen
-    argv += ["--instance", _instance(settings, places, number, generation)]
+        ready = beats.of(role, instance)
+    argv += ["--instance", instance, "--alive", str(alive)]
     argv += ["--die-with-parent", str(os.getpid())]
     if port := metrics_ports(settings).get(name):
         argv += ["--metrics", f"127.0.0.1:{port}"]
@@ -187,7 +166,17 @@ def role_spec(
         nice=NICE.get(role, 0),
         log=places.log(name),
         generation=generation,
+        alive=_role_alive(alive, beats.moving(role, instance)),
+        socket=socket,
     )
+
+
+def _role_alive(socket: Path, beating: Asked) -> Alive:
+    async def alive(pid: int) -> Life:
+        life = await says_alive(socket)
+        return Life.ALIVE if life is Life.NONE and await beating(pid) else life
+
+    return alive
 
 
 def _instance(settings: Settings, places: Places, number: str, generation: int) -> str:
@@ -251,4 +240,6 @@ def nginx_spec(settings: Settings, run: Path, error_log: Path, log: Path | None 
         log=log,
         says=None if error_log == Path("stderr") else error_log,
         cwd=run,
+        heard=True,
+        alive=working(lambda pid: http_speaks(host, settings.port)),
     )

@@ -1,15 +1,25 @@
-"""How the supervisor asks whether a part is ready: over its socket, and by its heartbeat."""
+"""How the supervisor asks whether a part is ready, and whether it lives: over its socket, by its
+heartbeat, and by the processor time it takes.
+"""
 
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from miaosha.adapters.alive import STARTING, WORD
 from miaosha.domain.errors import DependencyDown
 from miaosha.ports.store import Heartbeat, Heartbeats
+from miaosha.supervisor.vigil import Life
 
 ANSWER_S = 2.0
 BEATS_EVERY_S = 0.5
+UNINTERRUPTIBLE = "D"  # waits for a disk, say; not even a KILL ends that
+
+SAID = {WORD: Life.ALIVE, STARTING: Life.STARTING}
+
+Asked = Callable[[int], Awaitable[bool]]
 
 
 async def http_ready(socket: Path) -> bool:
@@ -38,6 +48,33 @@ async def port_open(host: str, port: int) -> bool:
     return False
 
 
+async def says_alive(socket: Path) -> Life:
+    """What the loop of the role whose `--alive` socket this is says of itself."""
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(ANSWER_S):
+            reader, writer = await asyncio.open_unix_connection(str(socket))
+            try:
+                return SAID.get(await reader.readline(), Life.NONE)
+            finally:
+                writer.close()
+    return Life.NONE
+
+
+async def http_speaks(host: str, port: int) -> bool:
+    """Does an HTTP server there do anything about a request? Any answer will do, and so will the
+    end of the connection: the kernel alone would only accept it."""
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(ANSWER_S):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+                await reader.read(1)
+                return True
+            finally:
+                writer.close()
+    return False
+
+
 class Beats:
     """The heartbeats of all roles, read at most every half second however many ask."""
 
@@ -50,12 +87,89 @@ class Beats:
         """Empty while the store is away."""
         if time.monotonic() - self._read_at > BEATS_EVERY_S:
             self._read_at = time.monotonic()
+            found: list[Heartbeat] = []
             try:
-                self._alive = await self._heartbeats.alive()
+                found = await self._heartbeats.alive()
             except DependencyDown:
-                self._alive = []
+                pass
+            finally:  # whoever waits no longer leaves nothing old behind
+                self._alive = found
         return self._alive
 
     async def seen(self, pid: int) -> bool:
         """Has the process `pid` written a heartbeat lately?"""
         return any(beat.pid == pid for beat in await self.alive())
+
+    def of(self, role: str, instance: str) -> Asked:
+        """`seen` for one process among all machines, on which pids may be equal."""
+
+        async def seen(pid: int) -> bool:
+            return await self._beat(role, instance, pid) != 0
+
+        return seen
+
+    def moving(self, role: str, instance: str) -> Asked:
+        """Whether that process has written another heartbeat since it was asked for last."""
+        last = 0
+
+        async def moved(pid: int) -> bool:
+            nonlocal last
+            before, last = last, await self._beat(role, instance, pid)
+            return last not in (0, before)
+
+        return moved
+
+    async def _beat(self, role: str, instance: str, pid: int) -> int:
+        """The time of its newest beat, in ms of the store; 0: none."""
+        for beat in await self.alive():
+            if (beat.role, beat.instance, beat.pid) == (role, instance, pid):
+                return beat.beat_ms
+        return 0
+
+
+def working(speaks: Asked) -> Callable[[int], Awaitable[Life]]:
+    """A sign of life of a server that is not ours: it took processor time since the last look, or
+    waits for its disk, or `speaks`. It is asked only when it looks dead: an answer may cost it a
+    line of log, and one under load may be slow to give it."""
+    spent = -1
+
+    async def signs(pid: int) -> Life:
+        nonlocal spent
+        before, spent = spent, processor_ns(pid)
+        lives = spent != before or state(pid) == UNINTERRUPTIBLE or await speaks(pid)
+        return Life.ALIVE if lives else Life.NONE
+
+    return signs
+
+
+def processor_ns(pid: int) -> int:
+    """Nanoseconds of processor time that the living threads of the process and of its descendants
+    have taken. Looks at these alone: a machine may have thousands of others."""
+    total = 0
+    for thread in _listed(Path("/proc", str(pid), "task")):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            total += int((thread / "schedstat").read_bytes().split()[0])
+        with contextlib.suppress(OSError, ValueError):
+            children = (thread / "children").read_bytes().split()
+            total += sum(processor_ns(int(child)) for child in children)
+    return total
+
+
+def state(pid: int) -> str:
+    """The letter that Linux gives the state of the process; "" if there is none."""
+    fields = _stat(Path("/proc", str(pid)))
+    return fields[0] if fields else ""
+
+
+def _stat(process: Path) -> list[str]:
+    """What follows the name: state, parent, group, …"""
+    with contextlib.suppress(OSError):
+        raw = (process / "stat").read_bytes()
+        return raw.rpartition(b")")[2].decode("ascii").split()
+    return []
+
+
+def _listed(directory: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return list(directory.iterdir())
+    return []

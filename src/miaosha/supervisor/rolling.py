@@ -14,8 +14,11 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from miaosha.adapters.ending import end
 from miaosha.domain.errors import DependencyDown, MiaoshaError
-from miaosha.supervisor.children import Child, Health, Spec, Tell
+from miaosha.supervisor.children import Child
+from miaosha.supervisor.specs import Health, Spec
+from miaosha.supervisor.watches import Tell
 
 SOCKET = "control.sock"
 ASK = "roll"
@@ -25,9 +28,10 @@ READY_WITHIN_S = 60.0
 LOOK_S = 0.05
 ARRIVE_S = 0.5  # a connection that the edge makes before the switch is accepted within this
 FINISH_WITHIN_S = 30.0  # the slowest card takes ten seconds
-LINE_S = 5.0  # for a line of whoever asks
+LINE_S = 5.0  # for a line of whoever asks, and for the last one to reach him
+UNREAD_MAX = 65_536  # bytes that wait for whoever asks
 
-Successor = Callable[[Spec], Spec]
+Successor = Callable[[Spec], Child]
 Switch = Callable[[Spec], None]
 
 
@@ -38,18 +42,14 @@ class RollFailed(MiaoshaError):
 class Rolling:
     """Args:
     children: the platform's; a successor stands before its predecessor until that has ended.
-    successor: what to run in place of a Spec.
+    successor: makes what runs in place of a Spec.
     switch: lets the edge's new connections go to what this Spec runs.
-    tell: hears of crashes of the successors.
     """
 
-    def __init__(
-        self, children: list[Child], successor: Successor, switch: Switch, tell: Tell
-    ) -> None:
+    def __init__(self, children: list[Child], successor: Successor, switch: Switch) -> None:
         self._children = children
         self._successor = successor
         self._switch = switch
-        self._tell = tell
         self._one = asyncio.Lock()
 
     async def roll(self, roles: tuple[str, ...], say: Tell) -> int:
@@ -64,16 +64,15 @@ class Rolling:
             return len(old)
 
     async def _replace(self, old: Child) -> None:
-        spec = self._successor(old.spec)
-        new = Child(spec, self._tell)
+        new = self._successor(old.spec)
         await new.start()
         try:
             await _ready(new)
+            self._switch(new.spec)
         except BaseException:
             await new.stop()
             raise
         self._children.insert(self._children.index(old), new)  # both: whoever drains ends both
-        self._switch(spec)
         await asyncio.sleep(ARRIVE_S)
         await old.stop(FINISH_WITHIN_S)
         self._children.remove(old)
@@ -117,9 +116,7 @@ async def control(rolling: Rolling, roles: tuple[str, ...], run: Path) -> AsyncI
         yield
     finally:
         server.close()
-        for task in list(under_way):
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await end(under_way)
 
 
 async def _answer(
@@ -129,7 +126,9 @@ async def _answer(
     writer: asyncio.StreamWriter,
 ) -> None:
     def say(text: str) -> None:
-        writer.write(text.encode() + b"\n")
+        """Whoever asked may be gone, or sleep: the roll goes on."""
+        if writer.transport.get_write_buffer_size() < UNREAD_MAX:
+            writer.write(text.encode(errors="replace") + b"\n")
 
     with contextlib.suppress(TimeoutError, OSError):
         async with asyncio.timeout(LINE_S):
@@ -144,7 +143,11 @@ async def _answer(
             say(DONE)
         except RollFailed as error:
             say(FAILED + str(error).replace("\n", " "))
-        await writer.drain()
+        except Exception as error:  # a full disk, say: whoever asked hears of it
+            say(f"{FAILED}{type(error).__name__}: {error}".replace("\n", " "))
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(LINE_S):
+                await writer.drain()
 
 
 async def ask(run: Path, roles: tuple[str, ...], say: Tell) -> None:

@@ -134,15 +134,23 @@ def _last_words(args: list[str]) -> str:
 async def answers(socket: Path) -> bool:
     """Does a Valkey on this socket answer PING (so: it has loaded its data, unless it wants a
     password first)?"""
+    return (await _answer(socket)).startswith((b"+PONG", b"-NOAUTH"))
+
+
+async def speaks(socket: Path) -> bool:
+    """Does it answer PING with anything, such as that it is loading its data?"""
+    return bool(await _answer(socket))
+
+
+async def _answer(socket: Path) -> bytes:
+    """What it says to PING; nothing within two seconds: b""."""
     try:
-        reader, writer = await asyncio.open_unix_connection(str(socket))
-    except OSError:
-        return False
-    try:
-        writer.write(b"PING\r\n")
         async with asyncio.timeout(2):
-            return (await reader.readline()).startswith((b"+PONG", b"-NOAUTH"))
+            reader, writer = await asyncio.open_unix_connection(str(socket))
+            try:
+                writer.write(b"PING\r\n")
+                return await reader.readline()
+            finally:
+                writer.close()
     except (OSError, TimeoutError):
-        return False
-    finally:
-        writer.close()
+        return b""

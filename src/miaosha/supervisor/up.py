@@ -9,15 +9,21 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from miaosha.adapters.alive import feed_watchdog
+from miaosha.adapters.ending import end
+from miaosha.adapters.signals import heed
+from miaosha.bootstrap.servers import servers
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
-from miaosha.supervisor import datadir, fullstack, parts
+from miaosha.supervisor import account, datadir, fullstack, parts
+from miaosha.supervisor.awaited import answering
 from miaosha.supervisor.checks import check_settings
-from miaosha.supervisor.children import Child, Health, Spec, StartFailed, Tell
+from miaosha.supervisor.children import Child
+from miaosha.supervisor.counts import counts
 from miaosha.supervisor.edge_log import kept_small
 from miaosha.supervisor.edge_switch import switching
 from miaosha.supervisor.edge_upstreams import LISTENING
@@ -25,6 +31,10 @@ from miaosha.supervisor.fullstack import Stack
 from miaosha.supervisor.parts import DRAIN, Places
 from miaosha.supervisor.probes import Beats
 from miaosha.supervisor.rolling import Rolling, control
+from miaosha.supervisor.rundir import held, run_directory
+from miaosha.supervisor.specs import Health, Spec, StartFailed
+from miaosha.supervisor.vigil import Vigil
+from miaosha.supervisor.watches import Alarm, Tell, beside
 
 STORES_WITHIN_S = 180.0  # they read their files first: gigabytes after a large sale
 SERVERS_WITHIN_S = 180.0
@@ -38,29 +48,47 @@ class Platform:
     """The running parts. `settings` are complete: every address points at what was started."""
 
     def __init__(
-        self, settings: Settings, places: Places, tell: Tell, stack: Stack = Stack.EMBEDDED
+        self,
+        settings: Settings,
+        places: Places,
+        tell: Tell,
+        stack: Stack = Stack.EMBEDDED,
+        alarm: Alarm | None = None,
     ) -> None:
         self.settings = settings
         self.places = places
         self.stack = stack
         self.children: list[Child] = []
         self._tell = tell
+        self._alarm = alarm or Alarm(asyncio.Event(), tell)
+        silence_s = settings.role_silence_s
+        self._vigils = {
+            kind: Vigil(silence_s, tell) if silence_s else None for kind in ("role", "server")
+        }
+        self._known = False  # the addresses of the servers
         self._open = contextlib.AsyncExitStack()
 
     async def start(self) -> "Platform":
         """Itself. Raises StartFailed or SettingsError; then call `drain` all the same."""
+        if os.geteuid() == account.ROOT:
+            self._tell(account.AS_ROOT)
+        holding = held(self.places.run, self._alarm, self._tell_commands)
+        hold = beside(holding, "hold of the run directory", self._alarm)
+        await self._open.enter_async_context(hold)
         if self.stack is Stack.FULL:
             await self._start_servers()
         else:
             specs, urls = parts.store_specs(self.settings, self.places)
             self._know(urls)
             await self._start(specs, STORES_WITHIN_S)
+        await answering(servers(self.settings), self._tell)
         await _migrate(self.settings)
         beats = await self._open.enter_async_context(_beats(self.settings))
         await self._start(parts.role_specs(self.settings, self.places, beats), ROLES_WITHIN_S)
-        await self._open.enter_async_context(switching(self.settings, self.places.over))
+        switch = switching(self.settings, self.places.over, self._alarm)
+        await self._open.enter_async_context(switch)
         await self._start([parts.edge_spec(self.settings, self.places)], EDGE_WITHIN_S)
-        edge_log = kept_small(self.places.edge_log, self.children[-1])
+        edge_log = kept_small(self.places.edge_log, self.children[-1], self._alarm)
         await self._open.enter_async_context(edge_log)
         await self._open.enter_async_context(self._upgradable(beats))
         return self
@@ -68,31 +96,41 @@ class Platform:
     def _upgradable(self, beats: Beats) -> contextlib.AbstractAsyncContextManager[None]:
         """Answers `miaosha roll`."""
 
-        def successor(spec: Spec) -> Spec:
+        def successor(spec: Spec) -> Child:
             following = spec.generation + 1
-            return parts.role_spec(self.settings, self.places, beats, spec.name, following)
+            return self._child(
+                parts.role_spec(self.settings, self.places, beats, spec.name, following)
+            )
 
         def switch(spec: Spec) -> None:
             if spec.role in LISTENING:
                 self.places.point(spec.name, spec.generation)
 
-        rolling = Rolling(self.children, successor, switch, self._tell)
-        return control(rolling, tuple(parts.counts(self.settings)), self.places.run)
+        rolling = Rolling(self.children, successor, switch)
+        return control(rolling, tuple(counts(self.settings)), self.places.run)
 
     async def _start_servers(self) -> None:
         if os.geteuid() == 0:  # each server's system user must get to its own directory
             self.places.data.chmod(0o711)
-        servers = fullstack.prepare(self.places.data / datadir.SERVERS, self.places.run)
-        self._know(servers.urls)
-        await servers.run_by(lambda specs: self._start(specs, SERVERS_WITHIN_S))
+        own = fullstack.prepare(self.places.data / datadir.SERVERS, self.places.run)
+        self._know(own.urls)
+        await own.run_by(lambda specs: self._start(specs, SERVERS_WITHIN_S))
 
     def _know(self, urls: dict[str, str]) -> None:
         """Take the addresses of what is being started, and tell other commands."""
         self.settings = datadir.embedded(self.settings, self.places.data, urls)
-        datadir.write_running(self.places.data, self.places.run, self.settings)
+        self._known = True
+        with contextlib.suppress(OSError):  # the disk is full: again soon
+            self._tell_commands()
+
+    def _tell_commands(self) -> None:
+        """Write run.json, if it is not there. Raises OSError."""
+        places = self.places
+        if self._known and not datadir.is_running(places.data, places.run):
+            datadir.write_running(places.data, places.run, self.settings)
 
     async def _start(self, specs: list[Spec], within_s: float) -> None:
-        started = [Child(spec, self._tell) for spec in specs]
+        started = [self._child(spec) for spec in specs]
         self.children += started
         for child in started:
             await child.start()
@@ -109,6 +147,10 @@ class Platform:
                 names = ", ".join(c.spec.name for c in waiting)
                 raise StartFailed(f"not ready within {within_s:.0f} s: {names}{child.last_words()}")
             await asyncio.sleep(0.05)
+
+    def _child(self, spec: Spec) -> Child:
+        kind = "server" if spec.role in (*parts.SERVERS, "edge") else "role"
+        return Child(spec, self._tell, self._alarm, self._vigils[kind])
 
     async def drain(self) -> None:
         """End every part, group by group, whatever goes wrong with one; the first error is raised
@@ -164,25 +206,40 @@ async def platform(
         stack: which servers are started.
 
     Raises:
-        StartFailed, SettingsError, InUse; DependencyDown if a server's package is missing.
+        StartFailed, SettingsError, InUse; DependencyDown if a server's package is missing;
+        WatchEnded: a watch of ours broke, so `stop` was set, and everything has drained.
     """
     _raise_file_limit()
+    alarm = Alarm(stop, tell)
     await check_settings(settings)
     if stack is Stack.FULL:
         _refuse_addresses(settings)
         os.umask(0o077)  # others may pass through the data directory
     data = datadir.prepare(Path(settings.data_dir))
     datadir.check_kind(data, settings, full=stack is Stack.FULL)
-    with datadir.locked(data), datadir.run_directory(data) as run:
+    with datadir.locked(data), _running_in(data) as run:
         log_dir = data / "logs" if logs else None
         if log_dir:
             log_dir.mkdir(exist_ok=True)
-        running = Platform(settings, Places(data, run, log_dir), tell, stack)
+        running = Platform(settings, Places(data, run, log_dir), tell, stack, alarm)
+        async with beside(feed_watchdog(), "watchdog of systemd", alarm):
+            try:
+                yield await unless(stop, running.start())
+            finally:
+                heed(STOP_SIGNALS, running.kill)  # a second one
+                await running.drain()
+        alarm.check()
+
+
+@contextlib.contextmanager
+def _running_in(data: Path) -> Iterator[Path]:
+    """The run directory; one that a killed predecessor on the same data left is removed."""
+    datadir.clear_running(data)
+    with run_directory() as run:
         try:
-            yield await unless(stop, running.start())
+            yield run
         finally:
-            _kill_on_second_signal(running)
-            await running.drain()
+            datadir.clear_running(data)
 
 
 def _refuse_addresses(settings: Settings) -> None:
@@ -202,25 +259,14 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Resu
         await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
         return await task if task.done() else None
     finally:
-        for each in (task, stopping):
-            each.cancel()
-        await asyncio.gather(task, stopping, return_exceptions=True)
+        await end((task, stopping))
 
 
 def stop_on_signals() -> asyncio.Event:
-    """An event that INT, TERM or HUP sets. Explicit handlers: a script's background job starts
-    with INT ignored."""
+    """An event that INT, TERM or HUP sets, but not one that was ignored at the start (`nohup`)."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for sig in STOP_SIGNALS:
-        loop.add_signal_handler(sig, stop.set)
+    heed(STOP_SIGNALS, stop.set)
     return stop
-
-
-def _kill_on_second_signal(running: Platform) -> None:
-    loop = asyncio.get_running_loop()
-    for sig in STOP_SIGNALS:
-        loop.add_signal_handler(sig, running.kill)
 
 
 def _raise_file_limit() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from miaosha import bootstrap
+from miaosha.adapters.ending import end
 from miaosha.adapters.process import Process
 from miaosha.domain.errors import Fault
 from miaosha.domain.sale import Phase
@@ -88,11 +89,14 @@ class Consumer:
             log.error("consume_failed", sale_id=sale_id, error=repr(error))
 
     async def drain(self) -> None:
-        """Stop taking batches. What is undecided stays unacknowledged and comes again."""
-        for task in self._tasks.values():
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=DRAIN_S)
+        """Stop taking batches, and return when none is being handled: what comes afterwards closes
+        what a handler works on. What is undecided stays unacknowledged and comes again."""
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await end(self._tasks.values())
+        except TimeoutError:
+            left = [task.get_name() for task in self._tasks.values() if not task.done()]
+            log.error("drain_late", tasks=left)
 
 
 async def serve(process: Process, settings: Settings) -> None:

@@ -13,6 +13,7 @@ import structlog
 
 from miaosha import bootstrap
 from miaosha.adapters import memory
+from miaosha.adapters.ending import end
 from miaosha.adapters.process import Process
 from miaosha.bootstrap import SchedulerParts
 from miaosha.domain.errors import Fault
@@ -81,11 +82,7 @@ class Scheduler:
 
     async def end_rounds(self) -> None:
         """Cancel what is being done for single sales."""
-        rounds = list(self._rounds.values())
-        for task in rounds:
-            task.cancel()
-        if rounds:
-            await asyncio.wait(rounds)
+        await end(self._rounds.values())
 
     async def _lead(self) -> None:
         """Hold the lease, or wait for it; a database that is away, or slow, ends the lead."""

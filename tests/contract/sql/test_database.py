@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,38 @@ async def test_closing_finishes_what_was_taken(database_path: Path) -> None:
     await asyncio.sleep(0)  # lets the tasks hand over their units
     await database.close()
     assert len(await asyncio.gather(*writing)) == 100
+
+
+@pytest.mark.parametrize("way", ["read", "write"])
+async def test_a_cancellation_that_comes_with_the_answer_is_not_lost(
+    database_path: Path, way: str
+) -> None:
+    """Or a role that was told to end goes on."""
+    database = FileDatabase(driver_url(f"sqlite:///{database_path}"))
+    begun, answer = threading.Event(), threading.Event()
+
+    def unit(connection: Connection) -> None:
+        begun.set()
+        answer.wait(20)
+
+    calling = asyncio.create_task(database.read(unit) if way == "read" else database.write(unit))
+    await asyncio.to_thread(begun.wait, 20)
+    answer.set()
+    time.sleep(0.2)  # noqa: ASYNC251 - the answer is there, and the loop has not seen it yet
+    asyncio.get_running_loop().call_soon(calling.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    await database.close()
+
+
+async def test_a_closed_database_is_away(database_path: Path) -> None:
+    database = FileDatabase(driver_url(f"sqlite:///{database_path}"))
+    assert await database.read(names) == set()
+    await database.close()
+    with pytest.raises(DependencyDown, match="closed"):
+        await database.read(names)
+    with pytest.raises(DependencyDown, match="closed"):
+        await database.write(put("a"))
 
 
 async def test_every_connection_follows_the_rules(file_shop: Shop) -> None:

@@ -81,6 +81,9 @@ class Database(Protocol):
         """As `read`; callers who wait at the same time may share a snapshot, which is not older
         than the call."""
 
+    async def reach_replica(self) -> None:
+        """Returns when the replica answers, or there is none. Raises DependencyDown."""
+
     async def close(self) -> None:
         """Finish what was taken, then close every connection."""
 

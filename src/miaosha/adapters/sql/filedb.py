@@ -120,25 +120,29 @@ class FileDatabase:
         )
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sql-read")
         self._reading = 0
+        self._closed = False
 
     async def write(self, unit: Unit[T]) -> T:
         job = self._writer.submit(unit)
         try:
-            result: T = await asyncio.wait_for(asyncio.wrap_future(job), self._write_timeout_s)
+            # not wait_for: that of Python 3.11 may swallow a cancellation
+            async with asyncio.timeout(self._write_timeout_s):
+                return await asyncio.wrap_future(job)
         except TimeoutError:
             if job.cancelled():
                 raise DependencyDown("database: busy, the write was withdrawn") from None
             raise OutcomeUnknown("database: no answer to a write") from None
-        return result
 
     async def read(self, unit: Unit[T], *, lagging: bool = False) -> T:
         if self._reading >= READS_WAITING_MAX:
             raise Overloaded("sql_reads_waiting_max")
+        if self._closed:
+            raise DependencyDown("database: closed")
         self._reading += 1
         try:
             loop = asyncio.get_running_loop()
-            work = loop.run_in_executor(self._readers, self._read, unit)
-            return await asyncio.wait_for(work, READ_TIMEOUT_S)
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                return await loop.run_in_executor(self._readers, self._read, unit)
         except TimeoutError:
             raise DependencyDown("database: no answer to a read") from None
         finally:
@@ -157,7 +161,11 @@ class FileDatabase:
         except SQLAlchemyError as error:
             raise before_commit(error) from error
 
+    async def reach_replica(self) -> None:
+        """A file has none."""
+
     async def close(self) -> None:
+        self._closed = True
         await asyncio.to_thread(self._writer.close)
         await asyncio.to_thread(self._readers.shutdown)
         self._engine.dispose()

@@ -59,7 +59,9 @@ class Flights(Generic[Item, T]):
         self._waiting.append(seat)
         self._start()
         try:
-            return await asyncio.wait_for(seat.answer, self._timeout_s)
+            # not wait_for: that of Python 3.11 may swallow a cancellation
+            async with asyncio.timeout(self._timeout_s):
+                return await seat.answer
         except TimeoutError:
             if seat.flown:
                 raise OutcomeUnknown("database: no answer in time") from None

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -149,6 +150,12 @@ class ServerDatabase:
         with self._reads.one():
             value: T = await flights.fly(item)
             return value
+
+    async def reach_replica(self) -> None:
+        if self._replica is not None:
+            await _read(
+                self._replica.engine, lambda connection: connection.scalar(select(1)), ANSWER_S
+            )
 
     async def close(self) -> None:
         for flights in self._flights.values():

@@ -16,7 +16,6 @@ from miaosha.domain.errors import SettingsError
 from miaosha.domain.urls import origin_of
 from miaosha.settings import Settings
 from miaosha.supervisor import fit
-from miaosha.supervisor.children import Tell
 from miaosha.supervisor.demands import free_bytes, of_rehearsal
 from miaosha.supervisor.kernel import Kernel
 from miaosha.supervisor.limits import Demand
@@ -30,6 +29,7 @@ from miaosha.supervisor.rehearsal.run import Rehearsal, Show
 from miaosha.supervisor.rehearsal.stage import SALE_ID, Stage, stage
 from miaosha.supervisor.rehearsal.usage import Used, available_bytes, used
 from miaosha.supervisor.servers import socket_place
+from miaosha.supervisor.watches import Tell
 
 SETTLE_S: Final = 1.5  # after their start gateways have given back what importing took
 PING_TIMEOUT_S: Final = 20.0

@@ -27,11 +27,13 @@ from miaosha.domain.reservation import State
 from miaosha.domain.sale import Mode, Phase, ProductView, Sale, view
 from miaosha.settings import Settings, environ_of
 from miaosha.supervisor import datadir
-from miaosha.supervisor.children import Child, Health, Spec, StartFailed, Tell
+from miaosha.supervisor.children import Child
 from miaosha.supervisor.packaged import is_free
 from miaosha.supervisor.parts import stop_within_s
 from miaosha.supervisor.probes import Beats
 from miaosha.supervisor.servers import start_valkey
+from miaosha.supervisor.specs import Health, Spec, StartFailed
+from miaosha.supervisor.watches import Tell
 
 SALE_ID: Final = 1
 READY_WITHIN_S: Final = 120.0

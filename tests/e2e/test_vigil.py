@@ -1,0 +1,463 @@
+"""A process that hangs is killed and started again; one that lives, starts, ends, or slept with the
+whole machine is left alone.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from miaosha.adapters import alive
+from miaosha.supervisor.children import Child
+from miaosha.supervisor.probes import processor_ns, says_alive, state, working
+from miaosha.supervisor.specs import Health, Spec
+from miaosha.supervisor.vigil import LOOKS, Life, Vigil
+from tests.e2e.running import Up, descendants, environ, eventually, running
+from tests.e2e.running import alive as running_pids
+from tests.e2e.test_children import at_once, until
+
+SILENCE_S = 0.15  # of the clock below, and of the looks themselves: ten milliseconds each
+CHILD_SILENCE_S = 1.0
+ROLE_SILENCE_S = 4
+ROLES = ("publisher", "consumer", "gateway", "api", "scheduler", "mailer")
+
+
+class Clock:
+    """Moves by one look whenever a sign is asked for, and by what the test adds."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Patient:
+    """Whom a vigil looks at: it lives while it is told to."""
+
+    def __init__(self, clock: Clock, *, lives: bool = True, starts: bool = False) -> None:
+        self.lives = lives
+        self.starts = starts
+        self.looks = 0
+        self.asleep_at = -1  # the look before which the machine slept
+        self._clock = clock
+
+    async def sign(self) -> Life:
+        self.looks += 1
+        self._clock.now += SILENCE_S / LOOKS
+        if self.looks == self.asleep_at:
+            self._clock.now += 3_600
+        if not self.lives:
+            return Life.NONE
+        return Life.STARTING if self.starts else Life.ALIVE
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+async def looks(patient: Patient, number: int) -> None:
+    """Until it has been looked at so often from now on."""
+    wanted = patient.looks + number
+    await until(lambda: patient.looks >= wanted)
+
+
+async def test_only_the_silent_one_is_hung(clock: Clock) -> None:
+    vigil = Vigil(SILENCE_S, print, clock)
+    well, ill = Patient(clock), Patient(clock)
+    other = asyncio.create_task(vigil.until_hung(well.sign))
+    hung = asyncio.create_task(vigil.until_hung(ill.sign))
+    await looks(ill, 2)
+    await looks(well, 3 * LOOKS)
+    assert not hung.done() and not other.done()
+    ill.lives = False
+    await asyncio.wait_for(hung, 20)
+    assert not other.done()
+    other.cancel()
+
+
+async def test_a_sign_that_fails_is_none(clock: Clock) -> None:
+    well, asked = Patient(clock), 0
+
+    async def sign() -> Life:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise RuntimeError("the store says something unheard of")
+        return Life.ALIVE
+
+    vigil = Vigil(SILENCE_S, print, clock)
+    other = asyncio.create_task(vigil.until_hung(well.sign))
+    await asyncio.wait_for(vigil.until_hung(sign), 20)
+    other.cancel()
+
+
+async def test_a_machine_that_slept_has_no_hung_processes(clock: Clock) -> None:
+    """Each has its whole silence again from when it woke."""
+    vigil = Vigil(SILENCE_S, print, clock)
+    ill = Patient(clock)
+    hung = asyncio.create_task(vigil.until_hung(ill.sign))
+    await looks(ill, 1)
+    ill.lives = False
+    ill.asleep_at = ill.looks + 5
+    await asyncio.wait_for(hung, 20)
+    assert ill.looks >= ill.asleep_at + LOOKS
+
+
+async def test_when_all_are_silent_at_once_none_is_hung(clock: Clock) -> None:
+    told: list[str] = []
+    vigil = Vigil(SILENCE_S, told.append, clock)
+    patients = [Patient(clock) for _ in range(3)]
+    hung = [asyncio.create_task(vigil.until_hung(one.sign)) for one in patients]
+    await looks(patients[-1], 2)
+    for one in patients:
+        one.lives = False
+    await looks(patients[-1], 4 * LOOKS)
+    assert not any(task.done() for task in hung)
+    assert told == ["!! all processes are silent at once: none is killed for it"]
+    patients[0].lives = True
+    await asyncio.wait_for(asyncio.gather(*hung[1:]), 20)
+    assert not hung[0].done()
+    hung[0].cancel()
+
+
+async def test_one_that_starts_has_time(clock: Clock) -> None:
+    """Whether its loop has turned before, or not yet."""
+    vigil = Vigil(SILENCE_S, print, clock)
+    starting = Patient(clock, lives=False)
+    await asyncio.wait_for(vigil.until_hung(starting.sign), 30)
+    assert starting.looks >= alive.STARTS_WITHIN * LOOKS
+    starting = Patient(clock, starts=True)
+    hung = asyncio.create_task(vigil.until_hung(starting.sign))
+    await looks(starting, 2)
+    starting.lives = False
+    before = starting.looks
+    await asyncio.wait_for(hung, 30)
+    assert starting.looks - before >= alive.STARTS_WITHIN * LOOKS - 1
+
+
+ROLE = """
+import asyncio, sys, time, uvloop
+from miaosha.adapters import alive
+async def main():
+    async with alive.answering(sys.argv[1]):
+        await asyncio.sleep(float(sys.argv[2]))
+        while True:
+            pass
+uvloop.run(main())
+"""
+
+
+def role(path: Path, spins_after_s: float, name: str = "role-0") -> Spec:
+    lives = path / f"{name}.alive"
+
+    async def answered(pid: int) -> bool:
+        return await says_alive(lives) is Life.ALIVE
+
+    return Spec(
+        name,
+        [sys.executable, "-c", ROLE, str(lives), str(spins_after_s)],
+        answered,
+        alive=lambda pid: says_alive(lives),
+        stop_within_s=20,
+    )
+
+
+async def restarted(child: Child, after: int) -> None:
+    await until(lambda: child.pid not in (0, after) and child.health is Health.READY)
+
+
+async def ready(child: Child) -> int:
+    await child.start()
+    await until(lambda: child.health is Health.READY)
+    return child.pid
+
+
+async def lives(pid: int) -> Life:
+    return Life.ALIVE
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.mark.parametrize("way", ["stopped", "spinning"])
+async def test_a_child_that_hangs_is_started_again(
+    run_dir: Path, told: list[str], way: str
+) -> None:
+    vigil = Vigil(CHILD_SILENCE_S, told.append)
+    well = Child(role(run_dir, 600, "well-0"), told.append, vigil=vigil)
+    ill = Child(role(run_dir, 600 if way == "stopped" else 0.2), told.append, vigil=vigil)
+    other, first = await ready(well), await ready(ill)
+    if way == "stopped":
+        os.kill(first, signal.SIGSTOP)
+    await restarted(ill, after=first)
+    assert told[0] == "!! role-0 is killed: it gave no sign of life for 1 s"
+    assert well.pid == other and well.restarts == 0
+    os.kill(ill.pid, signal.SIGKILL)  # it spins: TERM is not heard
+    await asyncio.gather(well.stop(), ill.stop())
+
+
+async def test_a_child_that_was_told_to_end_may_be_silent(run_dir: Path, told: list[str]) -> None:
+    """Its last work may take long; what limits that is `stop_within_s`."""
+    vigil = Vigil(0.2, told.append)
+    argv = [
+        sys.executable,
+        "-c",
+        "import signal, time; signal.signal(15, lambda *_: time.sleep(1))"
+        "\nprint(flush=True)\nsignal.pause()",
+    ]
+    log = run_dir / "log"
+    spec = Spec("slow-0", argv, at_once, alive=lives, log=log, stop_within_s=30)
+    child = Child(spec, told.append, vigil=vigil)
+    await ready(child)
+    await until(lambda: log.read_text())
+    await child.stop()
+    assert told == []
+
+
+async def test_a_child_whose_socket_is_gone_is_started_again(
+    run_dir: Path, told: list[str]
+) -> None:
+    """A cleaner of temporary files took it: it beats, and nobody reaches it."""
+    path = run_dir / "s.sock"
+    script = f"import socket, time; socket.socket(1).bind({str(path)!r}); time.sleep(600)"
+    argv = [
+        sys.executable,
+        "-c",
+        f"import os; os.path.exists({str(path)!r}) and os.unlink({str(path)!r})\n{script}",
+    ]
+
+    async def bound(pid: int) -> bool:
+        return path.exists()
+
+    spec = Spec("bound-0", argv, bound, alive=lives, socket=path)
+    child = Child(spec, told.append, vigil=Vigil(CHILD_SILENCE_S, told.append))
+    first = await ready(child)
+    path.unlink()
+    await restarted(child, after=first)
+    assert told[0] == "!! bound-0 is killed: its socket is gone for 1 s"
+    await child.stop()
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[int, int]]:
+    """One that works all the time, and one that waits."""
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"], process_group=0)
+    idle = subprocess.Popen(["/bin/sleep", "600"], process_group=0)
+    yield busy.pid, idle.pid
+    for process in (busy, idle):
+        process.kill()
+        process.wait()
+
+
+async def test_a_server_lives_by_its_work_or_its_answer(servers: tuple[int, int]) -> None:
+    answer, asked = True, 0
+
+    async def speaks(pid: int) -> bool:
+        nonlocal asked
+        asked += 1
+        return answer
+
+    busy, idle = servers
+    signs, of_idle = working(speaks), working(speaks)
+    spent = [0]
+    for _ in range(3):
+        await until(lambda: processor_ns(busy) > spent[-1])
+        spent.append(processor_ns(busy))
+        assert await signs(busy) is Life.ALIVE
+    assert asked == 0
+    await until(lambda: state(idle) == "S")
+    await of_idle(idle)
+    assert await of_idle(idle) is Life.ALIVE and asked == 1
+    answer = False
+    assert await of_idle(idle) is Life.NONE
+
+
+LONELY = """
+import asyncio, time
+from miaosha.adapters import alive
+def hung(stack):
+    print(stack, flush=True)
+    raise SystemExit
+async def main():
+    async with alive.LoopWatch(0.5, hung).watching():
+        await asyncio.sleep(0.6)  # it turns
+        print("turned", flush=True)
+        here_it_hangs()
+def here_it_hangs():
+    ends = time.monotonic() + 2
+    while time.monotonic() < ends:
+        pass
+asyncio.run(main())
+"""
+
+
+def test_a_process_that_nobody_supervises_notices_that_its_loop_hangs_and_tells_where() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LONELY], capture_output=True, text=True, timeout=60, check=True
+    )
+    turned, _, stack = done.stdout.partition("\n")
+    assert turned == "turned"
+    assert "in here_it_hangs" in stack
+    assert stack.count("in here_it_hangs") == 1
+
+
+HANGS = """
+import sys
+from miaosha.adapters.process import run
+async def serve(process, settings):
+    process.begun = True
+    while True:
+        pass
+run("consumer", serve, ["--instance", "7"])
+"""
+
+
+def test_a_role_that_hangs_in_a_container_ends_and_tells_where() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS],
+        env=environ(role_silence_s="1"),
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == alive.HUNG
+    told = [msgspec.json.decode(line) for line in done.stderr.splitlines()]
+    assert [line["event"] for line in told] == ["started", "loop_hung"]
+    assert (told[1]["role"], told[1]["instance"]) == ("consumer", "7")
+    assert "in serve" in told[1]["stack"]
+
+
+class Systemd:
+    """Hears what it is told, and by whom."""
+
+    def __init__(self, path: Path) -> None:
+        self.heard: set[tuple[int, str]] = set()  # pid and message
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._socket.bind(str(path))
+        self._listening = threading.Thread(target=self._listen)
+        self._listening.start()
+
+    def _listen(self) -> None:
+        while True:
+            text, told, _, _ = self._socket.recvmsg(100, 100)
+            if not text:
+                return
+            self.heard.add((struct.unpack("3i", told[0][2])[0], text.decode()))
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", self._socket.getsockname())
+        self._listening.join()
+        self._socket.close()
+
+
+@pytest.fixture(scope="module")
+def systemd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systemd]:
+    path = tmp_path_factory.mktemp("systemd") / "notify"
+    hearing = Systemd(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NOTIFY_SOCKET", str(path))
+        patch.setenv("WATCHDOG_USEC", "1000000")
+        yield hearing
+    hearing.close()
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory, systemd: Systemd) -> Iterator[Up]:
+    silence = {"role_silence_s": str(ROLE_SILENCE_S)}
+    with running(tmp_path_factory.mktemp("vigil"), settings=silence) as platform:
+        yield platform
+
+
+def test_systemd_hears_that_the_supervisor_is_ready_and_lives(up: Up, systemd: Systemd) -> None:
+    """And from nobody else: its children are its own affair."""
+    wanted = {(up.process.pid, "READY=1"), (up.process.pid, "WATCHDOG=1")}
+    eventually("told", lambda: wanted <= systemd.heard)
+    assert systemd.heard == wanted
+
+
+def said(up: Up) -> str:
+    return (up.data.parent / "out").read_text()
+
+
+def others_stay(up: Up, before: dict[str, int], *changed: str) -> None:
+    after = up.children()
+    assert all(after[role] == before[role] for role in before if role not in changed), said(up)
+
+
+async def test_every_role_answers_for_itself(up: Up) -> None:
+    run = Path(up.state()["run_dir"])
+    for name in ROLES:
+        assert await says_alive(run / f"{name}-0~0.alive") is Life.ALIVE, name
+
+
+@pytest.mark.parametrize("roles", [("consumer", "mailer", "gateway"), ("scheduler", "publisher")])
+def test_roles_that_hang_come_back_and_no_other_is_touched(up: Up, roles: tuple[str, ...]) -> None:
+    before = up.children()
+    for role in roles:
+        os.kill(before[role], signal.SIGSTOP)
+    for role in roles:
+        eventually(f"another {role}", lambda r=role: up.children().get(r, before[r]) != before[r])  # type: ignore[misc]
+        assert f"!! {role}-0 is killed: it gave no sign of life for {ROLE_SILENCE_S} s" in said(up)
+    eventually("ready again", up.ready)
+    others_stay(up, before, *roles)
+
+
+@pytest.mark.parametrize("server", ["store", "broker"])
+def test_a_server_that_hangs_comes_back_and_no_role_is_restarted_for_it(
+    up: Up, server: str
+) -> None:
+    """While the store hangs nobody's beat is seen: every role answers for itself."""
+    before = up.children()
+    os.kill(before[server], signal.SIGSTOP)
+    eventually(f"another {server}", lambda: up.children().get(server, 0) not in (0, before[server]))
+    eventually("ready again", up.ready)
+    others_stay(up, before, server)
+
+
+def test_an_edge_that_hangs_comes_back(up: Up) -> None:
+    def edges() -> set[int]:
+        return {pid for pid in running_pids(descendants(up.process.pid)) if _is_nginx(pid)}
+
+    before = edges()
+    for pid in before:
+        os.kill(pid, signal.SIGSTOP)
+    eventually("another edge", lambda: not running_pids(before) and up.ready())
+
+
+def _is_nginx(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"nginx:")
+    except OSError:
+        return False
+
+
+def test_a_platform_that_slept_restarts_nobody(up: Up) -> None:
+    """All its processes stop at once, for longer than they may be silent."""
+    before, log = up.children(), said(up)
+    everybody = {up.process.pid, *descendants(up.process.pid)}
+    for pid in everybody:
+        os.kill(pid, signal.SIGSTOP)
+    asleep_until = time.monotonic() + ROLE_SILENCE_S + 2
+    eventually("woken", lambda: time.monotonic() > asleep_until)
+    for pid in everybody:
+        os.kill(pid, signal.SIGCONT)
+    awake_until = time.monotonic() + ROLE_SILENCE_S + 2
+    eventually("looked at", lambda: time.monotonic() > awake_until and up.ready())
+    assert up.children() == before
+    assert "killed" not in said(up).removeprefix(log)
