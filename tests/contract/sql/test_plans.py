@@ -6,6 +6,7 @@ the tables, those that ask for a sale's rows are, beside a long history of anoth
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.contract.sql.test_dialects import _whole_sale
 
 HISTORY = ("holds", "payments", "orders", "outbox", "audit", "users", "sandbox_charges")
 OLD = 20_000  # rows of another sale
+SLICE = 2_000  # of them
 Run = tuple[Select[Any], Any]
 
 
@@ -135,12 +137,16 @@ async def test_what_must_be_found_by_an_index_is(
 # servers
 
 
-def _history(connection: Connection, sale_id: int) -> None:
-    """Of a sale long over."""
-    for start in range(0, OLD, 2_000):
+async def _write_history(database: Database, sale_id: int) -> None:
+    """Of a sale long over: in slices, each well within the time of a transaction."""
+    for start in range(0, OLD, SLICE):
         for table, row in _old_row(sale_id).items():
-            values = [row(number) for number in range(start, start + 2_000)]
-            connection.execute(insert(table), values)
+            rows = [row(number) for number in range(start, start + SLICE)]
+            await database.write(partial(_insert, table, rows))
+
+
+def _insert(table: Table, rows: list[dict[str, Any]], connection: Connection) -> None:
+    connection.execute(insert(table), rows)
 
 
 def _old_row(sale_id: int) -> dict[Table, Callable[[int], dict[str, Any]]]:
@@ -183,7 +189,7 @@ async def test_beside_a_long_history_a_sale_is_found_by_its_indexes(
 ) -> None:
     shop = Shop(server_database)
     old, sale = await shop.sale(stock=OLD), await shop.sale()
-    await server_database.write(lambda connection: _history(connection, old))
+    await _write_history(server_database, old)
     await server_database.write(_statistics)
     await shop.grant(sale, 1, 2, 3)
     await shop.pay(1)
