@@ -157,6 +157,46 @@ async def test_a_server_that_stops_answering_holds_nobody(
         await database.close()
 
 
+@pytest.mark.parametrize("how", ["read", "write"])
+async def test_a_call_that_is_cancelled_ends_and_is_not_tried_again(
+    server_database: Database, how: str
+) -> None:
+    inside = asyncio.Event()
+    tries = 0
+
+    def unit(connection: Connection) -> None:
+        nonlocal tries
+        tries += 1
+        connection.execute(select(leases.c.name))
+        inside.set()
+        await_only(asyncio.Event().wait())
+
+    call = asyncio.create_task(getattr(server_database, how)(unit))
+    async with asyncio.timeout(SLOW_S):
+        await inside.wait()
+        call.cancel()
+        await asyncio.wait({call})
+    assert call.cancelled()
+    assert tries == 1
+
+
+async def test_a_deadline_is_the_end_of_a_write(sql_server: SqlServer) -> None:
+    database = connected(sql_server.url, write_timeout_s=HANG_S)
+    tries = 0
+
+    def unit(connection: Connection) -> None:
+        nonlocal tries
+        tries += 1
+        connection.execute(select(leases.c.name))
+        await_only(asyncio.Event().wait())
+
+    async with asyncio.timeout(HANG_S + 2 * GIVE_BACK_S + SLOW_S):
+        with pytest.raises(DependencyDown):
+            await database.write(unit)
+    assert tries == 1
+    await database.close()
+
+
 @pytest.mark.parametrize("cut", [Cut.BEFORE, Cut.AFTER, Cut.SILENT])
 async def test_a_commit_that_was_cut_is_unknown_and_found_by_its_rid(
     server_database: Database, sql_server: SqlServer, cut: Cut

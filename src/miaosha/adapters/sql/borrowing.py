@@ -22,19 +22,24 @@ log = structlog.get_logger()
 @asynccontextmanager
 async def borrowed(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection of the pool. Cancelled, the caller gives it up: its server is asked for nothing
-    more, and the cancellation arrives at most twice GIVE_BACK_S later."""
+    more, and the cancellation arrives at most twice GIVE_BACK_S later. What ends the body reaches
+    the caller, whatever becomes of the connection: a cut one cannot end its transaction, and that
+    error in place of a cancellation would have the caller try again, without its deadline."""
     connection = await engine.connect()
     driver = _driver_of(connection)
     try:
         yield connection
-    except asyncio.CancelledError:
-        _cut(driver)
-        raise
-    finally:
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError):
+            _cut(driver)
         await _give_back(connection, driver)
+        raise
+    if failure := await _give_back(connection, driver):
+        raise failure
 
 
-async def _give_back(connection: AsyncConnection, driver: Any) -> None:
+async def _give_back(connection: AsyncConnection, driver: Any) -> BaseException | None:
+    """Returns the error of closing it. Raises CancelledError alone."""
     closing = asyncio.create_task(connection.close())
     cancelled: asyncio.CancelledError | None = None
     for _ in range(2):
@@ -45,12 +50,14 @@ async def _give_back(connection: AsyncConnection, driver: Any) -> None:
         if closing.done():
             break
         _cut(driver)
+    failure = None
     if not closing.done():
         log.error("sql_connection_stuck")
+    elif not closing.cancelled():
+        failure = closing.exception()
     if cancelled is not None:
         raise cancelled
-    if closing.done() and not closing.cancelled() and (failure := closing.exception()):
-        raise failure
+    return failure
 
 
 def _driver_of(connection: AsyncConnection) -> Any:
