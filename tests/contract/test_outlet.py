@@ -3,8 +3,10 @@
 import asyncio
 import fcntl
 import os
+import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,6 +169,19 @@ def test_a_process_ends_although_nobody_reads_its_last_words(pipe: tuple[int, in
         [sys.executable, "-c", script], stdout=theirs, stderr=theirs, timeout=60, check=False
     )
     assert done.returncode == 1
+
+
+def test_the_very_end_waits_for_no_reader_of_a_pipe_with_some_room(pipe: tuple[int, int]) -> None:
+    ours, theirs = pipe
+    outlet = Outlet(theirs)
+    outlet.leave()
+    fill(theirs)
+    os.read(ours, select.PIPE_BUF)
+    said = threading.Thread(target=lambda: outlet.write("y" * 65_536 + "\n"), daemon=True)
+    said.start()
+    said.join(SOON_S)
+    assert not said.is_alive()
+    assert read(ours).endswith(b"y" * select.PIPE_BUF)
 
 
 def test_what_is_said_at_the_very_end_is_heard() -> None:

@@ -124,11 +124,12 @@ class Outlet(io.TextIOBase):
         self._changed.notify_all()
 
     def _put_now(self, piece: bytes) -> None:
+        left = memoryview(piece)
         with contextlib.suppress(OSError):
             poll = select.poll()
             poll.register(self._descriptor, select.POLLOUT)
-            if poll.poll(0):
-                os.write(self._descriptor, piece)
+            while left and poll.poll(0):  # a pipe that is ready takes so much without waiting
+                left = left[os.write(self._descriptor, left[: select.PIPE_BUF]) :]
 
     def _lose(self, piece: bytes) -> None:
         lines = piece.count(b"\n") or 1
