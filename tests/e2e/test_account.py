@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from miaosha.domain.errors import SettingsError
+from miaosha.settings import Settings
+from miaosha.supervisor import account
 from miaosha.supervisor.account import AS_ROOT
 from miaosha.supervisor.packaged import is_free
 from tests.e2e.running import (
@@ -62,6 +65,15 @@ def test_a_place_the_account_cannot_reach_is_refused(tmp_path: Path) -> None:
     (tmp_path / "private").mkdir(mode=0o700)
     line = up_refused(tmp_path / "private" / "data", NOBODY)
     assert "MIAOSHA_USER='nobody': cannot use" in line and "Permission denied" in line
+
+
+@NEEDS_ROOT
+def test_an_account_that_is_tried_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its home may lie on a network that hangs."""
+    monkeypatch.setattr(account, "TRY_S", 1e-6)
+    monkeypatch.setattr(os, "execve", pytest.fail)  # it would be this process
+    with pytest.raises(SettingsError, match="it took longer than"):
+        account.become(Settings(user=NOBODY), None)
 
 
 @NEEDS_ROOT

@@ -18,7 +18,7 @@ from miaosha.adapters.sql import migrate
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.urls import sqlite_url
 from miaosha.settings import load
-from miaosha.supervisor import checks, edge, parts
+from miaosha.supervisor import checks, edge, edge_check, parts
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.edge_check import check_config
 from miaosha.supervisor.edge_paths import quoted
@@ -177,6 +177,16 @@ def test_a_configuration_that_nginx_refuses_is_said_with_its_reason(run_dir: Pat
     (run_dir / "nginx.conf").write_text("frobnicate;")
     with pytest.raises(StartFailed, match=r'unknown directive "frobnicate"'):
         check_config(run_dir)
+
+
+def test_an_nginx_that_never_ends_its_check_is_not_waited_for(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may resolve names, or read a certificate from a disk that hangs."""
+    monkeypatch.setattr(edge_check, "CHECK_S", 1e-6)
+    (run_dir / "nginx.conf").write_text("frobnicate;")
+    with pytest.raises(StartFailed, match="took longer"):
+        edge_check.check_config(run_dir)
 
 
 @pytest.mark.parametrize("text", ["plain/path_1.sock", *NAMES.values()])

@@ -140,18 +140,23 @@ def _environ(account: pwd.struct_passwd) -> dict[str, str]:
 def _try(
     command: list[str], environ: dict[str, str], data: Path, account: pwd.struct_passwd
 ) -> None:
-    """Raises SettingsError if the account reaches its directory or this program not."""
-    tried = subprocess.run(
-        [*command, "-c", TRY, str(data)],
-        env=environ,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=TRY_S,
-        check=False,
-    )
-    if tried.returncode:
-        said = (tried.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    """Raises SettingsError unless the account reaches its directory and this program."""
+    said = ""
+    try:
+        tried = subprocess.run(
+            [*command, "-c", TRY, str(data)],
+            env=environ,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TRY_S,
+            check=False,
+        )
+        if tried.returncode:
+            said = (tried.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    except subprocess.TimeoutExpired:
+        said = f"it took longer than {TRY_S:g} s"
+    if said:
         raise SettingsError(
             f"MIAOSHA_USER={account.pw_name!r}: cannot use {data} or run {sys.executable} "
             f"({said}); choose places that it can reach, such as /var/lib and /opt"

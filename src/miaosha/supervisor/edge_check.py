@@ -14,18 +14,21 @@ def check_config(run: Path) -> None:
     """Let nginx read the configuration in `run`. Blocks.
 
     Raises:
-        StartFailed: nginx refuses it; with its reason.
+        StartFailed: nginx refuses it, with its reason; or has not read it within CHECK_S seconds.
         DependencyDown: there is no nginx.
     """
     command = [nginx_binary(), "-p", "./", "-e", "stderr", "-t", "-q", "-c", "nginx.conf"]
-    done = subprocess.run(
-        command,
-        cwd=run,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=CHECK_S,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            cwd=run,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=CHECK_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise StartFailed(f"nginx took longer than {CHECK_S:g} s for its configuration") from None
     if done.returncode:
         raise StartFailed(f"nginx refuses its configuration: {done.stderr.strip()}")

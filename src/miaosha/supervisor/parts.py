@@ -209,7 +209,8 @@ def _http_ready(socket: Path) -> Ready:
 
 
 def edge_spec(settings: Settings, places: Places) -> Spec:
-    """Writes nginx's configuration. Raises SettingsError, or StartFailed if nginx refuses it."""
+    """Writes nginx's configuration, and lets nginx read it. Blocks. Raises as `write_config` and
+    `check_config`."""
     places.over.mkdir(exist_ok=True)
     edge.write_config(
         settings,
