@@ -26,7 +26,7 @@ from bench.stack import Stack, stack
 from miaosha.supervisor import fit
 from miaosha.supervisor.demands import free_bytes, of_presses
 from miaosha.supervisor.rehearsal.machine import this_machine
-from miaosha.supervisor.servers import socket_place
+from miaosha.supervisor.rundir import socket_place
 
 # Raised or turned off knowingly, because the generator is one machine.
 RAISED: dict[str, Any] = {

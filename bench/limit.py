@@ -15,7 +15,7 @@ from bench.usage import load_average, megabytes, per_purchase, used
 from bench.worker import Crew
 from miaosha.supervisor.edge import nginx_binary
 from miaosha.supervisor.probes import http_ready
-from miaosha.supervisor.servers import socket_place
+from miaosha.supervisor.rundir import socket_place
 from miaosha.supervisor.tether import tethered
 
 STARTED_WITHIN_S = 10.0

@@ -22,7 +22,7 @@ from miaosha.supervisor.rehearsal.lead import Options, rehearse
 from miaosha.supervisor.rehearsal.machine import sources, this_machine
 from miaosha.supervisor.rehearsal.outcome import Outcome
 from miaosha.supervisor.rehearsal.plan import Said
-from miaosha.supervisor.servers import socket_place
+from miaosha.supervisor.rundir import socket_place
 
 SAY_S = 5.0
 USUAL = ("compare", "heartbeat", "wss")

@@ -25,8 +25,8 @@ from miaosha.supervisor.edge_paths import quoted
 from miaosha.supervisor.edge_upstreams import upstream_lines
 from miaosha.supervisor.mariadb import start_mariadb, start_mariadb_replica
 from miaosha.supervisor.rabbitmq import prepare_rabbitmq, start_rabbitmq
-from miaosha.supervisor.rundir import run_directory
-from miaosha.supervisor.servers import socket_place, start_valkey
+from miaosha.supervisor.rundir import run_directory, socket_place
+from miaosha.supervisor.servers import start_valkey
 from miaosha.supervisor.specs import Health, StartFailed
 from miaosha.supervisor.valkeycluster import ValkeyCluster
 from tests.e2e.running import Answer, eventually, free_port, miaosha, starting
@@ -293,11 +293,11 @@ def test_a_directory_that_nothing_can_use_is_refused(
         checks.check_paths(load({}, **values))
 
 
-def test_a_place_for_sockets_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", "/tmp/" + "x" * 90)
-    assert socket_place() == "/tmp"
-    monkeypatch.setattr(tempfile, "tempdir", "/tmp/short one")
-    assert socket_place() == "/tmp/short one"
+def test_a_place_for_sockets_is_short(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, place in (("short one", str(run_dir / "short one")), ("x" * 90, "/tmp")):
+        (run_dir / name).mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(run_dir / name))
+        assert socket_place() == place
 
 
 def test_a_configuration_for_another_nginx_names_whole_paths(every: Path, tmp_path: Path) -> None:

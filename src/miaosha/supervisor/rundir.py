@@ -18,9 +18,7 @@ from typing import Final
 
 from miaosha.supervisor.watches import Alarm
 
-SOCKET_PATH_MAX: Final = (
-    60  # bytes above the run directory; with its name and ours a socket has 108
-)
+PLACE_BYTES_MAX: Final = 60  # above a directory of sockets: with its name and ours they have 108
 PREFIX: Final = "miaosha-"
 LOOK_S: Final = 2.0
 TOUCH_S: Final = 3_600.0  # cleaners count in days
@@ -29,7 +27,8 @@ TOUCH_S: Final = 3_600.0  # cleaners count in days
 @contextlib.contextmanager
 def run_directory(prefix: str = PREFIX) -> Iterator[Path]:
     """A new private directory, locked; removed at the end."""
-    run = Path(tempfile.mkdtemp(prefix=prefix, dir=_place()))
+    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    run = Path(tempfile.mkdtemp(prefix=prefix, dir=socket_place(given)))
     try:
         with kept_from_cleaners(run):
             yield run
@@ -49,12 +48,12 @@ def kept_from_cleaners(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _place() -> str:
-    """Where it is made; a place with a long path is of no use."""
-    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+def socket_place(given: str = "") -> str:
+    """Where a directory of unix sockets is made: `given`, else the place of temporary files, unless
+    its path is too long for what lies in it."""
     for place in (given, tempfile.gettempdir()):
         usable = os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)  # noqa: PTH112
-        if usable and len(os.fsencode(place)) <= SOCKET_PATH_MAX:
+        if usable and len(os.fsencode(place)) <= PLACE_BYTES_MAX:
             return place
     return "/tmp"  # noqa: S108 - mkdtemp makes a private directory in it
 

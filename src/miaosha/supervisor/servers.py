@@ -5,30 +5,16 @@ Used by `up` for the embedded stores and by the tests. Every server is stopped b
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
-import tempfile
 from asyncio.subprocess import DEVNULL, Process
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.urls import unix_url
 from miaosha.supervisor.tether import tethered
-
-PLACE_BYTES_MAX: Final = 60  # leaves room for our own names in a socket's path
-WORDS_BYTES_MAX: Final = 4_096
-WORDS_LINES: Final = 5
-
-
-def socket_place() -> str:
-    """Where a temporary directory for unix sockets is made: their paths have at most 108 bytes."""
-    place = tempfile.gettempdir()
-    if len(os.fsencode(place)) > PLACE_BYTES_MAX:
-        return "/tmp"  # noqa: S108 - mkdtemp makes a private directory in it
-    return place
+from miaosha.supervisor.words import last_of
 
 
 def valkey_binary() -> str:
@@ -118,17 +104,9 @@ async def _spawn(args: list[str], socket: Path) -> Process:
         await asyncio.sleep(0.02)
     if process.returncode is None:
         process.kill()
-    raise DependencyDown(f"the Valkey on {socket} did not start{_last_words(args)}")
-
-
-def _last_words(args: list[str]) -> str:
-    """What it wrote last, indented."""
     log = Path(args[args.index("--logfile") + 1])
-    try:
-        text = log.read_bytes()[-WORDS_BYTES_MAX:].decode(errors="replace")
-    except OSError:
-        return " and wrote nothing"
-    return "".join(f"\n     {line}" for line in text.splitlines()[-WORDS_LINES:])
+    words = last_of(log) or " and wrote nothing"
+    raise DependencyDown(f"the Valkey on {socket} did not start{words}")
 
 
 async def answers(socket: Path) -> bool:

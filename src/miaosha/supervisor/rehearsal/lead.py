@@ -28,7 +28,7 @@ from miaosha.supervisor.rehearsal.plan import Plan
 from miaosha.supervisor.rehearsal.run import Rehearsal, Show
 from miaosha.supervisor.rehearsal.stage import SALE_ID, Stage, stage
 from miaosha.supervisor.rehearsal.usage import Used, available_bytes, used
-from miaosha.supervisor.servers import socket_place
+from miaosha.supervisor.rundir import socket_place
 from miaosha.supervisor.watches import Tell
 
 SETTLE_S: Final = 1.5  # after their start gateways have given back what importing took
