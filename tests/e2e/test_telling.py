@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from miaosha.adapters.waiting import Server
+from miaosha.domain.errors import DependencyDown
+from miaosha.supervisor.awaited import answering
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.specs import Health, Spec
 from miaosha.supervisor.watches import Alarm, WatchEnded, beside
@@ -86,6 +89,20 @@ async def test_a_program_that_is_not_ours_never_waits_for_a_reader_of_its_stderr
         os.dup2(stderr, 2)
         for descriptor in (ours, theirs, stderr):
             os.close(descriptor)
+
+
+async def test_a_server_is_waited_for_although_that_cannot_be_told() -> None:
+    looks = 0
+
+    async def check() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise DependencyDown("store: refused")
+
+    async with asyncio.timeout(20):
+        await answering([Server("MIAOSHA_REDIS_URL", "redis://cache:6379", check)], mute)
+    assert looks == 2
 
 
 async def test_a_watch_that_breaks_stops_the_platform_and_says_so() -> None:

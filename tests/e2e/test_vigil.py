@@ -25,6 +25,7 @@ from miaosha.supervisor.vigil import LOOKS, Life, Vigil
 from tests.e2e.running import Up, descendants, environ, eventually, running
 from tests.e2e.running import alive as running_pids
 from tests.e2e.test_children import at_once, until
+from tests.e2e.test_telling import mute
 
 SILENCE_S = 0.15  # of the clock below, and of the looks themselves: ten milliseconds each
 CHILD_SILENCE_S = 1.0
@@ -128,6 +129,21 @@ async def test_when_all_are_silent_at_once_none_is_hung(clock: Clock) -> None:
     assert told == ["!! all processes are silent at once: none is killed for it"]
     patients[0].lives = True
     await asyncio.wait_for(asyncio.gather(*hung[1:]), 20)
+    assert not hung[0].done()
+    hung[0].cancel()
+
+
+async def test_one_is_hung_although_nothing_can_be_told(clock: Clock) -> None:
+    """Of the silence of all, which came before."""
+    vigil = Vigil(SILENCE_S, mute, clock)
+    patients = [Patient(clock) for _ in range(2)]
+    hung = [asyncio.create_task(vigil.until_hung(one.sign)) for one in patients]
+    await looks(patients[-1], 2)
+    for one in patients:
+        one.lives = False
+    await looks(patients[-1], 4 * LOOKS)
+    patients[0].lives = True
+    await asyncio.wait_for(hung[1], 20)
     assert not hung[0].done()
     hung[0].cancel()
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from miaosha.adapters.waiting import Server, Waiting, reason
-from miaosha.supervisor.watches import Tell
+from miaosha.supervisor.watches import Tell, say
 
 ANSWER_S: Final = 5.0
 LOOK_S: Final = 1.0
@@ -47,6 +47,6 @@ async def watched(servers: Sequence[Server], tell: Tell) -> None:
 def _say(tell: Tell, event: str, **fields: Any) -> None:
     place = f"{fields['setting']} ({fields['where']})"
     if event == "came":
-        tell(f"{place} came after {fields['after_s']:g} s")
+        say(tell, f"{place} came after {fields['after_s']:g} s")
     else:
-        tell(f"waiting for {place}: {fields['error']}")
+        say(tell, f"waiting for {place}: {fields['error']}")

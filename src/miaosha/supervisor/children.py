@@ -15,7 +15,7 @@ from typing import Any
 
 from miaosha.supervisor.specs import Health, Spec
 from miaosha.supervisor.vigil import Life, Vigil
-from miaosha.supervisor.watches import Alarm, Tell
+from miaosha.supervisor.watches import Alarm, Tell, say
 from miaosha.supervisor.words import Words, died, last_of
 
 BACKOFF_FIRST_S = 0.1
@@ -206,8 +206,7 @@ class Child:
             self._say(f"!! {self.spec.name} {self._ended}, {row}")
 
     def _say(self, text: str) -> None:
-        with contextlib.suppress(Exception):
-            self._tell(text)
+        say(self._tell, text)
 
     def last_words(self) -> str:
         """The end of what it said, as far as that is known here, indented; or nothing."""

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Final
 
 from miaosha.adapters.alive import STARTS_WITHIN
+from miaosha.supervisor.watches import Tell, say
 
 
 class Life(Enum):
@@ -44,7 +45,7 @@ class Vigil:
     def __init__(
         self,
         silence_s: float,
-        tell: Callable[[str], None],
+        tell: Tell,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.silence_s = silence_s
@@ -92,7 +93,7 @@ class Vigil:
             return True
         if self._monotonic() - self._said_at > SAY_AGAIN_S:
             self._said_at = self._monotonic()
-            self._tell("!! all processes are silent at once: none is killed for it")
+            say(self._tell, "!! all processes are silent at once: none is killed for it")
         return False
 
 

@@ -19,6 +19,12 @@ Tell = Callable[[str], None]
 log = structlog.get_logger()
 
 
+def say(tell: Tell, text: str) -> None:
+    """Tell `text`, if that can be done: nothing depends on it."""
+    with contextlib.suppress(Exception):
+        tell(text)
+
+
 class WatchEnded(MiaoshaError):
     """A watch of the supervisor broke."""
 
@@ -47,8 +53,7 @@ class Alarm:
         if self.failure is not None:
             return
         self.failure = failure
-        with contextlib.suppress(Exception):
-            self._tell(f"!! {failure}: everything is stopped")
+        say(self._tell, f"!! {failure}: everything is stopped")
         with contextlib.suppress(Exception):
             log.error("watch_ended", what=what, exc_info=error)
 
