@@ -245,7 +245,9 @@ async def _stay(seat: Seat | None, seconds: float) -> None:
     if seat is None or seconds <= 0:
         return
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(seat.left.wait(), seconds)
+        # not wait_for: that of Python 3.11 may swallow a cancellation
+        async with asyncio.timeout(seconds):
+            await seat.left.wait()
         raise _too_many(seconds)
 
 

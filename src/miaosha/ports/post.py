@@ -55,7 +55,7 @@ class ParkedMails(Protocol):
 
     async def redrive_mails(self, ids: Sequence[int], now_ms: int) -> list[int]:
         """Parked mails (of `ids`, at most REDRIVE_MAX) become new ones, with all their attempts
-        before them; answers which. One that is not parked, or not any more, is left alone."""
+        before them; returns which. One that is not parked, or not any more, is left alone."""
 
 
 REDRIVE_MAX = 500

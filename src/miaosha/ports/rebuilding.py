@@ -42,7 +42,7 @@ class HoldBounds(NamedTuple):
 
 class RebuildLedger(Protocol):
     async def begin_rebuild(self, sale_id: int, why: str, *, anew: bool = False) -> "Terms | None":
-        """epoch + 1, frozen = existing reason or `why` (`anew`: `why`). Answers the new terms; None
+        """epoch + 1, frozen = existing reason or `why` (`anew`: `why`). Returns the new terms; None
         for a draft or settled sale."""
 
     async def holds_page(self, sale_id: int, after: tuple[int, str]) -> "list[Hold]":

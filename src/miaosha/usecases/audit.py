@@ -65,7 +65,7 @@ class Auditor:
         self._windows: dict[int, Window] = {}
 
     async def audit(self, sale_id: int, told: Callable[[int], None] = lambda _: None) -> Verdict:
-        """Check everything of one sale; answers at once if nothing is amiss, else after LASTING_S
+        """Check everything of one sale; returns at once if nothing is amiss, else after LASTING_S
         seconds and a second look.
 
         Args:

@@ -237,7 +237,7 @@ class Checkout:
 
     async def settle_stale(self, before_ms: int, limit: int = 64) -> int:
         """Settle payments that began before `before_ms` and never ended: void at the provider,
-        which says charged, refused or voided once and for all; answers how many."""
+        which says charged, refused or voided once and for all; returns how many."""
         attempts = await self._ledger.stale_payments(before_ms, limit)
         settled = 0
         for attempt in attempts:

@@ -1,4 +1,4 @@
-"""The invariants I1 to I9 as pure functions of a part of what the audit reads; each answers
+"""The invariants I1 to I9 as pure functions of a part of what the audit reads; each returns
 differences.
 
 A difference has a key that is the same when the same thing is found again three seconds later.

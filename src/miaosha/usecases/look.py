@@ -129,7 +129,7 @@ class Look(PlacesLook):
             self.found.add(invariants.units_in_both(ledger, store))
 
     async def log(self, newest: int | None = None) -> bool:
-        """The log against the records; answers whether this was all of it."""
+        """The log against the records; returns whether this was all of it."""
         log = await self._readers.queue.open(self._sale_id)
         if log is None:
             return True

@@ -12,7 +12,7 @@ from miaosha.usecases.tally import Tally
 
 class PlacesLook(RowsLook):
     async def places(self, cursor: int = 0, pages: int | None = None) -> int:
-        """The places from `cursor` on; answers where they go on, 0 at the end. All of them are
+        """The places from `cursor` on; returns where they go on, 0 at the end. All of them are
         counted against Redis's own counters, if those stood still meanwhile."""
         of_all, left = cursor == 0, pages
         before = await self._readers.store.totals(self._sale_id)
@@ -68,7 +68,7 @@ class PlacesLook(RowsLook):
             cursor, odd = await self._readers.store.odd_records(self._sale_id, cursor)
 
     async def heads(self, count: int, last: int) -> bool:
-        """The first of the standby line; answers whether these are all.
+        """The first of the standby line; returns whether these are all.
 
         Args:
             last: the highest rank that is known to have been promoted; 0: none.

@@ -50,7 +50,7 @@ class RowsLook:
         self._live = Tally()
 
     async def rows(self, after: str = "", pages: int | None = None) -> str | None:
-        """The rows about the rids behind `after`; answers the last rid, None at the end."""
+        """The rows about the rids behind `after`; returns the last rid, None at the end."""
         last: str | None = after
         left = pages
         while last is not None and left != 0:

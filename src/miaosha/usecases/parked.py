@@ -72,7 +72,7 @@ class Parking:
         return done
 
     async def redrive_mails(self, actor: str) -> int:
-        """All mails that are parked now are sent again; answers how many."""
+        """All mails that are parked now are sent again; returns how many."""
         left, sent = await self._ledger.count_parked_mails(), 0
         while left > 0:
             mails = await self._ledger.parked_mails(REDRIVE_MAX)

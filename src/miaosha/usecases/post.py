@@ -45,7 +45,7 @@ class Post:
         self._counters = counters
 
     async def relay(self) -> int:
-        """Queue new and retried outbox rows; answers how many. Queueing one twice is harmless."""
+        """Queue new and retried outbox rows; returns how many. Queueing one twice is harmless."""
         items = await self._ledger.outbox_new(self._clock.now_ms(), RELAY_MAX)
         if items:
             await self._broker.send_mail([MailJob(item.id, item.dedupe_key) for item in items])

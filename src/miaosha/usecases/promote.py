@@ -21,7 +21,7 @@ class Promoter:
         self._told: dict[int, dict[int, int]] = {}
 
     async def grant_left_over(self, sale_id: int, older_than_ms: int) -> int:
-        """Grant holds whose consumer died between Redis and SQL; answers how many."""
+        """Grant holds whose consumer died between Redis and SQL; returns how many."""
         epoch, left = await self._store.ungranted(
             sale_id, older_than_ms=older_than_ms, limit=UNGRANTED_MAX
         )

@@ -139,7 +139,7 @@ class Rebuilder:
             raise Superseded("finish")
 
     async def _replay(self, terms: Terms, turn: Turn, newest: Newest, marker: str) -> int:
-        """Decide what the log holds and Redis has no record of, in log order; answers how many.
+        """Decide what the log holds and Redis has no record of, in log order; returns how many.
 
         A request whose rid has a row, or that stands in the log before its buyer's newest row, is
         only answered that row.

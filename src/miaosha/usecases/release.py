@@ -46,7 +46,7 @@ class Release:
         self._clock = clock
 
     async def sweep(self) -> int:
-        """Release what is due, at most SWEEP_MAX; answers how many."""
+        """Release what is due, at most SWEEP_MAX; returns how many."""
         due = _by_sale(await self._ledger.due(self._clock.now_ms(), SWEEP_MAX))
         rids = {sale_id: [hold.rid for hold in holds] for sale_id, holds in due.items()}
         return sum(await _each(rids, self._expire))
@@ -154,7 +154,7 @@ class Release:
                     await self._granter.grant(sale_id, epoch, [winner(p) for p in promoted])
 
     async def finish_unsynced(self) -> int:
-        """Tell Redis of rows a crash left untold; answers how many were tried."""
+        """Tell Redis of rows a crash left untold; returns how many were tried."""
         rows = await self._ledger.unsynced(SWEEP_MAX)
         await _each(_by_sale(rows), self._finish)
         return len(rows)

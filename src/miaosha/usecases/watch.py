@@ -6,11 +6,10 @@ itself, however long whoever asked for it waits.
 """
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
-from miaosha.domain.errors import Fault, Overloaded, Problem
+from miaosha.domain.errors import Overloaded, Problem
 from miaosha.ports.audits import AuditRun
 from miaosha.ports.ledger import Ledger
 from miaosha.ports.office import Books, Milestones, Office
@@ -124,8 +123,7 @@ class Watch:
         tasks = [task for _, task in self._audits.values()]
         for task in tasks:
             task.cancel()
-        with contextlib.suppress(Fault):
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _of(self, sale_id: int) -> _Seen:
         seen = self._seen.pop(sale_id, None) or _Seen()

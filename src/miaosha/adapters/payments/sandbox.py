@@ -165,7 +165,7 @@ class SandboxPayments:
 
     async def answer(self, secret: str, *, approve: bool) -> Approval | None:
         """The buyer approves or declines on the redirect page. The first answer counts, and none
-        after a void; answers how the charge stands now."""
+        after a void; returns how the charge stands now."""
         shown = await self.approval(secret)
         if shown is None:
             return None

@@ -22,7 +22,7 @@ STALLED_S: Final = 10.0
 
 
 async def mark(link: Link, stream: str) -> str:
-    """Write an end mark; answers its name. Raises DependencyDown, NoQueue: there is no stream."""
+    """Write an end mark; returns its name. Raises DependencyDown, NoQueue: there is no stream."""
     name = uuid.uuid4().hex
     await link.publish(b"", stream, properties=Basic.Properties(message_type=END, message_id=name))
     return name

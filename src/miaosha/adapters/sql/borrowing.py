@@ -22,9 +22,12 @@ log = structlog.get_logger()
 @asynccontextmanager
 async def borrowed(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection of the pool. Cancelled, the caller gives it up: its server is asked for nothing
-    more, and the cancellation arrives at most twice GIVE_BACK_S later. What ends the body reaches
-    the caller, whatever becomes of the connection: a cut one cannot end its transaction, and that
-    error in place of a cancellation would have the caller try again, without its deadline."""
+    more, and the cancellation arrives at most twice GIVE_BACK_S later.
+
+    What ends the body reaches the caller, whatever becomes of the connection. A cut one cannot end
+    its transaction. That error in place of the cancellation would have the caller try again,
+    without its deadline.
+    """
     connection = await engine.connect()
     driver = _driver_of(connection)
     try:
