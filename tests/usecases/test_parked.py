@@ -1,5 +1,6 @@
 """Parked has one meaning: given up on, listed, counted, told, and sent again by one command."""
 
+import asyncio
 import contextlib
 from collections import defaultdict
 from typing import Any
@@ -10,9 +11,11 @@ from miaosha.domain.errors import DependencyDown, Fault, Problem
 from miaosha.domain.messages import MailJob
 from miaosha.usecases.parked import Kind, Parking
 from miaosha.usecases.post import Post
+from miaosha.workers.scheduler import LEASE
 from tests.usecases.conftest import Urls, fresh_servers
 from tests.usecases.test_post import ATTEMPTS, Mailbox, deliver_due, states, winners
 from tests.usecases.test_workers import scheduler as scheduler
+from tests.usecases.test_workers import until
 from tests.usecases.world import Died, Fate, Mortal, Servers, World
 
 EVERYTHING = 100
@@ -193,4 +196,28 @@ async def test_the_scheduler_counts_what_is_parked_and_says_so_when_it_grows(
     assert world.counters["parked_mails"] == 2
     await parking.redrive_mails("cli")
     assert await told() == 0
+    assert world.counters["parked_mails"] == 0
+
+
+async def test_who_leads_no_longer_counts_nothing_as_parked(world: World, scheduler: Any) -> None:
+    """What it counted last would stand in its metrics for as long as it follows."""
+    mailbox, ledger = Mailbox(), world.servers.ledger
+    await given_up(world, post_of(world, mailbox), mailbox, 2)
+    running = asyncio.create_task(scheduler.run())
+
+    async def counted() -> bool:
+        return world.counters["parked_mails"] == 2
+
+    async def another_leads() -> bool:
+        row, _ = await ledger.take_lease(LEASE, "another", 0, None)
+        row, _ = await ledger.take_lease(LEASE, "another", 0, row)
+        return bool(row.owner == "another")
+
+    async def follows() -> bool:
+        return world.counters["leading"] == 0
+
+    for reached in (counted, another_leads, follows):
+        await until(reached)
+    running.cancel()
+    await asyncio.wait({running})
     assert world.counters["parked_mails"] == 0

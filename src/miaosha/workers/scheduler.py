@@ -33,6 +33,7 @@ RELAY_S = 0.5
 CLOCK_S = 0.5
 PARKED_S = 15.0
 LEASE = "scheduler"
+COUNTED_BY_LEADER = ("parked_mails", "parked_messages")
 
 log = structlog.get_logger()
 
@@ -100,6 +101,7 @@ class Scheduler:
                 self._leading.set()
             else:
                 self._leading.clear()
+                self._counters.update(dict.fromkeys(COUNTED_BY_LEADER, 0))  # another counts now
             self._counters["leading"] = int(lead)
             await asyncio.sleep(min(1.0, ttl_s / 3))
 
@@ -204,10 +206,9 @@ class Scheduler:
         """Count what waits for a person, and say so when it grows."""
         mails = await self._parts.ledger.count_parked_mails()
         messages = await self._parts.broker.count_parked()
-        known = self._counters["parked_mails"] + self._counters["parked_messages"]
-        if mails + messages > known:
+        if mails + messages > sum(self._counters[name] for name in COUNTED_BY_LEADER):
             log.error("parked", mails=mails, messages=messages)
-        self._counters["parked_mails"], self._counters["parked_messages"] = mails, messages
+        self._counters.update(zip(COUNTED_BY_LEADER, (mails, messages), strict=True))
 
     async def _audit(self) -> None:
         """In lanes: where something is suspected, everything is looked at, which takes a minute of
