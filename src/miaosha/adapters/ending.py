@@ -1,10 +1,17 @@
-"""Ends tasks, each for certain."""
+"""Ends tasks, each for certain, and tells whether it is ours that ends."""
 
 import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
 AGAIN_S: Final = 2.0  # longer than any task takes to put its things in order
+
+
+def cancellations() -> int:
+    """How often the present task has been told to end. A CancelledError without a further one is
+    a library's own."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 async def end(tasks: Iterable["asyncio.Task[Any]"], again_s: float = AGAIN_S) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from miaosha.adapters.ending import cancellations
 from miaosha.domain.errors import DependencyDown, Overloaded
 
 Answer = TypeVar("Answer")
@@ -52,8 +53,7 @@ class WorkerThreads:
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if cancellations():
                 raise
             raise self._closed() from None  # `close` took it from the queue
 

@@ -18,6 +18,7 @@ from aiormq.exceptions import AMQPError, ChannelNotFoundEntity, DeliveryError, P
 from pamqp.commands import Basic
 from yarl import URL
 
+from miaosha.adapters.ending import cancellations
 from miaosha.adapters.options import checked_options
 from miaosha.adapters.rabbitmq.channels import Channel, Channels
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded, SettingsError
@@ -54,7 +55,7 @@ class Returned(NoQueue):
 @contextmanager
 def reaching() -> Iterator[None]:
     """Turn "the broker is away, or hung up" into DependencyDown, a missing queue into NoQueue."""
-    before = _cancellations()
+    before = cancellations()
     try:
         yield
     except ChannelNotFoundEntity as error:
@@ -64,15 +65,10 @@ def reaching() -> Iterator[None]:
     except (AMQPError, OSError, RuntimeError) as error:  # includes asyncio's TimeoutError
         raise DependencyDown(f"broker: {type(error).__name__}: {error}") from error
     except asyncio.CancelledError:
-        if _cancellations() > before:
+        if cancellations() > before:
             raise
         # Not ours: the client cancels what waits on a connection that is gone.
         raise DependencyDown("broker: the connection was lost") from None
-
-
-def _cancellations() -> int:
-    task = asyncio.current_task()
-    return task.cancelling() if task is not None else 0
 
 
 class Link:

@@ -15,6 +15,7 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
+from miaosha.adapters.ending import cancellations
 from miaosha.adapters.options import checked_options
 from miaosha.adapters.redis.cluster import each_host, open_cluster
 from miaosha.adapters.redis.packing import PACKING
@@ -140,7 +141,7 @@ def reaching(what: str) -> Iterator[None]:
 
     Anything else (a wrong command, a script error) is a bug and passes unchanged.
     """
-    before = _cancellations()
+    before = cancellations()
     try:
         yield
     except (
@@ -161,13 +162,8 @@ def reaching(what: str) -> Iterator[None]:
     finally:
         # redis-py sends under asyncio.wait_for, which on Python 3.11 swallows a cancellation that
         # arrives as the send completes (python/cpython#86296): a loop would never end.
-        if _cancellations() > before:
+        if cancellations() > before:
             raise asyncio.CancelledError
-
-
-def _cancellations() -> int:
-    task = asyncio.current_task()
-    return task.cancelling() if task is not None else 0
 
 
 def is_away(error: Exception) -> bool:
