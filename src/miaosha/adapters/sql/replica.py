@@ -8,7 +8,6 @@ meets the last verdict, and the primary when there is none.
 """
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from typing import Any
@@ -16,11 +15,11 @@ from typing import Any
 from sqlalchemy import Connection, case, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from miaosha.adapters.ending import end
 from miaosha.adapters.sql.borrowing import borrowed
 from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.inserts import insert_ignoring
 from miaosha.adapters.sql.tables import leases
-from miaosha.domain.errors import MiaoshaError
 
 BEAT = "replica beat"  # the row of `leases`; nobody takes it as a lease
 CHECK_S = 1.0  # a verdict older than this is renewed
@@ -124,7 +123,5 @@ class Replica:
 
     async def close(self) -> None:
         if self._checking:
-            self._checking.cancel()
-            with contextlib.suppress(asyncio.CancelledError, MiaoshaError):
-                await self._checking
+            await end({self._checking})
         await self.engine.dispose()
