@@ -5,6 +5,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from miaosha.adapters.sql.schema_steps import create_index, create_table, drop_table
+
 revision = "0001"
 down_revision = None
 
@@ -32,11 +34,11 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in reversed(SALES + RECORDS):
-        op.drop_table(table)
+        drop_table(table)
 
 
 def _people() -> None:
-    op.create_table(
+    create_table(
         "users",
         sa.Column("id", ID, nullable=False),
         sa.Column("email", sa.String(length=254), nullable=False),
@@ -52,7 +54,7 @@ def _people() -> None:
 
 
 def _catalogue() -> None:
-    op.create_table(
+    create_table(
         "products",
         sa.Column("id", ID, nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
@@ -68,7 +70,7 @@ def _catalogue() -> None:
         sqlite_autoincrement=True,
         **OPTIONS,
     )
-    op.create_table(
+    create_table(
         "sales",
         sa.Column("id", ID, nullable=False),
         sa.Column("product_id", ID, nullable=False),
@@ -96,12 +98,12 @@ def _catalogue() -> None:
         sqlite_autoincrement=True,
         **OPTIONS,
     )
-    op.create_index("ix_sales_opens_at_ms", "sales", ["opens_at_ms"])
-    op.create_index("ix_sales_phase", "sales", ["phase"])
+    create_index("ix_sales_opens_at_ms", "sales", ["opens_at_ms"])
+    create_index("ix_sales_phase", "sales", ["phase"])
 
 
 def _ledger() -> None:
-    op.create_table(
+    create_table(
         "ledger",
         sa.Column("sale_id", ID, autoincrement=False, nullable=False),
         sa.Column("epoch", BIG, nullable=False),
@@ -124,7 +126,7 @@ def _ledger() -> None:
 
 
 def _holds() -> None:
-    op.create_table(
+    create_table(
         "holds",
         sa.Column("rid", sa.String(length=48), nullable=False),
         sa.Column("sale_id", ID, nullable=False),
@@ -160,13 +162,13 @@ def _holds() -> None:
         sa.UniqueConstraint("sale_id", "live_user", name="uq_holds_sale_id_live_user"),
         **OPTIONS,
     )
-    op.create_index("ix_holds_sale_id_user_id", "holds", ["sale_id", "user_id"])
-    op.create_index("ix_holds_state_pay_by_ms", "holds", ["state", "pay_by_ms"])
-    op.create_index("ix_holds_synced_state", "holds", ["synced", "state"])
+    create_index("ix_holds_sale_id_user_id", "holds", ["sale_id", "user_id"])
+    create_index("ix_holds_state_pay_by_ms", "holds", ["state", "pay_by_ms"])
+    create_index("ix_holds_synced_state", "holds", ["synced", "state"])
 
 
 def _payments() -> None:
-    op.create_table(
+    create_table(
         "payments",
         sa.Column("id", ID, nullable=False),
         sa.Column("rid", sa.String(length=48), nullable=False),
@@ -196,7 +198,7 @@ def _payments() -> None:
 
 
 def _orders() -> None:
-    op.create_table(
+    create_table(
         "orders",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("order_no", sa.String(length=16), nullable=False),
@@ -215,17 +217,13 @@ def _orders() -> None:
         sa.UniqueConstraint("rid", name="uq_orders_rid"),
         **OPTIONS,
     )
-    op.create_index("ix_orders_created_at_ms_id", "orders", ["created_at_ms", "id"])
-    op.create_index(
-        "ix_orders_sale_id_created_at_ms_id", "orders", ["sale_id", "created_at_ms", "id"]
-    )
-    op.create_index(
-        "ix_orders_user_id_created_at_ms_id", "orders", ["user_id", "created_at_ms", "id"]
-    )
+    create_index("ix_orders_created_at_ms_id", "orders", ["created_at_ms", "id"])
+    create_index("ix_orders_sale_id_created_at_ms_id", "orders", ["sale_id", "created_at_ms", "id"])
+    create_index("ix_orders_user_id_created_at_ms_id", "orders", ["user_id", "created_at_ms", "id"])
 
 
 def _outbox() -> None:
-    op.create_table(
+    create_table(
         "outbox",
         sa.Column("id", ID, nullable=False),
         sa.Column("dedupe_key", sa.String(length=80), nullable=False),
@@ -245,11 +243,11 @@ def _outbox() -> None:
         sa.UniqueConstraint("dedupe_key", name="uq_outbox_dedupe_key"),
         **OPTIONS,
     )
-    op.create_index("ix_outbox_state_next_at_ms", "outbox", ["state", "next_at_ms"])
+    create_index("ix_outbox_state_next_at_ms", "outbox", ["state", "next_at_ms"])
 
 
 def _records() -> None:
-    op.create_table(
+    create_table(
         "audit",
         sa.Column("id", ID, nullable=False),
         sa.Column("at_ms", BIG, nullable=False),
@@ -260,7 +258,7 @@ def _records() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_audit"),
         **OPTIONS,
     )
-    op.create_table(
+    create_table(
         "leases",
         sa.Column("name", sa.String(length=80), nullable=False),
         sa.Column("owner", sa.String(length=80), nullable=False),
@@ -271,7 +269,7 @@ def _records() -> None:
 
 
 def _sandbox() -> None:
-    op.create_table(
+    create_table(
         "sandbox_charges",
         sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),

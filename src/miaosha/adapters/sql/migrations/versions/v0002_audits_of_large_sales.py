@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from miaosha.adapters.sql.schema_steps import create_index, create_table, drop_index, drop_table
+
 revision = "0002"
 down_revision = "0001"
 
@@ -27,7 +29,7 @@ INDEXES = (
 
 
 def upgrade() -> None:
-    op.create_table(
+    create_table(
         "audit_state",
         sa.Column(
             "sale_id", BIG.with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
@@ -45,13 +47,13 @@ def upgrade() -> None:
         _beside_writers()
         return
     for table, columns in INDEXES:
-        op.create_index(_name(table, columns), table, list(columns))
+        create_index(_name(table, columns), table, list(columns))
 
 
 def downgrade() -> None:
     for table, columns in reversed(INDEXES):
-        op.drop_index(_name(table, columns), table_name=table)
-    op.drop_table("audit_state")
+        drop_index(_name(table, columns), table)
+    drop_table("audit_state")
 
 
 def _beside_writers() -> None:

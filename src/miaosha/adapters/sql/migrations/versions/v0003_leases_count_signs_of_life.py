@@ -5,6 +5,8 @@ by a clock that may be set. `until_ms` stays what it was for processes of the ve
 import sqlalchemy as sa
 from alembic import op
 
+from miaosha.adapters.sql.schema_steps import add_column, has_column
+
 revision = "0003"
 down_revision = "0002"
 
@@ -16,9 +18,10 @@ def upgrade() -> None:
         with op.batch_alter_table("leases", recreate="always") as leases:
             leases.add_column(beat)
     else:
-        op.add_column("leases", beat)
+        add_column("leases", beat)
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("leases") as leases:
-        leases.drop_column("beat")
+    if has_column("leases", "beat"):
+        with op.batch_alter_table("leases") as leases:
+            leases.drop_column("beat")
