@@ -125,7 +125,18 @@ async def test_whoever_waits_for_a_port_can_stop(role: Role) -> None:
     await asyncio.wait_for(asyncio.to_thread(stop), 10)
 
 
-@pytest.mark.parametrize("address", ["", "here", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:70000"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "here",
+        "127.0.0.1:",
+        "127.0.0.1:0",
+        "127.0.0.1:70000",
+        "192.0.2.1:20000",
+        "nowhere.invalid:1",
+    ],
+)
 async def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(SettingsError, match="--metrics"):
         ops.start_ops(address, "publisher", {}, {})

@@ -10,6 +10,8 @@ Every connection ends with its first answer (wsgiref speaks HTTP/1.0), and no bo
 """
 
 import asyncio
+import contextlib
+import errno
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
@@ -97,7 +99,7 @@ def start_ops(
     stops it (it blocks for a moment, and may be called again).
 
     Raises:
-        SettingsError: `address` is none.
+        SettingsError: `address` is none, or not one of this machine's.
     """
     return _Ops(address, role, counters, checks).stop
 
@@ -137,11 +139,13 @@ class _Ops:
         self._thread.join(STOP_S)
 
     def _bound(self) -> "_Server | None":
-        """None while another has the port."""
+        """None while another has the port. Raises SettingsError: it cannot be had at all."""
         host, port = self._address
         try:
             return make_server(host, port, self._answer, _family(host), _Quiet)
         except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise SettingsError(f"--metrics {host}:{port}: {error.strerror}") from None
             if not self._told:
                 log.warning("metrics_wait", address=f"{host}:{port}", error=error.strerror)
             self._told = True
@@ -151,7 +155,8 @@ class _Ops:
         while server is None:
             if self._stopping.wait(AGAIN_S):
                 return
-            server = self._bound()
+            with contextlib.suppress(SettingsError):  # it was this machine's a moment ago
+                server = self._bound()
         with server:
             with self._serving:
                 if self._stopping.is_set():

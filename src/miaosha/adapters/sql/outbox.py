@@ -12,6 +12,7 @@ from miaosha.domain.money import Money
 from miaosha.ports.post import PUT_OFF_MAX_MS, REDRIVE_MAX, OutboxItem, ParkedMail, Recipient
 
 REQUEUE_AFTER_MS = PUT_OFF_MAX_MS  # queued without an end by then, it may be lost on its way
+AHEAD_MS = PUT_OFF_MAX_MS + 60_000  # clocks of machines differ a little
 REASON_MAX = 200  # characters of a failure that are kept
 UNSENT = ("new", "queued")
 
@@ -166,7 +167,7 @@ class OutboxLedger:
             for state in UNSENT:  # one by one: so each comes in the order of its index
                 asked = {"state": state, "n": limit}
                 found += connection.execute(_DUE, {**asked, "now_ms": now_ms})
-                found += connection.execute(_AHEAD, {**asked, "latest_ms": now_ms + PUT_OFF_MAX_MS})
+                found += connection.execute(_AHEAD, {**asked, "latest_ms": now_ms + AHEAD_MS})
             found.sort(key=lambda row: (row.next_at_ms, row.id))
             return [OutboxItem(*row[: len(_COLUMNS)]) for row in found[:limit]]
 
