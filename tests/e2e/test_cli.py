@@ -79,10 +79,10 @@ def test_an_admin_is_created_and_may_sign_in(up: Up) -> None:
 def test_a_sale_is_listed_shown_and_public(up: Up, sale: int) -> None:
     assert "Ten lamps" in good(up, "sale", "list")
     listed = json.loads(good(up, "sale", "list", "--json"))
-    assert [row["id"] for row in listed] == [sale]
+    assert [(row["id"], row["phase"]) for row in listed] == [(sale, "open")]
     assert "4.90" in good(up, "sale", "show", str(sale))
     told = shown(up, sale)
-    assert told["reading"]["free"] == 10
+    assert (told["sale"]["phase"], told["reading"]["free"]) == ("open", 10)
     assert (told["sale"]["standby_limit"], told["sale"]["standby_pay_within_s"]) == (7, 90)
     assert up.get(f"/api/v1/sales/{sale}").json()["stock"] == 10
 
@@ -159,10 +159,11 @@ def test_the_doctor_finds_everything_well(up: Up) -> None:
         assert words in said
 
 
-def test_unknown_sales_are_one_line(up: Up) -> None:
-    done = run(up, "sale", "show", "4711")
+@pytest.mark.parametrize("command", [["audit"], ["sale", "show"], ["sale", "pause"]])
+def test_an_unknown_sale_is_named_in_one_line(up: Up, command: list[str]) -> None:
+    done = run(up, *command, "4711")
     assert done.returncode == 1
-    assert done.stderr.startswith("miaosha: not_found") and done.stderr.count("\n") == 1
+    assert done.stderr == "miaosha: not_found: There is no sale 4711.\n"
 
 
 @pytest.mark.parametrize(
@@ -182,13 +183,22 @@ def test_bad_usage(arguments: list[str], said: str) -> None:
     assert said in done.stderr
 
 
-def test_bad_terms_name_the_option(up: Up) -> None:
-    done = run(
-        up,
-        *("sale", "create", "--title", "x", "--stock", "1", "--price", "cheap", "--opens", "+5"),
-    )
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--price", "cheap"], "(--price)"),
+        (["--price", "5 XXX"], "(--price)"),
+        (["--closes", "+0"], "(--closes): A sale closes after it opens, within 366 days."),
+        (["--opens", "2020-01-01"], "(--closes): This time is past."),
+        (["--standby-limit", "1000000000"], "(--standby-limit)"),
+        (["--product", "4711"], "(--product)"),
+    ],
+)
+def test_bad_terms_name_the_option(up: Up, wrong: list[str], said: str) -> None:
+    terms = ["sale", "create", "--title", "x", "--stock", "1", "--price", "5 USD", "--opens", "+5"]
+    done = run(up, *terms, *wrong)
     assert done.returncode == 2
-    assert "--price" in done.stderr and done.stderr.count("\n") == 1
+    assert said in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_a_refused_sale_leaves_no_product(up: Up) -> None:

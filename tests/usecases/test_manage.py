@@ -287,6 +287,7 @@ async def test_what_does_not_fit_the_phase_leaves_no_trace(
         with pytest.raises(Problem) as refused:
             await act
         assert refused.value.code == "conflict"
+        assert "This sale is draft" not in str(refused.value)
     for lost in (manage.pause("cli", 99), manage.update("cli", 99, terms())):
         with pytest.raises(Problem) as missing:
             await lost

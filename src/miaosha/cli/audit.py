@@ -10,7 +10,7 @@ from miaosha.supervisor.screen import cell, write_json
 
 def audit(
     sale: Annotated[int, typer.Argument(help="Id of the sale.", min=1)],
-    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Check a sale's invariants across the stores; exit code 1 names what is broken."""

@@ -102,7 +102,9 @@ def config(
 
 @app.command()
 def switch(
-    directory: Annotated[Path, typer.Option(help="What `config` called --over.")],
+    directory: Annotated[
+        Path, typer.Option(help="The directory that `miaosha edge config --over` names.")
+    ],
 ) -> None:
     """Keep the switch for an nginx that is run by other means: a file for every sale that is
     over. Begins by taking all files away."""

@@ -19,7 +19,8 @@ app = typer.Typer(help="Messages and mails that were given up on.", no_args_is_h
 
 @app.command("list")
 def list_(
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100, data_dir: DataDir = None
+    limit: Annotated[int, typer.Option(help="Rows to show at most.", min=1, max=1000)] = 100,
+    data_dir: DataDir = None,
 ) -> None:
     """List what is parked, the newest first."""
 
@@ -66,7 +67,7 @@ def _about(item: Item) -> str:
 @app.command()
 def redrive(
     ids: Annotated[list[str] | None, typer.Argument(help="Ids from `parked list`.")] = None,
-    mails: Annotated[bool, typer.Option("--mails", help="All mails.")] = False,
+    mails: Annotated[bool, typer.Option("--mails", help="Send all parked mails again.")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Send what is parked again: messages at the end of their queues, mails under their old

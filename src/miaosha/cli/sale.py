@@ -9,14 +9,16 @@ import typer
 from rich.table import Table
 
 from miaosha.cli.session import DataDir, finish, opened, screen
-from miaosha.cli.terms import moment_ms, money, question, shown_ms
+from miaosha.cli.terms import by_option, moment_ms, money, question, shown_ms
+from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Sale
+from miaosha.ports.people import SaleDraft
 from miaosha.supervisor.screen import cell, write_json
 
 ACTOR = "cli"
 SaleId = Annotated[int, typer.Argument(help="Id of the sale.", min=1, show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 StandbyPayWithin = Annotated[
     int | None,
     typer.Option(help="Seconds to pay after standby.", min=1, show_default="pay-within"),
@@ -40,8 +42,12 @@ def create(
     title: Annotated[str, typer.Option(help="What the page says.")],
     price: Annotated[str, typer.Option(help='Price of one unit, such as "19.90 USD".')],
     stock: Annotated[int, typer.Option(help="Units on sale.", min=1)],
-    opens: Annotated[str, typer.Option(help='ISO time, or seconds from now such as "+60".')],
-    closes: Annotated[str, typer.Option(help="ISO time, or seconds after opening.")] = "+3600",
+    opens: Annotated[
+        str, typer.Option(help='ISO time (local), or seconds from now such as "+60".')
+    ],
+    closes: Annotated[
+        str, typer.Option(help="ISO time (local), or seconds after opening.")
+    ] = "+3600",
     product: Annotated[
         str, typer.Option(help="Id of a product, or the name of a new one.", show_default="title")
     ] = "",
@@ -75,17 +81,25 @@ def create(
                 standby_pay_within_s=standby_pay_within,
                 standby_limit=standby_limit,
             )
-            manage = _manage(parts)
-            manage.check_terms(terms, publish=not draft)  # before a product is made for them
-            product_id = await _product(parts, product or title, amount)
-            terms = msgspec.structs.replace(terms, product_id=product_id)
-            made = await manage.create(ACTOR, terms, publish=not draft)
+            try:
+                made = await _create(parts, terms, product or title, publish=not draft)
+            except Problem as problem:
+                raise by_option(problem) from None
             screen.say(f"sale {made.id} created, {made.phase}")
 
     finish(work)
 
 
 _ASK = "Which button buys? | *Buy | Cancel"
+
+
+async def _create(parts: Any, terms: SaleDraft, product: str, *, publish: bool) -> Sale:
+    manage = _manage(parts)
+    manage.check_terms(terms, publish=publish)  # before a product is made for them
+    product_id = await _product(parts, product, terms.price)
+    terms = msgspec.structs.replace(terms, product_id=product_id)
+    made: Sale = await manage.create(ACTOR, terms, publish=publish)
+    return made
 
 
 async def _product(parts: Any, wanted: str, price: Money) -> int:
@@ -107,11 +121,16 @@ def list_(json: AsJson = False, data_dir: DataDir = None) -> None:
             sales = [sale async for sale in _manage(parts).each()]
             now = parts.clock.now_ms()
         if json:
-            write_json(sales)
+            write_json([_at(sale, now) for sale in sales])
             return
         screen.show(list_of(sales, now) if sales else "no sales yet")
 
     finish(work)
+
+
+def _at(sale: Sale, now_ms: int) -> Sale:
+    """With the phase that the tables show: no store writes down that a sale has opened."""
+    return msgspec.structs.replace(sale, phase=sale.phase_at(now_ms))
 
 
 def list_of(sales: Sequence[Sale], now_ms: int) -> Table:
@@ -143,7 +162,9 @@ def show(sale: SaleId, json: AsJson = False, data_dir: DataDir = None) -> None:
             reading = await parts.store.reading(sale)
             now = parts.clock.now_ms()
         if json:
-            write_json({"sale": found, "ledger": terms and terms._asdict(), "reading": reading})
+            write_json(
+                {"sale": _at(found, now), "ledger": terms and terms._asdict(), "reading": reading}
+            )
             return
         screen.show(table_of(found, terms, reading, now))
 

@@ -7,6 +7,17 @@ from miaosha.domain.errors import Problem
 from miaosha.domain.money import MINOR_DIGITS, Money
 from miaosha.domain.sale import Choice, Question
 
+OPTIONS = {
+    "title": "--title",
+    "price": "--price",
+    "stock": "--stock",
+    "opens_at_ms": "--opens",
+    "closes_at_ms": "--closes",
+    "pay_within_s": "--pay-within",
+    "standby_pay_within_s": "--standby-pay-within",
+    "standby_limit": "--standby-limit",
+    "product_id": "--product",
+}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -40,6 +51,14 @@ def moment_ms(text: str, from_ms: int, option: str) -> int:
 def shown_ms(ms: int) -> str:
     """Unix ms as local time, to the second."""
     return (EPOCH + timedelta(milliseconds=ms)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def by_option(problem: Problem) -> Problem:
+    """`problem`, naming the option of `sale create` that its field was typed as."""
+    option = OPTIONS.get(problem.field.split(".")[0])
+    if option is None:
+        return problem
+    return Problem(problem.code, str(problem), field=option)
 
 
 def question(text: str, number: int) -> Question:

@@ -32,7 +32,9 @@ def up(
     stack: OnStack = Stack.EMBEDDED,
     user: Annotated[
         str | None,
-        typer.Option(help="Account to become when root starts it (MIAOSHA_USER).", show_default=""),
+        typer.Option(
+            help="Account to become when root starts it (MIAOSHA_USER).", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Run the whole platform on this machine: its servers, nginx and every role."""

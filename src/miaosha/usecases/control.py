@@ -104,7 +104,7 @@ class Control:
         """
         terms = await self._ledger.terms(sale_id)
         if terms is None:
-            raise Problem("not_found")
+            raise Problem("not_found", f"There is no sale {sale_id}.")
         if stock > terms.stock:
             raised = await self._ledger.raise_stock(sale_id, stock, self._clock.now_ms())
             if raised is None:

@@ -44,7 +44,7 @@ class Manage:
         """Raises Problem("not_found")."""
         sale = await self._catalogue.sale(sale_id)
         if sale is None:
-            raise Problem("not_found")
+            raise Problem("not_found", f"There is no sale {sale_id}.")
         return sale
 
     async def create(self, actor: str, draft: SaleDraft, *, publish: bool) -> Sale:
@@ -132,7 +132,7 @@ class Manage:
         """
         sale = await self.get(sale_id)
         if sale.phase is not Phase.PAUSED:
-            raise Problem("conflict", f"This sale is {sale.phase_at(self._clock.now_ms())}.")
+            raise Problem("conflict", _is(sale.phase_at(self._clock.now_ms())))
         await self._note(actor, "sale.resume", sale_id, {})
         await self._control.resume(sale_id)
         return await self.get(sale_id)
@@ -176,7 +176,7 @@ class Manage:
         """
         sale = await self.get(sale_id)
         if sale.phase in (Phase.DRAFT, Phase.SETTLED):
-            raise Problem("conflict", f"This sale is {sale.phase}.")
+            raise Problem("conflict", _is(sale.phase))
         await self._note(actor, "sale.rebuild", sale_id, {"frozen": sale.frozen or ""})
         if await self._control.rebuild_within(sale_id, within_s, patient=True) is False:
             raise Problem("conflict", "A rebuild is under way already.")
@@ -186,7 +186,7 @@ class Manage:
         sale = await self.get(sale_id)
         phase = sale.phase_at(self._clock.now_ms())
         if phase not in phases:
-            raise Problem("conflict", f"This sale is {phase}.")
+            raise Problem("conflict", _is(phase))
         return sale
 
     def _still_to_come(self, closes_at_ms: int) -> None:
@@ -200,6 +200,10 @@ class Manage:
         if await self._catalogue.product(draft.product_id) is None:
             raise Problem("bad_request", "There is no such product.", field="product_id")
         return checked_terms(draft)
+
+
+def _is(phase: Phase) -> str:
+    return f"This sale is {'a draft' if phase is Phase.DRAFT else phase}."
 
 
 def _changed() -> Problem:

@@ -41,7 +41,7 @@ class Products:
         """Raises Problem("not_found")."""
         product = await self._catalogue.product(product_id)
         if product is None:
-            raise Problem("not_found")
+            raise Problem("not_found", f"There is no product {product_id}.")
         return product
 
     async def create(self, actor: str, name: str, description: str, list_price: Money) -> Product:
@@ -84,7 +84,7 @@ class Products:
         """Raises Problem: not_found, conflict (a sale uses it)."""
         old = await self.get(product_id)
         if not await self._catalogue.delete_product(product_id):
-            raise Problem("not_found")
+            raise Problem("not_found", f"There is no product {product_id}.")
         await self._note(actor, "product.delete", product_id, {"name": old.name})
         await self._forget_picture(old)
 
@@ -119,7 +119,7 @@ class Products:
     async def _picture(self, actor: str, product_id: int, url: str) -> Product:
         stored = await self._catalogue.set_picture(product_id, url)
         if stored is None:
-            raise Problem("not_found")
+            raise Problem("not_found", f"There is no product {product_id}.")
         return await self._done(actor, "product.picture", stored)
 
     async def _done(self, actor: str, action: str, stored: Product) -> Product:

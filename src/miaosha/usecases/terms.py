@@ -17,7 +17,8 @@ TITLE_MAX: Final = 200
 STOCK_MAX: Final = 1_000_000
 STANDBY_MAX: Final = 10_000_000
 PAY_WITHIN_MAX_S: Final = 7 * 86_400
-SALE_MAX_MS: Final = 366 * 86_400_000
+SALE_MAX_DAYS: Final = 366
+SALE_MAX_MS: Final = SALE_MAX_DAYS * 86_400_000
 QUESTIONS_MAX: Final = 50
 CHOICES_MAX: Final = 10
 TIME_MAX_MS: Final = 253_402_300_799_000  # the year 9999
@@ -54,7 +55,12 @@ def checked_terms(draft: SaleDraft) -> SaleDraft:
     in_range(draft.standby_limit, "standby_limit", 0, STANDBY_MAX)
     in_range(draft.opens_at_ms, "opens_at_ms", 0, TIME_MAX_MS)
     latest = min(draft.opens_at_ms + SALE_MAX_MS, TIME_MAX_MS)
-    in_range(draft.closes_at_ms, "closes_at_ms", draft.opens_at_ms + 1, latest)
+    if not draft.opens_at_ms < draft.closes_at_ms <= latest:
+        raise Problem(
+            "bad_request",
+            f"A sale closes after it opens, within {SALE_MAX_DAYS} days.",
+            field="closes_at_ms",
+        )
     return msgspec.structs.replace(
         draft,
         title=plain_line(draft.title, "title", TITLE_MAX),
