@@ -187,6 +187,15 @@ def look(visitor: Visitor, path: str, name: str) -> None:
     visitor.in_both_schemes(f"console-{name}")
 
 
+def test_a_phone_shows_which_page_it_is_on(shop: Shop, visitors: Visitors) -> None:
+    """The menu is wider than a phone; its last entries lie beyond the edge at first."""
+    page = visitors(person=shop.admin, phone=True).go("/admin")
+    expect(page.get_by_role("link", name="Audit trail")).not_to_be_in_viewport()
+    for path, name in (("/admin/parked", "Parked"), ("/admin/trail", "Audit trail")):
+        page.goto(path)
+        expect(page.get_by_role("link", name=name, exact=True)).to_be_in_viewport(ratio=0.99)
+
+
 def test_its_pages_are_accessible(shop: Shop, visitors: Visitors) -> None:
     sale, _ = sold(shop)
     product = shop.product("Pictured lamp")

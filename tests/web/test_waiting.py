@@ -236,6 +236,18 @@ def test_a_sale_is_paused_and_goes_on_under_an_open_page(shop: Shop, visitors: V
     sees(page, HELD)
 
 
+def test_a_sale_called_like_its_product_is_named_once(shop: Shop, visitors: Visitors) -> None:
+    name = "Singular lamp"
+    sale = shop.sale(product_id=shop.product(name), title=name)
+    page = visitors().go("/")
+    for path in ("/", f"/sales/{sale}"):
+        page.goto(path)
+        expect(page.get_by_text(name, exact=True)).to_have_count(1)
+    expect(page.get_by_text("Opened ")).to_be_visible()  # not "Opens": it has
+    page = visitors(person=shop.admin).go("/admin/sales")
+    expect(page.get_by_text(name, exact=True)).to_have_count(1)
+
+
 def test_a_phone_in_chinese(shop: Shop, visitors: Visitors) -> None:
     sale = shop.sale()
     visitor = visitors(person=shop.person(), phone=True, locale="zh-TW")

@@ -1,4 +1,5 @@
 // Where the console's pages are.
+import { useEffect, useRef } from "preact/hooks";
 import { type Key, t } from "./text";
 
 const PLACES: [href: string, key: Key][] = [
@@ -12,8 +13,13 @@ const PLACES: [href: string, key: Key][] = [
 
 export function Nav({ path }: { path: string }) {
   const at = path === "/admin" ? "/admin/sales" : path;
+  const menu = useRef<HTMLElement>(null);
+  // A phone shows the first few alone: bring the present one into sight.
+  useEffect(() => {
+    menu.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+  }, [at]);
   return (
-    <nav class="console-nav" aria-label={t("nav.label")}>
+    <nav class="console-nav" ref={menu} aria-label={t("nav.label")}>
       <ul>
         {PLACES.map(([href, key]) => (
           <li key={href}>

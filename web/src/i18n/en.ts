@@ -35,6 +35,7 @@ const texts = {
   "sale.list-price": "List price",
   "sale.price": "Sale price",
   "sale.opens": "Opens {time}",
+  "sale.opened-at": "Opened {time}",
   "sale.opened": "Open until {time}",
   "sale.ended": "Ended {time}",
   "sale.state.before": "Coming up",

@@ -36,6 +36,7 @@ export const zhHant: Record<Key, Text> = {
   "sale.list-price": "原價",
   "sale.price": "搶購價",
   "sale.opens": "{time} 開賣",
+  "sale.opened-at": "{time} 已開賣",
   "sale.opened": "開放至 {time}",
   "sale.ended": "{time} 結束",
   "sale.state.before": "即將開始",
@@ -67,7 +68,7 @@ export const zhHant: Record<Key, Text> = {
   "steps.title": "流程說明",
   "steps.open": "{time} 按鈕準時啟用，不必重新整理，也沒有人能提早。",
   "steps.press": "按一次即可。還有商品時為您保留一件，每人限一件。",
-  "steps.pay": "接著您有 {time} 可以付款。",
+  "steps.pay": "接著您有 {time}可以付款。",
   "steps.standby": "全數保留後進入候補：有人未付款，就輪到下一位。",
 
   "buy.sign-in": "請先登入，開賣時按一下就好。",

@@ -115,7 +115,7 @@ function SaleCard({ sale, opened }: { sale: Sale; opened: () => void }) {
             {sale.title}
           </a>
         </h3>
-        <p class="quiet small">{sale.product.name}</p>
+        {sale.product.name !== sale.title && <p class="quiet small">{sale.product.name}</p>}
         <div class="card-foot">
           <Price sale={sale} />
           <span class="quiet small">{t("sale.units", { n: sale.stock })}</span>

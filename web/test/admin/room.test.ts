@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { levers } from "../../src/admin/room/Controls";
 import { counter, History, Rates, SAMPLES_MAX } from "../../src/admin/room/history";
+import { WHOLE } from "../../src/admin/room/scale";
 import { balanced, unitsOf } from "../../src/admin/room/units";
 import type { Heartbeat, Stats } from "../../src/admin/server";
 
@@ -139,5 +140,14 @@ describe("levers", () => {
     expect(levers("closed", "paused")).toEqual(["resume"]);
     expect(levers("settled", "settled")).toEqual([]);
     expect(levers("draft", "draft")).toEqual([]);
+  });
+});
+
+describe("the charts' scale", () => {
+  it("steps by whole numbers that grow, so that no two ticks read the same", () => {
+    expect(WHOLE.slice(0, 5)).toEqual([1, 2, 5, 10, 20]);
+    expect(WHOLE.every((step, n) => Number.isInteger(step) && step > (WHOLE[n - 1] ?? 0))).toBe(
+      true,
+    );
   });
 });

@@ -51,7 +51,9 @@ function Live({ sale }: { sale: AdminSale }) {
       <header class="room-head">
         <div>
           <h1>{sale.sale.title}</h1>
-          <p class="quiet small">{sale.sale.product.name}</p>
+          {sale.sale.product.name !== sale.sale.title && (
+            <p class="quiet small">{sale.sale.product.name}</p>
+          )}
         </div>
         <Clock stats={stats} />
         <Controls sale={sale} stats={stats} onDone={acted} />

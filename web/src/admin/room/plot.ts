@@ -4,6 +4,7 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { language } from "../../i18n/language";
 import type { CanvasProps } from "./Canvas";
+import { WHOLE } from "./scale";
 
 const SHOWN_AT_LEAST_S = 60;
 
@@ -62,7 +63,13 @@ export class Plot {
       },
       axes: [
         { ...axis, size: 30, space: 90, values: (_plot, seconds) => seconds.map(timeOfDay) },
-        { ...axis, size: 62, space: 40, values: (_plot, ticks) => ticks.map(props.shown) },
+        {
+          ...axis,
+          size: 62,
+          space: 40,
+          incrs: WHOLE,
+          values: (_plot, ticks) => ticks.map(props.shown),
+        },
       ],
       series: [
         {},

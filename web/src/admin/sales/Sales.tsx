@@ -39,7 +39,9 @@ export function Sales() {
                   <a href={phase === "draft" ? `/admin/sales/${id}/edit` : `/admin/sales/${id}`}>
                     {sale.title}
                   </a>
-                  <span class="quiet small block">{sale.product.name}</span>
+                  {sale.product.name !== sale.title && (
+                    <span class="quiet small block">{sale.product.name}</span>
+                  )}
                 </th>
                 <td>
                   <PhaseBadge phase={phase} />
