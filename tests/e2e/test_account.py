@@ -13,7 +13,7 @@ import pytest
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 from miaosha.supervisor import account
-from miaosha.supervisor.account import AS_ROOT
+from miaosha.supervisor.account import AS_ROOT, _setpriv, _try
 from miaosha.supervisor.packaged import is_free
 from tests.e2e.running import (
     Up,
@@ -114,6 +114,23 @@ def command(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     yield [str(place / "bin" / python.name), "-m", "miaosha.cli"]
     subprocess.run(["umount", "--lazy", str(place)], check=True)
     place.rmdir()
+
+
+@NEEDS_ROOT
+def test_a_python_in_somebody_elses_home_is_refused(
+    home: Path, tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it would start: without its own libraries, and perhaps with another one's."""
+    (tmp_path / "private").mkdir(mode=0o700)
+    python = tmp_path / "private" / "python3"
+    python.touch(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    nobody = pwd.getpwnam(NOBODY)
+    becomes = [*_setpriv(Settings(), nobody), command[0]]
+    with pytest.raises(SettingsError) as refused:
+        _try(becomes, dict(os.environ), home, nobody)
+    assert "Permission denied" in str(refused.value) and str(python) in str(refused.value)
+    assert "make PYTHON=/usr/bin/python3 install" in str(refused.value)
 
 
 def privileged_port() -> int:

@@ -25,7 +25,8 @@ AS_ROOT: Final = (
     "this runs as root, and so do the roles, the stores and nginx: name an account for all of them "
     "by --user NAME or MIAOSHA_USER"
 )
-TRY: Final = "import os, sys; os.chdir(sys.argv[1]); import miaosha.cli.main"
+# A Python of somebody else's home starts for nobody, or starts with another one's libraries.
+TRY: Final = "import os, sys; os.chdir(sys.argv[1]); os.stat(sys.argv[2]); import miaosha.cli.main"
 
 
 def become(settings: Settings, data: Path | None) -> None:
@@ -144,7 +145,7 @@ def _try(
     said = ""
     try:
         tried = subprocess.run(
-            [*command, "-c", TRY, str(data)],
+            [*command, "-c", TRY, str(data), str(Path(sys.executable).resolve())],
             env=environ,
             capture_output=True,
             text=True,
@@ -159,5 +160,6 @@ def _try(
     if said:
         raise SettingsError(
             f"MIAOSHA_USER={account.pw_name!r}: cannot use {data} or run {sys.executable} "
-            f"({said}); choose places that it can reach, such as /var/lib and /opt"
+            f"({said}); choose places that it can reach, such as /var/lib and /opt, and a Python "
+            "of the whole machine (make PYTHON=/usr/bin/python3 install)"
         )
