@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from miaosha.cli import doctor
 from miaosha.domain.errors import SettingsError
-from miaosha.gateway.admission import DESCRIPTORS_KEPT
+from miaosha.gateway.admission import DESCRIPTORS_KEPT, DESCRIPTORS_MIN
 from miaosha.settings import Settings
 from miaosha.supervisor import edge, fit
 from miaosha.supervisor.counts import (
@@ -35,6 +35,7 @@ HERE = Machine(20_000, 10**7, (10_240, 65_535), 10**12, 4_096, 2)
 
 @given(FILES, CORES, SOCKETS, st.integers(1, 100_000))
 @example(384, 2, 16_000, 16_000)
+@example(400, 2, 20, 16_000)
 @example(512, 2, 16_000, 16_000)
 @example(1_024, 2, 16_000, 16_000)
 @example(20_000, 2, 1_000_000, 16_000)
@@ -49,6 +50,7 @@ def test_gateways_hold_what_they_shall_and_are_no_more_than_the_cores_carry(
         said = str(refusal)
         if enough := re.search(r"raise the limit to (\d+)", said):
             assert int(enough[1]) > files and f"LimitNOFILE={enough[1]}" in said
+            assert int(enough[1]) >= DESCRIPTORS_MIN
             enough_files = int(enough[1])
         else:
             enough_files = files
@@ -59,9 +61,18 @@ def test_gateways_hold_what_they_shall_and_are_no_more_than_the_cores_carry(
         gateways(better, cores, max(enough_files, 16_384))
         return
     assert 1 <= count <= min(GATEWAYS_MAX, cores * PER_CORE_FULL_MAX)
+    assert files >= DESCRIPTORS_MIN  # a gateway refuses to start with less
     assert count * min(connections_max, files - DESCRIPTORS_KEPT) >= sockets
     if count > max(16, 8 * cores):  # then each is worth its place
         assert min(connections_max, files - DESCRIPTORS_KEPT) >= 16_000
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_no_gateway_is_planned_that_would_refuse_to_start(number: int) -> None:
+    few = Settings(sockets_max=20, gateways=number)
+    with pytest.raises(SettingsError, match=f"raise the limit to {DESCRIPTORS_MIN} "):
+        gateways(few, 2, DESCRIPTORS_MIN - 1)
+    assert gateways(few, 2, DESCRIPTORS_MIN) == (number or 1)
 
 
 @given(FILES, CORES, SOCKETS)

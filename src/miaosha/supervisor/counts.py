@@ -7,7 +7,7 @@ import resource
 from typing import Final
 
 from miaosha.domain.errors import SettingsError
-from miaosha.gateway.admission import DESCRIPTORS_KEPT
+from miaosha.gateway.admission import DESCRIPTORS_KEPT, DESCRIPTORS_MIN
 from miaosha.settings import Settings
 
 SOCKETS_WORTH_A_CORE: Final = 16_000  # a gateway that holds fewer leaves its core to others
@@ -34,12 +34,12 @@ def gateways(settings: Settings, cores: int, files: int) -> int:
     """How many gateways `settings` call for.
 
     Each holds `connections_max` sockets at most, and no more than its limit of open files (`files`)
-    leaves; and once they are worth it, every core has one.
+    leaves; and once they are worth it, every core has one. Below DESCRIPTORS_MIN none would start.
 
     Raises:
         SettingsError: that would be more than make sense; says which limit makes them so many.
     """
-    room = files - DESCRIPTORS_KEPT
+    room = files - DESCRIPTORS_KEPT if files >= DESCRIPTORS_MIN else 0
     if settings.gateways:
         _refuse_many("gateways", settings.gateways, GATEWAYS_MAX)
         if room < 1:
@@ -68,6 +68,7 @@ def _too_many_gateways(settings: Settings, cores: int, files: int) -> str:
 
 
 def _too_few_files(files: int, wanted: int, sockets: int = 0) -> str:
+    wanted = max(wanted, DESCRIPTORS_MIN)
     for_what = f" for MIAOSHA_SOCKETS_MAX={sockets}" if sockets else ""
     return (
         f"a process may open {files:,} files, too few{for_what}: raise the limit to {wanted} "
