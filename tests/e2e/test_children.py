@@ -54,6 +54,16 @@ async def test_a_crashed_child_is_started_again(told: list[str]) -> None:
     assert child.health is Health.STOPPED and child.pid == 0
 
 
+async def test_an_abandoned_child_is_not_started_again(told: list[str]) -> None:
+    child = Child(Spec("sleeper-0", SLEEPER, at_once), told.append)
+    await child.start()
+    await until(lambda: child.health is Health.READY)
+    child.abandon()
+    await until(lambda: child.health is Health.STOPPED)
+    await child.stop()
+    assert (child.pid, child.restarts, told) == (0, 0, [])
+
+
 async def test_quick_crashes_grow_loud_with_its_last_words(told: list[str], tmp_path: Path) -> None:
     argv = [sys.executable, "-c", "raise SystemExit('no luck today')"]
     child = Child(Spec("unlucky-0", argv, never, log=tmp_path / "log"), told.append)

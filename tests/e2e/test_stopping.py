@@ -1,5 +1,6 @@
 """How long the supervisor waits for a part to end: never less than the part gives itself."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from miaosha.api import server as api
 from miaosha.gateway import listening as gateway
 from miaosha.publisher import server as publisher
 from miaosha.settings import Settings
+from miaosha.supervisor import up
 from miaosha.supervisor.parts import stop_within_s
 from miaosha.supervisor.rolling import FINISH_WITHIN_S
 from miaosha.workers import consumer
@@ -58,6 +60,25 @@ def test_a_role_ignores_what_was_ignored_when_it_started(ignored: int) -> None:
             role.wait(0.3)
         role.send_signal(heeded.pop())
         assert role.wait(20) == 0
+
+
+async def test_only_a_later_signal_is_a_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, heard, killed = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    before = {sig: signal.getsignal(sig) for sig in up.STOP_SIGNALS}
+    try:
+        up._heed_a_second(killed.set)
+        signal.raise_signal(signal.SIGTERM)
+        loop.call_later(0.05, heard.set)
+        await heard.wait()
+        assert not killed.is_set()
+        monkeypatch.setattr(up, "SAME_SIGNAL_S", 0.0)
+        signal.raise_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            await killed.wait()
+    finally:
+        for sig, handler in before.items():
+            loop.remove_signal_handler(sig)
+            signal.signal(sig, handler)
 
 
 def test_gateways_with_a_million_sockets_may_say_goodbye_to_all() -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,8 +116,12 @@ def test_a_signal_stops_everything(tmp_path: Path, sig: int) -> None:
         pids = descendants(up.process.pid)
         run_dir = Path(up.state()["run_dir"])
         assert len(pids) >= 9 and run_dir.is_dir()
+        for _ in range(5):  # as `timeout` and wrappers do, it comes more than once
+            up.process.send_signal(sig)
+            time.sleep(0.01)
         assert up.stop(sig) == 0
         assert alive(pids) == set()
+        assert (tmp_path / "out").read_text().count("was killed") == 1  # the mailer above
         assert not run_dir.exists()
         assert not (up.data / "run.json").exists()
     with socket.socket() as probe:

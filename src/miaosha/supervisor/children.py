@@ -230,6 +230,11 @@ class Child:
         if self._alarm is None and not self._watching.cancelled():
             self._watching.result()
 
+    def abandon(self) -> None:
+        """KILL it at once, for good; `stop` finds it gone."""
+        self._stopping.set()
+        self.kill()
+
     def kill(self) -> None:
         """KILL its whole process group, at once."""
         if self.pid:

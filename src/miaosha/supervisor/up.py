@@ -9,7 +9,7 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,6 +42,7 @@ ROLES_WITHIN_S = 90.0
 EDGE_WITHIN_S = 10.0
 Result = TypeVar("Result")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SAME_SIGNAL_S = 1.0  # whoever means a second one has waited so long for the first
 
 
 class Platform:
@@ -169,7 +170,7 @@ class Platform:
     def kill(self) -> None:
         """End everything at once, without finishing anything."""
         for child in self.children:
-            child.kill()
+            child.abandon()
 
 
 async def _migrate(settings: Settings) -> None:
@@ -227,7 +228,7 @@ async def platform(
             try:
                 yield await unless(stop, running.start())
             finally:
-                heed(STOP_SIGNALS, running.kill)  # a second one
+                _heed_a_second(running.kill)
                 await running.drain()
         alarm.check()
 
@@ -268,6 +269,19 @@ def stop_on_signals() -> asyncio.Event:
     stop = asyncio.Event()
     heed(STOP_SIGNALS, stop.set)
     return stop
+
+
+def _heed_a_second(kill: Callable[[], None]) -> None:
+    """Call `kill` at a signal from now on, but not at the first one come twice: `timeout` sends it
+    to us and to our group, a terminal and the wrapper that it runs both do."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    def heard() -> None:
+        if loop.time() - began >= SAME_SIGNAL_S:
+            kill()
+
+    heed(STOP_SIGNALS, heard)
 
 
 def _raise_file_limit() -> None:
