@@ -184,6 +184,24 @@ async def test_only_so_many_wait_and_the_one_who_failed_most_gives_way(
     assert len(slow._room) == 0
 
 
+async def test_so_many_fresh_addresses_as_there_are_seats_lock_nobody_out(
+    guesses: Guesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "SEATS_MAX", 4)
+    await attack(guesses)
+    guesses._waits = ENDLESS
+    waiting = [asyncio.create_task(fail(guesses, VICTIM, f"198.51.100.{n}")) for n in range(4)]
+    await asyncio.sleep(0)
+    assert len(guesses._room) == 4
+    await succeed(guesses, VICTIM, CAFE)
+    done, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+    assert done == {waiting[0]}, "the one who waited longest gives way"
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert len(guesses._room) == 0
+
+
 async def test_one_address_takes_its_own_seats_only(guesses: Guesses) -> None:
     room = rules.WaitingRoom()
     taken = [room.sit((f"a{n}", HOME), HOME, 1) for n in range(rules.SEATS_OF_ADDRESS_MAX)]

@@ -71,7 +71,7 @@ class Levels:
 
 
 class Seat:
-    """Where one try waits for its answer. `left`: somebody who failed less often has it now."""
+    """Where one try waits for its answer. `left`: somebody who failed no more often has it now."""
 
     def __init__(self, pair: Hashable, address: str, level: float) -> None:
         self.pair, self.address, self.level = pair, address, level
@@ -82,7 +82,7 @@ class WaitingRoom:
     """Bounded in all, by address, and by address and account."""
 
     def __init__(self) -> None:
-        self._seats: set[Seat] = set()
+        self._seats: dict[Seat, None] = {}  # in the order of their coming
         self._by_address: Counter[Hashable] = Counter()
         self._by_pair: Counter[Hashable] = Counter()
 
@@ -90,7 +90,8 @@ class WaitingRoom:
         return len(self._seats)
 
     def sit(self, pair: Hashable, address: str, level: float) -> Seat | None:
-        """None if there is no room for this one."""
+        """None if there is no room for this one. Of those who failed equally often the first to
+        come gives way: hundreds of fresh addresses would else keep an owner's from its try."""
         if (
             self._by_pair[pair] >= SEATS_OF_PAIR_MAX
             or self._by_address[address] >= SEATS_OF_ADDRESS_MAX
@@ -98,12 +99,12 @@ class WaitingRoom:
             return None
         if len(self._seats) >= SEATS_MAX:
             worst = max(self._seats, key=lambda seat: seat.level)
-            if worst.level <= level:
+            if worst.level < level:
                 return None
             self.leave(worst)
             worst.left.set()
         seat = Seat(pair, address, level)
-        self._seats.add(seat)
+        self._seats[seat] = None
         self._by_address[address] += 1
         self._by_pair[pair] += 1
         return seat
@@ -112,7 +113,7 @@ class WaitingRoom:
         """Harmless to repeat."""
         if seat is None or seat not in self._seats:
             return
-        self._seats.remove(seat)
+        del self._seats[seat]
         _one_less(self._by_address, seat.address)
         _one_less(self._by_pair, seat.pair)
 
