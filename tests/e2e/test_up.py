@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from miaosha.supervisor.edge import FILES
 from tests.domain.test_urls import LINKS
 from tests.e2e.running import (
     STOP_S,
@@ -140,6 +141,16 @@ def test_nothing_survives_a_killed_supervisor(tmp_path: Path) -> None:
         with running(tmp_path) as again:
             assert not run_dir.exists()
             assert again.get("/").status == 200
+
+
+def test_what_vanishes_from_the_run_directory_is_written_again(up: Up) -> None:
+    run = Path(up.state()["run_dir"])
+    gone = [run / "api-0.sock", run / "publisher-0.sock", *(run / name for name in FILES)]
+    for path in gone:
+        path.unlink()
+    eventually("all of it", lambda: all(path.exists() for path in gone))
+    assert up.get("/api/v1/time").status == 200
+    assert up.get("/api/v1/sales/1/purchases", "POST", b"{}").status in (401, 404)
 
 
 def test_without_its_run_directory_it_ends_and_says_so(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ REDIRECT = """\
         }}
     }}
 """
+FILES = ("security.conf", "proxied.conf", "problems.conf", "page.conf", "nginx.conf")
 BACKLOG = 16_384  # connections the kernel keeps until they are accepted
 FILES_SPARE = 200  # descriptors nginx needs besides its connections
 FILES_MIN = 1_024

@@ -7,6 +7,7 @@ processes get consecutive loopback ports from it, in the order of this list.
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -211,6 +212,28 @@ def _http_ready(socket: Path) -> Ready:
 def edge_spec(settings: Settings, places: Places) -> Spec:
     """Writes nginx's configuration, and lets nginx read it. Blocks. Raises as `write_config` and
     `check_config`."""
+    _write_edge(settings, places)
+    check_config(places.run)
+    return nginx_spec(settings, places.run, places.edge_log, places.log("edge"))
+
+
+def restore(settings: Settings, places: Places, specs: Sequence[Spec]) -> None:
+    """Write again what the edge goes by, where it vanished from the run directory.
+
+    Args:
+        specs: of what runs; of two with one name the successor first.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    for spec in specs:
+        if spec.role in LISTENING and not os.path.lexists(places.socket(spec.name)):
+            places.point(spec.name, spec.generation)
+        elif spec.role == "edge" and not all((places.run / name).exists() for name in edge.FILES):
+            _write_edge(settings, places)
+
+
+def _write_edge(settings: Settings, places: Places) -> None:
     places.over.mkdir(exist_ok=True)
     edge.write_config(
         settings,
@@ -226,8 +249,6 @@ def edge_spec(settings: Settings, places: Places) -> Spec:
             over=places.over,
         ),
     )
-    check_config(places.run)
-    return nginx_spec(settings, places.run, places.edge_log, places.log("edge"))
 
 
 def nginx_spec(settings: Settings, run: Path, error_log: Path, log: Path | None = None) -> Spec:

@@ -73,7 +73,7 @@ class Platform:
         """Itself. Raises StartFailed or SettingsError; then call `drain` all the same."""
         if os.geteuid() == account.ROOT:
             self._tell(account.AS_ROOT)
-        holding = held(self.places.run, self._alarm, self._tell_commands)
+        holding = held(self.places.run, self._alarm, self._restore)
         hold = beside(holding, "hold of the run directory", self._alarm)
         await self._open.enter_async_context(hold)
         if self.stack is Stack.FULL:
@@ -124,6 +124,11 @@ class Platform:
         self._known = True
         with contextlib.suppress(OSError):  # the disk is full: again soon
             self._tell_commands()
+
+    def _restore(self) -> None:
+        """Write again what others find us by. Raises OSError."""
+        self._tell_commands()
+        parts.restore(self.settings, self.places, [child.spec for child in tuple(self.children)])
 
     def _tell_commands(self) -> None:
         """Write run.json, if it is not there. Raises OSError."""
