@@ -6,14 +6,17 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, Update, update
 
 from miaosha.adapters.ending import end
 from miaosha.adapters.keyring import generate
 from miaosha.adapters.process import Process
 from miaosha.adapters.redis.connect import Client, connect
+from miaosha.adapters.sql.tables import sales
 from miaosha.bootstrap import SchedulerParts
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.messages import Batch
@@ -88,6 +91,24 @@ async def test_a_sale_that_cannot_be_rebuilt_stops_no_other(
     await until(won)
     terms = await world.servers.ledger.terms(broken.id)
     assert terms.frozen == "drill"
+
+
+def _execute(statement: Update, connection: Connection) -> None:
+    connection.execute(statement)
+
+
+async def test_where_many_need_a_round_the_sale_that_opened_first_has_its_first(
+    world: World, scheduler: Scheduler
+) -> None:
+    """After a restart of the store all do."""
+    ids = [(await world.sale(stock=1)).id for _ in range(3)]
+    opened_at = dict(zip(ids, (3_000, 1_000, 2_000), strict=True))
+    for sale_id, at_ms in opened_at.items():
+        assert await world.servers.ledger.freeze(sale_id, 1, "drill")
+        moved = update(sales).where(sales.c.id == sale_id).values(opens_at_ms=at_ms)
+        await world.servers.ledger._db.write(partial(_execute, moved))
+    await duty(scheduler, "sales")()
+    assert list(scheduler._rounds) == sorted(ids, key=opened_at.__getitem__)
 
 
 async def test_a_line_that_cannot_be_read_keeps_no_other_sales_positions_back(

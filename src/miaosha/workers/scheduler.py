@@ -148,10 +148,11 @@ class Scheduler:
 
     async def _sales(self) -> None:
         """Start a round of each live sale that needs one and whose last one has ended: a long one
-        (a rebuild, say) keeps no other sale waiting."""
+        (a rebuild, say) keeps no other sale waiting. All may need one, after a restart of the
+        store: then those that open first come first."""
         live = await self._parts.ledger.live_terms()
         readings = await self._parts.store.readings([terms.sale_id for terms in live])
-        for terms in live:
+        for terms in sorted(live, key=_urgency):
             idle = self._parts.settlement.idle(terms, readings.get(terms.sale_id))
             if not idle and terms.sale_id not in self._rounds:
                 task = asyncio.create_task(self._round(terms), name=f"sale:{terms.sale_id}")
@@ -223,6 +224,11 @@ class Scheduler:
                         self._counters["audits"] += 1
 
         await asyncio.gather(*(lane() for _ in range(AUDIT_LANES)))
+
+
+def _urgency(terms: Terms) -> tuple[int, int]:
+    """Those that opened or open first, first: somebody may be pressing there."""
+    return terms.opens_at_ms, terms.sale_id
 
 
 async def serve(process: Process, settings: Settings) -> None:
