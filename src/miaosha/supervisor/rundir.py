@@ -18,7 +18,7 @@ from typing import Final
 
 from miaosha.supervisor.watches import Alarm
 
-PLACE_BYTES_MAX: Final = 60  # above a directory of sockets: with its name and ours they have 108
+PLACE_BYTES_MAX: Final = 59  # above a directory of sockets: with its name and ours they have 108
 PREFIX: Final = "miaosha-"
 LOOK_S: Final = 2.0
 TOUCH_S: Final = 3_600.0  # cleaners count in days
