@@ -1,5 +1,6 @@
 """Fixtures every suite shares: private servers in a temporary directory, stopped by their pid."""
 
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,6 +12,11 @@ from miaosha.supervisor.servers import Valkey, start_valkey
 
 # The same examples everywhere, and none that a slow machine fails; drills choose their own.
 settings.load_profile("ci")
+
+# A run in the background of a script, or under nohup, inherits ignored signals. What it starts
+# would inherit them, too, and rightly go on when a test ends it by one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
