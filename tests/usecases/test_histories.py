@@ -1,6 +1,8 @@
 """Histories of one sale, told as a shop would tell them. Each ends with the audit."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -47,6 +49,40 @@ async def test_a_redelivered_batch_gets_the_same_answers(world: World) -> None:
     after = [await world.query.mine(sale.id, u, batch.rid(i)) for i, u in enumerate(users)]
     assert [m.state for m in after] == [m.state for m in before] == ["held", "standby", "sold_out"]
     assert [m.request_id for m in after] == [m.request_id for m in before]
+    await clean(world, sale.id)
+
+
+class Meanwhile:
+    """The store, where something happens right after the first look at a place."""
+
+    def __init__(self, store: Any, happens: Callable[[], Awaitable[object]]) -> None:
+        self._store = store
+        self._happens: Callable[[], Awaitable[object]] | None = happens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def place(self, *args: Any) -> Any:
+        seen = await self._store.place(*args)
+        happens, self._happens = self._happens, None
+        if happens is not None:
+            await happens()
+        return seen
+
+
+@pytest.mark.parametrize(("taken", "state"), [(False, "held"), (True, "standby")])
+async def test_who_asks_while_a_batch_is_decided_hears_what_became_of_it(
+    world: World, taken: bool, state: str
+) -> None:
+    sale = await world.sale(stock=1, standby=1)
+    first, second = await world.users(2)
+    if taken:
+        await world.allocator.handle([await world.press(sale.id, [first])])
+    batch = await world.press(sale.id, [second])
+    store: Any = Meanwhile(world.query._store, lambda: world.allocator.handle([batch]))
+    world.query._store = store
+
+    assert await world.state(sale.id, second, batch.rid(0)) == state
     await clean(world, sale.id)
 
 

@@ -238,7 +238,7 @@ def test_a_sale_is_paused_and_goes_on_under_an_open_page(shop: Shop, visitors: V
 
 def test_a_sale_called_like_its_product_is_named_once(shop: Shop, visitors: Visitors) -> None:
     name = "Singular lamp"
-    sale = shop.sale(product_id=shop.product(name), title=name)
+    sale = shop.sale(product_id=shop.product(name), title=name, open_for_s=300)  # so listed early
     page = visitors().go("/")
     for path in ("/", f"/sales/{sale}"):
         page.goto(path)

@@ -19,7 +19,8 @@ from miaosha.ports.store import Heartbeats, SaleBoard, StockStore
 FRESH_S: Final = 1.0
 PAST_S: Final = 10.0  # the list of what is over may be this old
 STALE_MAX_S: Final = 30.0  # a copy is shown this long while nothing can be read
-LISTED_MAX: Final = 50  # sales in the public list
+LISTED_MAX: Final = 200  # sales in the public list
+PAST_MAX: Final = 50  # of them settled
 
 _ORDER = {
     Phase.OPEN: 0,
@@ -129,7 +130,7 @@ class Board:
     async def _read_past(self) -> dict[int, Sale]:
         now = self._clock.monotonic()
         if now - self._past_at > PAST_S:
-            self._past = {sale.id: sale for sale in await self._catalogue.settled(LISTED_MAX)}
+            self._past = {sale.id: sale for sale in await self._catalogue.settled(PAST_MAX)}
             self._past_at = now
         return self._past
 

@@ -44,7 +44,8 @@ class Query:
         """Where this buyer stands; with `request_id`, what became of that request.
 
         In this order: the live row of SQL; the live place in Redis (a hold SQL does not know yet
-        reads `queued`); the request's own letter; an ended place; the newest row; none.
+        reads `queued`); the request's own letter, and the place again if that had one; an ended
+        place; the newest row; none.
 
         Raises:
             Problem: not_found (no such sale), frozen (nothing but live rows can be told now),
@@ -69,6 +70,9 @@ class Query:
             request = await self._request(sale_id, *rid)
             if request.state is not State.ENDED:
                 return request
+            view = await self._store.place(sale_id, user_id)  # it may have come between both looks
+            if view and view.place.state in ACTIVE:
+                return await self._place(terms, reading, view)
         if view:
             return self._bare(view.place.state, view.place.version, view.place.rid)
         newest = await self._ledger.newest_hold(sale_id, user_id)
