@@ -372,7 +372,8 @@ async def test_an_account_and_none_wait_alike(behind: World) -> None:
             )
             codes.append(answer.status_code)
         assert codes == [401] * (FREE + 1)
-        assert time.perf_counter() - began >= Waits().first * 0.99
+        waited_s = time.perf_counter() - began
+        assert waited_s >= Waits().first / 2, "some of the failures are forgotten meanwhile"
 
 
 async def test_new_accounts_of_one_address_have_a_limit_on_the_long_run(
