@@ -111,7 +111,9 @@ async def test_a_rebuild_that_nobody_waits_for_goes_on(world: World, gate: Gate)
     gate.open.set()
     sale = await world.sale(stock=1)
     gate.open.clear()
+    gate.reached.clear()
     assert await world.control.rebuild_within(sale.id, 0.01) is None
+    await asyncio.wait_for(gate.reached.wait(), 10)
     assert await frozen(world, sale.id) == "asked by an admin"
     assert await world.control.rebuild_within(sale.id, None) is False, "one is under way"
     gate.open.set()
