@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from miaosha.ports.findings import Verdict
+from miaosha.supervisor.counts import PER_CORE_FULL_MAX
 from miaosha.supervisor.kernel import UNLIMITED
-from miaosha.supervisor.rehearsal.machine import PROCESSES_PER_CORE_MAX, Machine
+from miaosha.supervisor.rehearsal.machine import Machine
 
 BACKLOG: Final = 4_096  # the gateways' own
 TRACKED_PER_BUCKET: Final = 4  # more make each packet's search longer
@@ -129,8 +130,8 @@ LIMITS: Final = (
     ),
     Limit(
         "cores",
-        f"one for each {PROCESSES_PER_CORE_MAX} gateways and client processes",
-        lambda d: -(-d.processes // PROCESSES_PER_CORE_MAX),
+        f"one for each {PER_CORE_FULL_MAX} gateways and client processes",
+        lambda d: -(-d.processes // PER_CORE_FULL_MAX),
         lambda m, d: m.cores,
         "ulimit -Hn {files}, so that each process holds more; or at most {asked}",
         "they wait for each other",

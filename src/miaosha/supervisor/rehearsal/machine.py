@@ -10,7 +10,6 @@ from miaosha.supervisor.kernel import UNLIMITED, Kernel
 DESCRIPTORS_KEPT: Final = 1_000  # of a process, for everything but its sockets
 DESCRIPTORS_MIN: Final = 2 * DESCRIPTORS_KEPT + 1  # of a process: with less it is hardly worth one
 PER_PROCESS_MAX: Final = 19_000
-PROCESSES_PER_CORE_MAX: Final = 64  # of gateways and clients: a million sockets on two cores
 PER_SOURCE: Final = 1_000  # sockets from one loopback address, as from one school
 SOURCES_MAX: Final = 62_500  # 127.0.1.1 … 127.0.250.250
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
