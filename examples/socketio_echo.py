@@ -15,24 +15,24 @@ from typing import Any
 
 import uvloop
 
-from miaosha.gateway import engineio, socketio
-from miaosha.gateway.core import Core, Limits, Refused
-from miaosha.gateway.engineio import Outbound
-from miaosha.gateway.handshake import Rules
-from miaosha.gateway.listening import listening
-from miaosha.gateway.session import Session
-from miaosha.gateway.socketio import Packet, PacketType
+from miaosha.sockets import engine_packets, packets
+from miaosha.sockets.engine_packets import Outbound
+from miaosha.sockets.handshake import Rules
+from miaosha.sockets.listening import listening
+from miaosha.sockets.packets import Packet, PacketType
+from miaosha.sockets.server import Core, Limits, Refused
+from miaosha.sockets.session import Session
 
 NAMESPACES = ("/", "/custom")
 
 
 class Echo:
-    """A `miaosha.gateway.core.Application`."""
+    """A `miaosha.sockets.server.Application`."""
 
     def connect(self, session: Session, namespace: str, auth: Any) -> Sequence[Outbound]:
         if namespace not in NAMESPACES:
             raise Refused("Invalid namespace")
-        return socketio.encode(Packet(PacketType.EVENT, namespace, ["auth", auth or {}]))
+        return packets.encode(Packet(PacketType.EVENT, namespace, ["auth", auth or {}]))
 
     def event(
         self, session: Session, namespace: str, name: str, args: list[Any], ack_id: int | None
@@ -52,9 +52,9 @@ class Echo:
 def echo(session: Session, message: str | bytes) -> None:
     """Bare Engine.IO: every message goes back."""
     if isinstance(message, bytes):
-        session.send(engineio.message(message, binary=True))
+        session.send(engine_packets.message(message, binary=True))
     else:
-        session.send(engineio.message(message.encode()))
+        session.send(engine_packets.message(message.encode()))
 
 
 async def serve(options: argparse.Namespace) -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from miaosha.cli import doctor
 from miaosha.domain.errors import SettingsError
-from miaosha.gateway.admission import DESCRIPTORS_KEPT, DESCRIPTORS_MIN
 from miaosha.settings import Settings
+from miaosha.sockets.admission import DESCRIPTORS_KEPT, DESCRIPTORS_MIN
 from miaosha.supervisor import edge, fit
 from miaosha.supervisor.counts import (
     GATEWAYS_MAX,

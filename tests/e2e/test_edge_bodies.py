@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from miaosha.adapters.sql.migrate import upgrade
-from miaosha.gateway import listening as gateway_listening
+from miaosha.sockets import listening as gateway_listening
 from miaosha.supervisor.edge_bodies import BODIES
 from miaosha.supervisor.servers import start_valkey
 from tests.api.test_hidden import serving

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from miaosha.domain.messages import Results
-from miaosha.gateway import listening
 from miaosha.settings import Settings
+from miaosha.sockets import listening
 from tests.e2e.running import free_port
 from tests.e2e.test_edge import PURCHASES, Edge, StandIn, at_edge, started
 from tests.e2e.test_edge_problems import GET, check, said

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from miaosha.domain.messages import Results
-from miaosha.gateway import listening
+from miaosha.sockets import listening
 from tests.e2e.test_edge_upstreams import small_edge
 from tests.gateway.conftest import eventually
 from tests.gateway.conftest import start as start_gateway

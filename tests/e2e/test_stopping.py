@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from miaosha.api import server as api
-from miaosha.gateway import listening as gateway
 from miaosha.publisher import server as publisher
 from miaosha.settings import Settings
+from miaosha.sockets import listening as gateway
 from miaosha.supervisor import up
 from miaosha.supervisor.parts import stop_within_s
 from miaosha.supervisor.rolling import FINISH_WITHIN_S

@@ -14,7 +14,7 @@ import uvloop
 
 from miaosha.adapters.process import Process
 from miaosha.domain.messages import BusMessage
-from miaosha.gateway.server import Gateway, Parts
+from miaosha.gateway.gateway import Gateway, Parts
 from miaosha.settings import Settings
 from tests.gateway.fakes import Bus, Clock, Heartbeats, Store, Tokens, make_reading, make_sale
 

@@ -6,8 +6,8 @@ import random
 import pytest
 
 from miaosha.domain.errors import SettingsError
-from miaosha.gateway.admission import RETRY_S, Admission, number
 from miaosha.settings import Settings, proxies
+from miaosha.sockets.admission import RETRY_S, Admission, number
 from miaosha.supervisor import counts, edge
 from tests.gateway.conftest import Start, World, eventually
 from tests.gateway.wire import HEAD, Wire

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from miaosha.gateway import socketio
-from miaosha.gateway.engineio import Outbound
-from miaosha.gateway.session import Session
-from miaosha.gateway.socketio import Packet, PacketType
+from miaosha.sockets import packets
+from miaosha.sockets.engine_packets import Outbound
+from miaosha.sockets.packets import Packet, PacketType
+from miaosha.sockets.session import Session
 from tests.gateway.conftest import World, eventually
 from tests.gateway.wire import Wire, masked
 
@@ -22,7 +22,7 @@ class Curious:
 
     def connect(self, session: Session, namespace: str, auth: Any) -> Sequence[Outbound]:
         question = ["question", b"\x01", 5]
-        return socketio.encode(Packet(PacketType.EVENT, namespace, question, ack_id=3))
+        return packets.encode(Packet(PacketType.EVENT, namespace, question, ack_id=3))
 
     def event(
         self, session: Session, namespace: str, name: str, args: list[Any], ack_id: int | None

@@ -18,7 +18,7 @@ from miaosha.adapters.redis.bus import RedisBus
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.messages import Result, Results
 from miaosha.domain.reservation import State
-from miaosha.gateway.admission import DESCRIPTORS_KEPT, sockets_max
+from miaosha.sockets.admission import DESCRIPTORS_KEPT, sockets_max
 from miaosha.supervisor.rehearsal.usage import used
 from miaosha.supervisor.servers import Valkey
 from tests.contract.test_bus import forgetful_proxy

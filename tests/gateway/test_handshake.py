@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miaosha.gateway import handshake
-from miaosha.gateway.engineio import Failure
-from miaosha.gateway.handshake import (
+from miaosha.sockets import handshake
+from miaosha.sockets.engine_packets import Failure
+from miaosha.sockets.handshake import (
     BadHead,
     Polled,
     Refusal,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miaosha.gateway import listening
+from miaosha.sockets import listening
 from tests.gateway.conftest import World
 from tests.gateway.polls import Http, get, opened, post
 from tests.gateway.test_polling_fuzz import feed, make_core

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miaosha.gateway import engineio, socketio
-from miaosha.gateway.socketio import Assembly, InvalidPacket, Packet, PacketType, decode
+from miaosha.sockets import engine_packets, packets
+from miaosha.sockets.packets import Assembly, InvalidPacket, Packet, PacketType, decode
 
 CONNECT, DISCONNECT, EVENT, ACK = (
     PacketType.CONNECT,
@@ -90,7 +90,7 @@ def test_any_text_is_a_packet_or_refused(text: str) -> None:
         packet = decode(text)
     except InvalidPacket:
         return
-    assert packet.attachments <= socketio.ATTACHMENTS_MAX
+    assert packet.attachments <= packets.ATTACHMENTS_MAX
 
 
 json = st.recursive(
@@ -103,10 +103,10 @@ json = st.recursive(
 @given(st.lists(json, max_size=3), st.none() | st.integers(0, 10**9), st.sampled_from(["/", "/x"]))
 @settings(max_examples=300, deadline=None)
 def test_encode_and_decode_are_inverse(args: list[Any], ack_id: int | None, space: str) -> None:
-    parts = socketio.encode(Packet(EVENT, space, ["name", *args], ack_id))
-    kind, text = engineio.decode(parts[0].packet.decode())
-    assert kind is engineio.PacketType.MESSAGE
-    if len(parts) - 1 > socketio.ATTACHMENTS_MAX:
+    parts = packets.encode(Packet(EVENT, space, ["name", *args], ack_id))
+    kind, text = engine_packets.decode(parts[0].packet.decode())
+    assert kind is engine_packets.PacketType.MESSAGE
+    if len(parts) - 1 > packets.ATTACHMENTS_MAX:
         return
     packet = decode(text)
     if len(parts) > 1:
@@ -142,13 +142,13 @@ def test_attachments_are_bounded() -> None:
 
 
 def test_the_hot_path_says_the_same() -> None:
-    hot = socketio.event("sale", b'{"id":7}').packet
-    assert hot == socketio.encode(Packet(EVENT, "/", ["sale", {"id": 7}]))[0].packet
-    assert socketio.ack(3, b"true").packet == b"433[true]"
+    hot = packets.event("sale", b'{"id":7}').packet
+    assert hot == packets.encode(Packet(EVENT, "/", ["sale", {"id": 7}]))[0].packet
+    assert packets.ack(3, b"true").packet == b"433[true]"
 
 
 def test_the_open_packet() -> None:
-    packet = engineio.open_packet("3-x", b"[]", 25_000, 20_000, 4096).packet
+    packet = engine_packets.open_packet("3-x", b"[]", 25_000, 20_000, 4096).packet
     assert packet[:1] == b"0"
     assert msgspec.json.decode(packet[1:]) == {
         "sid": "3-x",
@@ -160,7 +160,7 @@ def test_the_open_packet() -> None:
 
 
 def test_sids_differ_and_name_their_process() -> None:
-    new_sid = engineio.Sids("3").new
+    new_sid = engine_packets.Sids("3").new
     sids = {new_sid() for _ in range(1000)}
     assert len(sids) == 1000
     assert all(sid.startswith("3-") and len(sid) == 22 for sid in sids)
@@ -169,28 +169,28 @@ def test_sids_differ_and_name_their_process() -> None:
 @given(st.lists(st.one_of(st.text(), st.binary()), min_size=1))
 def test_payloads_are_inverse(messages: list[str | bytes]) -> None:
     sent = [
-        engineio.message(one, binary=True)
+        engine_packets.message(one, binary=True)
         if isinstance(one, bytes)
-        else engineio.message(one.replace("\x1e", "").encode())
+        else engine_packets.message(one.replace("\x1e", "").encode())
         for one in messages
     ]
-    read = list(engineio.packets(engineio.payload(sent)))
+    read = list(engine_packets.packets(engine_packets.payload(sent)))
     assert read == [one.packet if one.binary else one.packet.decode() for one in sent]
 
 
 @given(st.binary(max_size=200))
 def test_any_payload_is_packets_or_refused(body: bytes) -> None:
     try:
-        assert all(isinstance(one, str | bytes) for one in engineio.packets(body))
-    except engineio.EngineError:
+        assert all(isinstance(one, str | bytes) for one in engine_packets.packets(body))
+    except engine_packets.EngineError:
         return
-    assert len(list(engineio.packets(body))) == body.count(b"\x1e") + 1
+    assert len(list(engine_packets.packets(body))) == body.count(b"\x1e") + 1
 
 
 @pytest.mark.parametrize("text", ["", "7", "x", "10000"])
 def test_engine_packets(text: str) -> None:
     if text[:1] == "1":
-        assert engineio.decode(text) == (engineio.PacketType.CLOSE, "0000")
+        assert engine_packets.decode(text) == (engine_packets.PacketType.CLOSE, "0000")
         return
-    with pytest.raises(engineio.EngineError):
-        engineio.decode(text)
+    with pytest.raises(engine_packets.EngineError):
+        engine_packets.decode(text)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from miaosha.domain.messages import Positions, Results, Standby
-from miaosha.gateway import listening
+from miaosha.sockets import listening
 from tests.gateway.conftest import Start, World, eventually
 from tests.gateway.polls import Http, connected, get, opened, post, upgrade
 from tests.gateway.test_clients import HELD

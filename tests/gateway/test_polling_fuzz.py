@@ -7,12 +7,12 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miaosha.gateway import engineio
-from miaosha.gateway.arrival import Arrival
-from miaosha.gateway.core import Application, Core, Limits
-from miaosha.gateway.handshake import Rules
-from miaosha.gateway.polling_http import Peer
-from miaosha.gateway.session import Session
+from miaosha.sockets import engine_packets
+from miaosha.sockets.arrival import Arrival
+from miaosha.sockets.handshake import Rules
+from miaosha.sockets.polling_http import Peer
+from miaosha.sockets.server import Application, Core, Limits
+from miaosha.sockets.session import Session
 from tests.gateway.polls import get, post, upgrade
 from tests.gateway.wire import HEAD, masked
 
@@ -56,9 +56,9 @@ class Pipe(asyncio.Transport):
 
 def echo(session: Session, message: str | bytes) -> None:
     if isinstance(message, bytes):
-        session.send(engineio.message(message, binary=True))
+        session.send(engine_packets.message(message, binary=True))
     else:
-        session.send(engineio.message(message.encode()))
+        session.send(engine_packets.message(message.encode()))
 
 
 def make_core() -> Core:

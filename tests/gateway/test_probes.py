@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from miaosha.gateway.handshake import Request
-from miaosha.gateway.probes import Probes
+from miaosha.sockets.handshake import Request
+from miaosha.sockets.probes import Probes
 
 READY = Request(b"GET", b"/readyz", {}, {}, b"1", 0)
 

@@ -9,10 +9,10 @@ import pytest
 from miaosha.domain.messages import Positions, Result, Results, SaleChanged, Standby, Watched
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase, Sale, SaleView, view
-from miaosha.gateway.core import Core
-from miaosha.gateway.engineio import Outbound
-from miaosha.gateway.session import Session, Stage
 from miaosha.ports.store import Heartbeat
+from miaosha.sockets.engine_packets import Outbound
+from miaosha.sockets.server import Core
+from miaosha.sockets.session import Session, Stage
 from tests.gateway.conftest import World, eventually
 from tests.gateway.fakes import make_place, make_reading, make_sale
 from tests.gateway.wire import Wire

@@ -6,13 +6,13 @@ import socket
 
 import pytest
 
-from miaosha.gateway.closing import PING_TIMEOUT, Close
-from miaosha.gateway.core import Application, Core, Limits
-from miaosha.gateway.engine import EngineSession
-from miaosha.gateway.engineio import PING, Outbound
-from miaosha.gateway.handshake import Rules
-from miaosha.gateway.heartbeat import AWAY_S, EXCUSE_MAX_S, SLICE, Wheel
-from miaosha.gateway.session import Session, Stage
+from miaosha.sockets.closing import PING_TIMEOUT, Close
+from miaosha.sockets.engine_packets import PING, Outbound
+from miaosha.sockets.engine_session import EngineSession
+from miaosha.sockets.handshake import Rules
+from miaosha.sockets.server import Application, Core, Limits
+from miaosha.sockets.session import Session, Stage
+from miaosha.sockets.wheel import AWAY_S, EXCUSE_MAX_S, SLICE, Wheel
 from tests.gateway.conftest import World, eventually
 from tests.gateway.test_wheel_and_hub import Hand
 from tests.gateway.wire import HEAD, masked

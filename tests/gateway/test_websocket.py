@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miaosha.gateway import websocket
-from miaosha.gateway.websocket import FrameReader, Message, Opcode, WebSocketError
+from miaosha.sockets import frames
+from miaosha.sockets.frames import FrameReader, Message, Opcode, WebSocketError
 from tests.gateway.wire import masked
 
 MAX = 4096
@@ -82,7 +82,7 @@ def test_utf8_split_between_fragments() -> None:
 )
 @settings(max_examples=300, deadline=None)
 def test_the_short_way_agrees_with_the_long_one(data: bytes, message_max: int) -> None:
-    text = websocket.whole_text(data, message_max)
+    text = frames.whole_text(data, message_max)
     reader = FrameReader(message_max)
     reader.feed(data)
     try:
@@ -180,25 +180,25 @@ def test_what_is_framed_is_read(items: list[tuple[int, bytes]], cuts: list[int])
 
 @pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 1014, 3000, 4999])
 def test_close_codes_that_may_be_sent(code: int) -> None:
-    assert websocket.parse_close(code.to_bytes(2, "big") + b"ok") == (code, "ok")
+    assert frames.parse_close(code.to_bytes(2, "big") + b"ok") == (code, "ok")
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535])
 def test_close_codes_that_may_not(code: int) -> None:
     with pytest.raises(WebSocketError) as error:
-        websocket.parse_close(code.to_bytes(2, "big"))
+        frames.parse_close(code.to_bytes(2, "big"))
     assert error.value.code == 1002
 
 
 def test_close_payloads() -> None:
-    assert websocket.parse_close(b"") == (1005, "")
+    assert frames.parse_close(b"") == (1005, "")
     with pytest.raises(WebSocketError):
-        websocket.parse_close(b"\x03")
+        frames.parse_close(b"\x03")
     with pytest.raises(WebSocketError) as error:
-        websocket.parse_close(b"\x03\xe8\xff")
+        frames.parse_close(b"\x03\xe8\xff")
     assert error.value.code == 1007
-    assert websocket.close_frame(1005) == b"\x88\x00"
-    assert len(websocket.close_frame(1000, "x" * 500)) == 127
+    assert frames.close_frame(1005) == b"\x88\x00"
+    assert len(frames.close_frame(1000, "x" * 500)) == 127
 
 
 @pytest.mark.parametrize(
@@ -211,16 +211,16 @@ def test_close_payloads() -> None:
     ],
 )
 def test_lengths_written(size: int, head: bytes) -> None:
-    assert websocket.frame(Opcode.BINARY, b"x" * size) == head + b"x" * size
+    assert frames.frame(Opcode.BINARY, b"x" * size) == head + b"x" * size
 
 
 def test_a_long_length_written() -> None:
-    frame = websocket.frame(Opcode.BINARY, b"x" * 65536)
+    frame = frames.frame(Opcode.BINARY, b"x" * 65536)
     assert frame[:10] == b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00"
 
 
 def test_the_key_of_the_rfc() -> None:
     key = b"dGhlIHNhbXBsZSBub25jZQ=="
-    assert websocket.accept_key(key) == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    assert frames.accept_key(key) == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
     for wrong in (b"", b"abc", b"!" * 24, b"YWJj"):
-        assert websocket.accept_key(wrong) is None
+        assert frames.accept_key(wrong) is None

@@ -5,11 +5,11 @@ import random
 
 import pytest
 
-from miaosha.gateway.core import Application, Core, Limits
-from miaosha.gateway.handshake import Rules
-from miaosha.gateway.heartbeat import SLICE, Wheel
 from miaosha.gateway.hub import ROOMS_MAX, Hub
-from miaosha.gateway.session import Session
+from miaosha.sockets.handshake import Rules
+from miaosha.sockets.server import Application, Core, Limits
+from miaosha.sockets.session import Session
+from miaosha.sockets.wheel import SLICE, Wheel
 
 
 class Hand:

@@ -2,7 +2,7 @@
 
 from miaosha import bootstrap
 from miaosha.adapters.process import Process, run
-from miaosha.gateway.server import Parts, serve
+from miaosha.gateway.gateway import Parts, serve
 from miaosha.settings import Settings
 
 

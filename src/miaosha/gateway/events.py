@@ -12,14 +12,14 @@ import msgspec
 
 from miaosha.domain.errors import Problem
 from miaosha.domain.sale import Sale, ask
-from miaosha.gateway import socketio
-from miaosha.gateway.core import Refused
-from miaosha.gateway.engineio import Outbound
 from miaosha.gateway.hub import Hub
 from miaosha.gateway.lookups import Lookup, Lookups, denial
 from miaosha.gateway.sales import Sales
-from miaosha.gateway.session import Session
 from miaosha.ports.outside import Clock, Identity
+from miaosha.sockets import packets
+from miaosha.sockets.engine_packets import Outbound
+from miaosha.sockets.server import Refused
+from miaosha.sockets.session import Session
 
 NAMESPACE = "/"
 _encode = msgspec.json.Encoder().encode
@@ -107,7 +107,7 @@ class SaleEvents:
                     raise Problem("bad_request")
         except Problem as problem:
             if ack_id is not None:
-                session.send(socketio.ack(ack_id, denial(problem)))
+                session.send(packets.ack(ack_id, denial(problem)))
 
     def acked(self, session: Session, namespace: str, ack_id: int, args: list[Any]) -> None:
         """We ask for no acknowledgements; one that comes anyway says nothing."""
@@ -119,11 +119,11 @@ class SaleEvents:
     def _watch(self, session: Session, sale_id: int, ack_id: int | None) -> None:
         sale = self._sales.asked(sale_id)
         seen = self._let_watch(session, sale)
-        told = socketio.event("sale", seen)
+        told = packets.event("sale", seen)
         if ack_id is None:
             session.send(told)
         else:
-            session.send(socketio.ack(ack_id, self._shown(session, sale, seen)), told)
+            session.send(packets.ack(ack_id, self._shown(session, sale, seen)), told)
 
     def _watched(self, session: Session, sale_id: Any) -> Outbound:
         """The event that answers a `watch` in the CONNECT."""
@@ -134,7 +134,7 @@ class SaleEvents:
             answer = self._shown(session, sale, self._let_watch(session, sale))
         except Problem as problem:
             answer = denial(problem)
-        return socketio.event("watched", answer)
+        return packets.event("watched", answer)
 
     def _let_watch(self, session: Session, sale: Sale) -> bytes:
         """Into the room of the sale; its view now, encoded."""

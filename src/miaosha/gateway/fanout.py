@@ -18,12 +18,12 @@ import structlog
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.messages import BusMessage, Positions, Result, Results, SaleChanged, Standby
 from miaosha.domain.reservation import State
-from miaosha.gateway import socketio
-from miaosha.gateway.core import Core
-from miaosha.gateway.engineio import Outbound
 from miaosha.gateway.hub import Hub
 from miaosha.gateway.sales import Sales
 from miaosha.ports.outside import Bus
+from miaosha.sockets import packets
+from miaosha.sockets.engine_packets import Outbound
+from miaosha.sockets.server import Core
 
 SLICE: Final = 64  # sockets written to before the loop gets its turn
 REFRESH_S: Final = 1.0
@@ -95,7 +95,7 @@ class Fanout:
         room = self._hub.room(sale_id)
         if sale is None or room is None:
             return
-        outbound = socketio.event("sale", _encode(self._sales.tell(sale)))
+        outbound = packets.event("sale", _encode(self._sales.tell(sale)))
         recipients = 0
         for slice_ in room.in_random_order(SLICE, self._dice):
             for session in slice_:
@@ -173,7 +173,7 @@ class Fanout:
 def _outbound(item: Result | Standby) -> Outbound:
     if isinstance(item, Standby):
         position = StandbyEvent(item.sale_id, item.position, item.version)
-        return socketio.event("standby", _encode(position))
+        return packets.event("standby", _encode(position))
     result = ResultEvent(
         sale_id=item.sale_id,
         request_id=item.request_id,
@@ -184,4 +184,4 @@ def _outbound(item: Result | Standby) -> Outbound:
         position=item.position,
         extended=item.extended,
     )
-    return socketio.event("result", _encode(result))
+    return packets.event("result", _encode(result))

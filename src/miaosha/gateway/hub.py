@@ -7,7 +7,7 @@ with one socket has no list, and a room is one list of words.
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Final
 
-from miaosha.gateway.session import Session
+from miaosha.sockets.session import Session
 
 ROOMS_MAX: Final = 8  # of one session; a further one takes the place of the oldest
 GONE_MIN: Final = 64  # not fewer places of those who left are cleared away at a time

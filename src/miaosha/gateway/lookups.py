@@ -13,10 +13,10 @@ import structlog
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase
-from miaosha.gateway import socketio
 from miaosha.gateway.sales import Sales
-from miaosha.gateway.session import Session
 from miaosha.ports.store import PlaceView, StockStore
+from miaosha.sockets import packets
+from miaosha.sockets.session import Session
 
 WAITING_MAX: Final = 20_000  # lookups that wait in this process
 ASKERS: Final = 16  # asked of the store at a time
@@ -77,7 +77,7 @@ class Lookups:
                 continue  # gone, or somebody else by now
             answer = await self._answer(lookup)
             if lookup.session.user_id == lookup.user_id:
-                lookup.session.send(socketio.ack(lookup.ack_id, answer))
+                lookup.session.send(packets.ack(lookup.ack_id, answer))
 
     async def _answer(self, lookup: Lookup) -> bytes:
         try:

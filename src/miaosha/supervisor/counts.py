@@ -7,8 +7,8 @@ import resource
 from typing import Final
 
 from miaosha.domain.errors import SettingsError
-from miaosha.gateway.admission import DESCRIPTORS_KEPT, DESCRIPTORS_MIN
 from miaosha.settings import Settings
+from miaosha.sockets.admission import DESCRIPTORS_KEPT, DESCRIPTORS_MIN
 
 SOCKETS_WORTH_A_CORE: Final = 16_000  # a gateway that holds fewer leaves its core to others
 PER_CORE_MAX: Final = 8  # processes that share a core because each may hold little

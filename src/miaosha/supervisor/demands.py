@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from miaosha.gateway.admission import DESCRIPTORS_KEPT as GATEWAY_KEEPS
 from miaosha.settings import Settings
+from miaosha.sockets.admission import DESCRIPTORS_KEPT as GATEWAY_KEEPS
 from miaosha.supervisor.counts import gateways
 from miaosha.supervisor.kernel import UNLIMITED
 from miaosha.supervisor.limits import Demand

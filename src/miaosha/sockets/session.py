@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from miaosha.gateway import socketio
-from miaosha.gateway.closing import INTERNAL
-from miaosha.gateway.core import Core, Refused
-from miaosha.gateway.engine import EngineSession, Stage
-from miaosha.gateway.socketio import Packet, PacketType
+from miaosha.sockets import packets
+from miaosha.sockets.closing import INTERNAL
+from miaosha.sockets.engine_session import EngineSession, Stage
+from miaosha.sockets.packets import Packet, PacketType
+from miaosha.sockets.server import Core, Refused
 
 if TYPE_CHECKING:
     from miaosha.gateway.hub import Room
@@ -34,7 +34,7 @@ class Session(EngineSession):
         self.user_id = 0
         self.address = 0
         self.rooms: tuple[Room, ...] = ()
-        self._assembly: socketio.Assembly | None = None
+        self._assembly: packets.Assembly | None = None
 
     # sending
 
@@ -45,10 +45,10 @@ class Session(EngineSession):
             ack_id: asks for an acknowledgement, which comes to the application's `acked` with this
                 number; whoever asks chooses it and remembers what it was for.
         """
-        self.send(*socketio.encode(Packet(PacketType.EVENT, namespace, list(args), ack_id)))
+        self.send(*packets.encode(Packet(PacketType.EVENT, namespace, list(args), ack_id)))
 
     def acknowledge(self, namespace: str, ack_id: int, *args: Any) -> None:
-        self.send(*socketio.encode(Packet(PacketType.ACK, namespace, list(args), ack_id)))
+        self.send(*packets.encode(Packet(PacketType.ACK, namespace, list(args), ack_id)))
 
     def disconnect(self, namespace: str) -> None:
         """Put the client out of a namespace; the stock client does not come back by itself."""
@@ -56,7 +56,7 @@ class Session(EngineSession):
         self._left(namespace)
 
     def _send_packet(self, kind: PacketType, namespace: str, data: Any = None) -> None:
-        self.send(*socketio.encode(Packet(kind, namespace, data)))
+        self.send(*packets.encode(Packet(kind, namespace, data)))
 
     # receiving
 
@@ -68,12 +68,12 @@ class Session(EngineSession):
             self.violated("text where an attachment is due")
             return
         try:
-            packet = socketio.decode(payload)
-        except socketio.InvalidPacket as error:
+            packet = packets.decode(payload)
+        except packets.InvalidPacket as error:
             self.violated(str(error))
             return
         if packet.attachments:
-            self._assembly = socketio.Assembly(packet, self.core.limits.message_max)
+            self._assembly = packets.Assembly(packet, self.core.limits.message_max)
             return
         self._dispatch(packet)
 
@@ -89,7 +89,7 @@ class Session(EngineSession):
             return
         try:
             whole = self._assembly.add(data)
-        except socketio.InvalidPacket as error:
+        except packets.InvalidPacket as error:
             self.violated(str(error))
             return
         if whole is not None:
@@ -137,7 +137,7 @@ class Session(EngineSession):
         self.namespaces = (
             ROOT if not self.namespaces and namespace == "/" else (*self.namespaces, namespace)
         )
-        self.send(socketio.connected(namespace, core.new_sid()), *greeting)
+        self.send(packets.connected(namespace, core.new_sid()), *greeting)
 
     def _left(self, namespace: str) -> None:
         self.namespaces = tuple(name for name in self.namespaces if name != namespace)

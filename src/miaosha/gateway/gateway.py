@@ -9,19 +9,19 @@ from typing import Any, Final
 from miaosha.adapters import memory
 from miaosha.adapters.ending import end
 from miaosha.adapters.process import Process
-from miaosha.gateway.admission import Admission, sockets_max
-from miaosha.gateway.core import Core, Limits
 from miaosha.gateway.events import AccessTokens, SaleEvents
 from miaosha.gateway.fanout import Fanout
-from miaosha.gateway.handshake import Rules, listed_origins
 from miaosha.gateway.hub import Hub
-from miaosha.gateway.listening import bound, drain, listening
 from miaosha.gateway.lookups import ASKERS, Lookups
-from miaosha.gateway.probes import Checks
 from miaosha.gateway.sales import Sales
 from miaosha.ports.outside import Bus, Clock
 from miaosha.ports.store import Heartbeats, StockStore
 from miaosha.settings import Settings, proxies
+from miaosha.sockets.admission import Admission, sockets_max
+from miaosha.sockets.handshake import Rules, listed_origins
+from miaosha.sockets.listening import bound, drain, listening
+from miaosha.sockets.probes import Checks
+from miaosha.sockets.server import Core, Limits
 
 PATH: Final = b"/socket.io/"
 

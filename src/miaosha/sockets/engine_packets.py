@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from miaosha.gateway.websocket import Opcode, frame
+from miaosha.sockets.frames import Opcode, frame
 
 PROTOCOL: Final = b"4"
 SEPARATOR: Final = b"\x1e"

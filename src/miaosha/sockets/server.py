@@ -8,18 +8,18 @@ import random
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from miaosha.gateway import engineio, handshake
-from miaosha.gateway.admission import Admission
-from miaosha.gateway.engineio import Outbound
-from miaosha.gateway.handshake import Refusal, Request, Rules
-from miaosha.gateway.heartbeat import Wheel
-from miaosha.gateway.probes import Checks, Probes
+from miaosha.sockets import engine_packets, handshake
+from miaosha.sockets.admission import Admission
+from miaosha.sockets.engine_packets import Outbound
+from miaosha.sockets.handshake import Refusal, Request, Rules
+from miaosha.sockets.probes import Checks, Probes
+from miaosha.sockets.wheel import Wheel
 
 SPARE: Final = 256  # connections above the limit, for requests of sessions that are open
 
 if TYPE_CHECKING:
-    from miaosha.gateway.polling import Polling
-    from miaosha.gateway.session import Session
+    from miaosha.sockets.polling_session import Polling
+    from miaosha.sockets.session import Session
 
 
 class Limits(NamedTuple):
@@ -130,7 +130,7 @@ class Core:
         self.polling: dict[bytes, Polling] = {}  # sessions on long polling by sid
         self._random = random.Random(seed)  # noqa: S311 - jitter, not a secret
         self.cost_s = 1 / limits.rate_per_s if limits.rate_per_s else 0.0
-        self.new_sid = engineio.Sids(instance).new
+        self.new_sid = engine_packets.Sids(instance).new
         self.burst_s = limits.burst * self.cost_s
         for name in COUNTERS:
             counters.setdefault(name, 0)
@@ -197,7 +197,7 @@ class Core:
             round(limits.ping_interval_s * 1000),
             round(limits.ping_timeout_s * 1000),
         )
-        return engineio.open_packet(sid, upgrades, interval, timeout, limits.message_max)
+        return engine_packets.open_packet(sid, upgrades, interval, timeout, limits.message_max)
 
 
 COUNTERS = (

@@ -8,16 +8,16 @@ session goes on polling.
 import asyncio
 from typing import Final, cast
 
-from miaosha.gateway import websocket
-from miaosha.gateway.closing import CONNECT_TIMEOUT, PROTOCOL_ERROR, UNKNOWN_SESSION, Close, broken
-from miaosha.gateway.core import Core
-from miaosha.gateway.polling import Polling
-from miaosha.gateway.session import Stage
-from miaosha.gateway.websocket import FrameReader, Message, Opcode, WebSocketError
+from miaosha.sockets import frames
+from miaosha.sockets.closing import CONNECT_TIMEOUT, PROTOCOL_ERROR, UNKNOWN_SESSION, Close, broken
+from miaosha.sockets.frames import FrameReader, Message, Opcode, WebSocketError
+from miaosha.sockets.polling_session import Polling
+from miaosha.sockets.server import Core
+from miaosha.sockets.session import Stage
 
 PROBE: Final = "2probe"
 UPGRADE: Final = "5"
-_ANSWER: Final = websocket.frame(Opcode.TEXT, b"3probe")
+_ANSWER: Final = frames.frame(Opcode.TEXT, b"3probe")
 
 
 class Candidate(asyncio.Protocol):
@@ -67,7 +67,7 @@ class Candidate(asyncio.Protocol):
     def _receive(self, session: Polling, message: Message) -> None:
         opcode, payload = message
         if opcode is Opcode.CLOSE:
-            self.close(Close(*websocket.parse_close(cast(bytes, payload))))
+            self.close(Close(*frames.parse_close(cast(bytes, payload))))
         elif payload == UPGRADE and self._probed:
             self._hand_over(session)
         elif not session.admit():
@@ -77,7 +77,7 @@ class Candidate(asyncio.Protocol):
             self._send(_ANSWER)
             session.probed()
         elif opcode is Opcode.PING:
-            self._send(websocket.frame(Opcode.PONG, cast(bytes, payload)))
+            self._send(frames.frame(Opcode.PONG, cast(bytes, payload)))
         elif opcode is not Opcode.PONG:
             self.close(PROTOCOL_ERROR)
 
@@ -104,7 +104,7 @@ class Candidate(asyncio.Protocol):
 
     def close(self, close: Close) -> None:
         """Say why and hang up."""
-        self._send(websocket.close_frame(*close))
+        self._send(frames.close_frame(*close))
         if self._transport is not None:
             self._transport.close()
         self._leave()

@@ -10,12 +10,12 @@ import fcntl
 import termios
 from typing import cast
 
-from miaosha.gateway import websocket
-from miaosha.gateway.closing import BYE, Close, broken
-from miaosha.gateway.core import Core
-from miaosha.gateway.engineio import Outbound
-from miaosha.gateway.session import Session, Stage
-from miaosha.gateway.websocket import FrameReader, Message, Opcode, WebSocketError
+from miaosha.sockets import frames
+from miaosha.sockets.closing import BYE, Close, broken
+from miaosha.sockets.engine_packets import Outbound
+from miaosha.sockets.frames import FrameReader, Message, Opcode, WebSocketError
+from miaosha.sockets.server import Core
+from miaosha.sockets.session import Session, Stage
 
 
 class Connection(Session, asyncio.Protocol):
@@ -46,7 +46,7 @@ class Connection(Session, asyncio.Protocol):
         reader = self._received
         if isinstance(reader, bytes):
             message_max = self.core.limits.message_max
-            text = websocket.whole_text(data, message_max)
+            text = frames.whole_text(data, message_max)
             if text is not None and self.stage is Stage.OPEN:
                 self.receive_text(text)
                 return
@@ -85,14 +85,14 @@ class Connection(Session, asyncio.Protocol):
             self.receive_binary(payload)
         elif opcode is Opcode.PING:
             if self.admit() and self._transport is not None:
-                self._transport.write(websocket.frame(Opcode.PONG, payload))
+                self._transport.write(frames.frame(Opcode.PONG, payload))
         else:
             self.admit()  # an unasked pong
 
     def _receive_close(self, payload: bytes) -> None:
-        code, _ = websocket.parse_close(payload)
+        code, _ = frames.parse_close(payload)
         if self.stage is Stage.OPEN:
-            self._say(websocket.close_frame(code))
+            self._say(frames.close_frame(code))
         self._hang_up()
 
     def _fail(self, error: WebSocketError) -> None:
@@ -100,7 +100,7 @@ class Connection(Session, asyncio.Protocol):
         if self.stage is Stage.OPEN:
             self.core.count("sockets_protocol_error")
             close = broken(error)
-            self._say(websocket.close_frame(close.code, close.reason))
+            self._say(frames.close_frame(close.code, close.reason))
         self.stage = Stage.CLOSED
         self._received = b""
         if self._transport is not None and self._transport.can_write_eof():
@@ -139,7 +139,7 @@ class Connection(Session, asyncio.Protocol):
 
     def close(self, close: Close) -> None:
         if self.stage is Stage.OPEN:
-            self._say(websocket.close_frame(*close))
+            self._say(frames.close_frame(*close))
             if close is BYE:
                 self._hang_up()
 

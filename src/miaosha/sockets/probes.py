@@ -8,8 +8,8 @@ import msgspec
 import structlog
 
 from miaosha.adapters.ops import readiness
-from miaosha.gateway import handshake
-from miaosha.gateway.handshake import Request
+from miaosha.sockets import handshake
+from miaosha.sockets.handshake import Request
 
 Checks = Mapping[str, Callable[[], Awaitable[None]]]
 PROBES: Final = frozenset({b"/healthz", b"/readyz"})

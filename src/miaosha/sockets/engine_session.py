@@ -10,8 +10,8 @@ from enum import IntEnum
 
 import structlog
 
-from miaosha.gateway import engineio
-from miaosha.gateway.closing import (
+from miaosha.sockets import engine_packets
+from miaosha.sockets.closing import (
     BYE,
     CONNECT_TIMEOUT,
     PING_TIMEOUT,
@@ -20,8 +20,8 @@ from miaosha.gateway.closing import (
     TOKEN_EXPIRED,
     Close,
 )
-from miaosha.gateway.core import Core
-from miaosha.gateway.engineio import Outbound
+from miaosha.sockets.engine_packets import Outbound
+from miaosha.sockets.server import Core
 
 log = structlog.get_logger()
 
@@ -95,16 +95,16 @@ class EngineSession:
         if not self.admit():
             return
         try:
-            kind, payload = engineio.decode(text)
-        except engineio.EngineError as error:
+            kind, payload = engine_packets.decode(text)
+        except engine_packets.EngineError as error:
             self.violated(str(error))
             return
         match kind:
-            case engineio.PacketType.MESSAGE:
+            case engine_packets.PacketType.MESSAGE:
                 self._message(payload)
-            case engineio.PacketType.CLOSE:
+            case engine_packets.PacketType.CLOSE:
                 self.close(BYE)
-            case engineio.PacketType.NOOP | engineio.PacketType.PONG:
+            case engine_packets.PacketType.NOOP | engine_packets.PacketType.PONG:
                 pass
             case _:  # a client never sends ping, open or (here) upgrade
                 self.violated(f"unexpected {kind.name.lower()}")
@@ -143,7 +143,7 @@ class EngineSession:
         core = self.core
         self._awaiting_pong = True
         core.wheel.schedule(EngineSession.check_pong, self, core.limits.ping_timeout_s)
-        self.send(engineio.PING)
+        self.send(engine_packets.PING)
         if self._allowed_at <= core.monotonic():
             self._allowed_at = 0.0  # give the number's memory back
         self.watch_expiry()

@@ -11,10 +11,10 @@ from typing import Final
 import structlog
 
 from miaosha.domain.errors import SettingsError
-from miaosha.gateway import closing
-from miaosha.gateway.arrival import Arrival
-from miaosha.gateway.core import Core
-from miaosha.gateway.session import Stage
+from miaosha.sockets import closing
+from miaosha.sockets.arrival import Arrival
+from miaosha.sockets.server import Core
+from miaosha.sockets.session import Stage
 
 BACKLOG: Final = 4_096  # connections the kernel keeps until they are accepted
 DRAIN_STEPS: Final = 20

@@ -8,15 +8,15 @@ Anything else is answered and closed.
 import asyncio
 from typing import cast
 
-from miaosha.gateway import handshake
-from miaosha.gateway.closing import Close
-from miaosha.gateway.connection import Connection
-from miaosha.gateway.core import Core
-from miaosha.gateway.handshake import Request
-from miaosha.gateway.polling_http import Peer
-from miaosha.gateway.polling_upgrade import Candidate
-from miaosha.gateway.probes import PROBES
-from miaosha.gateway.session import Session, Stage
+from miaosha.sockets import handshake
+from miaosha.sockets.closing import Close
+from miaosha.sockets.handshake import Request
+from miaosha.sockets.polling_http import Peer
+from miaosha.sockets.polling_upgrade import Candidate
+from miaosha.sockets.probes import PROBES
+from miaosha.sockets.server import Core
+from miaosha.sockets.session import Session, Stage
+from miaosha.sockets.websocket_session import Connection
 
 HEAD_END = b"\r\n\r\n"
 

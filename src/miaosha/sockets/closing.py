@@ -28,7 +28,7 @@ a close that is nobody's fault (`patient`) waits for a GET to bring what was sti
 
 from typing import Final, NamedTuple
 
-from miaosha.gateway.websocket import WebSocketError
+from miaosha.sockets.frames import WebSocketError
 
 
 class Close(NamedTuple):

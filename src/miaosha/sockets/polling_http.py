@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Final
 
-from miaosha.gateway import engineio, handshake
-from miaosha.gateway.closing import TOO_LARGE, Close
-from miaosha.gateway.core import Core
-from miaosha.gateway.engineio import Failure, Outbound
-from miaosha.gateway.handshake import BadHead, Polled, Refusal, Request
-from miaosha.gateway.polling import Polling
-from miaosha.gateway.session import Stage
+from miaosha.sockets import engine_packets, handshake
+from miaosha.sockets.closing import TOO_LARGE, Close
+from miaosha.sockets.engine_packets import Failure, Outbound
+from miaosha.sockets.handshake import BadHead, Polled, Refusal, Request
+from miaosha.sockets.polling_session import Polling
+from miaosha.sockets.server import Core
+from miaosha.sockets.session import Stage
 
 HEAD_END: Final = b"\r\n\r\n"
 PREFLIGHT: Final = (
@@ -192,7 +192,7 @@ class Peer(asyncio.Protocol):
 
     def deliver(self, packets: Sequence[Outbound]) -> None:
         """What the GET waited for."""
-        self._answer(200, engineio.payload(packets))
+        self._answer(200, engine_packets.payload(packets))
         if self._buffer:
             asyncio.get_running_loop().call_soon(self._advance)
 

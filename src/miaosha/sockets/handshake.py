@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from miaosha.domain.errors import CODES
-from miaosha.gateway import engineio, websocket
-from miaosha.gateway.engineio import Failure
+from miaosha.sockets import engine_packets, frames
+from miaosha.sockets.engine_packets import Failure
 
 HEADERS_MAX: Final = 64
 LENGTH_DIGITS_MAX: Final = 18  # of a Content-Length
@@ -166,7 +166,7 @@ def judge(request: Request, rules: Rules) -> Upgrade | Polled | Refusal:
     transport, sid = query.get(b"transport"), query.get(b"sid", b"")
     if transport == b"polling" and request.method == b"OPTIONS":
         return Polled(request.method, sid)
-    if query.get(b"EIO") != engineio.PROTOCOL:
+    if query.get(b"EIO") != engine_packets.PROTOCOL:
         return engine_refusal(Failure.VERSION)
     if transport == b"websocket" and request.method == b"GET":
         return _upgrade(request, sid)
@@ -185,8 +185,8 @@ def _upgrade(request: Request, sid: bytes) -> Upgrade | Refusal:
         return engine_refusal(Failure.REQUEST)
     if headers.get(b"sec-websocket-version") != b"13":
         wanted = b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        return Refusal(render(426, engineio.failure_body(Failure.REQUEST), wanted))
-    accept = websocket.accept_key(headers.get(b"sec-websocket-key", b""))
+        return Refusal(render(426, engine_packets.failure_body(Failure.REQUEST), wanted))
+    accept = frames.accept_key(headers.get(b"sec-websocket-key", b""))
     if accept is None or b"host" not in headers:
         return engine_refusal(Failure.REQUEST)
     return Upgrade(
@@ -262,7 +262,7 @@ def render(
 
 
 def engine_refusal(failure: tuple[int, str], status: int = 400, headers: bytes = b"") -> Refusal:
-    return Refusal(render(status, engineio.failure_body(failure), headers))
+    return Refusal(render(status, engine_packets.failure_body(failure), headers))
 
 
 def problem(code: str, retry_after_s: int | None = None, *, allow: str = "") -> Refusal:

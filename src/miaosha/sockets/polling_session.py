@@ -8,18 +8,18 @@ session is the same object before and after the upgrade, so nobody above it lear
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from miaosha.gateway import engineio, websocket
-from miaosha.gateway.closing import BYE, Close
-from miaosha.gateway.connection import Connection
-from miaosha.gateway.core import Core
-from miaosha.gateway.engine import EngineSession
-from miaosha.gateway.engineio import Outbound
-from miaosha.gateway.session import Stage
-from miaosha.gateway.websocket import FrameReader
+from miaosha.sockets import engine_packets, frames
+from miaosha.sockets.closing import BYE, Close
+from miaosha.sockets.engine_packets import Outbound
+from miaosha.sockets.engine_session import EngineSession
+from miaosha.sockets.frames import FrameReader
+from miaosha.sockets.server import Core
+from miaosha.sockets.session import Stage
+from miaosha.sockets.websocket_session import Connection
 
 if TYPE_CHECKING:
-    from miaosha.gateway.polling_http import Peer
-    from miaosha.gateway.polling_upgrade import Candidate
+    from miaosha.sockets.polling_http import Peer
+    from miaosha.sockets.polling_upgrade import Candidate
 
 OUTBOUND_COST: Final = 128  # bytes that a waiting packet costs besides itself
 RELEASE_S: Final = 0.1  # the second GET that comes during an upgrade waits no longer
@@ -116,14 +116,14 @@ class Polling(Connection):
         box.post = None
         box.corked = True
         try:
-            for packet in engineio.packets(body):
+            for packet in engine_packets.packets(body):
                 if isinstance(packet, bytes):
                     self.receive_binary(packet)
                 else:
                     self.receive_text(packet)
                 if self.stage is not Stage.OPEN:
                     break
-        except engineio.EngineError as error:
+        except engine_packets.EngineError as error:
             self.violated(str(error))
         box.corked = False
         if self._box is not None:
@@ -177,7 +177,7 @@ class Polling(Connection):
         self._transport = transport
         transport.set_protocol(self)
         if box.farewell is not None:
-            self._say(websocket.close_frame(*box.farewell))
+            self._say(frames.close_frame(*box.farewell))
             self._hang_up()
             return
         if box.packets:

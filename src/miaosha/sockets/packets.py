@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from miaosha.gateway import engineio
-from miaosha.gateway.engineio import Outbound
+from miaosha.sockets import engine_packets
+from miaosha.sockets.engine_packets import Outbound
 
 ATTACHMENTS_MAX: Final = 10  # binary values in one packet
 RESERVED: Final = frozenset({"connect", "connect_error", "disconnect", "disconnecting"})
@@ -155,7 +155,10 @@ def encode(packet: Packet) -> list[Outbound]:
     text += b"" if packet.namespace == "/" else packet.namespace.encode() + b","
     text += b"" if packet.ack_id is None else b"%d" % packet.ack_id
     text += b"" if data is None else msgspec.json.encode(data)
-    return [engineio.message(text), *(engineio.message(part, binary=True) for part in parts)]
+    return [
+        engine_packets.message(text),
+        *(engine_packets.message(part, binary=True) for part in parts),
+    ]
 
 
 def _strip(data: Any, parts: list[bytes]) -> Any:
@@ -172,14 +175,14 @@ def _strip(data: Any, parts: list[bytes]) -> Any:
 def connected(namespace: str, sid: str) -> Outbound:
     """The answer to a CONNECT; the id needs no quoting."""
     where = b"" if namespace == "/" else namespace.encode() + b","
-    return engineio.message(b'0%b{"sid":"%b"}' % (where, sid.encode()))
+    return engine_packets.message(b'0%b{"sid":"%b"}' % (where, sid.encode()))
 
 
 def event(name: str, argument: bytes) -> Outbound:
     """An event of the namespace `/` whose one argument is JSON already."""
-    return engineio.message(b'2["%b",%b]' % (name.encode(), argument))
+    return engine_packets.message(b'2["%b",%b]' % (name.encode(), argument))
 
 
 def ack(ack_id: int, argument: bytes) -> Outbound:
     """The acknowledgement of an event of `/` with one argument that is JSON already."""
-    return engineio.message(b"3%d[%b]" % (ack_id, argument))
+    return engine_packets.message(b"3%d[%b]" % (ack_id, argument))
