@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from miaosha.supervisor.fullstack import full_stack
-from miaosha.supervisor.rabbitmq import RabbitMq, start_rabbitmq
+from miaosha.supervisor.servers.full_stack import full_stack
+from miaosha.supervisor.servers.rabbitmq import RabbitMq, start_rabbitmq
 
 STACKS = ("embedded", "rabbitmq", "full")
 

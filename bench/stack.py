@@ -19,8 +19,8 @@ from miaosha.domain.sale import Sale
 from miaosha.settings import Settings, load
 from miaosha.supervisor import sample
 from miaosha.supervisor.crowd.http import Http
-from miaosha.supervisor.packaged import free_ports
 from miaosha.supervisor.rundir import socket_place
+from miaosha.supervisor.servers.package import free_ports
 from miaosha.supervisor.up import Platform, platform
 from miaosha.usecases.audit import Verdict
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from miaosha.supervisor.servers import Valkey, start_valkey
+from miaosha.supervisor.servers.valkey import Valkey, start_valkey
 
 # The same examples everywhere, and none that a slow machine fails; drills choose their own.
 settings.load_profile("ci")

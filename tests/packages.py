@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from miaosha.supervisor import mariadb, postgres, rabbitmq
+from miaosha.supervisor.servers import mariadb, postgres, rabbitmq
 
 SERVERS: dict[str, Callable[[], bool]] = {
     "rabbitmq-server": rabbitmq.installed,

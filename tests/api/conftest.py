@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from miaosha.adapters.sql.migrate import upgrade
-from miaosha.supervisor.servers import start_valkey
+from miaosha.supervisor.servers.valkey import start_valkey
 from tests.api.world import Person, World, open_world
 
 

@@ -20,7 +20,7 @@ from miaosha.api.app import routes
 from miaosha.api.openapi import document
 from miaosha.api.server import listen
 from miaosha.settings import Settings
-from miaosha.supervisor.servers import start_valkey
+from miaosha.supervisor.servers.valkey import start_valkey
 from tests.api.world import World, open_world
 
 EXAMPLES = 8

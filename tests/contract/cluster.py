@@ -6,8 +6,8 @@ from typing import Any
 
 from redis.crc import key_slot
 
-from miaosha.supervisor.packaged import LOOPBACK
-from miaosha.supervisor.valkeycluster import ValkeyCluster
+from miaosha.supervisor.servers.package import LOOPBACK
+from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 
 MIGRATE_MS = 10_000
 

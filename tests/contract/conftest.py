@@ -13,9 +13,9 @@ import pytest
 
 from miaosha.adapters.redis.connect import Client, connect
 from miaosha.adapters.redis.store import RedisStore
-from miaosha.supervisor.rabbitmq import RabbitMq, start_rabbitmq
-from miaosha.supervisor.servers import start_valkey
-from miaosha.supervisor.valkeycluster import ValkeyCluster
+from miaosha.supervisor.servers.rabbitmq import RabbitMq, start_rabbitmq
+from miaosha.supervisor.servers.valkey import start_valkey
+from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 from tests.contract.cluster import start_cluster
 
 _sale_ids = itertools.count(1)

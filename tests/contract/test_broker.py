@@ -13,8 +13,8 @@ import pytest
 from miaosha.domain.errors import DependencyDown, Overloaded, Problem
 from miaosha.domain.messages import BATCH_VERSION, Batch, MailJob, encode_batch
 from miaosha.ports.broker import Broker, Reminder
-from miaosha.supervisor.rabbitmq import RabbitMq
-from miaosha.supervisor.servers import start_valkey
+from miaosha.supervisor.servers.rabbitmq import RabbitMq
+from miaosha.supervisor.servers.valkey import start_valkey
 from tests.contract.brokers import RECLAIM_MS, SALE, RabbitRig, RedisRig, Rig
 
 

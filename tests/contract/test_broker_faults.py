@@ -17,7 +17,7 @@ from miaosha.adapters.redis.wire import Wire, refusal
 from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Overloaded
 from miaosha.domain.messages import Batch, MailJob
 from miaosha.ports.broker import Reminder
-from miaosha.supervisor.servers import Valkey, start_valkey
+from miaosha.supervisor.servers.valkey import Valkey, start_valkey
 from tests.contract.brokers import SALE, RedisRig
 from tests.contract.test_broker import Seen, batch, empty, running, until
 

@@ -15,7 +15,7 @@ from miaosha.adapters.redis.broker import RedisBroker, requests_of
 from miaosha.adapters.redis.connect import connect
 from miaosha.adapters.redis.reminders import server_ms
 from miaosha.domain.messages import Batch, encode_batch
-from miaosha.supervisor.servers import Valkey
+from miaosha.supervisor.servers.valkey import Valkey
 from tests.contract.test_broker import batch, running, until
 
 SALES = range(1, 301)

@@ -13,7 +13,7 @@ from miaosha.adapters.redis.bus import RedisBus
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.messages import BusMessage, Result, Results
 from miaosha.domain.reservation import State
-from miaosha.supervisor.servers import Valkey
+from miaosha.supervisor.servers.valkey import Valkey
 
 PERIOD_S = 0.1
 

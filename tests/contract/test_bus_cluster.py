@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 from miaosha.adapters.redis.bus import CHANNEL, RedisBus
-from miaosha.supervisor.valkeycluster import ValkeyCluster
+from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 from tests.contract.cluster import Move, start_cluster
 from tests.contract.test_bus import PERIOD_S, Ear, results, until
 

@@ -11,7 +11,7 @@ from miaosha.adapters.clock import STEP_MAX_MS, StoreClock
 from miaosha.adapters.redis.connect import connect, reaching
 from miaosha.adapters.redis.reminders import server_ms
 from miaosha.domain.errors import DependencyDown
-from miaosha.supervisor.servers import Valkey
+from miaosha.supervisor.servers.valkey import Valkey
 
 NEAR_MS = 5_000  # what a busy machine may take between two looks; wrong clocks are further off
 

@@ -16,7 +16,7 @@ from miaosha.domain.errors import SettingsError
 from miaosha.ports.broker import Reminder
 from miaosha.ports.findings import Finding, Verdict
 from miaosha.settings import Settings
-from miaosha.supervisor.rabbitmq import RabbitMq
+from miaosha.supervisor.servers.rabbitmq import RabbitMq
 from tests.contract.brokers import SALE, RabbitRig
 from tests.contract.test_broker import running, until
 

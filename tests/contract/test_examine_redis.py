@@ -17,7 +17,7 @@ from miaosha.settings import Settings
 from miaosha.supervisor import fit
 from miaosha.supervisor.demands import of_settings
 from miaosha.supervisor.rehearsal.machine import Machine
-from miaosha.supervisor.servers import Valkey, start_valkey
+from miaosha.supervisor.servers.valkey import Valkey, start_valkey
 from tests.contract.cluster import replica_of, start_cluster
 
 FORGETFUL = ("--appendonly", "no", "--maxmemory-policy", "allkeys-lru")

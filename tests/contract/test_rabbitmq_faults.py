@@ -22,7 +22,7 @@ from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Overloa
 from miaosha.domain.messages import Batch, MailJob
 from miaosha.ports.auditing import Logged
 from miaosha.ports.broker import Pressure, Reminder
-from miaosha.supervisor.rabbitmq import RabbitMq
+from miaosha.supervisor.servers.rabbitmq import RabbitMq
 from tests.contract.brokers import SALE, RabbitRig
 from tests.contract.test_broker import Seen, batch, empty, left, running, until
 

@@ -26,7 +26,7 @@ from miaosha.domain.errors import Fault, OutcomeUnknown
 from miaosha.domain.messages import Batch, MailJob, MalformedMessage, decode_mail
 from miaosha.ports.auditing import Logged
 from miaosha.ports.broker import Reminder
-from miaosha.supervisor.rabbitmq import RabbitMq, start_rabbitmq
+from miaosha.supervisor.servers.rabbitmq import RabbitMq, start_rabbitmq
 from tests.contract.brokers import SALE, RabbitRig
 from tests.contract.test_broker import Seen, batch, empty, running, until
 from tests.contract.test_examine_rabbitmq import cures

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from miaosha.domain.errors import DependencyDown
-from miaosha.supervisor.packaged import LOOPBACK, is_free
-from miaosha.supervisor.rabbitmq import prepare_rabbitmq
+from miaosha.supervisor.servers.package import LOOPBACK, is_free
+from miaosha.supervisor.servers.rabbitmq import prepare_rabbitmq
 
 pytestmark = pytest.mark.servers
 

@@ -16,7 +16,7 @@ from miaosha.adapters.redis.scripts import sale_keys
 from miaosha.adapters.redis.store import RedisStore
 from miaosha.domain.allocation import Decision, Refusal
 from miaosha.domain.errors import DependencyDown
-from miaosha.supervisor.valkeycluster import ValkeyCluster
+from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 from tests.contract.cluster import Move, replica_of, start_cluster
 from tests.contract.sales import arm, batch, kept, press
 

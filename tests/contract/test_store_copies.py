@@ -17,7 +17,7 @@ from miaosha.domain.allocation import Decision, Place
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.reservation import State
 from miaosha.settings import Settings
-from miaosha.supervisor.servers import Valkey, start_valkey
+from miaosha.supervisor.servers.valkey import Valkey, start_valkey
 from tests.contract.cluster import replica_of, start_cluster
 from tests.contract.sales import arm, batch
 from tests.contract.test_store_faults import forget_scripts

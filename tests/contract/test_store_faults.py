@@ -16,7 +16,7 @@ from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.reservation import State
 from miaosha.ports.rebuilding import RebuildMeta
 from miaosha.ports.store import Ending
-from miaosha.supervisor.servers import Valkey, start_valkey
+from miaosha.supervisor.servers.valkey import Valkey, start_valkey
 from tests.contract.cluster import start_cluster
 from tests.contract.sales import BY, FAR_MS, arm, batch, kept, press
 

@@ -13,7 +13,7 @@ from miaosha.domain.allocation import Decision, Place, Refusal, merge
 from miaosha.domain.reservation import State
 from miaosha.ports.rebuilding import RebuildMeta
 from miaosha.ports.store import Ending
-from miaosha.supervisor.servers import start_valkey
+from miaosha.supervisor.servers.valkey import start_valkey
 from tests.contract.sales import BY, FAR_MS, arm, batch, kept, press, promoted
 
 META = RebuildMeta(stock=5, held=0, paid=0, seq=0, closes_at_ms=FAR_MS, standby_limit=100)

@@ -11,7 +11,7 @@ import msgspec
 
 from miaosha.adapters.redis.connect import connect
 from miaosha.adapters.sql.migrate import upgrade
-from miaosha.supervisor.servers import start_valkey
+from miaosha.supervisor.servers.valkey import start_valkey
 from tests.drills import big_sale
 from tests.drills.settling import Cost
 

@@ -14,7 +14,7 @@ from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 from miaosha.supervisor import account
 from miaosha.supervisor.account import AS_ROOT, _setpriv, _try
-from miaosha.supervisor.packaged import is_free
+from miaosha.supervisor.servers.package import is_free
 from tests.e2e.running import (
     Up,
     alive,

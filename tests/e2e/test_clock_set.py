@@ -18,7 +18,7 @@ import pytest
 
 from miaosha import bootstrap
 from miaosha.cli.session import here
-from miaosha.supervisor.servers import answers, valkey_command
+from miaosha.supervisor.servers.valkey import answers, valkey_command
 from miaosha.usecases.clock_watch import CLOCK
 from tests.e2e.running import Up, eventually, running
 from tests.e2e.test_many_sales import ANSWER, asking, buyers, published

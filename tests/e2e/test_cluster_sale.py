@@ -13,7 +13,7 @@ import pytest
 
 from miaosha.adapters.redis.scripts import sale_keys
 from miaosha.cli.session import here
-from miaosha.supervisor.valkeycluster import ValkeyCluster
+from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 from tests.contract.cluster import Move, start_cluster
 from tests.drills.machines import until
 from tests.drills.rush import Rush, Size, people_for, rush

@@ -17,7 +17,7 @@ import pytest
 from miaosha.adapters.sql.migrate import upgrade
 from miaosha.sockets import listening as gateway_listening
 from miaosha.supervisor.edge_bodies import BODIES
-from miaosha.supervisor.servers import start_valkey
+from miaosha.supervisor.servers.valkey import start_valkey
 from tests.api.test_hidden import serving
 from tests.api.world import open_world
 from tests.e2e.test_edge import Edge, at_edge

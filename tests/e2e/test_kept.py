@@ -11,7 +11,7 @@ import pytest
 
 from miaosha.supervisor import datadir
 from miaosha.supervisor.kept import first_text, write_whole
-from miaosha.supervisor.valkeycluster import ValkeyCluster
+from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 
 
 class Died(BaseException):

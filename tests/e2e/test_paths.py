@@ -23,12 +23,12 @@ from miaosha.supervisor.children import Child
 from miaosha.supervisor.edge_check import check_config
 from miaosha.supervisor.edge_paths import quoted
 from miaosha.supervisor.edge_upstreams import upstream_lines
-from miaosha.supervisor.mariadb import start_mariadb, start_mariadb_replica
-from miaosha.supervisor.rabbitmq import prepare_rabbitmq, start_rabbitmq
 from miaosha.supervisor.rundir import run_directory, socket_place
-from miaosha.supervisor.servers import start_valkey
+from miaosha.supervisor.servers.mariadb import start_mariadb, start_mariadb_replica
+from miaosha.supervisor.servers.rabbitmq import prepare_rabbitmq, start_rabbitmq
+from miaosha.supervisor.servers.valkey import start_valkey
+from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 from miaosha.supervisor.specs import Health, StartFailed
-from miaosha.supervisor.valkeycluster import ValkeyCluster
 from tests.e2e.running import Answer, eventually, free_port, miaosha, starting
 from tests.e2e.test_edge import StandIn
 

@@ -12,9 +12,9 @@ import pytest
 from miaosha.cli.session import here
 from miaosha.settings import Settings
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.packaged import free_ports, is_free
 from miaosha.supervisor.parts import Places
 from miaosha.supervisor.rolling import RollFailed, Rolling
+from miaosha.supervisor.servers.package import free_ports, is_free
 from miaosha.supervisor.specs import Health, Spec
 from miaosha.supervisor.up import Platform
 from tests.drills.rush import Size, people_for, rush

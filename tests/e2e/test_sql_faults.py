@@ -18,9 +18,9 @@ from miaosha.adapters.sql.ledger import SqlLedger
 from miaosha.adapters.sql.serverdb import ServerDatabase
 from miaosha.domain.errors import Fault, Overloaded, Problem
 from miaosha.domain.messages import Batch
-from miaosha.supervisor.mariadb import start_mariadb
-from miaosha.supervisor.postgres import start_postgres
-from miaosha.supervisor.sqlservers import SqlServer
+from miaosha.supervisor.servers.mariadb import start_mariadb
+from miaosha.supervisor.servers.postgres import start_postgres
+from miaosha.supervisor.servers.sql_server import SqlServer
 from miaosha.usecases.checkout import Paid
 from tests.contract.sql.cutting import Cut, CuttingProxy
 from tests.contract.sql.servers import CONNECTIONS, connected, emptied, running, serving

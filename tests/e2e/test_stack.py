@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from miaosha.domain.errors import SettingsError
-from miaosha.supervisor.packaged import make_home
+from miaosha.supervisor.servers.package import make_home
 from tests.e2e.running import (
     Up,
     alive,

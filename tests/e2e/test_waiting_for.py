@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from miaosha.adapters.keyring import generate
-from miaosha.supervisor.servers import start_valkey
+from miaosha.supervisor.servers.valkey import start_valkey
 from tests.e2e.running import MIAOSHA, STOP_S, environ, eventually, free_port, miaosha, starting
 
 SECRET = "hush5"

@@ -20,7 +20,7 @@ from miaosha.domain.messages import Result, Results
 from miaosha.domain.reservation import State
 from miaosha.sockets.admission import DESCRIPTORS_KEPT, sockets_max
 from miaosha.supervisor.rehearsal.usage import used
-from miaosha.supervisor.servers import Valkey
+from miaosha.supervisor.servers.valkey import Valkey
 from tests.contract.test_bus import forgetful_proxy
 from tests.gateway.conftest import Start, eventually, start
 from tests.gateway.test_process import environment

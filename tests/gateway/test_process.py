@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from miaosha.supervisor.servers import Valkey
+from miaosha.supervisor.servers.valkey import Valkey
 from tests.gateway.conftest import DEADLINE_S
 from tests.gateway.wire import HEAD, masked
 

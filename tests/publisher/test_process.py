@@ -21,7 +21,7 @@ from miaosha.adapters.redis.store import RedisStore
 from miaosha.adapters.tokens import JwtTokens
 from miaosha.domain.messages import Batch, decode_batch
 from miaosha.settings import Settings, environ_of
-from miaosha.supervisor.servers import Valkey
+from miaosha.supervisor.servers.valkey import Valkey
 from tests.publisher.world import (
     GET_HEALTH,
     Client,

@@ -26,7 +26,7 @@ from miaosha.adapters.sql.migrate import upgrade
 from miaosha.adapters.sql.trail import SqlTrail
 from miaosha.adapters.tokens import JwtTokens
 from miaosha.bootstrap.auditing import open_auditor
-from miaosha.supervisor.servers import start_valkey
+from miaosha.supervisor.servers.valkey import start_valkey
 from tests.usecases.world import ManualClock, MemoryBus, Servers, World
 
 

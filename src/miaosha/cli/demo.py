@@ -8,7 +8,7 @@ from miaosha.adapters import outlet
 from miaosha.cli.session import as_account, finish
 from miaosha.settings import load
 from miaosha.supervisor.demo import Demo, run_demo
-from miaosha.supervisor.fullstack import Stack
+from miaosha.supervisor.servers.full_stack import Stack
 
 OnStack = Annotated[
     Stack,

@@ -29,7 +29,7 @@ from miaosha.supervisor.edge import nginx_binary
 from miaosha.supervisor.kernel import UNLIMITED
 from miaosha.supervisor.rehearsal.machine import this_machine
 from miaosha.supervisor.screen import cell
-from miaosha.supervisor.servers import valkey_binary
+from miaosha.supervisor.servers.valkey import valkey_binary
 from miaosha.usecases.parked import Counts
 
 FILES_WANTED = 4_096

@@ -13,8 +13,8 @@ from miaosha.cli.demo import OnStack
 from miaosha.cli.session import as_account, errors, finish, screen
 from miaosha.domain import service_links
 from miaosha.settings import Settings, load
-from miaosha.supervisor.fullstack import Stack
 from miaosha.supervisor.parts import tied
+from miaosha.supervisor.servers.full_stack import Stack
 from miaosha.supervisor.up import platform, stop_on_signals
 from miaosha.supervisor.watches import WatchEnded
 

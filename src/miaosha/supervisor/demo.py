@@ -20,10 +20,10 @@ from miaosha.supervisor import checker, datadir, report, sample
 from miaosha.supervisor.crowd import mob
 from miaosha.supervisor.crowd.mob import Mob
 from miaosha.supervisor.crowd.plan import Plan
-from miaosha.supervisor.fullstack import URLS, Stack
 from miaosha.supervisor.live import Terminal
 from miaosha.supervisor.sample import Login, SampleSale
 from miaosha.supervisor.screen import Screen, cell
+from miaosha.supervisor.servers.full_stack import URLS, Stack
 from miaosha.supervisor.snapshot import Snapshot, Watcher
 from miaosha.supervisor.up import Platform, platform, stop_on_signals, unless
 

@@ -27,7 +27,7 @@ from miaosha.supervisor.probes import (
     says_alive,
     working,
 )
-from miaosha.supervisor.servers import answers, speaks, valkey_command, valkey_log
+from miaosha.supervisor.servers.valkey import answers, speaks, valkey_command, valkey_log
 from miaosha.supervisor.specs import Alive, Ready, Spec
 from miaosha.supervisor.vigil import Life
 

@@ -19,7 +19,7 @@ from miaosha.adapters.signals import heed
 from miaosha.bootstrap.servers import servers
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
-from miaosha.supervisor import account, datadir, fullstack, parts
+from miaosha.supervisor import account, datadir, parts
 from miaosha.supervisor.awaited import answering
 from miaosha.supervisor.checks import check_settings
 from miaosha.supervisor.children import Child
@@ -27,11 +27,12 @@ from miaosha.supervisor.counts import counts
 from miaosha.supervisor.edge_log import kept_small
 from miaosha.supervisor.edge_switch import switching
 from miaosha.supervisor.edge_upstreams import LISTENING
-from miaosha.supervisor.fullstack import Stack
 from miaosha.supervisor.parts import DRAIN, Places
 from miaosha.supervisor.probes import Beats
 from miaosha.supervisor.rolling import Rolling, control
 from miaosha.supervisor.rundir import held, run_directory
+from miaosha.supervisor.servers import full_stack
+from miaosha.supervisor.servers.full_stack import Stack
 from miaosha.supervisor.specs import Health, Spec, StartFailed
 from miaosha.supervisor.vigil import Vigil
 from miaosha.supervisor.watches import Alarm, Tell, beside
@@ -114,7 +115,7 @@ class Platform:
     async def _start_servers(self) -> None:
         if os.geteuid() == 0:  # each server's system user must get to its own directory
             self.places.data.chmod(0o711)
-        own = fullstack.prepare(self.places.data / datadir.SERVERS, self.places.run)
+        own = full_stack.prepare(self.places.data / datadir.SERVERS, self.places.run)
         self._know(own.urls)
         await own.run_by(lambda specs: self._start(specs, SERVERS_WITHIN_S))
 
@@ -250,7 +251,7 @@ def _running_in(data: Path) -> Iterator[Path]:
 
 
 def _refuse_addresses(settings: Settings) -> None:
-    for name in fullstack.URLS:
+    for name in full_stack.URLS:
         if getattr(settings, name) != getattr(datadir.DEFAULTS, name):
             raise SettingsError(
                 f"MIAOSHA_{name.upper()} is set, and the full stack starts servers of its own: "

@@ -18,9 +18,9 @@ from miaosha.adapters.sql.engine import open_database
 from miaosha.adapters.sql.filedb import PRAGMAS, attach_rules
 from miaosha.adapters.sql.migrate import upgrade
 from miaosha.adapters.sql.serverdb import ServerDatabase
-from miaosha.supervisor.mariadb import start_mariadb
-from miaosha.supervisor.postgres import start_postgres
-from miaosha.supervisor.sqlservers import SqlServer
+from miaosha.supervisor.servers.mariadb import start_mariadb
+from miaosha.supervisor.servers.postgres import start_postgres
+from miaosha.supervisor.servers.sql_server import SqlServer
 from tests.contract.sql.servers import connected, emptied, running
 from tests.contract.sql.shop import Shop
 

@@ -13,7 +13,7 @@ from miaosha.adapters.sql.migrate import upgrade
 from miaosha.adapters.sql.serverdb import ServerDatabase
 from miaosha.adapters.sql.serverpool import READING, WRITING, server_engine
 from miaosha.adapters.sql.tables import metadata
-from miaosha.supervisor.sqlservers import SqlServer
+from miaosha.supervisor.servers.sql_server import SqlServer
 
 CONNECTIONS = 8
 

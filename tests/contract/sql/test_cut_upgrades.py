@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Engine, event
 
 from miaosha.adapters.sql import migrate
-from miaosha.supervisor.mariadb import start_mariadb
-from miaosha.supervisor.postgres import start_postgres
+from miaosha.supervisor.servers.mariadb import start_mariadb
+from miaosha.supervisor.servers.postgres import start_postgres
 from tests.contract.sql.servers import serving
 
 CHANGES = ("CREATE", "ALTER", "DROP")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from miaosha.supervisor.packaged import LOOPBACK, USER, Packaged
+from miaosha.supervisor.servers.package import LOOPBACK, USER, Packaged
 
 DATABASE: Final = "miaosha"
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from miaosha.domain.errors import DependencyDown, SettingsError
-from miaosha.supervisor.packaged import (
+from miaosha.supervisor.probes import port_open
+from miaosha.supervisor.servers.package import (
     LOOPBACK,
     USER,
     Packaged,
@@ -23,7 +24,6 @@ from miaosha.supervisor.packaged import (
     free_ports,
     make_home,
 )
-from miaosha.supervisor.probes import port_open
 
 ACCOUNT: Final = "rabbitmq"
 NODE: Final = "miaosha@localhost"  # always: its files carry the name

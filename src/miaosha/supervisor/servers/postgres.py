@@ -8,8 +8,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from miaosha.domain.errors import DependencyDown
-from miaosha.supervisor.packaged import LOOPBACK, USER, account_of, find, free_ports, make_home
-from miaosha.supervisor.sqlservers import DATABASE, SqlServer
+from miaosha.supervisor.servers.package import (
+    LOOPBACK,
+    USER,
+    account_of,
+    find,
+    free_ports,
+    make_home,
+)
+from miaosha.supervisor.servers.sql_server import DATABASE, SqlServer
 
 ACCOUNT: Final = "postgres"
 NOT_INSTALLED: Final = (

@@ -22,10 +22,10 @@ from redis.asyncio import Redis
 from redis.crc import key_slot
 
 from miaosha.domain.errors import DependencyDown
-from miaosha.supervisor import valkeyforming as forming
 from miaosha.supervisor.kept import write_whole
-from miaosha.supervisor.packaged import LOOPBACK, PORTS, free_ports, is_free
-from miaosha.supervisor.servers import Valkey, answers, start_valkey, valkey_command
+from miaosha.supervisor.servers import valkey_forming as forming
+from miaosha.supervisor.servers.package import LOOPBACK, PORTS, free_ports, is_free
+from miaosha.supervisor.servers.valkey import Valkey, answers, start_valkey, valkey_command
 
 MASTERS: Final = 3
 REPLICAS: Final = 1  # of each master
