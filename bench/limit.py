@@ -13,7 +13,7 @@ from bench.presses import Presses
 from bench.tally import milliseconds
 from bench.usage import load_average, megabytes, per_purchase, used
 from bench.worker import Crew
-from miaosha.supervisor.edge import nginx_binary
+from miaosha.supervisor.edge.config import nginx_binary
 from miaosha.supervisor.probes import http_ready
 from miaosha.supervisor.rundir import socket_place
 from miaosha.supervisor.tether import tethered

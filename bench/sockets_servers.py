@@ -15,7 +15,7 @@ import msgspec
 from bench.servers import ended
 from bench.sockets_measure import Subject
 from miaosha.domain.sale import Phase, view
-from miaosha.supervisor.edge import nginx_binary
+from miaosha.supervisor.edge.config import nginx_binary
 from miaosha.supervisor.probes import port_open
 from miaosha.supervisor.rehearsal.lead import Options, gateway_settings
 from miaosha.supervisor.rehearsal.stage import Stage, free_targets, sample, stage

@@ -15,7 +15,7 @@ from miaosha.cli import doctor
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 from miaosha.sockets.admission import DESCRIPTORS_KEPT, DESCRIPTORS_MIN
-from miaosha.supervisor import edge, fit
+from miaosha.supervisor import fit
 from miaosha.supervisor.counts import (
     GATEWAYS_MAX,
     PER_CORE_FULL_MAX,
@@ -24,6 +24,7 @@ from miaosha.supervisor.counts import (
     gateways,
 )
 from miaosha.supervisor.demands import of_rehearsal
+from miaosha.supervisor.edge import config
 from miaosha.supervisor.rehearsal.machine import Machine
 from tests.e2e.running import MIAOSHA, environ, free_port
 
@@ -82,14 +83,14 @@ def test_workers_of_the_edge_are_no_more_than_the_cores_carry(
     files: int, cores: int, sockets: int
 ) -> None:
     try:
-        count = edge.workers(sockets, cores, files)
+        count = config.workers(sockets, cores, files)
     except SettingsError as refusal:
         enough = re.search(r"raise the limit to (\d+)", str(refusal))
         if enough is None:
             assert sockets > 1_500_000 * cores and "lower it" in str(refusal)
             return
         assert int(enough[1]) > files
-        edge.workers(sockets, cores, int(enough[1]))
+        config.workers(sockets, cores, int(enough[1]))
         return
     assert 1 <= count <= cores * PER_CORE_FULL_MAX
 

@@ -12,9 +12,10 @@ import pytest
 
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
-from miaosha.supervisor import edge, parts
+from miaosha.supervisor import parts
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.edge_log import kept_small
+from miaosha.supervisor.edge import config
+from miaosha.supervisor.edge.log import kept_small
 from miaosha.supervisor.specs import Health
 from tests.e2e.running import Answer, free_port
 
@@ -282,11 +283,13 @@ async def test_pictures_are_served_as_nothing_but_pictures(at_edge: Edge) -> Non
 def test_bad_proxies_are_named(tmp_path: Path) -> None:
     addresses = {role: [f"unix:{tmp_path / role}"] for role in ("publisher", "gateway", "api")}
     with pytest.raises(SettingsError, match="MIAOSHA_TRUSTED_PROXIES"):
-        edge.write_config(
+        config.write_config(
             Settings(trusted_proxies="10.0.0.0/8,nonsense"),
             tmp_path,
             addresses,
-            edge.Site(run=tmp_path, files=tmp_path, error_log=tmp_path / "l", over=tmp_path / "o"),
+            config.Site(
+                run=tmp_path, files=tmp_path, error_log=tmp_path / "l", over=tmp_path / "o"
+            ),
         )
 
 

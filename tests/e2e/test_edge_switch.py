@@ -12,8 +12,7 @@ from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.store import SaleBoard
 from miaosha.publisher.responses import PROBLEMS
 from miaosha.settings import Settings
-from miaosha.supervisor import edge_switch
-from miaosha.supervisor.edge_switch import MARGIN_MS, OVER_MAX, EdgeSwitch, over
+from miaosha.supervisor.edge.switch import MARGIN_MS, OVER_MAX, EdgeSwitch, over
 from tests.boards import board_of
 from tests.e2e.running import free_port
 from tests.e2e.test_edge import PURCHASES, Edge, started
@@ -97,7 +96,7 @@ async def test_the_directory_follows_the_board(tmp_path: Path) -> None:
 async def test_it_goes_on_whatever_went_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    monkeypatch.setattr(edge_switch, "LOOK_S", 0.01)
+    monkeypatch.setattr("miaosha.supervisor.edge.switch.LOOK_S", 0.01)
     shelf, directory = Shelf(), tmp_path / "over"
     shelf.sales, shelf.fault = {7: CLOSED}, fault
     switch = EdgeSwitch(directory, shelf, Clock())

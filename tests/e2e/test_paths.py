@@ -18,11 +18,12 @@ from miaosha.adapters.sql import migrate
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.urls import sqlite_url
 from miaosha.settings import load
-from miaosha.supervisor import checks, edge, edge_check, parts
+from miaosha.supervisor import checks, parts
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.edge_check import check_config
-from miaosha.supervisor.edge_paths import quoted
-from miaosha.supervisor.edge_upstreams import upstream_lines
+from miaosha.supervisor.edge import check, config
+from miaosha.supervisor.edge.check import check_config
+from miaosha.supervisor.edge.paths import quoted
+from miaosha.supervisor.edge.upstreams import upstream_lines
 from miaosha.supervisor.rundir import run_directory, socket_place
 from miaosha.supervisor.servers.mariadb import start_mariadb, start_mariadb_replica
 from miaosha.supervisor.servers.rabbitmq import prepare_rabbitmq, start_rabbitmq
@@ -183,10 +184,10 @@ def test_an_nginx_that_never_ends_its_check_is_not_waited_for(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may resolve names, or read a certificate from a disk that hangs."""
-    monkeypatch.setattr(edge_check, "CHECK_S", 1e-6)
+    monkeypatch.setattr(check, "CHECK_S", 1e-6)
     (run_dir / "nginx.conf").write_text("frobnicate;")
     with pytest.raises(StartFailed, match="took longer"):
-        edge_check.check_config(run_dir)
+        check.check_config(run_dir)
 
 
 @pytest.mark.parametrize("text", ["plain/path_1.sock", *NAMES.values()])
@@ -345,7 +346,7 @@ def test_a_whole_platform_lives_in_such_places(every: Path, tmp_path: Path) -> N
         path = "/api/v1/admin/products"
         lamp = {"name": "Lamp", "description": "", "list_price": {"amount": 9, "currency": "EUR"}}
         product = _posted(secure, path, auth, **lamp)
-        picture = (Path(edge.__file__).parent / "moon-lamp.jpg").read_bytes()
+        picture = (Path(config.__file__).parent / "moon-lamp.jpg").read_bytes()
         told = secure.ask(
             f"{path}/{product['id']}/picture",
             *("PUT", picture),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from miaosha.supervisor.edge import FILES
+from miaosha.supervisor.edge.config import FILES
 from tests.domain.test_urls import LINKS
 from tests.e2e.running import (
     STOP_S,

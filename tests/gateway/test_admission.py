@@ -8,7 +8,8 @@ import pytest
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings, proxies
 from miaosha.sockets.admission import RETRY_S, Admission, number
-from miaosha.supervisor import counts, edge
+from miaosha.supervisor import counts
+from miaosha.supervisor.edge import config
 from tests.gateway.conftest import Start, World, eventually
 from tests.gateway.wire import HEAD, Wire
 
@@ -139,7 +140,7 @@ async def test_too_many_sockets_of_a_user_are_counted(start_gateway: Start) -> N
     ],
 )
 def test_how_many_workers_the_edge_has(sockets: int, cores: int, files: int, expected: int) -> None:
-    assert edge.workers(sockets, cores, files) == expected
+    assert config.workers(sockets, cores, files) == expected
 
 
 @pytest.mark.parametrize(

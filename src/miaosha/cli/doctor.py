@@ -25,7 +25,7 @@ from miaosha.settings import Settings
 from miaosha.supervisor import datadir, fit
 from miaosha.supervisor.checks import check_ports
 from miaosha.supervisor.demands import free_bytes, of_settings
-from miaosha.supervisor.edge import nginx_binary
+from miaosha.supervisor.edge.config import nginx_binary
 from miaosha.supervisor.kernel import UNLIMITED
 from miaosha.supervisor.rehearsal.machine import this_machine
 from miaosha.supervisor.screen import cell

@@ -14,9 +14,9 @@ from miaosha.cli.session import as_account, errors, finish, screen
 from miaosha.domain import service_links
 from miaosha.settings import load
 from miaosha.supervisor.awaited import watched
-from miaosha.supervisor.edge import Site, write_config
-from miaosha.supervisor.edge_run import running_edge
-from miaosha.supervisor.edge_switch import switching
+from miaosha.supervisor.edge.alone import running_edge
+from miaosha.supervisor.edge.config import Site, write_config
+from miaosha.supervisor.edge.switch import switching
 from miaosha.supervisor.up import stop_on_signals
 from miaosha.supervisor.watches import Alarm, beside
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.urls import path_fault
 from miaosha.settings import Settings
-from miaosha.supervisor import counts, datadir, edge
+from miaosha.supervisor import counts, datadir
+from miaosha.supervisor.edge import config
 
 DATA_DIR_BYTES_MAX = 450  # what SQLite takes, less the name of the database
 
@@ -75,7 +76,7 @@ def check_paths(settings: Settings) -> None:
     for name, path in (
         ("MIAOSHA_DATA_DIR", data),
         ("TMPDIR", Path(tempfile.gettempdir()).absolute()),
-        ("the directory of the pages", edge.static_dir()),
+        ("the directory of the pages", config.static_dir()),
     ):
         if fault := path_fault(str(path)):
             raise SettingsError(f"{name}={str(path)!r}: expected a path; {fault}")
@@ -90,8 +91,8 @@ def check_paths(settings: Settings) -> None:
 def check_counts(settings: Settings) -> None:
     """Raises SettingsError if this machine's limits, or a setting, call for more processes than
     make sense."""
-    files = min(counts.descriptors(), edge.CONNECTIONS_MAX)
-    edge.workers(settings.sockets_max, os.cpu_count() or 1, files)  # the greater need, so first
+    files = min(counts.descriptors(), config.CONNECTIONS_MAX)
+    config.workers(settings.sockets_max, os.cpu_count() or 1, files)  # the greater need, so first
     counts.counts(settings)
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from miaosha.domain.urls import directory_of, unix_url
 from miaosha.settings import Settings, environ_of
-from miaosha.supervisor import datadir, edge
+from miaosha.supervisor import datadir
 from miaosha.supervisor.counts import counts, metrics_ports, role_names
 from miaosha.supervisor.datadir import DEFAULTS
-from miaosha.supervisor.edge_check import check_config
-from miaosha.supervisor.edge_upstreams import LISTENING
+from miaosha.supervisor.edge import config
+from miaosha.supervisor.edge.check import check_config
+from miaosha.supervisor.edge.upstreams import LISTENING
 from miaosha.supervisor.probes import (
     Asked,
     Beats,
@@ -229,20 +230,20 @@ def restore(settings: Settings, places: Places, specs: Sequence[Spec]) -> None:
     for spec in specs:
         if spec.role in LISTENING and not os.path.lexists(places.socket(spec.name)):
             places.point(spec.name, spec.generation)
-        elif spec.role == "edge" and not all((places.run / name).exists() for name in edge.FILES):
+        elif spec.role == "edge" and not all((places.run / name).exists() for name in config.FILES):
             _write_edge(settings, places)
 
 
 def _write_edge(settings: Settings, places: Places) -> None:
     places.over.mkdir(exist_ok=True)
-    edge.write_config(
+    config.write_config(
         settings,
         places.run,
         {
             role: [f"unix:{places.socket(f'{role}-{i}')}" for i in range(counts(settings)[role])]
             for role in LISTENING
         },
-        edge.Site(
+        config.Site(
             run=places.run,
             files=Path(directory_of(settings.files_url)).absolute(),
             error_log=places.edge_log,
@@ -256,7 +257,7 @@ def nginx_spec(settings: Settings, run: Path, error_log: Path, log: Path | None 
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind, settings.bind)  # noqa: S104
     return Spec(
         "edge",
-        edge.nginx_command(error_log),
+        config.nginx_command(error_log),
         lambda pid: port_open(host, settings.port),
         stop_signal=signal.SIGQUIT,
         log=log,

@@ -24,9 +24,9 @@ from miaosha.supervisor.awaited import answering
 from miaosha.supervisor.checks import check_settings
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.counts import counts
-from miaosha.supervisor.edge_log import kept_small
-from miaosha.supervisor.edge_switch import switching
-from miaosha.supervisor.edge_upstreams import LISTENING
+from miaosha.supervisor.edge.log import kept_small
+from miaosha.supervisor.edge.switch import switching
+from miaosha.supervisor.edge.upstreams import LISTENING
 from miaosha.supervisor.parts import DRAIN, Places
 from miaosha.supervisor.probes import Beats
 from miaosha.supervisor.rolling import Rolling, control

@@ -16,10 +16,10 @@ from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.urls import path_fault
 from miaosha.settings import Settings, origins, proxies
 from miaosha.supervisor.counts import most
-from miaosha.supervisor.edge_bodies import body_lines
-from miaosha.supervisor.edge_paths import filled, quoted, tls_file
-from miaosha.supervisor.edge_problems import problem_lines
-from miaosha.supervisor.edge_upstreams import Addresses, upstream_lines
+from miaosha.supervisor.edge.bodies import body_lines
+from miaosha.supervisor.edge.paths import filled, quoted, tls_file
+from miaosha.supervisor.edge.problems import problem_lines
+from miaosha.supervisor.edge.upstreams import Addresses, upstream_lines
 from miaosha.supervisor.tether import tethered
 
 CSP = (
@@ -162,7 +162,9 @@ def write_config(settings: Settings, into: Path, addresses: Addresses, site: Sit
         **upstream_lines(addresses, site.resolver, _presses_max(settings, site, addresses)),
     }
     template = (
-        importlib.resources.files("miaosha.supervisor").joinpath("nginx.conf").read_text("utf-8")
+        importlib.resources.files("miaosha.supervisor.edge")
+        .joinpath("nginx.conf")
+        .read_text("utf-8")
     )
     texts = {
         "security.conf": SECURITY + (HTTPS_ONLY if secure else ""),

@@ -12,13 +12,14 @@ from miaosha.adapters.alive import feed_watchdog
 from miaosha.bootstrap.servers import store
 from miaosha.domain.urls import directory_of
 from miaosha.settings import Settings
-from miaosha.supervisor import account, edge, parts
+from miaosha.supervisor import account, parts
 from miaosha.supervisor.awaited import watched
 from miaosha.supervisor.checks import check_certificate
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.edge_check import check_config
-from miaosha.supervisor.edge_switch import switching
-from miaosha.supervisor.edge_upstreams import Addresses
+from miaosha.supervisor.edge import config
+from miaosha.supervisor.edge.check import check_config
+from miaosha.supervisor.edge.switch import switching
+from miaosha.supervisor.edge.upstreams import Addresses
 from miaosha.supervisor.rundir import held, run_directory
 from miaosha.supervisor.specs import Health, StartFailed
 from miaosha.supervisor.vigil import Vigil
@@ -47,7 +48,7 @@ async def running_edge(
         tell(account.AS_ROOT)
     with run_directory("miaosha-edge-") as run:
         site = _site(settings, run, resolver)
-        edge.write_config(settings, run, addresses, site)
+        config.write_config(settings, run, addresses, site)
         await asyncio.to_thread(check_config, run)
         vigil = Vigil(settings.role_silence_s, tell) if settings.role_silence_s else None
         child = Child(parts.nginx_spec(settings, run, site.error_log), tell, alarm, vigil)
@@ -64,8 +65,8 @@ async def running_edge(
                 await child.stop()
 
 
-def _site(settings: Settings, run: Path, resolver: str) -> edge.Site:
-    return edge.Site(
+def _site(settings: Settings, run: Path, resolver: str) -> config.Site:
+    return config.Site(
         run=run,
         files=Path(directory_of(settings.files_url)).absolute(),
         error_log=Path("stderr"),

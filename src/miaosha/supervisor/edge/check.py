@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from miaosha.supervisor.edge import nginx_binary
+from miaosha.supervisor.edge.config import nginx_binary
 from miaosha.supervisor.specs import StartFailed
 
 CHECK_S: Final = 30.0
