@@ -23,9 +23,9 @@ from bench.scenarios import orders, releases
 from bench.scenarios import presses as buttons
 from bench.servers import ended
 from bench.stack import Stack, stack
-from miaosha.supervisor import fit
-from miaosha.supervisor.demands import free_bytes, of_presses
-from miaosha.supervisor.rehearsal.machine import this_machine
+from miaosha.supervisor.machine import fit
+from miaosha.supervisor.machine.capacity import this_machine
+from miaosha.supervisor.machine.demands import free_bytes, of_presses
 from miaosha.supervisor.rundir import socket_place
 
 # Raised or turned off knowingly, because the generator is one machine.

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from bench.sockets_rows import SocketRow
 from miaosha.domain.errors import DependencyDown
+from miaosha.supervisor.machine.capacity import sources, this_machine
+from miaosha.supervisor.machine.usage import Used, used
 from miaosha.supervisor.rehearsal.crews import Crews, plans
-from miaosha.supervisor.rehearsal.machine import sources, this_machine
 from miaosha.supervisor.rehearsal.plan import Plan, Said
-from miaosha.supervisor.rehearsal.usage import Used, used
 
 BROADCASTS = 5
 MARKER = '"phase":"'  # in every sale event

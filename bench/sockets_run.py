@@ -16,10 +16,10 @@ from bench.sockets_rows import SocketResult
 from bench.sockets_servers import node, ours, python_socketio, secured
 from miaosha.adapters.clock import StoreClock
 from miaosha.cli.session import to_its_end
-from miaosha.supervisor import fit
-from miaosha.supervisor.demands import free_bytes, of_rehearsal
+from miaosha.supervisor.machine import fit
+from miaosha.supervisor.machine.capacity import sources, this_machine
+from miaosha.supervisor.machine.demands import free_bytes, of_rehearsal
 from miaosha.supervisor.rehearsal.lead import Options, rehearse
-from miaosha.supervisor.rehearsal.machine import sources, this_machine
 from miaosha.supervisor.rehearsal.outcome import Outcome
 from miaosha.supervisor.rehearsal.plan import Said
 from miaosha.supervisor.rundir import socket_place

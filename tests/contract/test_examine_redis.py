@@ -14,9 +14,9 @@ from miaosha.bootstrap.examining import refuse_unfit, sql_connections
 from miaosha.domain.errors import SettingsError
 from miaosha.ports.findings import Finding, Verdict, clock_finding
 from miaosha.settings import Settings
-from miaosha.supervisor import fit
-from miaosha.supervisor.demands import of_settings
-from miaosha.supervisor.rehearsal.machine import Machine
+from miaosha.supervisor.machine import fit
+from miaosha.supervisor.machine.capacity import Machine
+from miaosha.supervisor.machine.demands import of_settings
 from miaosha.supervisor.servers.valkey import Valkey, start_valkey
 from tests.contract.cluster import replica_of, start_cluster
 

@@ -15,7 +15,6 @@ from miaosha.cli import doctor
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 from miaosha.sockets.admission import DESCRIPTORS_KEPT, DESCRIPTORS_MIN
-from miaosha.supervisor import fit
 from miaosha.supervisor.counts import (
     GATEWAYS_MAX,
     PER_CORE_FULL_MAX,
@@ -23,9 +22,10 @@ from miaosha.supervisor.counts import (
     counts,
     gateways,
 )
-from miaosha.supervisor.demands import of_rehearsal
 from miaosha.supervisor.edge import config
-from miaosha.supervisor.rehearsal.machine import Machine
+from miaosha.supervisor.machine import fit
+from miaosha.supervisor.machine.capacity import Machine
+from miaosha.supervisor.machine.demands import of_rehearsal
 from tests.e2e.running import MIAOSHA, environ, free_port
 
 FILES = st.integers(1, 1_000_000)

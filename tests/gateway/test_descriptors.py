@@ -19,7 +19,7 @@ from miaosha.domain.errors import SettingsError
 from miaosha.domain.messages import Result, Results
 from miaosha.domain.reservation import State
 from miaosha.sockets.admission import DESCRIPTORS_KEPT, sockets_max
-from miaosha.supervisor.rehearsal.usage import used
+from miaosha.supervisor.machine.usage import used
 from miaosha.supervisor.servers.valkey import Valkey
 from tests.contract.test_bus import forgetful_proxy
 from tests.gateway.conftest import Start, eventually, start

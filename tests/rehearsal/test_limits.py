@@ -9,13 +9,13 @@ from miaosha.cli.limits_page import drawn
 from miaosha.domain.errors import SettingsError
 from miaosha.ports.findings import Verdict
 from miaosha.settings import Settings
-from miaosha.supervisor import fit
-from miaosha.supervisor.demands import free_bytes, of_presses, of_rehearsal, of_settings
-from miaosha.supervisor.kernel import UNLIMITED, Kernel
-from miaosha.supervisor.limits import LIMITS, Demand
+from miaosha.supervisor.machine import fit
+from miaosha.supervisor.machine.capacity import Machine, sources, this_machine
+from miaosha.supervisor.machine.demands import free_bytes, of_presses, of_rehearsal, of_settings
+from miaosha.supervisor.machine.kernel import UNLIMITED, Kernel
+from miaosha.supervisor.machine.limits import LIMITS, Demand
 from miaosha.supervisor.rehearsal import run as steps
 from miaosha.supervisor.rehearsal.lead import Options, rehearse
-from miaosha.supervisor.rehearsal.machine import Machine, sources, this_machine
 from tests.rehearsal.faulty import faulty
 
 GB = 10**9

@@ -9,9 +9,9 @@ import pytest
 
 from miaosha.cli.main import app
 from miaosha.domain.errors import DependencyDown, SettingsError
+from miaosha.supervisor.machine.capacity import Machine, sources
 from miaosha.supervisor.rehearsal.crews import IN_FLIGHT_MAX, LOOKS_PER_S, Crews, plans
 from miaosha.supervisor.rehearsal.lead import Options, gateway_settings, rehearse
-from miaosha.supervisor.rehearsal.machine import Machine, sources
 from miaosha.supervisor.rehearsal.outcome import Outcome, table
 from miaosha.supervisor.rehearsal.plan import Plan, Said
 from miaosha.supervisor.rehearsal.run import Rehearsal

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from miaosha.supervisor.machine.usage import private_bytes
 from miaosha.supervisor.rehearsal.plan import (
     Arm,
     Go,
@@ -29,7 +30,6 @@ from miaosha.supervisor.rehearsal.plan import (
     Tell,
 )
 from miaosha.supervisor.rehearsal.sockets import Sockets
-from miaosha.supervisor.rehearsal.usage import private_bytes
 
 SAY_S: Final = 0.5
 URGENT: Final = -10  # niceness: who measures must not wait for the measured

@@ -15,19 +15,18 @@ from miaosha.adapters.clock import StoreClock
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.urls import origin_of
 from miaosha.settings import Settings
-from miaosha.supervisor import fit
-from miaosha.supervisor.demands import free_bytes, of_rehearsal
-from miaosha.supervisor.kernel import Kernel
-from miaosha.supervisor.limits import Demand
+from miaosha.supervisor.machine import capacity, fit
+from miaosha.supervisor.machine.capacity import Machine
+from miaosha.supervisor.machine.demands import free_bytes, of_rehearsal
+from miaosha.supervisor.machine.kernel import Kernel
+from miaosha.supervisor.machine.limits import Demand
+from miaosha.supervisor.machine.usage import Used, available_bytes, used
 from miaosha.supervisor.rehearsal import crews as shares
-from miaosha.supervisor.rehearsal import machine
 from miaosha.supervisor.rehearsal.crews import Crews
-from miaosha.supervisor.rehearsal.machine import Machine
 from miaosha.supervisor.rehearsal.outcome import Outcome
 from miaosha.supervisor.rehearsal.plan import Plan
 from miaosha.supervisor.rehearsal.run import Rehearsal, Show
 from miaosha.supervisor.rehearsal.stage import SALE_ID, Stage, stage
-from miaosha.supervisor.rehearsal.usage import Used, available_bytes, used
 from miaosha.supervisor.rundir import socket_place
 from miaosha.supervisor.watches import Tell
 
@@ -87,7 +86,7 @@ async def rehearse(
         StartFailed, DependencyDown: the private set did not come up.
     """
     kernel = kernel or Kernel()
-    sources = machine.sources(options.connections)
+    sources = capacity.sources(options.connections)
     with TemporaryDirectory(prefix="miaosha-rehearsal-", dir=socket_place()) as name:
         directory = Path(name)
         if options.url:
@@ -95,7 +94,7 @@ async def rehearse(
             sources = sources if target.startswith("127.") else []
             begun = _begin(kernel, options, 0, sources, directory, note)
             return await _lead(options, plan, sources, None, directory, show, begun)
-        count = options.gateways or machine.this_machine(kernel).gateways(options.connections)
+        count = options.gateways or capacity.this_machine(kernel).gateways(options.connections)
         begun = _begin(kernel, options, count, sources, directory, note)
         settings = gateway_settings(options)
         async with stage(directory, options.listen, count, note, settings) as running:
@@ -107,7 +106,7 @@ def _begin(
     kernel: Kernel, options: Options, gateways: int, sources: list[str], place: Path, note: Tell
 ) -> Begun:
     """Whether this machine can do it; what slows it is told. Raises SettingsError."""
-    here = machine.this_machine(kernel)
+    here = capacity.this_machine(kernel)
     demand = of_rehearsal(
         here,
         options.connections,
@@ -125,7 +124,7 @@ def _begin(
 def gateway_settings(options: Options) -> Settings:
     """Of the private gateways: caps that would stop a crowd from one machine are off."""
     return Settings(
-        connections_max=machine.PER_PROCESS_MAX + machine.DESCRIPTORS_KEPT // 2,
+        connections_max=capacity.PER_PROCESS_MAX + capacity.DESCRIPTORS_KEPT // 2,
         sockets_max=options.connections,
         sockets_per_ip_max=0,
         accept_rate_per_s=0,
@@ -216,7 +215,7 @@ async def _lead(
 
 def _stopped_by(begun: Begun, outcome: Outcome) -> list[str]:
     """What a ramp that stands still ran into."""
-    now = machine.this_machine(begun.kernel)
+    now = capacity.this_machine(begun.kernel)
     reasons = fit.ran_into(begun.machine, now, begun.demand, outcome.clients.failed)
     return [f"it ran into {reason}" for reason in reasons] or [
         "no limit of this machine that is known here was reached; look at the other end"

@@ -6,8 +6,8 @@ from typing import Final
 
 from miaosha.domain.errors import SettingsError
 from miaosha.ports.findings import Finding, judged
-from miaosha.supervisor.limits import LIMITS, Demand, Limit
-from miaosha.supervisor.rehearsal.machine import Machine
+from miaosha.supervisor.machine.capacity import Machine
+from miaosha.supervisor.machine.limits import LIMITS, Demand, Limit
 
 MACHINE: Final = "machine"
 FULL: Final = 0.98  # of a limit that was run into

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from miaosha.supervisor.kernel import UNLIMITED, Kernel
+from miaosha.supervisor.machine.kernel import UNLIMITED, Kernel
 
 DESCRIPTORS_KEPT: Final = 1_000  # of a process, for everything but its sockets
 DESCRIPTORS_MIN: Final = 2 * DESCRIPTORS_KEPT + 1  # of a process: with less it is hardly worth one

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 from miaosha.ports.findings import Verdict
 from miaosha.supervisor.counts import PER_CORE_FULL_MAX
-from miaosha.supervisor.kernel import UNLIMITED
-from miaosha.supervisor.rehearsal.machine import Machine
+from miaosha.supervisor.machine.capacity import Machine
+from miaosha.supervisor.machine.kernel import UNLIMITED
 
 BACKLOG: Final = 4_096  # the gateways' own
 TRACKED_PER_BUCKET: Final = 4  # more make each packet's search longer

@@ -8,14 +8,14 @@ from typing import Final
 from miaosha.settings import Settings
 from miaosha.sockets.admission import DESCRIPTORS_KEPT as GATEWAY_KEEPS
 from miaosha.supervisor.counts import gateways
-from miaosha.supervisor.kernel import UNLIMITED
-from miaosha.supervisor.limits import Demand
-from miaosha.supervisor.rehearsal.machine import (
+from miaosha.supervisor.machine.capacity import (
     DESCRIPTORS_KEPT,
     DESCRIPTORS_MIN,
     PAGE_BYTES,
     Machine,
 )
+from miaosha.supervisor.machine.kernel import UNLIMITED
+from miaosha.supervisor.machine.limits import Demand
 
 GATEWAY_BYTES: Final = 40_000_000  # of an empty gateway process
 CREW_BYTES: Final = 14_000_000  # of an empty client process
