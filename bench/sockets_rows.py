@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from bench import report
-from miaosha.supervisor.rehearsal.outcome import Outcome, Personal, Told
+from miaosha.trials.rehearsal.outcome import Outcome, Personal, Told
 
 
 class SocketRow(msgspec.Struct, kw_only=True):

@@ -19,10 +19,10 @@ from miaosha.cli.session import to_its_end
 from miaosha.supervisor.machine import fit
 from miaosha.supervisor.machine.capacity import sources, this_machine
 from miaosha.supervisor.machine.demands import free_bytes, of_rehearsal
-from miaosha.supervisor.rehearsal.lead import Options, rehearse
-from miaosha.supervisor.rehearsal.outcome import Outcome
-from miaosha.supervisor.rehearsal.plan import Said
 from miaosha.supervisor.rundir import socket_place
+from miaosha.trials.rehearsal.lead import Options, rehearse
+from miaosha.trials.rehearsal.outcome import Outcome
+from miaosha.trials.rehearsal.plan import Said
 
 SAY_S = 5.0
 USUAL = ("compare", "heartbeat", "wss")

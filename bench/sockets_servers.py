@@ -17,10 +17,10 @@ from bench.sockets_measure import Subject
 from miaosha.domain.sale import Phase, view
 from miaosha.supervisor.edge.config import nginx_binary
 from miaosha.supervisor.probes import port_open
-from miaosha.supervisor.rehearsal.lead import Options, gateway_settings
-from miaosha.supervisor.rehearsal.stage import Stage, free_targets, sample, stage
 from miaosha.supervisor.specs import StartFailed
 from miaosha.supervisor.tether import tethered
+from miaosha.trials.rehearsal.lead import Options, gateway_settings
+from miaosha.trials.rehearsal.stage import Stage, free_targets, sample, stage
 
 RIVALS = Path(__file__).parent / "rivals"
 LISTEN = "127.0.0.1:20100"

@@ -17,11 +17,11 @@ from miaosha import bootstrap
 from miaosha.bootstrap.auditing import open_auditor
 from miaosha.domain.sale import Sale
 from miaosha.settings import Settings, load
-from miaosha.supervisor import sample
-from miaosha.supervisor.crowd.http import Http
 from miaosha.supervisor.rundir import socket_place
 from miaosha.supervisor.servers.package import free_ports
 from miaosha.supervisor.up import Platform, platform
+from miaosha.trials import sample
+from miaosha.trials.crowd.http import Http
 from miaosha.usecases.audit import Verdict
 
 POLL_S = 0.02

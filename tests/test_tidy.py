@@ -106,8 +106,8 @@ def test_only_the_cli_prints(trees: dict[Path, ast.Module]) -> None:
 
 SCREEN = SOURCE / "supervisor" / "screen.py"
 PROTOCOL = {  # what these write is read by a program of ours, or was made visible before
-    SOURCE / "supervisor" / "crowd" / "__main__.py",
-    SOURCE / "supervisor" / "rehearsal" / "__main__.py",
+    SOURCE / "trials" / "crowd" / "__main__.py",
+    SOURCE / "trials" / "rehearsal" / "__main__.py",
     SOURCE / "adapters" / "process.py",
     SOURCE / "adapters" / "logs.py",
     SOURCE / "adapters" / "outlet.py",

@@ -19,15 +19,15 @@ from miaosha.domain.errors import MiaoshaError, Problem, SettingsError
 from miaosha.domain.visible import plain_json, visible, visible_lines
 from miaosha.ports.broker import Parked
 from miaosha.ports.findings import Finding, Verdict
-from miaosha.supervisor import demo, report
-from miaosha.supervisor.live import Terminal
-from miaosha.supervisor.rehearsal import outcome
-from miaosha.supervisor.rehearsal.outcome import Outcome
-from miaosha.supervisor.rehearsal.plan import Said
-from miaosha.supervisor.rehearsal.stage import sample
-from miaosha.supervisor.sample import Login
 from miaosha.supervisor.screen import SUBSTITUTE, Screen, cell, prepare_streams, write_json
-from miaosha.supervisor.snapshot import Books, Snapshot
+from miaosha.trials import demo, report
+from miaosha.trials.rehearsal import outcome
+from miaosha.trials.rehearsal.outcome import Outcome
+from miaosha.trials.rehearsal.plan import Said
+from miaosha.trials.rehearsal.stage import sample
+from miaosha.trials.sample import Login
+from miaosha.trials.snapshot import Books, Snapshot
+from miaosha.trials.terminal import Terminal
 from miaosha.usecases.parked import Item, Kind
 
 CLEAR = "\x1b[2J"

@@ -12,11 +12,11 @@ from miaosha import bootstrap
 from miaosha.adapters.sql.engine import open_database
 from miaosha.domain.errors import MiaoshaError
 from miaosha.settings import Settings
-from miaosha.supervisor import checker, sample
-from miaosha.supervisor.crowd import mob
-from miaosha.supervisor.crowd.http import Http
-from miaosha.supervisor.crowd.mob import Mob
-from miaosha.supervisor.crowd.plan import Plan, View
+from miaosha.trials import checker, sample
+from miaosha.trials.crowd import mob
+from miaosha.trials.crowd.http import Http
+from miaosha.trials.crowd.mob import Mob
+from miaosha.trials.crowd.plan import Plan, View
 from tests.e2e.running import Up
 
 PRESS_EVERY_S = 0.2

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from miaosha.supervisor import report
-from miaosha.supervisor.checker import HoldRow, Ledger, findings
-from miaosha.supervisor.crowd.buyer import Buyer, Crowd
-from miaosha.supervisor.crowd.plan import Kind, Person, Plan, View
+from miaosha.trials import report
+from miaosha.trials.checker import HoldRow, Ledger, findings
+from miaosha.trials.crowd.buyer import Buyer, Crowd
+from miaosha.trials.crowd.plan import Kind, Person, Plan, View
 
 LEDGER = Ledger(
     stock=2,

@@ -19,8 +19,8 @@ from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Phase, Question
 from miaosha.ports.people import Product
 from miaosha.settings import Settings
-from miaosha.supervisor import sample
-from miaosha.supervisor.crowd.http import Http
+from miaosha.trials import sample
+from miaosha.trials.crowd.http import Http
 from miaosha.usecases.terms import draft_of
 from tests.e2e.running import Up, eventually, running
 

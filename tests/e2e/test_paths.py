@@ -7,6 +7,7 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from importlib.resources import files
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ from miaosha.domain.urls import sqlite_url
 from miaosha.settings import load
 from miaosha.supervisor import checks, parts
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.edge import check, config
+from miaosha.supervisor.edge import check
 from miaosha.supervisor.edge.check import check_config
 from miaosha.supervisor.edge.paths import quoted
 from miaosha.supervisor.edge.upstreams import upstream_lines
@@ -346,7 +347,7 @@ def test_a_whole_platform_lives_in_such_places(every: Path, tmp_path: Path) -> N
         path = "/api/v1/admin/products"
         lamp = {"name": "Lamp", "description": "", "list_price": {"amount": 9, "currency": "EUR"}}
         product = _posted(secure, path, auth, **lamp)
-        picture = (Path(config.__file__).parent / "moon-lamp.jpg").read_bytes()
+        picture = (files("miaosha.trials") / "moon-lamp.jpg").read_bytes()
         told = secure.ask(
             f"{path}/{product['id']}/picture",
             *("PUT", picture),

@@ -19,8 +19,8 @@ from schemathesis.specs.openapi.checks import unsupported_method
 
 from miaosha import bootstrap
 from miaosha.cli.session import here
-from miaosha.supervisor import sample
-from miaosha.supervisor.crowd.http import Http
+from miaosha.trials import sample
+from miaosha.trials.crowd.http import Http
 from tests.e2e.running import Up, running
 
 BUYERS = 500

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from miaosha.supervisor.rehearsal import sockets as sockets_module
-from miaosha.supervisor.rehearsal.plan import Plan
-from miaosha.supervisor.rehearsal.sockets import Sockets
-from miaosha.supervisor.rehearsal.turns import TRIES_MAX, Turns
+from miaosha.trials.rehearsal import sockets as sockets_module
+from miaosha.trials.rehearsal.plan import Plan
+from miaosha.trials.rehearsal.sockets import Sockets
+from miaosha.trials.rehearsal.turns import TRIES_MAX, Turns
 from tests.rehearsal.faulty import Faulty, faulty, framed
 
 DEADLINE_S = 30.0

@@ -14,10 +14,10 @@ from miaosha.adapters.redis.store import RedisStore
 from miaosha.domain.messages import BATCH_USERS_MAX, Result, Results
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase
-from miaosha.supervisor.crowd.socketio import Socket, connect
-from miaosha.supervisor.rehearsal.lead import Options, gateway_settings
-from miaosha.supervisor.rehearsal.stage import SALE_ID, Stage, stage
-from miaosha.supervisor.rehearsal.tokens import minting
+from miaosha.trials.crowd.socketio import Socket, connect
+from miaosha.trials.rehearsal.lead import Options, gateway_settings
+from miaosha.trials.rehearsal.stage import SALE_ID, Stage, stage
+from miaosha.trials.rehearsal.tokens import minting
 from tests.contract.sales import arm, press
 
 BUYERS = 2_000

@@ -10,12 +10,12 @@ import pytest
 from miaosha.cli.main import app
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.supervisor.machine.capacity import Machine, sources
-from miaosha.supervisor.rehearsal.crews import IN_FLIGHT_MAX, LOOKS_PER_S, Crews, plans
-from miaosha.supervisor.rehearsal.lead import Options, gateway_settings, rehearse
-from miaosha.supervisor.rehearsal.outcome import Outcome, table
-from miaosha.supervisor.rehearsal.plan import Plan, Said
-from miaosha.supervisor.rehearsal.run import Rehearsal
-from miaosha.supervisor.rehearsal.stage import SALE_ID, free_targets, stage
+from miaosha.trials.rehearsal.crews import IN_FLIGHT_MAX, LOOKS_PER_S, Crews, plans
+from miaosha.trials.rehearsal.lead import Options, gateway_settings, rehearse
+from miaosha.trials.rehearsal.outcome import Outcome, table
+from miaosha.trials.rehearsal.plan import Plan, Said
+from miaosha.trials.rehearsal.run import Rehearsal
+from miaosha.trials.rehearsal.stage import SALE_ID, free_targets, stage
 
 ROOMY = Machine(20_000, 2_400_000, (32_768, 60_999), 24_000_000_000, 4_096, 2)
 
@@ -128,7 +128,7 @@ def test_ports_that_cannot_be_had() -> None:
 
 def test_a_client_process_stays_light() -> None:
     """Its modules are few: fifty of them run beside the servers."""
-    script = "import sys, miaosha.supervisor.rehearsal.__main__; print(*sys.modules)"
+    script = "import sys, miaosha.trials.rehearsal.__main__; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], check=True, capture_output=True, text=True
     )

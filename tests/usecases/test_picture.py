@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import miaosha.supervisor
+import miaosha.trials
 from miaosha.domain.errors import Problem
 from miaosha.usecases.picture import PARTS_MAX, SIDE_MAX, picture_of
 from tests.usecases.pictures import SECRET, chunk, exif, jpeg, part, png, segment, vp8, webp
@@ -72,7 +72,7 @@ def test_colours_stay() -> None:
 
 
 def test_the_sample_is_a_picture() -> None:
-    lamp = Path(miaosha.supervisor.__path__[0], "moon-lamp.jpg").read_bytes()
+    lamp = Path(miaosha.trials.__path__[0], "moon-lamp.jpg").read_bytes()
     kind, width, height, kept = picture_of(lamp)
     assert kind == "jpeg" and width > 100 and height > 100
     assert len(kept) > len(lamp) * 0.9

@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx2
 
-from miaosha.supervisor.sample import PRODUCT, QUESTIONS
+from miaosha.trials.sample import PRODUCT, QUESTIONS
 from tests.e2e.running import Up, miaosha
 
 PASSWORD = "correct horse battery"
 WITHIN_S = 30.0
 ANSWER = str(QUESTIONS[0]["answer"])
-PICTURE = Path(str(files("miaosha.supervisor").joinpath("moon-lamp.jpg")))
+PICTURE = Path(str(files("miaosha.trials").joinpath("moon-lamp.jpg")))
 RIGHT, WRONG = "The moon", "The cable"
 HOME = {
     "name": "Ada Lovelace",

@@ -7,8 +7,8 @@ import typer
 from miaosha.adapters import outlet
 from miaosha.cli.session import as_account, finish
 from miaosha.settings import load
-from miaosha.supervisor.demo import Demo, run_demo
 from miaosha.supervisor.servers.full_stack import Stack
+from miaosha.trials.demo import Demo, run_demo
 
 OnStack = Annotated[
     Stack,

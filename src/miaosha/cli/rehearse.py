@@ -11,11 +11,11 @@ from rich.text import Text
 
 from miaosha.cli.session import FAILED, finish, screen
 from miaosha.domain.errors import SettingsError
-from miaosha.supervisor.rehearsal import lead
-from miaosha.supervisor.rehearsal.lead import Options
-from miaosha.supervisor.rehearsal.outcome import Outcome, table
-from miaosha.supervisor.rehearsal.plan import Said
 from miaosha.supervisor.screen import cell
+from miaosha.trials.rehearsal import lead
+from miaosha.trials.rehearsal.lead import Options
+from miaosha.trials.rehearsal.outcome import Outcome, table
+from miaosha.trials.rehearsal.plan import Said
 
 PLAIN_EVERY = 20  # without a terminal, one line of so many
 

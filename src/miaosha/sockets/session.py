@@ -1,6 +1,6 @@
 """A session with its Socket.IO namespaces: connects, events, acknowledgements, attachments."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
@@ -8,10 +8,8 @@ from miaosha.sockets import packets
 from miaosha.sockets.closing import INTERNAL
 from miaosha.sockets.engine_session import EngineSession, Stage
 from miaosha.sockets.packets import Packet, PacketType
+from miaosha.sockets.rooms import Room
 from miaosha.sockets.server import Core, Refused
-
-if TYPE_CHECKING:
-    from miaosha.gateway.hub import Room
 
 __all__ = ["Session", "Stage"]
 

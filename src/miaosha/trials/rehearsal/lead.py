@@ -21,14 +21,14 @@ from miaosha.supervisor.machine.demands import free_bytes, of_rehearsal
 from miaosha.supervisor.machine.kernel import Kernel
 from miaosha.supervisor.machine.limits import Demand
 from miaosha.supervisor.machine.usage import Used, available_bytes, used
-from miaosha.supervisor.rehearsal import crews as shares
-from miaosha.supervisor.rehearsal.crews import Crews
-from miaosha.supervisor.rehearsal.outcome import Outcome
-from miaosha.supervisor.rehearsal.plan import Plan
-from miaosha.supervisor.rehearsal.run import Rehearsal, Show
-from miaosha.supervisor.rehearsal.stage import SALE_ID, Stage, stage
 from miaosha.supervisor.rundir import socket_place
 from miaosha.supervisor.watches import Tell
+from miaosha.trials.rehearsal import crews as shares
+from miaosha.trials.rehearsal.crews import Crews
+from miaosha.trials.rehearsal.outcome import Outcome
+from miaosha.trials.rehearsal.plan import Plan
+from miaosha.trials.rehearsal.run import Rehearsal, Show
+from miaosha.trials.rehearsal.stage import SALE_ID, Stage, stage
 
 SETTLE_S: Final = 1.5  # after their start gateways have given back what importing took
 PING_TIMEOUT_S: Final = 20.0

@@ -4,8 +4,8 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from miaosha.supervisor.rehearsal.plan import Said
 from miaosha.supervisor.screen import cell
+from miaosha.trials.rehearsal.plan import Said
 
 
 class Spread(msgspec.Struct, frozen=True, omit_defaults=True):

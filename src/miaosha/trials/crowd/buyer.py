@@ -10,9 +10,9 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from miaosha.supervisor.crowd.http import Answer, Http
-from miaosha.supervisor.crowd.plan import Person, Plan, View
-from miaosha.supervisor.crowd.socketio import Socket, connect
+from miaosha.trials.crowd.http import Answer, Http
+from miaosha.trials.crowd.plan import Person, Plan, View
+from miaosha.trials.crowd.socketio import Socket, connect
 
 FIRST_ASK_S = 5.0  # without a push a buyer asks for itself, first after this, then ever more rarely
 ASK_MAX_S = 20.0

@@ -16,16 +16,17 @@ from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.engine import open_database
 from miaosha.domain.errors import MiaoshaError
 from miaosha.settings import Settings, load
-from miaosha.supervisor import checker, datadir, report, sample
-from miaosha.supervisor.crowd import mob
-from miaosha.supervisor.crowd.mob import Mob
-from miaosha.supervisor.crowd.plan import Plan
-from miaosha.supervisor.live import Terminal
-from miaosha.supervisor.sample import Login, SampleSale
+from miaosha.supervisor import datadir
 from miaosha.supervisor.screen import Screen, cell
 from miaosha.supervisor.servers.full_stack import URLS, Stack
-from miaosha.supervisor.snapshot import Snapshot, Watcher
 from miaosha.supervisor.up import Platform, platform, stop_on_signals, unless
+from miaosha.trials import checker, report, sample
+from miaosha.trials.crowd import mob
+from miaosha.trials.crowd.mob import Mob
+from miaosha.trials.crowd.plan import Plan
+from miaosha.trials.sample import Login, SampleSale
+from miaosha.trials.snapshot import Snapshot, Watcher
+from miaosha.trials.terminal import Terminal
 
 SIGN_UPS = 50  # buyers who come through the real sign-up
 LOOK_S = 0.25

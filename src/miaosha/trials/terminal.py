@@ -10,7 +10,7 @@ from rich.text import Text
 
 from miaosha.domain.visible import visible_lines
 from miaosha.supervisor.screen import Screen, cell
-from miaosha.supervisor.snapshot import Part, Snapshot
+from miaosha.trials.snapshot import Part, Snapshot
 
 PHASE_STYLE = {
     "scheduled": "bold cyan",

@@ -1,4 +1,4 @@
-"""`python -m miaosha.supervisor.rehearsal PLAN`: the sockets of one plan, until told to stop.
+"""`python -m miaosha.trials.rehearsal PLAN`: the sockets of one plan, until told to stop.
 
 Orders come as lines on standard input (its end means stop); a line on standard output says how
 far it is every half second, and answers `tell`.
@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from miaosha.supervisor.machine.usage import private_bytes
-from miaosha.supervisor.rehearsal.plan import (
+from miaosha.trials.rehearsal.plan import (
     Arm,
     Go,
     Line,
@@ -29,7 +29,7 @@ from miaosha.supervisor.rehearsal.plan import (
     Storm,
     Tell,
 )
-from miaosha.supervisor.rehearsal.sockets import Sockets
+from miaosha.trials.rehearsal.sockets import Sockets
 
 SAY_S: Final = 0.5
 URGENT: Final = -10  # niceness: who measures must not wait for the measured

@@ -9,7 +9,7 @@ import secrets
 from typing import Any, NamedTuple
 
 from miaosha.domain.errors import MiaoshaError
-from miaosha.supervisor.crowd.http import Http, Raw
+from miaosha.trials.crowd.http import Http, Raw
 
 TRIES = 10
 ADMIN = "admin@demo.example"
@@ -126,7 +126,7 @@ async def create_sale(
 
 
 def _picture() -> bytes:
-    return importlib.resources.files("miaosha.supervisor").joinpath("moon-lamp.jpg").read_bytes()
+    return importlib.resources.files("miaosha.trials").joinpath("moon-lamp.jpg").read_bytes()
 
 
 async def _send(http: Http, method: str, path: str, body: object = None) -> dict[str, Any]:

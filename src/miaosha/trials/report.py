@@ -7,9 +7,9 @@ from rich.rule import Rule
 from rich.table import Table
 
 from miaosha.domain.money import Money
-from miaosha.supervisor.checker import Ledger
-from miaosha.supervisor.crowd.plan import Kind, View
 from miaosha.supervisor.screen import Screen, cell
+from miaosha.trials.checker import Ledger
+from miaosha.trials.crowd.plan import Kind, View
 
 SHOWN_MAX = 20
 OUTCOMES = ("paid", "expired", "declined", "left", "closed", "sold_out")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from miaosha.supervisor.crowd.plan import WEIGHTS, Kind, Person, Plan, Progress, View
 from miaosha.supervisor.tether import tethered
+from miaosha.trials.crowd.plan import WEIGHTS, Kind, Person, Plan, Progress, View
 
 PER_PROCESS = 4_000  # buyers of one process: its sockets stay well under 20,000 descriptors
 LAST_QUESTIONS_S = 90.0
@@ -56,7 +56,7 @@ class Mob:
             _write_private(path, msgspec.msgpack.encode(plan))
             with log.open("ab") as errors:
                 process = await asyncio.create_subprocess_exec(
-                    *tethered([sys.executable, "-m", "miaosha.supervisor.crowd", str(path)]),
+                    *tethered([sys.executable, "-m", "miaosha.trials.crowd", str(path)]),
                     stdin=PIPE,
                     stdout=PIPE,
                     stderr=errors,

@@ -5,9 +5,9 @@ import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import SplitResult, urlencode, urlsplit
 
-from miaosha.supervisor.crowd.buyer import CARD, Buyer
-from miaosha.supervisor.crowd.http import Answer, Raw
-from miaosha.supervisor.crowd.plan import Kind
+from miaosha.trials.crowd.buyer import CARD, Buyer
+from miaosha.trials.crowd.http import Answer, Raw
+from miaosha.trials.crowd.plan import Kind
 
 GOOD = "4242424242424242"
 REFUSED = "4000000000000002"

@@ -4,7 +4,7 @@ import errno
 import re
 from typing import Final
 
-from miaosha.supervisor.rehearsal import wire
+from miaosha.trials.rehearsal import wire
 
 KINDS_MAX: Final = 50  # told apart
 _RETRY = re.compile(rb"(?i)\r\nretry-after: *(\d{1,5})")

@@ -14,11 +14,11 @@ from typing import Final
 
 import msgspec
 
-from miaosha.supervisor.rehearsal import kinds, wire
-from miaosha.supervisor.rehearsal.kinds import Failed
-from miaosha.supervisor.rehearsal.plan import Plan, Said
-from miaosha.supervisor.rehearsal.tokens import minting
-from miaosha.supervisor.rehearsal.turns import Turns
+from miaosha.trials.rehearsal import kinds, wire
+from miaosha.trials.rehearsal.kinds import Failed
+from miaosha.trials.rehearsal.plan import Plan, Said
+from miaosha.trials.rehearsal.tokens import minting
+from miaosha.trials.rehearsal.turns import Turns
 
 OPENED_AT_ONCE: Final = 64
 LOOKED_AT_PER_S: Final = 4_000  # sockets that may have fallen silent

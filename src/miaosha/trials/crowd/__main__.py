@@ -1,4 +1,4 @@
-"""`python -m miaosha.supervisor.crowd PLAN`: runs the buyers of one plan until told to finish.
+"""`python -m miaosha.trials.crowd PLAN`: runs the buyers of one plan until told to finish.
 
 A line on standard output a second says how far they are. A line (or the end) of standard input
 says that the sale is settled: every buyer asks `mine` once more, and the views are written.
@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from miaosha.supervisor.crowd.behaviour import behave
-from miaosha.supervisor.crowd.buyer import Buyer, Crowd
-from miaosha.supervisor.crowd.plan import Plan, Progress, View
+from miaosha.trials.crowd.behaviour import behave
+from miaosha.trials.crowd.buyer import Buyer, Crowd
+from miaosha.trials.crowd.plan import Plan, Progress, View
 
 LAST_WORDS_S = 60.0
 

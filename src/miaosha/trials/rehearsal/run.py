@@ -10,10 +10,10 @@ from typing import Final
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.sale import Phase
 from miaosha.supervisor.machine.usage import Used, available_bytes, used
-from miaosha.supervisor.rehearsal.crews import Crews
-from miaosha.supervisor.rehearsal.outcome import Outcome, Personal, Spread, Told
-from miaosha.supervisor.rehearsal.plan import Said
-from miaosha.supervisor.rehearsal.stage import Stage
+from miaosha.trials.rehearsal.crews import Crews
+from miaosha.trials.rehearsal.outcome import Outcome, Personal, Spread, Told
+from miaosha.trials.rehearsal.plan import Said
+from miaosha.trials.rehearsal.stage import Stage
 
 POLL_S: Final = 0.1
 SILENT_S: Final = 15.0  # nobody new is told

@@ -13,7 +13,8 @@ from typing import Final
 
 import msgspec
 
-from miaosha.supervisor.rehearsal.plan import (
+from miaosha.supervisor.tether import tethered
+from miaosha.trials.rehearsal.plan import (
     Arm,
     Go,
     Line,
@@ -26,7 +27,6 @@ from miaosha.supervisor.rehearsal.plan import (
     Storm,
     Tell,
 )
-from miaosha.supervisor.tether import tethered
 
 LINE_MAX: Final = 64 * 2**20  # bytes of one line: the moments of 20,000 sockets, many times
 ANSWER_S: Final = 60.0
@@ -109,7 +109,7 @@ class Crews:
             with os.fdopen(os.open(path, flags, 0o600), "wb") as handle:
                 handle.write(msgspec.msgpack.encode(plan))
             process = await asyncio.create_subprocess_exec(
-                *tethered([sys.executable, "-m", "miaosha.supervisor.rehearsal", str(path)]),
+                *tethered([sys.executable, "-m", "miaosha.trials.rehearsal", str(path)]),
                 stdin=PIPE,
                 stdout=PIPE,
                 process_group=0,
