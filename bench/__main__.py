@@ -9,7 +9,7 @@ from bench import commands, report, sockets_rows, sockets_run
 from bench.commands import FULL, SCENARIOS, Options
 from bench.servers import STACKS
 from miaosha.cli.session import guarded, to_its_end
-from miaosha.supervisor.screen import prepare_streams
+from miaosha.serving.screen import prepare_streams
 
 FLAME = report.ROOT / "bench" / "results"
 

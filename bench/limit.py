@@ -13,10 +13,10 @@ from bench.presses import Presses
 from bench.tally import milliseconds
 from bench.usage import load_average, megabytes, per_purchase, used
 from bench.worker import Crew
+from miaosha.supervisor.die_with_parent import tethered
 from miaosha.supervisor.edge.config import nginx_binary
 from miaosha.supervisor.probes import http_ready
 from miaosha.supervisor.rundir import socket_place
-from miaosha.supervisor.tether import tethered
 
 STARTED_WITHIN_S = 10.0
 NO_MATTER = ("request_id_twice", "exhausted")  # one answer for all; a crowd that was too small

@@ -20,7 +20,7 @@ from bench.load import Generator, Load
 from bench.presses import Presses, Raw, Source, shares
 from bench.sockets import spread
 from bench.tally import Tally, together
-from miaosha.supervisor.tether import tethered
+from miaosha.supervisor.die_with_parent import tethered
 
 NICE = 5  # as the publishers: a generator of a machine of its own would take nothing from the rest
 MESSAGE_MAX = 1 << 30

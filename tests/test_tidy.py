@@ -104,13 +104,13 @@ def test_only_the_cli_prints(trees: dict[Path, ast.Module]) -> None:
     assert not found, "\n".join(found)
 
 
-SCREEN = SOURCE / "supervisor" / "screen.py"
+SCREEN = SOURCE / "serving" / "screen.py"
 PROTOCOL = {  # what these write is read by a program of ours, or was made visible before
     SOURCE / "trials" / "crowd" / "__main__.py",
     SOURCE / "trials" / "rehearsal" / "__main__.py",
-    SOURCE / "adapters" / "process.py",
-    SOURCE / "adapters" / "logs.py",
-    SOURCE / "adapters" / "outlet.py",
+    SOURCE / "serving" / "process.py",
+    SOURCE / "serving" / "logs.py",
+    SOURCE / "serving" / "outlet.py",
     SOURCE / "supervisor" / "account.py",
     SOURCE / "supervisor" / "words.py",
     SOURCE / "workers" / "__main__.py",
@@ -120,7 +120,7 @@ MARKUP = {"from_markup", "from_ansi", "echo", "secho", "print_json", "rule", "ou
 
 
 def other_ways_to_print(path: Path, tree: ast.Module) -> Iterator[str]:
-    """Text must leave by supervisor/screen.py: anything else reads markup in it, or obeys it."""
+    """Text must leave by serving/screen.py: anything else reads markup in it, or obeys it."""
     for node in ast.walk(tree):
         where = f"{name(path)}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.ImportFrom) and node.module == "rich.markup":

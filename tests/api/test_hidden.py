@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from miaosha.adapters.process import Process
 from miaosha.api.server import listen
+from miaosha.serving.process import Process
 from miaosha.settings import Settings
 from tests.api.world import Person, World
 from tests.hidden import HONEST, LAST, WAYS, Dialogue, every, hiding

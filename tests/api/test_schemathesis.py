@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import positive_data_acceptance
 from schemathesis.config import SchemathesisConfig
 
-from miaosha.adapters.process import Process
 from miaosha.adapters.sql.migrate import upgrade
 from miaosha.api.app import routes
 from miaosha.api.openapi import document
 from miaosha.api.server import listen
+from miaosha.serving.process import Process
 from miaosha.settings import Settings
 from miaosha.supervisor.servers.valkey import start_valkey
 from tests.api.world import World, open_world

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 import structlog
 
-from miaosha.adapters.process import Process
 from miaosha.api.bounds import Bounded
 from miaosha.api.limits import BUCKETS_MAX, Buckets, client_key
 from miaosha.api.server import listen
 from miaosha.domain.errors import Problem, SettingsError
+from miaosha.serving.process import Process
 from miaosha.settings import Settings, origins, proxies
 from tests.api.world import MovableClock, Person, World
 

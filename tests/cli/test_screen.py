@@ -19,7 +19,7 @@ from miaosha.domain.errors import MiaoshaError, Problem, SettingsError
 from miaosha.domain.visible import plain_json, visible, visible_lines
 from miaosha.ports.broker import Parked
 from miaosha.ports.findings import Finding, Verdict
-from miaosha.supervisor.screen import SUBSTITUTE, Screen, cell, prepare_streams, write_json
+from miaosha.serving.screen import SUBSTITUTE, Screen, cell, prepare_streams, write_json
 from miaosha.trials import demo, report
 from miaosha.trials.rehearsal import outcome
 from miaosha.trials.rehearsal.outcome import Outcome

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from miaosha.adapters.ending import end
+from miaosha.serving.ending import end
 
 
 async def test_a_task_that_lost_its_cancellation_is_ended_all_the_same() -> None:

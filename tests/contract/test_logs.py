@@ -7,11 +7,11 @@ import sys
 import msgspec
 import pytest
 
-from miaosha.adapters.logs import REDACTED, redact
+from miaosha.serving.logs import REDACTED, redact
 
 SCRIPT = """
 import logging, structlog
-from miaosha.adapters import logs
+from miaosha.serving import logs
 logs.configure("api", "3", "info")
 structlog.contextvars.bind_contextvars(request_id="r-1")
 structlog.get_logger().info("hold", rid="b.0", state="held", token="eyJ", detail="a\\nb")
@@ -22,7 +22,8 @@ structlog.get_logger().debug("below the level")
 
 LOST = """
 import os, sys, structlog
-from miaosha.adapters import logs, outlet
+from miaosha.serving import logs
+from miaosha.serving import outlet
 os.dup2(os.open("/dev/full", os.O_WRONLY), 2)
 _, said = outlet.install()
 logs.configure("api", "3", "info")
@@ -87,7 +88,7 @@ def test_every_logger_writes_one_json_line() -> None:
 
 SHOWN = """
 import structlog
-from miaosha.adapters import logs
+from miaosha.serving import logs
 logs.configure("api", "0", "info")
 structlog.get_logger().info("kept", title="[red]\\x1b[2J\\x9b2J\\u202ex \\u79d2 \\xe9\\U0001f600")
 """

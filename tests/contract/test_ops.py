@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import pytest
 
-from miaosha.adapters import ops
 from miaosha.domain.errors import DependencyDown, SettingsError
+from miaosha.serving import ops
 from tests.e2e.running import free_port
 from tests.hidden import WAYS, Dialogue, every, hiding
 

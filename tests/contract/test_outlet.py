@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from miaosha.adapters.outlet import Outlet, plain_notice
+from miaosha.serving.outlet import Outlet, plain_notice
 
 SOON_S = 20.0
 AT_ONCE_S = 1.0  # a thousand lines take some milliseconds
@@ -146,7 +146,7 @@ def test_a_character_that_cannot_be_written_is_an_escape(pipe: tuple[int, int]) 
 
 INSTALLED = """
 import sys
-from miaosha.adapters import outlet
+from miaosha.serving import outlet
 outlet.install()
 """
 

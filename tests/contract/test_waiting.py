@@ -6,9 +6,9 @@ import logging
 import pytest
 from structlog import DropEvent
 
-from miaosha.adapters.seldom import EVERY_S, KEPT_MAX, Seldom, SeldomRecords
-from miaosha.adapters.waiting import AGAIN_S, CALM_S, Waiting, shown
 from miaosha.domain.errors import DependencyDown
+from miaosha.serving.seldom import EVERY_S, KEPT_MAX, Seldom, SeldomRecords
+from miaosha.serving.waiting import AGAIN_S, CALM_S, Waiting, shown
 
 SECRET = "hush"
 
@@ -192,7 +192,7 @@ async def test_a_server_that_answers_and_still_fails_has_not_come(clock: Clock) 
 async def test_a_server_that_hangs_is_waited_for(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("miaosha.adapters.waiting.ANSWER_S", 0.01)
+    monkeypatch.setattr("miaosha.serving.waiting.ANSWER_S", 0.01)
     said: list[dict[str, object]] = []
     waiting = Waiting(clock)
     waiting.know("MIAOSHA_REDIS_URL", "redis://cache", ("store",), asyncio.Event().wait)

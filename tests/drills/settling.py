@@ -14,8 +14,8 @@ from typing import Final
 import msgspec
 
 from miaosha import bootstrap
-from miaosha.adapters import memory
 from miaosha.adapters.keyring import generate
+from miaosha.serving import memory
 from miaosha.settings import Settings
 
 LOOK_S: Final = 0.01

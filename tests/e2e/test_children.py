@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from miaosha.supervisor.children import BACKOFF_FIRST_S, BACKOFF_MAX_S, LOUD_AFTER, Child, backoff_s
+from miaosha.supervisor.die_with_parent import tethered
 from miaosha.supervisor.specs import Health, Spec
-from miaosha.supervisor.tether import tethered
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 STUBBORN = [

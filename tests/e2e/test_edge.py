@@ -12,7 +12,7 @@ import pytest
 
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
-from miaosha.supervisor import parts
+from miaosha.supervisor import process_plan
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.edge import config
 from miaosha.supervisor.edge.log import kept_small
@@ -98,13 +98,13 @@ class Edge:
 async def started(run_dir: Path, settings: Settings) -> AsyncIterator[Edge]:
     (run_dir / "files").mkdir()
     settings = msgspec.structs.replace(settings, files_url=f"file:{run_dir / 'files'}")
-    places = parts.Places(run_dir, run_dir)
+    places = process_plan.Places(run_dir, run_dir)
     roles = {
         role: StandIn(role, places.socket(f"{role}-0")) for role in ("publisher", "gateway", "api")
     }
     for role in roles.values():
         await role.start()
-    child = Child(parts.edge_spec(settings, places), lambda text: None)
+    child = Child(process_plan.edge_spec(settings, places), lambda text: None)
     await child.start()
     try:
         async with asyncio.timeout(30):

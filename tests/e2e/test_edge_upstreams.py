@@ -15,7 +15,7 @@ from miaosha.settings import Settings
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.edge import config
 from miaosha.supervisor.edge.upstreams import upstream_lines
-from miaosha.supervisor.parts import nginx_spec
+from miaosha.supervisor.process_plan import nginx_spec
 from miaosha.supervisor.specs import Health
 from tests.e2e.running import free_port
 from tests.e2e.test_edge import PURCHASES, Edge, StandIn

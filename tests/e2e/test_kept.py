@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from miaosha.supervisor import datadir
-from miaosha.supervisor.kept import first_text, write_whole
+from miaosha.supervisor.private_files import first_text, write_whole
 from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 
 

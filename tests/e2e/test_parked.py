@@ -5,7 +5,7 @@ import io
 from miaosha.cli.parked import table_of
 from miaosha.ports.broker import Parked
 from miaosha.ports.post import ParkedMail
-from miaosha.supervisor.screen import Screen
+from miaosha.serving.screen import Screen
 from miaosha.usecases.parked import Item, Kind
 
 LONG = "0123456789abcdef" * 2

@@ -19,7 +19,7 @@ from miaosha.adapters.sql import migrate
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.urls import sqlite_url
 from miaosha.settings import load
-from miaosha.supervisor import checks, parts
+from miaosha.supervisor import checks, process_plan
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.edge import check
 from miaosha.supervisor.edge.check import check_config
@@ -122,11 +122,11 @@ async def nginx(place: Path, run: Path) -> AsyncIterator[Secure]:
     port = free_port()
     (place / "files").mkdir()
     settings = load({}, port=port, files_url=f"file:{place / 'files'}", **tls)
-    places = parts.Places(place, run)
+    places = process_plan.Places(place, run)
     roles = [StandIn(role, places.socket(f"{role}-0")) for role in ("publisher", "gateway", "api")]
     for role in roles:
         await role.start()
-    child = Child(parts.edge_spec(settings, places), lambda text: None)
+    child = Child(process_plan.edge_spec(settings, places), lambda text: None)
     await child.start()
     try:
         async with asyncio.timeout(30):
@@ -380,6 +380,6 @@ def test_every_socket_fits_wherever_temporary_files_go(
         place.mkdir()
         monkeypatch.setattr(tempfile, "tempdir", str(place))
         with run_directory("miaosha-edge-") as run:
-            longest = parts.Places(tmp_path, run).alive_socket("publisher-9999", 9_999)
+            longest = process_plan.Places(tmp_path, run).alive_socket("publisher-9999", 9_999)
             assert len(bytes(longest)) < 108
             assert (run.parent == place) == (length == 59)

@@ -12,7 +12,7 @@ import pytest
 from miaosha.cli.session import here
 from miaosha.settings import Settings
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.parts import Places
+from miaosha.supervisor.process_plan import Places
 from miaosha.supervisor.rolling import RollFailed, Rolling
 from miaosha.supervisor.servers.package import free_ports, is_free
 from miaosha.supervisor.specs import Health, Spec

@@ -13,7 +13,7 @@ from miaosha.publisher import server as publisher
 from miaosha.settings import Settings
 from miaosha.sockets import listening as gateway
 from miaosha.supervisor import up
-from miaosha.supervisor.parts import stop_within_s
+from miaosha.supervisor.process_plan import stop_within_s
 from miaosha.supervisor.rolling import FINISH_WITHIN_S
 from miaosha.workers import consumer
 from tests.e2e.running import environ
@@ -35,7 +35,7 @@ def test_a_role_may_finish_what_came_in(role: str) -> None:
 
 
 ROLE = """
-from miaosha.adapters.process import run
+from miaosha.serving.process import run
 async def serve(process, settings):
     print("serves", flush=True)
     await process.stop.wait()

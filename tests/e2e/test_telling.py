@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from miaosha.adapters.waiting import Server
 from miaosha.domain.errors import DependencyDown
+from miaosha.serving.waiting import Server
 from miaosha.supervisor.awaited import answering
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.specs import Health, Spec

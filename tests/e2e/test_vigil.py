@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from miaosha.adapters import alive
+from miaosha.serving import alive
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.probes import processor_ns, says_alive, state, working
 from miaosha.supervisor.specs import Health, Spec
@@ -165,7 +165,7 @@ async def test_one_that_starts_has_time(clock: Clock) -> None:
 
 ROLE = """
 import asyncio, sys, time, uvloop
-from miaosha.adapters import alive
+from miaosha.serving import alive
 async def main():
     async with alive.answering(sys.argv[1]):
         await asyncio.sleep(float(sys.argv[2]))
@@ -304,7 +304,7 @@ async def test_a_server_lives_by_its_work_or_its_answer(servers: tuple[int, int]
 
 LONELY = """
 import asyncio, time
-from miaosha.adapters import alive
+from miaosha.serving import alive
 def hung(stack):
     print(stack, flush=True)
     raise SystemExit
@@ -333,7 +333,7 @@ def test_a_process_that_nobody_supervises_notices_that_its_loop_hangs_and_tells_
 
 HANGS = """
 import sys
-from miaosha.adapters.process import run
+from miaosha.serving.process import run
 async def serve(process, settings):
     process.begun = True
     while True:

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import pytest
 import uvloop
 
-from miaosha.adapters.process import Process
 from miaosha.domain.messages import BusMessage
 from miaosha.gateway.gateway import Gateway, Parts
+from miaosha.serving.process import Process
 from miaosha.settings import Settings
 from tests.gateway.fakes import Bus, Clock, Heartbeats, Store, Tokens, make_reading, make_sale
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import uvloop
 
-from miaosha.adapters.process import Process
 from miaosha.gateway.gateway import Gateway, Parts
+from miaosha.serving.process import Process
 from miaosha.settings import Settings
 from tests.gateway.fakes import Bus, Clock, Heartbeats, Store, Tokens, make_reading, make_sale
 

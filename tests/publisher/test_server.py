@@ -8,10 +8,10 @@ from typing import cast
 
 import pytest
 
-from miaosha.adapters.process import Process
 from miaosha.domain.errors import SettingsError
 from miaosha.publisher import server
 from miaosha.publisher.server import Parts
+from miaosha.serving.process import Process
 from tests.publisher.world import (
     GET_HEALTH,
     Client,

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Update, update
 
-from miaosha.adapters.ending import end
 from miaosha.adapters.keyring import generate
-from miaosha.adapters.process import Process
 from miaosha.adapters.redis.connect import Client, connect
 from miaosha.adapters.sql.tables import sales
 from miaosha.bootstrap import SchedulerParts
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.messages import Batch
+from miaosha.serving.ending import end
+from miaosha.serving.process import Process
 from miaosha.settings import Settings
 from miaosha.usecases.post import Post
 from miaosha.workers import consumer, mailer

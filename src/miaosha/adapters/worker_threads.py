@@ -9,8 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from miaosha.adapters.ending import cancellations
 from miaosha.domain.errors import DependencyDown, Overloaded
+from miaosha.serving.ending import cancellations
 
 Answer = TypeVar("Answer")
 

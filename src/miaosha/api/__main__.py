@@ -1,7 +1,7 @@
 """`python -m miaosha.api --listen unix:/path.sock|host:port [--instance 0] [--metrics …]`"""
 
-from miaosha.adapters.process import run
 from miaosha.api.server import serve
+from miaosha.serving.process import run
 
 if __name__ == "__main__":
     run("api", serve)

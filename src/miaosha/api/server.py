@@ -12,13 +12,13 @@ from litestar import Litestar
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from miaosha import bootstrap
-from miaosha.adapters import memory
-from miaosha.adapters.ending import end
-from miaosha.adapters.process import Process
 from miaosha.api.app import create_app
 from miaosha.api.bounds import Bounded, last_answer
 from miaosha.api.reading import Connection
 from miaosha.domain.errors import SettingsError
+from miaosha.serving import memory
+from miaosha.serving.ending import end
+from miaosha.serving.process import Process
 from miaosha.settings import Settings
 
 LINGER_S: Final = 2.0  # for those who keep connections to let go of them by themselves

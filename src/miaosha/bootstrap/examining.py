@@ -6,11 +6,11 @@ from typing import Final
 
 import structlog
 
-from miaosha.adapters.waiting import Server
 from miaosha.bootstrap.servers import servers
 from miaosha.domain.errors import MiaoshaError, SettingsError
 from miaosha.domain.sale import Phase
 from miaosha.ports.findings import Finding, Verdict
+from miaosha.serving.waiting import Server
 from miaosha.settings import Settings
 
 BOARD_S: Final = 5.0

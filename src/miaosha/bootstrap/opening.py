@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from miaosha.adapters.waiting import waiting
 from miaosha.bootstrap.parts import Checks
 from miaosha.ports.ledger import Ledger
 from miaosha.ports.outside import Bus, Clock, StepClock, Tokens
 from miaosha.ports.store import Heartbeats, StockStore
+from miaosha.serving.waiting import waiting
 from miaosha.settings import Settings
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from miaosha.adapters.waiting import Check, Server, shown
+from miaosha.serving.waiting import Check, Server, shown
 from miaosha.settings import Settings
 
 BROKER_SCHEMES = ("amqp://", "amqps://")

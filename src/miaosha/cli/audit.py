@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from miaosha.cli.session import FAILED, DataDir, finish, opened, screen
-from miaosha.supervisor.screen import cell, write_json
+from miaosha.serving.screen import cell, write_json
 
 
 def audit(

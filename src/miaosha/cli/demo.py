@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from miaosha.adapters import outlet
 from miaosha.cli.session import as_account, finish
+from miaosha.serving import outlet
 from miaosha.settings import load
 from miaosha.supervisor.servers.full_stack import Stack
 from miaosha.trials.demo import Demo, run_demo

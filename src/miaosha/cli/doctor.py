@@ -21,6 +21,7 @@ from miaosha.cli.session import FAILED, DataDir, finish, here, opened, screen
 from miaosha.domain.errors import DependencyDown, MiaoshaError, SettingsError
 from miaosha.ports.findings import Finding, Verdict, judged
 from miaosha.ports.store import Heartbeat
+from miaosha.serving.screen import cell
 from miaosha.settings import Settings
 from miaosha.supervisor import datadir
 from miaosha.supervisor.checks import check_ports
@@ -29,7 +30,6 @@ from miaosha.supervisor.machine import fit
 from miaosha.supervisor.machine.capacity import this_machine
 from miaosha.supervisor.machine.demands import free_bytes, of_settings
 from miaosha.supervisor.machine.kernel import UNLIMITED
-from miaosha.supervisor.screen import cell
 from miaosha.supervisor.servers.valkey import valkey_binary
 from miaosha.usecases.parked import Counts
 

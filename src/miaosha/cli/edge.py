@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from miaosha.adapters import outlet
-from miaosha.adapters.alive import notify
 from miaosha.bootstrap.servers import store
 from miaosha.cli.session import as_account, errors, finish, screen
 from miaosha.domain import service_links
+from miaosha.serving import outlet
+from miaosha.serving.alive import notify
 from miaosha.settings import load
 from miaosha.supervisor.awaited import watched
 from miaosha.supervisor.edge.alone import running_edge

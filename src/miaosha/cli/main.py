@@ -24,7 +24,7 @@ from miaosha.cli import (
 )
 from miaosha.cli.session import BAD_USAGE, FAILED, errors, guarded
 from miaosha.domain.visible import visible
-from miaosha.supervisor.screen import drop_stdout, prepare_streams
+from miaosha.serving.screen import drop_stdout, prepare_streams
 
 app = typer.Typer(
     name="miaosha",

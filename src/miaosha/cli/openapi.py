@@ -1,6 +1,6 @@
 """`miaosha openapi`: the API's description, for client generators."""
 
-from miaosha.supervisor.screen import write_encoded
+from miaosha.serving.screen import write_encoded
 
 
 def openapi() -> None:

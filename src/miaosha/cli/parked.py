@@ -8,7 +8,7 @@ from rich.table import Column, Table
 
 from miaosha.cli.session import BAD_USAGE, FAILED, DataDir, errors, finish, opened, screen
 from miaosha.cli.terms import shown_ms
-from miaosha.supervisor.screen import cell
+from miaosha.serving.screen import cell
 from miaosha.usecases.parked import Item
 
 ACTOR = "cli"

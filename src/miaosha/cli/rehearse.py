@@ -11,7 +11,7 @@ from rich.text import Text
 
 from miaosha.cli.session import FAILED, finish, screen
 from miaosha.domain.errors import SettingsError
-from miaosha.supervisor.screen import cell
+from miaosha.serving.screen import cell
 from miaosha.trials.rehearsal import lead
 from miaosha.trials.rehearsal.lead import Options
 from miaosha.trials.rehearsal.outcome import Outcome, table

@@ -14,7 +14,7 @@ from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Sale
 from miaosha.ports.people import SaleDraft
-from miaosha.supervisor.screen import cell, write_json
+from miaosha.serving.screen import cell, write_json
 
 ACTOR = "cli"
 SaleId = Annotated[int, typer.Argument(help="Id of the sale.", min=1, show_default=False)]

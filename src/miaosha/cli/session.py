@@ -17,9 +17,9 @@ from rich.text import Text
 
 from miaosha.domain.errors import MiaoshaError, Problem, SettingsError
 from miaosha.domain.visible import visible, visible_lines
+from miaosha.serving.screen import Screen
 from miaosha.settings import Settings, load
 from miaosha.supervisor import datadir
-from miaosha.supervisor.screen import Screen
 from miaosha.supervisor.specs import StartFailed
 
 KEPT_URLS = ("database_url", "database_replica_url", "files_url", "mail_url", "public_url")
@@ -85,7 +85,7 @@ async def opened(data_dir: Path | None) -> AsyncIterator[Any]:
 
 def finish(work: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
     """Run a command to its end and exit with its status; an error is one line."""
-    from miaosha.adapters import logs
+    from miaosha.serving import logs
 
     logs.configure("cli", "0", "error")  # else a traceback would show secrets among its variables
     raise typer.Exit(guarded(lambda: to_its_end(work)) or 0)
@@ -141,7 +141,7 @@ def guarded(work: Callable[[], int | None]) -> int | None:
 
 
 def _line(error: MiaoshaError) -> str:
-    from miaosha.adapters.waiting import waiting
+    from miaosha.serving.waiting import waiting
 
     if isinstance(error, Problem):
         where = f" ({error.field})" if error.field else ""

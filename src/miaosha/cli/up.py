@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from miaosha.adapters import outlet
-from miaosha.adapters.alive import notify
 from miaosha.cli.demo import OnStack
 from miaosha.cli.session import as_account, errors, finish, screen
 from miaosha.domain import service_links
+from miaosha.serving import outlet
+from miaosha.serving.alive import notify
 from miaosha.settings import Settings, load
-from miaosha.supervisor.parts import tied
+from miaosha.supervisor.process_plan import tied
 from miaosha.supervisor.servers.full_stack import Stack
 from miaosha.supervisor.up import platform, stop_on_signals
 from miaosha.supervisor.watches import WatchEnded

@@ -1,8 +1,8 @@
 """`python -m miaosha.gateway --listen unix:/path.sock --instance 0`."""
 
 from miaosha import bootstrap
-from miaosha.adapters.process import Process, run
 from miaosha.gateway.gateway import Parts, serve
+from miaosha.serving.process import Process, run
 from miaosha.settings import Settings
 
 

@@ -6,9 +6,6 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from miaosha.adapters import memory
-from miaosha.adapters.ending import end
-from miaosha.adapters.process import Process
 from miaosha.gateway.events import AccessTokens, SaleEvents
 from miaosha.gateway.fanout import Fanout
 from miaosha.gateway.hub import Hub
@@ -16,6 +13,9 @@ from miaosha.gateway.lookups import ASKERS, Lookups
 from miaosha.gateway.sales import Sales
 from miaosha.ports.outside import Bus, Clock
 from miaosha.ports.store import Heartbeats, StockStore
+from miaosha.serving import memory
+from miaosha.serving.ending import end
+from miaosha.serving.process import Process
 from miaosha.settings import Settings, proxies
 from miaosha.sockets.admission import Admission, sockets_max
 from miaosha.sockets.handshake import Rules, listed_origins

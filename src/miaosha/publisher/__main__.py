@@ -1,7 +1,7 @@
 """`python -m miaosha.publisher --listen unix:/path.sock --instance 0 [--metrics host:port]`"""
 
-from miaosha.adapters.process import run
 from miaosha.publisher.server import serve
+from miaosha.serving.process import run
 
 if __name__ == "__main__":
     run("publisher", serve)

@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from miaosha import bootstrap
-from miaosha.adapters import memory
-from miaosha.adapters.ending import end
-from miaosha.adapters.process import Process
 from miaosha.domain.errors import SettingsError
 from miaosha.ports.broker import Broker
 from miaosha.ports.outside import Clock
@@ -26,6 +23,9 @@ from miaosha.publisher.intake import AccessVerifier, Intake
 from miaosha.publisher.routes import Router
 from miaosha.publisher.service import Service
 from miaosha.publisher.turns import Turns
+from miaosha.serving import memory
+from miaosha.serving.ending import end
+from miaosha.serving.process import Process
 from miaosha.settings import Settings
 
 BACKLOG: Final = 4_096  # connections the kernel keeps until they are accepted

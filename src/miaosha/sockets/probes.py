@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from miaosha.adapters.ops import readiness
+from miaosha.serving.ops import readiness
 from miaosha.sockets import handshake
 from miaosha.sockets.handshake import Request
 

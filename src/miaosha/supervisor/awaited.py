@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from miaosha.adapters.waiting import Server, Waiting, reason
+from miaosha.serving.waiting import Server, Waiting, reason
 from miaosha.supervisor.watches import Tell, say
 
 ANSWER_S: Final = 5.0

@@ -21,7 +21,7 @@ import msgspec
 from miaosha.domain.errors import MiaoshaError, SettingsError
 from miaosha.domain.urls import sqlite_url
 from miaosha.settings import Settings
-from miaosha.supervisor.kept import first_text, write_whole
+from miaosha.supervisor.private_files import first_text, write_whole
 from miaosha.supervisor.rundir import PREFIX, kept_from_cleaners
 
 KEY_BYTES = 32

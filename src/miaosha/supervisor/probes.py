@@ -8,9 +8,9 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from miaosha.adapters.alive import STARTING, WORD
 from miaosha.domain.errors import DependencyDown
 from miaosha.ports.store import Heartbeat, Heartbeats
+from miaosha.serving.alive import STARTING, WORD
 from miaosha.supervisor.vigil import Life
 
 ANSWER_S = 2.0

@@ -14,8 +14,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from miaosha.adapters.ending import end
 from miaosha.domain.errors import DependencyDown, MiaoshaError
+from miaosha.serving.ending import end
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.specs import Health, Spec
 from miaosha.supervisor.watches import Tell

@@ -1,7 +1,7 @@
 """Everything on one machine: start in order, keep running, drain in order.
 
 Order of a start: directories and lock, ports, servers, migrations, roles, edge. A drain goes the
-other way (see parts.DRAIN): first nobody new comes in, then what came in is finished.
+other way (see process_plan.DRAIN): first nobody new comes in, then what came in is finished.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from miaosha.adapters.alive import feed_watchdog
-from miaosha.adapters.ending import end
-from miaosha.adapters.signals import heed
 from miaosha.bootstrap.servers import servers
 from miaosha.domain.errors import SettingsError
+from miaosha.serving.alive import feed_watchdog
+from miaosha.serving.ending import end
+from miaosha.serving.signals import heed
 from miaosha.settings import Settings
-from miaosha.supervisor import account, datadir, parts
+from miaosha.supervisor import account, datadir, process_plan
 from miaosha.supervisor.awaited import answering
 from miaosha.supervisor.checks import check_settings
 from miaosha.supervisor.children import Child
@@ -27,8 +27,8 @@ from miaosha.supervisor.counts import counts
 from miaosha.supervisor.edge.log import kept_small
 from miaosha.supervisor.edge.switch import switching
 from miaosha.supervisor.edge.upstreams import LISTENING
-from miaosha.supervisor.parts import DRAIN, Places
 from miaosha.supervisor.probes import Beats
+from miaosha.supervisor.process_plan import DRAIN, Places
 from miaosha.supervisor.rolling import Rolling, control
 from miaosha.supervisor.rundir import held, run_directory
 from miaosha.supervisor.servers import full_stack
@@ -80,16 +80,18 @@ class Platform:
         if self.stack is Stack.FULL:
             await self._start_servers()
         else:
-            specs, urls = parts.store_specs(self.settings, self.places)
+            specs, urls = process_plan.store_specs(self.settings, self.places)
             self._know(urls)
             await self._start(specs, STORES_WITHIN_S)
         await answering(servers(self.settings), self._tell)
         await _migrate(self.settings)
         beats = await self._open.enter_async_context(_beats(self.settings))
-        await self._start(parts.role_specs(self.settings, self.places, beats), ROLES_WITHIN_S)
+        await self._start(
+            process_plan.role_specs(self.settings, self.places, beats), ROLES_WITHIN_S
+        )
         switch = switching(self.settings, self.places.over, self._alarm)
         await self._open.enter_async_context(switch)
-        edge = await asyncio.to_thread(parts.edge_spec, self.settings, self.places)
+        edge = await asyncio.to_thread(process_plan.edge_spec, self.settings, self.places)
         await self._start([edge], EDGE_WITHIN_S)
         edge_log = kept_small(self.places.edge_log, self.children[-1], self._alarm)
         await self._open.enter_async_context(edge_log)
@@ -102,7 +104,7 @@ class Platform:
         def successor(spec: Spec) -> Child:
             following = spec.generation + 1
             return self._child(
-                parts.role_spec(self.settings, self.places, beats, spec.name, following)
+                process_plan.role_spec(self.settings, self.places, beats, spec.name, following)
             )
 
         def switch(spec: Spec) -> None:
@@ -129,7 +131,9 @@ class Platform:
     def _restore(self) -> None:
         """Write again what others find us by. Raises OSError."""
         self._tell_commands()
-        parts.restore(self.settings, self.places, [child.spec for child in tuple(self.children)])
+        process_plan.restore(
+            self.settings, self.places, [child.spec for child in tuple(self.children)]
+        )
 
     def _tell_commands(self) -> None:
         """Write run.json, if it is not there. Raises OSError."""
@@ -157,7 +161,7 @@ class Platform:
             await asyncio.sleep(0.05)
 
     def _child(self, spec: Spec) -> Child:
-        kind = "server" if spec.role in (*parts.SERVERS, "edge") else "role"
+        kind = "server" if spec.role in (*process_plan.SERVERS, "edge") else "role"
         return Child(spec, self._tell, self._alarm, self._vigils[kind])
 
     async def drain(self) -> None:

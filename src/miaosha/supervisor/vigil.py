@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Final
 
-from miaosha.adapters.alive import STARTS_WITHIN
+from miaosha.serving.alive import STARTS_WITHIN
 from miaosha.supervisor.watches import Tell, say
 
 

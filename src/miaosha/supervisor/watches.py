@@ -11,8 +11,8 @@ from typing import Any
 
 import structlog
 
-from miaosha.adapters.ending import end
 from miaosha.domain.errors import MiaoshaError
+from miaosha.serving.ending import end
 
 Tell = Callable[[str], None]
 

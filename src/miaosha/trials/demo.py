@@ -15,9 +15,9 @@ from rich.text import Text
 from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.engine import open_database
 from miaosha.domain.errors import MiaoshaError
+from miaosha.serving.screen import Screen, cell
 from miaosha.settings import Settings, load
 from miaosha.supervisor import datadir
-from miaosha.supervisor.screen import Screen, cell
 from miaosha.supervisor.servers.full_stack import URLS, Stack
 from miaosha.supervisor.up import Platform, platform, stop_on_signals, unless
 from miaosha.trials import checker, report, sample

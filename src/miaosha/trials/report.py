@@ -7,7 +7,7 @@ from rich.rule import Rule
 from rich.table import Table
 
 from miaosha.domain.money import Money
-from miaosha.supervisor.screen import Screen, cell
+from miaosha.serving.screen import Screen, cell
 from miaosha.trials.checker import Ledger
 from miaosha.trials.crowd.plan import Kind, View
 

@@ -15,7 +15,7 @@ from miaosha.domain.errors import MiaoshaError
 from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.store import Heartbeat, Reading
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.parts import SERVERS
+from miaosha.supervisor.process_plan import SERVERS
 from miaosha.trials.crowd.plan import Progress
 
 NO_BEAT = frozenset({*SERVERS, "edge"})

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from miaosha.domain.visible import visible_lines
-from miaosha.supervisor.screen import Screen, cell
+from miaosha.serving.screen import Screen, cell
 from miaosha.trials.snapshot import Part, Snapshot
 
 PHASE_STYLE = {

@@ -2,7 +2,7 @@
 
 import sys
 
-from miaosha.adapters.process import run
+from miaosha.serving.process import run
 from miaosha.workers import consumer, mailer, scheduler
 
 ROLES = {"consumer": consumer.serve, "scheduler": scheduler.serve, "mailer": mailer.serve}

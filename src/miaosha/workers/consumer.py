@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from miaosha import bootstrap
-from miaosha.adapters.ending import end
-from miaosha.adapters.process import Process
 from miaosha.domain.errors import Fault
 from miaosha.domain.sale import Phase
 from miaosha.ports.broker import Broker
 from miaosha.ports.ledger import Ledger
 from miaosha.ports.store import SaleBoard, StockStore
+from miaosha.serving.ending import end
+from miaosha.serving.process import Process
 from miaosha.settings import Settings
 
 LOOK_S = 0.5  # how often the board is looked at for sales that appeared

@@ -1,8 +1,8 @@
 """The mailer role: takes mail jobs off the queue and sends them."""
 
 from miaosha import bootstrap
-from miaosha.adapters import memory
-from miaosha.adapters.process import Process
+from miaosha.serving import memory
+from miaosha.serving.process import Process
 from miaosha.settings import Settings
 
 

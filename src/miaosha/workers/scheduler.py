@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 import structlog
 
 from miaosha import bootstrap
-from miaosha.adapters import memory
-from miaosha.adapters.ending import end
-from miaosha.adapters.process import Process
 from miaosha.bootstrap import SchedulerParts
 from miaosha.domain.errors import Fault
 from miaosha.ports.leases import LeaseRow
 from miaosha.ports.ledger import Terms
+from miaosha.serving import memory
+from miaosha.serving.ending import end
+from miaosha.serving.process import Process
 from miaosha.settings import Settings
 from miaosha.usecases.lease import Candidate
 

@@ -18,11 +18,11 @@ from aiormq.exceptions import AMQPError, ChannelNotFoundEntity, DeliveryError, P
 from pamqp.commands import Basic
 from yarl import URL
 
-from miaosha.adapters.ending import cancellations
 from miaosha.adapters.options import checked_options
 from miaosha.adapters.rabbitmq.channels import Channel, Channels
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded, SettingsError
 from miaosha.domain.urls import server_of
+from miaosha.serving.ending import cancellations
 
 Delivered = DeliveredMessage
 Properties = Basic.Properties

@@ -15,12 +15,12 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
-from miaosha.adapters.ending import cancellations
 from miaosha.adapters.options import checked_options
 from miaosha.adapters.redis.cluster import each_host, open_cluster
 from miaosha.adapters.redis.packing import PACKING
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.urls import server_of
+from miaosha.serving.ending import cancellations
 
 Client: TypeAlias = Redis | RedisCluster
 

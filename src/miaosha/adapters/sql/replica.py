@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import Connection, case, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from miaosha.adapters.ending import end
 from miaosha.adapters.sql.borrowing import borrowed
 from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.inserts import insert_ignoring
 from miaosha.adapters.sql.tables import leases
+from miaosha.serving.ending import end
 
 BEAT = "replica beat"  # the row of `leases`; nobody takes it as a lease
 CHECK_S = 1.0  # a verdict older than this is renewed

@@ -8,11 +8,11 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from miaosha.adapters.alive import feed_watchdog
 from miaosha.bootstrap.servers import store
 from miaosha.domain.urls import directory_of
+from miaosha.serving.alive import feed_watchdog
 from miaosha.settings import Settings
-from miaosha.supervisor import account, parts
+from miaosha.supervisor import account, process_plan
 from miaosha.supervisor.awaited import watched
 from miaosha.supervisor.checks import check_certificate
 from miaosha.supervisor.children import Child
@@ -51,7 +51,7 @@ async def running_edge(
         config.write_config(settings, run, addresses, site)
         await asyncio.to_thread(check_config, run)
         vigil = Vigil(settings.role_silence_s, tell) if settings.role_silence_s else None
-        child = Child(parts.nginx_spec(settings, run, site.error_log), tell, alarm, vigil)
+        child = Child(process_plan.nginx_spec(settings, run, site.error_log), tell, alarm, vigil)
         async with (
             beside(held(run, alarm), "hold of the run directory", alarm),
             beside(feed_watchdog(), "watchdog of systemd", alarm),

@@ -16,11 +16,11 @@ from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.urls import path_fault
 from miaosha.settings import Settings, origins, proxies
 from miaosha.supervisor.counts import most
+from miaosha.supervisor.die_with_parent import tethered
 from miaosha.supervisor.edge.bodies import body_lines
 from miaosha.supervisor.edge.paths import filled, quoted, tls_file
 from miaosha.supervisor.edge.problems import problem_lines
 from miaosha.supervisor.edge.upstreams import Addresses, upstream_lines
-from miaosha.supervisor.tether import tethered
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "

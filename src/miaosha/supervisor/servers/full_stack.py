@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from miaosha.domain.errors import DependencyDown
-from miaosha.supervisor.kept import first_text
+from miaosha.supervisor.private_files import first_text
 from miaosha.supervisor.probes import working
 from miaosha.supervisor.servers import mariadb, rabbitmq
 from miaosha.supervisor.servers.package import STOP_S, Packaged

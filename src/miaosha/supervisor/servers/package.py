@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from miaosha.domain.errors import DependencyDown, SettingsError
-from miaosha.supervisor.tether import tethered
+from miaosha.supervisor.die_with_parent import tethered
 
 LOOPBACK: Final = "127.0.0.1"
 PORTS: Final = range(12_000, 32_768)  # Linux gives higher ones to outgoing connections

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.urls import unix_url
-from miaosha.supervisor.tether import tethered
+from miaosha.supervisor.die_with_parent import tethered
 from miaosha.supervisor.words import last_of
 
 

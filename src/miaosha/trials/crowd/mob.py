@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from miaosha.supervisor.tether import tethered
+from miaosha.supervisor.die_with_parent import tethered
 from miaosha.trials.crowd.plan import WEIGHTS, Kind, Person, Plan, Progress, View
 
 PER_PROCESS = 4_000  # buyers of one process: its sockets stay well under 20,000 descriptors

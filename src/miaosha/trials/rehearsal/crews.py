@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from miaosha.supervisor.tether import tethered
+from miaosha.supervisor.die_with_parent import tethered
 from miaosha.trials.rehearsal.plan import (
     Arm,
     Go,

@@ -4,7 +4,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from miaosha.supervisor.screen import cell
+from miaosha.serving.screen import cell
 from miaosha.trials.rehearsal.plan import Said
 
 

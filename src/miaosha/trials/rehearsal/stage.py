@@ -28,8 +28,8 @@ from miaosha.domain.sale import Mode, Phase, ProductView, Sale, view
 from miaosha.settings import Settings, environ_of
 from miaosha.supervisor import datadir
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.parts import stop_within_s
 from miaosha.supervisor.probes import Beats
+from miaosha.supervisor.process_plan import stop_within_s
 from miaosha.supervisor.servers.package import is_free
 from miaosha.supervisor.servers.valkey import start_valkey
 from miaosha.supervisor.specs import Health, Spec, StartFailed

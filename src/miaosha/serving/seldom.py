@@ -15,7 +15,7 @@ from typing import Any, Final
 from structlog import DropEvent
 from structlog.typing import EventDict
 
-from miaosha.adapters.waiting import TEXT_MAX, Waiting, reason
+from miaosha.serving.waiting import TEXT_MAX, Waiting, reason
 
 EVERY_S: Final = 60.0
 KEPT_MAX: Final = 2_000  # different lines remembered

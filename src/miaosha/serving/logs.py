@@ -12,10 +12,10 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor
 
-from miaosha.adapters.outlet import Outlet
-from miaosha.adapters.seldom import Seldom, SeldomRecords
-from miaosha.adapters.waiting import waiting
 from miaosha.domain.visible import plain_json
+from miaosha.serving.outlet import Outlet
+from miaosha.serving.seldom import Seldom, SeldomRecords
+from miaosha.serving.waiting import waiting
 
 REDACTED = "[redacted]"
 PERSONAL = frozenset(

@@ -21,14 +21,14 @@ from typing import Any, NoReturn
 import structlog
 import uvloop
 
-from miaosha.adapters import alive, logs, ops, outlet, signals
-from miaosha.adapters.ending import end
-from miaosha.adapters.waiting import waiting
 from miaosha.domain import service_links
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.visible import visible_lines
 from miaosha.ports.outside import Clock
 from miaosha.ports.store import Heartbeat, Heartbeats
+from miaosha.serving import alive, logs, ops, outlet, signals
+from miaosha.serving.ending import end
+from miaosha.serving.waiting import waiting
 from miaosha.settings import Settings, load
 
 PR_SET_PDEATHSIG = 1
