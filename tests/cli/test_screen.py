@@ -16,9 +16,9 @@ from miaosha.cli import doctor, sale
 from miaosha.cli.parked import table_of
 from miaosha.cli.session import guarded, screen
 from miaosha.domain.errors import MiaoshaError, Problem, SettingsError
+from miaosha.domain.findings import Finding, Verdict
 from miaosha.domain.visible import plain_json, visible, visible_lines
 from miaosha.ports.broker import Parked
-from miaosha.ports.findings import Finding, Verdict
 from miaosha.serving.screen import SUBSTITUTE, Screen, cell, prepare_streams, write_json
 from miaosha.trials import demo, report
 from miaosha.trials.rehearsal import outcome

@@ -13,8 +13,8 @@ from miaosha.adapters.rabbitmq.link import Link
 from miaosha.adapters.rabbitmq.topology import MAIL, log_of, requests_of
 from miaosha.bootstrap.examining import examine, refuse_unfit
 from miaosha.domain.errors import SettingsError
+from miaosha.domain.findings import Finding, Verdict
 from miaosha.ports.broker import Reminder
-from miaosha.ports.findings import Finding, Verdict
 from miaosha.settings import Settings
 from miaosha.supervisor.servers.rabbitmq import RabbitMq
 from tests.contract.brokers import SALE, RabbitRig

@@ -12,7 +12,7 @@ from miaosha.adapters.redis.examine import _Facts, _found, examine_redis
 from miaosha.adapters.sql import migrate
 from miaosha.bootstrap.examining import refuse_unfit, sql_connections
 from miaosha.domain.errors import SettingsError
-from miaosha.ports.findings import Finding, Verdict, clock_finding
+from miaosha.domain.findings import Finding, Verdict, clock_finding
 from miaosha.settings import Settings
 from miaosha.supervisor.machine import fit
 from miaosha.supervisor.machine.capacity import Machine

@@ -7,7 +7,7 @@ import pytest
 
 from miaosha.cli.limits_page import drawn
 from miaosha.domain.errors import SettingsError
-from miaosha.ports.findings import Verdict
+from miaosha.domain.findings import Verdict
 from miaosha.settings import Settings
 from miaosha.supervisor.machine import fit
 from miaosha.supervisor.machine.capacity import Machine, sources, this_machine

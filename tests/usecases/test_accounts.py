@@ -2,9 +2,9 @@
 
 import pytest
 
+from miaosha.domain.credentials import canonical_email, check_password
 from miaosha.domain.errors import Overloaded, Problem
 from miaosha.usecases.accounts import Membership
-from miaosha.usecases.credentials import canonical_email, check_password
 from tests.usecases.people import ListAccounts, PlainPasswords, PlainTokens, StillClock
 
 GOOD = "a purple teapot"

@@ -7,8 +7,8 @@ from miaosha.api.declare import AUTH_BODY_MAX, Req, Who, operation, read_body
 from miaosha.api.desk import Desk, desk_of
 from miaosha.api.limits import client_key
 from miaosha.api.schemas import SessionView, SignedIn, SignIn, SignUp, UserView
+from miaosha.domain.credentials import canonical_email
 from miaosha.usecases.accounts import Session
-from miaosha.usecases.credentials import canonical_email
 
 TAG = "Accounts"
 

@@ -8,8 +8,8 @@ import structlog
 
 from miaosha.bootstrap.servers import servers
 from miaosha.domain.errors import MiaoshaError, SettingsError
+from miaosha.domain.findings import Finding, Verdict
 from miaosha.domain.sale import Phase
-from miaosha.ports.findings import Finding, Verdict
 from miaosha.serving.waiting import Server
 from miaosha.settings import Settings
 

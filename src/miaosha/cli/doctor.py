@@ -19,7 +19,7 @@ from miaosha.bootstrap.examining import examine
 from miaosha.cli.role import LISTENING, WORKERS
 from miaosha.cli.session import FAILED, DataDir, finish, here, opened, screen
 from miaosha.domain.errors import DependencyDown, MiaoshaError, SettingsError
-from miaosha.ports.findings import Finding, Verdict, judged
+from miaosha.domain.findings import Finding, Verdict, judged
 from miaosha.ports.store import Heartbeat
 from miaosha.serving.screen import cell
 from miaosha.settings import Settings

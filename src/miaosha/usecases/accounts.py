@@ -7,18 +7,18 @@ work and read the same. Rate limits are the entry point's.
 import contextlib
 from typing import Final, NamedTuple
 
-from miaosha.domain.errors import Fault, Problem
-from miaosha.ports.outside import Clock, Passwords, Tokens
-from miaosha.ports.people import Accounts, User
-from miaosha.usecases.credentials import (
+from miaosha.domain.credentials import (
     NAME_MAX,
     PASSWORD_MAX,
     canonical_email,
     check_password,
     normal_password,
-    plain_line,
     too_guessable,
 )
+from miaosha.domain.errors import Fault, Problem
+from miaosha.domain.fields import plain_line
+from miaosha.ports.outside import Clock, Passwords, Tokens
+from miaosha.ports.people import Accounts, User
 
 ROLES: Final = ("buyer", "admin")
 

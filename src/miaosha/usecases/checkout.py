@@ -11,15 +11,14 @@ from typing import Final, NamedTuple
 import structlog
 
 from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Problem
+from miaosha.domain.fields import plain_line, plain_text
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.typed import card_code, card_expiry, card_number, phone_number
 from miaosha.ports.ledger import Attempt, Begun, Hold, Ledger, NotPayable, attempt_key
 from miaosha.ports.orders import Delivery, Order
 from miaosha.ports.outside import Card, Charge, ChargeState, CheckoutClaim, Clock, Payments, Tokens
 from miaosha.usecases.announce import Announcer
-from miaosha.usecases.credentials import plain_line
 from miaosha.usecases.known import known
-from miaosha.usecases.products import plain_text
 from miaosha.usecases.release import Release
 from miaosha.usecases.together import Together
 

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from miaosha.domain.errors import Problem
+from miaosha.domain.fields import in_range
 from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.outside import Clock
 from miaosha.ports.people import Catalogue, SaleDraft, SalePage, Trail
 from miaosha.usecases.control import Control
-from miaosha.usecases.terms import STOCK_MAX, checked_terms, in_range, summary, terms_of, version_of
+from miaosha.usecases.terms import STOCK_MAX, checked_terms, summary, terms_of, version_of
 
 PAGE = 500  # sales read at a time
 

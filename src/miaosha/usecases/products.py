@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from miaosha.domain.errors import Problem
-from miaosha.domain.money import MINOR_DIGITS, Money
+from miaosha.domain.fields import check_money, plain_line, plain_text
+from miaosha.domain.fingerprint import fingerprint
+from miaosha.domain.money import Money
 from miaosha.ports.outside import Clock, Files
 from miaosha.ports.people import Catalogue, Product, Trail
-from miaosha.usecases.credentials import plain_line
 from miaosha.usecases.picture import picture_of
-from miaosha.usecases.version import fingerprint
 
 NAME_MAX: Final = 200
 DESCRIPTION_MAX: Final = 4_000
-AMOUNT_MAX: Final = 10**12
 PICTURE_MAX_BYTES: Final = 2_000_000
 
 
@@ -151,27 +150,6 @@ def version_of(product: Product) -> str:
 
 def _changed() -> Problem:
     return Problem("conflict", "Somebody else has changed this product meanwhile.", field="version")
-
-
-def check_money(money: Money, field: str) -> Money:
-    """Raises Problem("bad_request") for an unknown currency or an absurd amount."""
-    if money.currency not in MINOR_DIGITS:
-        known = ", ".join(sorted(MINOR_DIGITS))
-        raise Problem("bad_request", f"Expected one of {known}.", field=f"{field}.currency")
-    if money.amount > AMOUNT_MAX:
-        raise Problem("bad_request", f"Expected at most {AMOUNT_MAX}.", field=f"{field}.amount")
-    return money
-
-
-def plain_text(text: str, field: str, most: int) -> str:
-    """Like `plain_line`, but it may be empty and have line breaks."""
-    lines = [
-        plain_line(line, field, most) if line.strip() else "" for line in text.strip().splitlines()
-    ]
-    joined = "\n".join(lines)
-    if len(joined) > most:
-        raise Problem("bad_request", f"Expected at most {most} characters.", field=field)
-    return joined
 
 
 def _product(product_id: int, name: str, description: str, url: str, price: Money) -> Product:

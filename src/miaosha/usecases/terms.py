@@ -6,12 +6,11 @@ from typing import Any, Final
 import msgspec
 
 from miaosha.domain.errors import Problem
+from miaosha.domain.fields import check_money, in_range, plain_line
+from miaosha.domain.fingerprint import fingerprint
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Mode, Question, Sale, default_standby_limit
 from miaosha.ports.people import SaleDraft
-from miaosha.usecases.credentials import plain_line
-from miaosha.usecases.products import check_money
-from miaosha.usecases.version import fingerprint
 
 TITLE_MAX: Final = 200
 STOCK_MAX: Final = 1_000_000
@@ -98,11 +97,6 @@ def draft_of(
         questions=list(questions),
         mode=mode,
     )
-
-
-def in_range(value: int, field: str, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise Problem("bad_request", f"Expected {low} to {high}.", field=field)
 
 
 def _questions(questions: Sequence[Question]) -> list[Question]:

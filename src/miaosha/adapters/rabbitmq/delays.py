@@ -13,7 +13,7 @@ from pamqp.commands import Basic
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Link
 from miaosha.adapters.rabbitmq.topology import Queue, delay_of, make, publish
 from miaosha.domain.errors import MiaoshaError
-from miaosha.ports.findings import Finding, Verdict, judged
+from miaosha.domain.findings import Finding, Verdict, judged
 
 WITHIN_S: Final = 3.0
 POLL_S: Final = 0.02

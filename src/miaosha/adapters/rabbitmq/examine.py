@@ -24,7 +24,7 @@ from miaosha.adapters.rabbitmq.topology import (
     requests_of,
 )
 from miaosha.domain.errors import DependencyDown, MiaoshaError
-from miaosha.ports.findings import Finding, Verdict, judged
+from miaosha.domain.findings import Finding, Verdict, judged
 
 PART: Final = "broker"
 OLDEST: Final = (3, 10)

@@ -15,7 +15,7 @@ from miaosha.adapters.redis.examine_cluster import (
     waited_for,
 )
 from miaosha.domain.errors import MiaoshaError
-from miaosha.ports.findings import Finding, Verdict, clock_finding, judged
+from miaosha.domain.findings import Finding, Verdict, clock_finding, judged
 
 OLDEST = (7, 0)  # the first with flags of scripts, the lag of consumer groups, sharded channels
 ASK_S = 5.0

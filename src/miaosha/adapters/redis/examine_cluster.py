@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from redis import exceptions
 
-from miaosha.ports.findings import Finding, Verdict, judged
+from miaosha.domain.findings import Finding, Verdict, judged
 
 SLOTS: Final = "16384"
 MASTERS_MIN: Final = 3

@@ -14,7 +14,7 @@ from miaosha.adapters.sql.database import Database, before_commit
 from miaosha.adapters.sql.engine import driver_url, is_file, open_database
 from miaosha.adapters.sql.replica import lag_of, server_now_ms
 from miaosha.domain.errors import MiaoshaError
-from miaosha.ports.findings import Finding, Verdict, clock_finding, judged
+from miaosha.domain.findings import Finding, Verdict, clock_finding, judged
 
 OLDEST = {"MariaDB": (10, 6), "MySQL": (8, 0, 16), "PostgreSQL": (13,), "SQLite": (3, 35)}
 ASK_S = 5.0

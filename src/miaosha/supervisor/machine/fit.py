@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from miaosha.domain.errors import SettingsError
-from miaosha.ports.findings import Finding, judged
+from miaosha.domain.findings import Finding, judged
 from miaosha.supervisor.machine.capacity import Machine
 from miaosha.supervisor.machine.limits import LIMITS, Demand, Limit
 

@@ -7,7 +7,7 @@ is drawn from it. A `Demand` (demands.py) says what is wanted, `Machine` what th
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from miaosha.ports.findings import Verdict
+from miaosha.domain.findings import Verdict
 from miaosha.supervisor.counts import PER_CORE_FULL_MAX
 from miaosha.supervisor.machine.capacity import Machine
 from miaosha.supervisor.machine.kernel import UNLIMITED

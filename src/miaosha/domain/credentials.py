@@ -30,21 +30,6 @@ def canonical_email(text: str) -> str | None:
     return email if len(local) <= 64 else None
 
 
-def plain_line(text: str, field: str, most: int) -> str:
-    """The text without outer blanks.
-
-    Raises:
-        Problem: bad_request naming `field` if it is empty, longer than `most` or has control
-            characters (which could forge a header or a line somewhere later).
-    """
-    line = unicodedata.normalize("NFC", text).replace("\t", " ").strip()
-    if not line or len(line) > most:
-        raise Problem("bad_request", f"Expected 1 to {most} characters.", field=field)
-    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in line):
-        raise Problem("bad_request", "Control characters are not allowed.", field=field)
-    return line
-
-
 def normal_password(password: str) -> str:
     """The same characters typed on another keyboard give the same password (NFKC)."""
     return unicodedata.normalize("NFKC", password)
