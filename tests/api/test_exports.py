@@ -11,7 +11,7 @@ import pytest
 
 from miaosha.api import admin_exports
 from miaosha.api.admin_exports import COLUMNS, XLSX, line_of, safe_cell
-from miaosha.ports.office import Found, FoundOrder, OrderSearch, SentOrder
+from miaosha.ports.backoffice import Found, FoundOrder, OrderSearch, SentOrder
 from tests.api.test_admin import bought, trail
 from tests.api.world import Person, World
 

@@ -8,7 +8,7 @@ import structlog
 
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.sale import SaleView
-from miaosha.ports.store import Heartbeat
+from miaosha.ports.heartbeats import Heartbeat
 from tests.api.world import Person, World
 
 

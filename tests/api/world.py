@@ -35,8 +35,8 @@ from miaosha.domain.allocation import Decision, Letter
 from miaosha.domain.errors import Problem
 from miaosha.domain.messages import Batch, BusMessage
 from miaosha.ports.ledger import Hold, Winner
-from miaosha.ports.outside import CheckoutClaim, Identity
 from miaosha.ports.rebuilding import HoldTimes
+from miaosha.ports.tokens import CheckoutClaim, Identity
 from miaosha.settings import Settings
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.audit import Verdict

@@ -7,7 +7,7 @@ import pytest
 
 from miaosha.adapters.files import open_files
 from miaosha.domain.errors import DependencyDown, Problem, SettingsError
-from miaosha.ports.outside import Files
+from miaosha.ports.files import Files
 from miaosha.settings import Settings
 
 

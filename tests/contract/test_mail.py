@@ -19,8 +19,8 @@ from miaosha.adapters.mail.file import file_name
 from miaosha.adapters.mail.message import MessageFormat
 from miaosha.domain.errors import DependencyDown, Problem, SettingsError
 from miaosha.domain.money import Money
-from miaosha.ports.outside import Letter
-from miaosha.ports.post import OutboxItem, Recipient
+from miaosha.ports.mail import Letter
+from miaosha.ports.outbox import OutboxItem, Recipient
 from miaosha.settings import Settings
 from miaosha.usecases.notify import TEXTS, compose
 

@@ -12,7 +12,7 @@ from miaosha.adapters.redis.heartbeats import ALIVE_MS, KEPT_MS, RedisHeartbeats
 from miaosha.adapters.redis.store import RedisStore
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Mode, Phase, ProductView, Question, Sale
-from miaosha.ports.store import Heartbeat
+from miaosha.ports.heartbeats import Heartbeat
 
 
 @pytest.fixture

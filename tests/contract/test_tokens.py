@@ -17,7 +17,7 @@ from miaosha.adapters.access_tokens import AccessTokens, header_segment
 from miaosha.adapters.keyring import Keyring, generate, hkdf_sha256
 from miaosha.adapters.tokens import JwtTokens, accepted_s
 from miaosha.domain.errors import Problem, SettingsError
-from miaosha.ports.outside import Identity
+from miaosha.ports.tokens import Identity
 
 NOW_S = 1_800_000_000
 NOW_MS = NOW_S * 1000

@@ -17,7 +17,7 @@ from miaosha import bootstrap
 from miaosha.cli.session import here
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Phase, Question
-from miaosha.ports.people import Product
+from miaosha.ports.catalogue import Product
 from miaosha.settings import Settings
 from miaosha.trials import sample
 from miaosha.trials.crowd.http import Http

@@ -4,7 +4,7 @@ import io
 
 from miaosha.cli.parked import table_of
 from miaosha.ports.broker import Parked
-from miaosha.ports.post import ParkedMail
+from miaosha.ports.outbox import ParkedMail
 from miaosha.serving.screen import Screen
 from miaosha.usecases.parked import Item, Kind
 

@@ -9,7 +9,7 @@ from miaosha.cli.settings_page import page
 from miaosha.cli.terms import moment_ms, money, question, shown_ms
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.money import Money
-from miaosha.ports.store import Heartbeat
+from miaosha.ports.heartbeats import Heartbeat
 from miaosha.settings import Settings
 
 

@@ -13,8 +13,9 @@ from miaosha.domain.messages import BusMessage
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Choice, Mode, Phase, ProductView, Question, Sale
-from miaosha.ports.outside import Identity
-from miaosha.ports.store import Heartbeat, PlaceView, Reading, SaleBoard, StockStore
+from miaosha.ports.heartbeats import Heartbeat
+from miaosha.ports.store import PlaceView, Reading, SaleBoard, StockStore
+from miaosha.ports.tokens import Identity
 from tests.boards import board_of
 
 

@@ -9,7 +9,7 @@ import pytest
 from miaosha.domain.messages import Positions, Result, Results, SaleChanged, Standby, Watched
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase, Sale, SaleView, view
-from miaosha.ports.store import Heartbeat
+from miaosha.ports.heartbeats import Heartbeat
 from miaosha.sockets.engine_packets import Outbound
 from miaosha.sockets.server import Core
 from miaosha.sockets.session import Session, Stage

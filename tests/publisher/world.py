@@ -19,8 +19,9 @@ from miaosha.domain.messages import Batch
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Mode, Phase, ProductView, Question, Sale
 from miaosha.ports.broker import Broker
-from miaosha.ports.outside import Identity
-from miaosha.ports.store import Heartbeat, Reading, SaleBoard, StockStore
+from miaosha.ports.heartbeats import Heartbeat
+from miaosha.ports.store import Reading, SaleBoard, StockStore
+from miaosha.ports.tokens import Identity
 from miaosha.publisher.batcher import Batcher
 from miaosha.publisher.cache import Board
 from miaosha.publisher.http import Connection

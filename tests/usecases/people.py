@@ -6,8 +6,8 @@ import msgspec
 
 from miaosha.adapters.guessing import is_guessable
 from miaosha.domain.errors import Overloaded, Problem
-from miaosha.ports.outside import CheckoutClaim, Identity
-from miaosha.ports.people import User
+from miaosha.ports.accounts import User
+from miaosha.ports.tokens import CheckoutClaim, Identity
 
 
 class StillClock:

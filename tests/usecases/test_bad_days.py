@@ -15,7 +15,7 @@ from miaosha.domain.errors import Problem
 from miaosha.domain.reservation import GRACE_MS
 from miaosha.domain.sale import Sale
 from miaosha.ports.broker import Reminder
-from miaosha.ports.outside import Charge, ChargeState
+from miaosha.ports.payments import Charge, ChargeState
 from miaosha.ports.store import SaleBoard
 from miaosha.usecases.checkout import NeedsAction, Paid
 from miaosha.usecases.control import WHOLE_S

@@ -8,7 +8,7 @@ import pytest
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Mode, Phase, ProductView, Question, Sale
-from miaosha.ports.people import Product, SaleDraft, SalePage
+from miaosha.ports.catalogue import Product, SaleDraft, SalePage
 from miaosha.usecases.control import Control
 from miaosha.usecases.manage import Manage
 from miaosha.usecases.terms import draft_of, terms_of, version_of

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from miaosha.adapters.sql.tables import outbox
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.messages import MailJob
-from miaosha.ports.outside import Letter
+from miaosha.ports.mail import Letter
 from miaosha.usecases.post import Post
 from tests.usecases.test_histories import acknowledge_all
 from tests.usecases.world import World

@@ -14,10 +14,10 @@ from miaosha.domain.errors import DependencyDown, OutcomeUnknown
 from miaosha.domain.messages import BATCH_VERSION, Batch, BusMessage, Result, Results
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Mode, Phase, Question, Sale
+from miaosha.ports.catalogue import Product, SaleDraft
 from miaosha.ports.ledger import Attempt, Ledger
 from miaosha.ports.orders import Delivery
-from miaosha.ports.outside import Card, Payments
-from miaosha.ports.people import Product, SaleDraft
+from miaosha.ports.payments import Card, Payments
 from miaosha.ports.rebuilding import HoldTimes
 from miaosha.usecases.allocate import Allocator
 from miaosha.usecases.announce import Announcer

@@ -17,7 +17,7 @@ import msgspec
 from miaosha.adapters.keyring import Keyring
 from miaosha.domain.errors import Problem
 from miaosha.domain.mac import Mac
-from miaosha.ports.outside import Identity
+from miaosha.ports.tokens import Identity
 
 TOKEN_BYTES_MAX: Final = 2_048
 ACCESS: Final = "access"

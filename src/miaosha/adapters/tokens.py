@@ -22,7 +22,7 @@ from miaosha.adapters.keyring import Keyring
 from miaosha.domain.errors import Problem
 from miaosha.domain.messages import split_rid
 from miaosha.domain.reservation import GRACE_MS
-from miaosha.ports.outside import CheckoutClaim, Identity
+from miaosha.ports.tokens import CheckoutClaim, Identity
 
 ALGORITHM: Final = "HS256"
 CHECKOUT: Final = "checkout"

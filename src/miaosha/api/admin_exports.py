@@ -23,7 +23,7 @@ from miaosha.api.declare import Req, Who, operation, read_query
 from miaosha.api.desk import Desk, desk_of
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import MINOR_DIGITS
-from miaosha.ports.office import Found, Office, OrderSearch, SentOrder
+from miaosha.ports.backoffice import Found, Office, OrderSearch, SentOrder
 
 if TYPE_CHECKING:
     from xlsxwriter.workbook import Workbook

@@ -14,7 +14,7 @@ from miaosha.api.auth import actor
 from miaosha.api.declare import Req, Who, operation, read_query
 from miaosha.api.desk import desk_of
 from miaosha.domain.errors import Problem
-from miaosha.ports.office import OrderSearch
+from miaosha.ports.backoffice import OrderSearch
 
 TAG = "Admin: orders"
 

@@ -21,7 +21,7 @@ from miaosha.api.declare import Req, Who, operation, read_body, read_query
 from miaosha.api.desk import WAIT_S, Desk, desk_of
 from miaosha.api.schemas import ListQuery
 from miaosha.domain.sale import Sale
-from miaosha.ports.people import SaleDraft
+from miaosha.ports.catalogue import SaleDraft
 from miaosha.usecases.terms import draft_of
 
 TAG = "Admin: sales"

@@ -9,9 +9,10 @@ from miaosha.api.schemas import Body, Cursor, Id, Limit, Millis, PageQuery, Shor
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Mode, Phase, Question, Sale
 from miaosha.ports.audits import AuditRun
-from miaosha.ports.office import Books, FoundOrder, Milestones, Person
-from miaosha.ports.people import Product
-from miaosha.ports.store import Heartbeat, Reading
+from miaosha.ports.backoffice import Books, FoundOrder, Milestones, Person
+from miaosha.ports.catalogue import Product
+from miaosha.ports.heartbeats import Heartbeat
+from miaosha.ports.store import Reading
 from miaosha.usecases.audit import Verdict
 from miaosha.usecases.parked import Kind
 from miaosha.usecases.products import version_of as product_version

@@ -13,8 +13,9 @@ from miaosha.api.admin_schemas import (
 from miaosha.api.declare import Req, Who, operation
 from miaosha.api.desk import WAIT_S, Desk, desk_of
 from miaosha.domain.errors import DependencyDown, Problem
+from miaosha.ports.heartbeats import Heartbeat
 from miaosha.ports.ledger import Terms
-from miaosha.ports.store import Heartbeat, Reading
+from miaosha.ports.store import Reading
 from miaosha.usecases.audit import last_verdict
 
 TAG = "Admin: sales"

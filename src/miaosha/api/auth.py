@@ -13,7 +13,7 @@ from miaosha.api.declare import Operation, Req, Who
 from miaosha.api.desk import Desk, desk_of
 from miaosha.api.tracing import request_id
 from miaosha.domain.errors import Problem
-from miaosha.ports.outside import Identity
+from miaosha.ports.tokens import Identity
 
 ID_MAX = 2**53 - 1  # what a JSON number carries exactly
 

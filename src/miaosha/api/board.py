@@ -12,9 +12,10 @@ from typing import Final
 
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.sale import Phase, Sale, SaleView, view
-from miaosha.ports.outside import Clock
-from miaosha.ports.people import Catalogue
-from miaosha.ports.store import Heartbeats, SaleBoard, StockStore
+from miaosha.ports.catalogue import Catalogue
+from miaosha.ports.clock import Clock
+from miaosha.ports.heartbeats import Heartbeats
+from miaosha.ports.store import SaleBoard, StockStore
 
 FRESH_S: Final = 1.0
 PAST_S: Final = 10.0  # the list of what is over may be this old

@@ -16,7 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import Method
 
 from miaosha.domain.errors import Problem
-from miaosha.ports.outside import Identity
+from miaosha.ports.tokens import Identity
 
 BODY_MAX = 8_192  # bytes
 AUTH_BODY_MAX = 4_096

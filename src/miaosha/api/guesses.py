@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Hashable
 from typing import Final, NamedTuple
 
 from miaosha.domain.errors import Problem
-from miaosha.ports.outside import Clock
+from miaosha.ports.clock import Clock
 
 KEYS_MAX: Final = 50_000  # counters, and accounts with addresses; beyond it the one longest unused
 ADDRESSES_MAX: Final = 8  # remembered of one account

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from miaosha.domain.errors import Problem
-from miaosha.ports.outside import Clock
+from miaosha.ports.clock import Clock
 from miaosha.settings import Network
 
 BUCKETS_MAX: Final = 50_000  # keys remembered; beyond it the one longest unused starts afresh

@@ -16,7 +16,7 @@ from miaosha.api.desk import Desk, desk_of
 from miaosha.api.sandbox_page import CSP, conclusion, confirmation, language_of
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
-from miaosha.ports.outside import ChargeState
+from miaosha.ports.payments import ChargeState
 
 TAG = "Sandbox"
 PATH: Final = "/sandbox/{secret:str}"

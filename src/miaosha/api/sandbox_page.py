@@ -6,7 +6,7 @@ import html
 from typing import Final
 
 from miaosha.domain.money import Money
-from miaosha.ports.outside import ChargeState
+from miaosha.ports.payments import ChargeState
 
 STYLE: Final = (
     ":root{color-scheme:light dark}*{box-sizing:border-box}"

@@ -19,8 +19,8 @@ from miaosha.bootstrap.parts import (
     PublisherParts,
     SchedulerParts,
 )
-from miaosha.ports.outside import Payments
-from miaosha.ports.people import Catalogue
+from miaosha.ports.catalogue import Catalogue
+from miaosha.ports.payments import Payments
 from miaosha.ports.rebuilding import HoldTimes
 from miaosha.settings import Settings
 

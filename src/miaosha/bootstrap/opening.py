@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from miaosha.bootstrap.parts import Checks
+from miaosha.ports.bus import Bus
+from miaosha.ports.clock import Clock, StepClock
+from miaosha.ports.heartbeats import Heartbeats
 from miaosha.ports.ledger import Ledger
-from miaosha.ports.outside import Bus, Clock, StepClock, Tokens
-from miaosha.ports.store import Heartbeats, StockStore
+from miaosha.ports.store import StockStore
+from miaosha.ports.tokens import Tokens
 from miaosha.serving.waiting import waiting
 from miaosha.settings import Settings
 

@@ -4,12 +4,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from miaosha.ports.accounts import Accounts
+from miaosha.ports.backoffice import Office
 from miaosha.ports.broker import Broker
+from miaosha.ports.bus import Bus
+from miaosha.ports.catalogue import Catalogue
+from miaosha.ports.clock import Clock
+from miaosha.ports.files import Files
+from miaosha.ports.heartbeats import Heartbeats
 from miaosha.ports.ledger import Ledger
-from miaosha.ports.office import Office
-from miaosha.ports.outside import Bus, Clock, Files, Passwords, Payments, Tokens
-from miaosha.ports.people import Accounts, Catalogue, Trail
-from miaosha.ports.store import Heartbeats, StockStore
+from miaosha.ports.passwords import Passwords
+from miaosha.ports.payments import Payments
+from miaosha.ports.store import StockStore
+from miaosha.ports.tokens import Tokens
+from miaosha.ports.trail import Trail
 
 if TYPE_CHECKING:  # a publisher or gateway never loads the use cases
     from miaosha.adapters.access_tokens import AccessTokens

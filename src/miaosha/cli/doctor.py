@@ -20,7 +20,7 @@ from miaosha.cli.role import LISTENING, WORKERS
 from miaosha.cli.session import FAILED, DataDir, finish, here, opened, screen
 from miaosha.domain.errors import DependencyDown, MiaoshaError, SettingsError
 from miaosha.domain.findings import Finding, Verdict, judged
-from miaosha.ports.store import Heartbeat
+from miaosha.ports.heartbeats import Heartbeat
 from miaosha.serving.screen import cell
 from miaosha.settings import Settings
 from miaosha.supervisor import datadir

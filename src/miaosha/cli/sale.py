@@ -13,7 +13,7 @@ from miaosha.cli.terms import by_option, moment_ms, money, question, shown_ms
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Sale
-from miaosha.ports.people import SaleDraft
+from miaosha.ports.catalogue import SaleDraft
 from miaosha.serving.screen import cell, write_json
 
 ACTOR = "cli"

@@ -15,7 +15,8 @@ from miaosha.domain.sale import Sale, ask
 from miaosha.gateway.hub import Hub
 from miaosha.gateway.lookups import Lookup, Lookups, denial
 from miaosha.gateway.sales import Sales
-from miaosha.ports.outside import Clock, Identity
+from miaosha.ports.clock import Clock
+from miaosha.ports.tokens import Identity
 from miaosha.sockets import packets
 from miaosha.sockets.engine_packets import Outbound
 from miaosha.sockets.server import Refused

@@ -20,7 +20,7 @@ from miaosha.domain.messages import BusMessage, Positions, Result, Results, Sale
 from miaosha.domain.reservation import State
 from miaosha.gateway.hub import Hub
 from miaosha.gateway.sales import Sales
-from miaosha.ports.outside import Bus
+from miaosha.ports.bus import Bus
 from miaosha.sockets import packets
 from miaosha.sockets.engine_packets import Outbound
 from miaosha.sockets.server import Core

@@ -12,8 +12,9 @@ import msgspec
 
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.sale import Phase, Sale, SaleView, view
-from miaosha.ports.outside import Clock
-from miaosha.ports.store import Heartbeats, Reading, SaleBoard, StockStore
+from miaosha.ports.clock import Clock
+from miaosha.ports.heartbeats import Heartbeats
+from miaosha.ports.store import Reading, SaleBoard, StockStore
 
 FRESH_S: Final = 10.0  # age of the copy above which the process is not ready
 RUNNING: Final = frozenset({Phase.OPEN, Phase.PAUSED, Phase.FROZEN})

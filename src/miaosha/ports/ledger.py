@@ -16,7 +16,7 @@ from miaosha.domain.sale import Phase
 from miaosha.ports.audits import AuditsLedger
 from miaosha.ports.leases import Leases
 from miaosha.ports.orders import Delivery, Order, Orders
-from miaosha.ports.post import OutboxItem, ParkedMails, Recipient
+from miaosha.ports.outbox import OutboxItem, ParkedMails, Recipient
 from miaosha.ports.rebuilding import RebuildLedger
 
 

@@ -191,22 +191,3 @@ class StockStore(RebuildStore, Protocol):
     async def read_sales(self, seen: SaleBoard | None = None) -> SaleBoard | None:
         """The board as it is now. One that did not change since `seen` was read costs a small
         read, and `seen` is returned. None: the hash is missing (roles keep their last copy)."""
-
-
-class Heartbeat(msgspec.Struct, frozen=True):
-    """What a role says of itself every second: its counters, plain numbers by metric name."""
-
-    role: str
-    instance: str
-    pid: int
-    beat_ms: int
-    counters: dict[str, float]
-    watching: dict[int, int] = {}
-
-
-class Heartbeats(Protocol):
-    async def beat(self, heartbeat: Heartbeat) -> None:
-        """Write or refresh; it counts for five seconds."""
-
-    async def alive(self) -> list[Heartbeat]:
-        """Those not older than five seconds, by role and instance."""

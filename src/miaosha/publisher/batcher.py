@@ -19,7 +19,7 @@ import uuid_utils
 from miaosha.domain.errors import Fault, OutcomeUnknown, Overloaded
 from miaosha.domain.messages import BATCH_VERSION, Batch
 from miaosha.ports.broker import Broker
-from miaosha.ports.outside import Clock
+from miaosha.ports.clock import Clock
 from miaosha.publisher.lines import Asker, Gathering, Line
 from miaosha.publisher.responses import PROBLEMS, Accepted
 from miaosha.settings import Settings

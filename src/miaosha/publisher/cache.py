@@ -14,7 +14,7 @@ import structlog
 from miaosha.domain.errors import DependencyDown, MiaoshaError
 from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.broker import Broker
-from miaosha.ports.outside import Clock
+from miaosha.ports.clock import Clock
 from miaosha.ports.store import Reading, SaleBoard, StockStore
 from miaosha.publisher.lines import Line
 from miaosha.settings import Settings

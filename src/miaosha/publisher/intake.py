@@ -12,7 +12,8 @@ from typing import Final, Protocol
 import msgspec
 
 from miaosha.domain.errors import Problem
-from miaosha.ports.outside import Clock, Identity
+from miaosha.ports.clock import Clock
+from miaosha.ports.tokens import Identity
 from miaosha.publisher.batcher import Batcher
 from miaosha.publisher.cache import Board, Live
 from miaosha.publisher.limits import Rate

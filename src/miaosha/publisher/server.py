@@ -14,8 +14,9 @@ from typing import Final, Protocol
 from miaosha import bootstrap
 from miaosha.domain.errors import SettingsError
 from miaosha.ports.broker import Broker
-from miaosha.ports.outside import Clock
-from miaosha.ports.store import Heartbeats, StockStore
+from miaosha.ports.clock import Clock
+from miaosha.ports.heartbeats import Heartbeats
+from miaosha.ports.store import StockStore
 from miaosha.publisher.batcher import Batcher
 from miaosha.publisher.cache import Board
 from miaosha.publisher.http import Connection

@@ -24,8 +24,8 @@ import uvloop
 from miaosha.domain import service_links
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.visible import visible_lines
-from miaosha.ports.outside import Clock
-from miaosha.ports.store import Heartbeat, Heartbeats
+from miaosha.ports.clock import Clock
+from miaosha.ports.heartbeats import Heartbeat, Heartbeats
 from miaosha.serving import alive, logs, ops, outlet, signals
 from miaosha.serving.ending import end
 from miaosha.serving.waiting import waiting

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from miaosha.domain.errors import DependencyDown
-from miaosha.ports.store import Heartbeat, Heartbeats
+from miaosha.ports.heartbeats import Heartbeat, Heartbeats
 from miaosha.serving.alive import STARTING, WORD
 from miaosha.supervisor.vigil import Life
 

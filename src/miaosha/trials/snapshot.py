@@ -13,7 +13,8 @@ from sqlalchemy import Connection, text
 from miaosha.adapters.sql.database import Database
 from miaosha.domain.errors import MiaoshaError
 from miaosha.domain.sale import Phase, Sale
-from miaosha.ports.store import Heartbeat, Reading
+from miaosha.ports.heartbeats import Heartbeat
+from miaosha.ports.store import Reading
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.process_plan import SERVERS
 from miaosha.trials.crowd.plan import Progress

@@ -17,8 +17,10 @@ from miaosha.domain.credentials import (
 )
 from miaosha.domain.errors import Fault, Problem
 from miaosha.domain.fields import plain_line
-from miaosha.ports.outside import Clock, Passwords, Tokens
-from miaosha.ports.people import Accounts, User
+from miaosha.ports.accounts import Accounts, User
+from miaosha.ports.clock import Clock
+from miaosha.ports.passwords import Passwords
+from miaosha.ports.tokens import Tokens
 
 ROLES: Final = ("buyer", "admin")
 

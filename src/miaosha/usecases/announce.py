@@ -11,8 +11,9 @@ from miaosha.domain.errors import DependencyDown
 from miaosha.domain.messages import Positions, Result, Results, SaleChanged, Standby
 from miaosha.domain.reservation import State, place_of
 from miaosha.domain.sale import SaleView
+from miaosha.ports.bus import Bus
 from miaosha.ports.ledger import Hold
-from miaosha.ports.outside import Bus, Tokens
+from miaosha.ports.tokens import Tokens
 
 RESULTS_PER_MESSAGE = 1_000
 

@@ -14,9 +14,11 @@ from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Problem
 from miaosha.domain.fields import plain_line, plain_text
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.typed import card_code, card_expiry, card_number, phone_number
+from miaosha.ports.clock import Clock
 from miaosha.ports.ledger import Attempt, Begun, Hold, Ledger, NotPayable, attempt_key
 from miaosha.ports.orders import Delivery, Order
-from miaosha.ports.outside import Card, Charge, ChargeState, CheckoutClaim, Clock, Payments, Tokens
+from miaosha.ports.payments import Card, Charge, ChargeState, Payments
+from miaosha.ports.tokens import CheckoutClaim, Tokens
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.known import known
 from miaosha.usecases.release import Release

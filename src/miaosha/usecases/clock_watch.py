@@ -9,9 +9,9 @@ from typing import Final
 
 import structlog
 
+from miaosha.ports.clock import StepClock
 from miaosha.ports.leases import LeaseRow
 from miaosha.ports.ledger import Ledger
-from miaosha.ports.outside import StepClock
 from miaosha.usecases.control import Control
 
 CLOCK: Final = "clock: "  # a freeze that ends by itself, once the clock is believed

@@ -12,11 +12,12 @@ from miaosha.domain.allocation import Refusal
 from miaosha.domain.errors import Problem
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase, Sale, view
+from miaosha.ports.catalogue import Catalogue
+from miaosha.ports.clock import Clock
+from miaosha.ports.heartbeats import Heartbeats
 from miaosha.ports.ledger import Ledger, Terms, Unpublished
-from miaosha.ports.outside import Clock
-from miaosha.ports.people import Catalogue
 from miaosha.ports.rebuilding import PAGE
-from miaosha.ports.store import Heartbeats, SaleBoard, StockStore
+from miaosha.ports.store import SaleBoard, StockStore
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.grant import Granter, winner
 from miaosha.usecases.rebuild import Rebuilder

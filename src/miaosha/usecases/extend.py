@@ -10,8 +10,8 @@ import structlog
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.reservation import GRACE_MS, HoldState, State
 from miaosha.domain.sale import Phase
+from miaosha.ports.clock import Clock
 from miaosha.ports.ledger import Hold, Ledger
-from miaosha.ports.outside import Clock
 from miaosha.usecases.grant import Granter
 from miaosha.usecases.known import known
 

@@ -14,8 +14,8 @@ from miaosha.domain.allocation import Promoted, Refusal
 from miaosha.domain.errors import Fault
 from miaosha.domain.reservation import GRACE_MS, HoldState, State
 from miaosha.ports.broker import Broker, Reminder
+from miaosha.ports.clock import Clock
 from miaosha.ports.ledger import GrantRefusal, Hold, Ledger, Winner
-from miaosha.ports.outside import Clock
 from miaosha.ports.store import Ending, StockStore, Told
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.known import known

@@ -9,7 +9,7 @@ from typing import Final
 
 from miaosha.domain.errors import Fault
 from miaosha.ports.audits import AuditRun, AuditsLedger
-from miaosha.ports.outside import Clock
+from miaosha.ports.clock import Clock
 from miaosha.usecases.audit import Auditor, Verdict
 
 QUIET_S: Final = 1.0  # an audit that ends sooner is not written down: most do

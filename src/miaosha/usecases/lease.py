@@ -7,8 +7,8 @@ process that has just come waits for so long at least: it cannot know since when
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from miaosha.ports.clock import Clock
 from miaosha.ports.leases import LeaseRow, Leases
-from miaosha.ports.outside import Clock
 
 SEEN_MAX: Final = 10_000  # leases of others remembered; beyond it the one seen longest ago goes
 

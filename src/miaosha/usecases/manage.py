@@ -10,8 +10,9 @@ from typing import Any
 from miaosha.domain.errors import Problem
 from miaosha.domain.fields import in_range
 from miaosha.domain.sale import Phase, Sale
-from miaosha.ports.outside import Clock
-from miaosha.ports.people import Catalogue, SaleDraft, SalePage, Trail
+from miaosha.ports.catalogue import Catalogue, SaleDraft, SalePage
+from miaosha.ports.clock import Clock
+from miaosha.ports.trail import Trail
 from miaosha.usecases.control import Control
 from miaosha.usecases.terms import STOCK_MAX, checked_terms, summary, terms_of, version_of
 

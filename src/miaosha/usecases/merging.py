@@ -10,8 +10,8 @@ from typing import Final
 
 from miaosha.domain.allocation import Place, Row, merge
 from miaosha.domain.reservation import HoldState, State
+from miaosha.ports.clock import Clock
 from miaosha.ports.ledger import Hold, Ledger, Terms
-from miaosha.ports.outside import Clock
 from miaosha.ports.rebuilding import PAGE, HoldBounds, HoldTimes
 from miaosha.ports.store import StockStore
 from miaosha.usecases.newest import Newest

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from miaosha.ports.outside import Letter
-from miaosha.ports.post import OutboxItem, Recipient
+from miaosha.ports.mail import Letter
+from miaosha.ports.outbox import OutboxItem, Recipient
 
 TAIPEI: Final = timezone(timedelta(hours=8))
 SUBJECT_MAX: Final = 150

@@ -6,10 +6,10 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from miaosha.ports.broker import Broker, Parked
+from miaosha.ports.clock import Clock
 from miaosha.ports.ledger import Ledger
-from miaosha.ports.outside import Clock
-from miaosha.ports.people import Trail
-from miaosha.ports.post import REDRIVE_MAX, ParkedMail
+from miaosha.ports.outbox import REDRIVE_MAX, ParkedMail
+from miaosha.ports.trail import Trail
 
 MAIL_ID: Final = "mail-"  # before the number of an outbox row; no id of a broker begins so
 

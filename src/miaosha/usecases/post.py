@@ -11,9 +11,10 @@ import structlog
 from miaosha.domain.errors import MiaoshaError, Problem
 from miaosha.domain.messages import MailJob
 from miaosha.ports.broker import Broker
+from miaosha.ports.clock import Clock
 from miaosha.ports.ledger import Ledger
-from miaosha.ports.outside import Clock, Mailer
-from miaosha.ports.post import PUT_OFF_MAX_MS
+from miaosha.ports.mail import Mailer
+from miaosha.ports.outbox import PUT_OFF_MAX_MS
 from miaosha.usecases.notify import compose
 
 RELAY_MAX = 256

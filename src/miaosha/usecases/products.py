@@ -9,8 +9,10 @@ from miaosha.domain.errors import Problem
 from miaosha.domain.fields import check_money, plain_line, plain_text
 from miaosha.domain.fingerprint import fingerprint
 from miaosha.domain.money import Money
-from miaosha.ports.outside import Clock, Files
-from miaosha.ports.people import Catalogue, Product, Trail
+from miaosha.ports.catalogue import Catalogue, Product
+from miaosha.ports.clock import Clock
+from miaosha.ports.files import Files
+from miaosha.ports.trail import Trail
 from miaosha.usecases.picture import picture_of
 
 NAME_MAX: Final = 200

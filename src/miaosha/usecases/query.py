@@ -8,9 +8,10 @@ from miaosha.domain.messages import split_rid
 from miaosha.domain.reservation import HoldState, State, place_of
 from miaosha.domain.sale import Phase
 from miaosha.ports.broker import Broker
+from miaosha.ports.clock import Clock
 from miaosha.ports.ledger import Hold, Ledger, Terms
-from miaosha.ports.outside import Clock, Tokens
 from miaosha.ports.store import PlaceView, Reading, StockStore
+from miaosha.ports.tokens import Tokens
 
 ACTIVE = frozenset({State.HELD, State.STANDBY, State.PAID})
 

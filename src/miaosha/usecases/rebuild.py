@@ -19,8 +19,8 @@ from miaosha.domain.allocation import PROMOTE_MAX, Refusal
 from miaosha.domain.messages import BATCH_VERSION, Batch
 from miaosha.domain.sale import Phase
 from miaosha.ports.broker import Broker
+from miaosha.ports.clock import Clock
 from miaosha.ports.ledger import Ledger, Terms
-from miaosha.ports.outside import Clock
 from miaosha.ports.rebuilding import HoldTimes, RebuildMeta
 from miaosha.ports.store import StockStore
 from miaosha.usecases.lease import Candidate

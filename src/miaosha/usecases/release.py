@@ -16,8 +16,8 @@ from miaosha.domain.messages import Result, split_rid
 from miaosha.domain.reservation import HoldState, State
 from miaosha.domain.sale import Phase
 from miaosha.ports.broker import Reminder
+from miaosha.ports.clock import Clock
 from miaosha.ports.ledger import GrantRefusal, Hold, Ledger, Terms, Winner
-from miaosha.ports.outside import Clock
 from miaosha.ports.store import StockStore
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.grant import Granter, ending, winner

@@ -12,8 +12,8 @@ import structlog
 from miaosha.domain.sale import Phase
 from miaosha.ports.audits import Suspects
 from miaosha.ports.broker import Broker
+from miaosha.ports.clock import Clock
 from miaosha.ports.ledger import Ledger, Terms
-from miaosha.ports.outside import Clock
 from miaosha.ports.store import Reading, StockStore
 from miaosha.usecases.audit import Auditor, Verdict, hides, kept
 from miaosha.usecases.clock_watch import CLOCK, ClockWatch

@@ -12,10 +12,11 @@ import msgspec
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.reservation import HoldState, State, place_of
 from miaosha.domain.sale import Phase, Sale
+from miaosha.ports.accounts import Accounts
+from miaosha.ports.backoffice import HoldLine, MailLine, Office, PaymentLine, Rows
+from miaosha.ports.catalogue import Catalogue
 from miaosha.ports.ledger import Hold, Ledger
-from miaosha.ports.office import HoldLine, MailLine, Office, PaymentLine, Rows
 from miaosha.ports.orders import Order
-from miaosha.ports.people import Accounts, Catalogue
 from miaosha.ports.store import PlaceView, StockStore
 from miaosha.usecases.presses import Presses, PressLine
 

@@ -10,7 +10,7 @@ from miaosha.domain.fields import check_money, in_range, plain_line
 from miaosha.domain.fingerprint import fingerprint
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Mode, Question, Sale, default_standby_limit
-from miaosha.ports.people import SaleDraft
+from miaosha.ports.catalogue import SaleDraft
 
 TITLE_MAX: Final = 200
 STOCK_MAX: Final = 1_000_000

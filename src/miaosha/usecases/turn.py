@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from typing import Final
 
-from miaosha.ports.outside import Clock
+from miaosha.ports.clock import Clock
 from miaosha.usecases.lease import Candidate
 
 LEASE_S: Final = 30.0

@@ -11,9 +11,9 @@ from typing import Final
 
 from miaosha.domain.errors import Overloaded, Problem
 from miaosha.ports.audits import AuditRun
+from miaosha.ports.backoffice import Books, Milestones, Office
+from miaosha.ports.clock import Clock
 from miaosha.ports.ledger import Ledger
-from miaosha.ports.office import Books, Milestones, Office
-from miaosha.ports.outside import Clock
 from miaosha.usecases.audit import Verdict, kept
 from miaosha.usecases.inspect import Inspection, Inspector
 

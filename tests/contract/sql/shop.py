@@ -10,9 +10,9 @@ from miaosha.adapters.sql.trail import SqlTrail
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Choice, Phase, Question
+from miaosha.ports.catalogue import Product, SaleDraft
 from miaosha.ports.ledger import Attempt, Begun, Hold, Terms, Winner
 from miaosha.ports.orders import Delivery, Order
-from miaosha.ports.people import Product, SaleDraft
 from miaosha.ports.rebuilding import RebuildLedger
 
 NOW = 1_700_000_000_000

@@ -1,6 +1,6 @@
 """Mails that were given up on: listed with their reason and buyer, counted, and sent again once."""
 
-from miaosha.ports.post import ParkedMail
+from miaosha.ports.outbox import ParkedMail
 from tests.contract.sql.shop import NOW, Shop
 
 

@@ -18,7 +18,7 @@ from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.office import SqlOffice
 from miaosha.adapters.sql.tables import holds, orders, outbox, payments, sales, users
 from miaosha.ports.audits import AuditRun
-from miaosha.ports.office import OrderSearch
+from miaosha.ports.backoffice import OrderSearch
 from miaosha.ports.rebuilding import HoldBounds
 from tests.contract.sql.shop import NOW, Shop
 from tests.contract.sql.test_dialects import _whole_sale

@@ -9,7 +9,7 @@ from miaosha.adapters.payments.sandbox import SandboxPayments
 from miaosha.adapters.sql.database import Database
 from miaosha.domain.errors import OutcomeUnknown, Problem, SettingsError
 from miaosha.domain.money import Money
-from miaosha.ports.outside import Card, Charge, ChargeState
+from miaosha.ports.payments import Card, Charge, ChargeState
 from tests.contract.sql.shop import NOW
 
 PRICE = Money(4_999, "USD")

@@ -2,7 +2,7 @@
 
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.urls import directory_of
-from miaosha.ports.outside import Files
+from miaosha.ports.files import Files
 from miaosha.settings import Settings
 
 

@@ -2,7 +2,8 @@
 
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.urls import directory_of
-from miaosha.ports.outside import Clock, Mailer
+from miaosha.ports.clock import Clock
+from miaosha.ports.mail import Mailer
 from miaosha.settings import Settings
 
 SETTING = "MIAOSHA_MAIL_URL"

@@ -3,7 +3,7 @@
 import structlog
 
 from miaosha.adapters.mail.message import recipient_of
-from miaosha.ports.outside import Letter
+from miaosha.ports.mail import Letter
 
 log = structlog.get_logger()
 

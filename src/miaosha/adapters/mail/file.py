@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from miaosha.adapters.mail.message import MessageFormat
 from miaosha.domain.errors import DependencyDown
-from miaosha.ports.outside import Letter
+from miaosha.ports.mail import Letter
 
 
 class FileMailer:

@@ -16,7 +16,8 @@ from email.utils import format_datetime, formataddr, parseaddr
 from typing import Final
 
 from miaosha.domain.errors import Problem, SettingsError
-from miaosha.ports.outside import Clock, Letter
+from miaosha.ports.clock import Clock
+from miaosha.ports.mail import Letter
 
 _MESSAGE_ID: Final = re.compile(
     r"<[A-Za-z0-9.!#$%&'*+/=?^_`{|}~:-]{1,200}@[A-Za-z0-9.:\[\]-]{1,200}>"

@@ -15,7 +15,7 @@ import aiosmtplib
 from miaosha.adapters.mail.message import MessageFormat, is_plain
 from miaosha.domain.errors import DependencyDown, Problem, SettingsError
 from miaosha.domain.urls import options_of, server_of
-from miaosha.ports.outside import Letter
+from miaosha.ports.mail import Letter
 
 TIMEOUT_S: Final = 20.0  # seconds for each answer of the server
 LETTER_TIMEOUT_S: Final = 90.0  # seconds for one letter, connecting included

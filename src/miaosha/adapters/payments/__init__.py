@@ -5,7 +5,8 @@ import hmac
 from typing import TYPE_CHECKING
 
 from miaosha.domain.errors import SettingsError
-from miaosha.ports.outside import Clock, Payments
+from miaosha.ports.clock import Clock
+from miaosha.ports.payments import Payments
 
 if TYPE_CHECKING:
     from miaosha.adapters.sql.database import Database

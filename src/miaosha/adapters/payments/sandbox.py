@@ -21,7 +21,8 @@ from miaosha.adapters.sql.inserts import insert_ignoring
 from miaosha.adapters.sql.tables import sandbox_charges as charges
 from miaosha.domain.errors import OutcomeUnknown, Problem
 from miaosha.domain.money import Money
-from miaosha.ports.outside import Card, Charge, ChargeState, Clock
+from miaosha.ports.clock import Clock
+from miaosha.ports.payments import Card, Charge, ChargeState
 
 ACCEPTED, REFUSED, SLOW, LOST, REDIRECT = "accepted", "refused", "slow", "lost", "redirect"
 CARDS: Mapping[str, str] = MappingProxyType(

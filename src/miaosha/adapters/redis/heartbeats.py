@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from miaosha.adapters.redis.connect import Client, reaching
-from miaosha.ports.store import Heartbeat
+from miaosha.ports.heartbeats import Heartbeat
 
 KEY = "heartbeats"
 ALIVE_MS: Final = 5_000

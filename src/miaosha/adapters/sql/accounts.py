@@ -10,7 +10,7 @@ from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.inserts import inserted_id
 from miaosha.adapters.sql.tables import users
 from miaosha.domain.errors import Problem
-from miaosha.ports.people import User
+from miaosha.ports.accounts import User
 
 BULK_MAX = 1_000  # accounts inserted by one transaction, so that others get their turn
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Table, and_, case, func, select, true
 
 from miaosha.adapters.sql.tables import holds, orders, outbox, payments, sales
 from miaosha.domain.reservation import HoldState
-from miaosha.ports.office import Books, Milestones
+from miaosha.ports.backoffice import Books, Milestones
 
 
 def read_books(connection: Connection, sale_id: int) -> Books | None:

@@ -14,7 +14,7 @@ from miaosha.adapters.sql.terms import RUNNING
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Mode, Phase, ProductView, Question, Sale
-from miaosha.ports.people import Product, SaleDraft, SalePage
+from miaosha.ports.catalogue import Product, SaleDraft, SalePage
 
 SALES_MAX = 500  # of one page
 PRODUCTS_MAX = 500  # of one page

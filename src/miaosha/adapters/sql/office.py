@@ -11,7 +11,7 @@ from miaosha.adapters.sql.orders import after, cursor_of
 from miaosha.adapters.sql.searching import containing
 from miaosha.adapters.sql.tables import holds, orders, outbox, payments, sales, users
 from miaosha.domain.folding import folded
-from miaosha.ports.office import (
+from miaosha.ports.backoffice import (
     Books,
     Found,
     FoundOrder,

@@ -9,7 +9,7 @@ from miaosha.adapters.sql.database import AnyRow, Bulk, Database, primary_key_on
 from miaosha.adapters.sql.inserts import insert_ignoring
 from miaosha.adapters.sql.tables import holds, orders, outbox, products, sales, users
 from miaosha.domain.money import Money
-from miaosha.ports.post import PUT_OFF_MAX_MS, REDRIVE_MAX, OutboxItem, ParkedMail, Recipient
+from miaosha.ports.outbox import PUT_OFF_MAX_MS, REDRIVE_MAX, OutboxItem, ParkedMail, Recipient
 
 REQUEUE_AFTER_MS = PUT_OFF_MAX_MS  # queued without an end by then, it may be lost on its way
 AHEAD_MS = PUT_OFF_MAX_MS + 60_000  # clocks of machines differ a little

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, insert, select
 
 from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.tables import audit
-from miaosha.ports.people import TrailEntry
+from miaosha.ports.trail import TrailEntry
 
 ENTRIES_MAX = 1_000  # of one answer
 

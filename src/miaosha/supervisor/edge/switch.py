@@ -16,7 +16,7 @@ import structlog
 
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.sale import Phase, Sale
-from miaosha.ports.outside import Clock
+from miaosha.ports.clock import Clock
 from miaosha.ports.store import SaleBoard
 from miaosha.settings import Settings
 from miaosha.supervisor.watches import Alarm, beside

@@ -1,36 +1,11 @@
-"""Ports of accounts, the catalogue and the trail of admin actions (all SQL)."""
+"""Port of the catalogue: products and sales, in SQL."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Mode, Phase, Question, Sale
-
-
-class User(msgspec.Struct, frozen=True):
-    id: int
-    email: str
-    name: str
-    role: str  # buyer | admin
-    password_hash: str  # "" for one that cannot sign in
-
-
-class Accounts(Protocol):
-    async def create(
-        self, email: str, name: str, password_hash: str, role: str, now_ms: int
-    ) -> User:
-        """`email` is canonical (trimmed, lower case). Raises Problem("email_taken")."""
-
-    async def create_many(self, people: Sequence[tuple[str, str]], now_ms: int) -> list[int]:
-        """Buyers (email, name) without a password, in bulk; their ids in order."""
-
-    async def by_email(self, email: str) -> User | None: ...
-
-    async def by_id(self, user_id: int) -> User | None: ...
-
-    async def set_password(self, user_id: int, password_hash: str) -> None: ...
 
 
 class Product(msgspec.Struct, frozen=True):
@@ -107,25 +82,3 @@ class Catalogue(Protocol):
     async def sales(self, cursor: str | None, limit: int) -> SalePage:
         """A page of all sales, drafts too, newest opens_at first. Raises Problem("bad_request")
         for a cursor that is none of this list."""
-
-
-class TrailEntry(NamedTuple):
-    id: int
-    at_ms: int
-    actor: str  # user:<id>, cli or system
-    action: str
-    subject: str  # sale:7, product:3 …
-    detail: dict[str, Any]
-
-
-class Trail(Protocol):
-    """The append-only trail of what admins and the system did."""
-
-    async def append(
-        self, at_ms: int, actor: str, action: str, subject: str, detail: dict[str, Any]
-    ) -> None: ...
-
-    async def entries(
-        self, before_id: int | None, limit: int, *, subject: str | None = None
-    ) -> list[TrailEntry]:
-        """Newest first; with `subject` only what concerns it."""

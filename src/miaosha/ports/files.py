@@ -1,0 +1,14 @@
+"""Port of public files, such as product pictures."""
+
+from typing import Protocol
+
+
+class Files(Protocol):
+    """Public files such as product pictures, by a relative name."""
+
+    async def put(self, name: str, content: bytes, content_type: str) -> str:
+        """Returns the public URL path."""
+
+    async def get(self, name: str) -> bytes | None: ...
+
+    async def delete(self, name: str) -> None: ...

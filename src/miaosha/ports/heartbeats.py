@@ -1,0 +1,24 @@
+"""Port of heartbeats: what each role says of itself every second."""
+
+from typing import Protocol
+
+import msgspec
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """What a role says of itself every second: its counters, plain numbers by metric name."""
+
+    role: str
+    instance: str
+    pid: int
+    beat_ms: int
+    counters: dict[str, float]
+    watching: dict[int, int] = {}
+
+
+class Heartbeats(Protocol):
+    async def beat(self, heartbeat: Heartbeat) -> None:
+        """Write or refresh; it counts for five seconds."""
+
+    async def alive(self) -> list[Heartbeat]:
+        """Those not older than five seconds, by role and instance."""

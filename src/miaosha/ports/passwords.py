@@ -1,0 +1,31 @@
+"""Port of passwords: hashing, and the judge of which are guessable."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Passwords(Protocol):
+    """argon2id, and a judge of passwords, in bounded pools: none of it runs on the event loop.
+
+    Every method that is awaited raises Overloaded("password_queue_max").
+    """
+
+    async def guessable(self, password: str, own: Sequence[str]) -> bool:
+        """Would somebody who tries the likely ones first come to this password soon?
+
+        Args:
+            password: in NFKC.
+            own: the buyer's e-mail address and name: as easy as any word.
+        """
+
+    async def hash(self, password: str) -> str: ...
+
+    async def verify(self, password: str, encoded: str | None, *, known: bool = False) -> bool:
+        """False, after the same work, when `encoded` is None (unknown user) or has no password.
+
+        Args:
+            known: the caller has proved to have signed in to this account before; strangers, be
+                they ever so many, are not in the way.
+        """
+
+    def outdated(self, encoded: str) -> bool: ...
