@@ -9,10 +9,10 @@ import pytest
 from miaosha.api import admin_watch
 from miaosha.domain.errors import DependencyDown
 from miaosha.ports.audits import ALIVE_MS, AuditRun
-from miaosha.usecases import inspect, watch
+from miaosha.usecases import inspect, sale_watch
 from miaosha.usecases.audit import Finding, Verdict
 from miaosha.usecases.presses import Presses
-from miaosha.usecases.watch import Watch
+from miaosha.usecases.sale_watch import Watch
 from tests.api.world import Person, World
 
 
@@ -122,7 +122,7 @@ async def test_more_audits_at_once_than_a_process_may_have_are_refused(
     world: World, admin: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admin_watch, "WAIT_S", 0.01)
-    monkeypatch.setattr(watch, "AUDITS_MAX", 1)
+    monkeypatch.setattr(sale_watch, "AUDITS_MAX", 1)
     one, other = await world.sale(admin), await world.sale(admin)
     world.auditor.go_on.clear()
     assert (await check(world, admin, one))["run"]

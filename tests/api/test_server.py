@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import structlog
 
-from miaosha.api.bounds import Bounded
+from miaosha.api.body_limits import Bounded
 from miaosha.api.limits import BUCKETS_MAX, Buckets, client_key
 from miaosha.api.server import listen
 from miaosha.domain.errors import Problem, SettingsError

@@ -24,10 +24,10 @@ from miaosha.adapters.redis.connect import connect
 from miaosha.adapters.redis.heartbeats import RedisHeartbeats
 from miaosha.adapters.redis.store import RedisStore
 from miaosha.adapters.sql.accounts import SqlAccounts
+from miaosha.adapters.sql.backoffice import SqlOffice
 from miaosha.adapters.sql.catalogue import SqlCatalogue
 from miaosha.adapters.sql.engine import open_database
 from miaosha.adapters.sql.ledger import SqlLedger
-from miaosha.adapters.sql.office import SqlOffice
 from miaosha.adapters.sql.trail import SqlTrail
 from miaosha.api.app import create_app
 from miaosha.bootstrap import ApiParts

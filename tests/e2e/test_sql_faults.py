@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy.util import await_only
 
 from miaosha.adapters.payments.sandbox import SandboxPayments
-from miaosha.adapters.sql import serverpool
+from miaosha.adapters.sql import server_pool
 from miaosha.adapters.sql.ledger import SqlLedger
-from miaosha.adapters.sql.serverdb import ServerDatabase
+from miaosha.adapters.sql.server_database import ServerDatabase
 from miaosha.domain.errors import Fault, Overloaded, Problem
 from miaosha.domain.messages import Batch
 from miaosha.supervisor.servers.mariadb import start_mariadb
@@ -202,7 +202,7 @@ async def _voided(world: World) -> None:
 async def test_connections_that_run_out_are_said_so_and_come_back(
     sql_server: SqlServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serverpool, "POOL_WAIT_S", 0.2)
+    monkeypatch.setattr(server_pool, "POOL_WAIT_S", 0.2)
     database: ServerDatabase = connected(sql_server.url)
     all_out, go_on = asyncio.Barrier(CONNECTIONS + 1), asyncio.Event()
 

@@ -8,8 +8,8 @@ import pytest
 from miaosha.domain.errors import DependencyDown, Overloaded
 from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.store import Reading
-from miaosha.publisher.cache import FEW, Live
-from miaosha.publisher.lines import Line
+from miaosha.publisher.board import FEW, Live
+from miaosha.publisher.sale_queue import Line
 from tests.publisher.world import (
     NOW_MS,
     SOLD_OUT,

@@ -5,9 +5,9 @@ import contextlib
 import socket
 from pathlib import Path
 
-from miaosha.publisher import http
-from miaosha.publisher.http import Connection
-from miaosha.publisher.service import WHEEL_SLOTS
+from miaosha.publisher import http_connection
+from miaosha.publisher.http_connection import Connection
+from miaosha.publisher.shared import WHEEL_SLOTS
 from tests.publisher.world import (
     GET_HEALTH,
     World,
@@ -69,7 +69,8 @@ async def test_deep_pipelines_are_not_read_further() -> None:
     wire.send(b"".join(request(user=n) for n in range(1, 501)))
     assert not wire.reading
     taken = made.batcher.waiting
-    assert http.PIPELINE_MAX <= taken <= http.PIPELINE_MAX + 4096 // len(request()) + 1
+    most = http_connection.PIPELINE_MAX
+    assert most <= taken <= most + 4096 // len(request()) + 1
     made.broker.hold = False
     await until(lambda: made.broker.users == [])  # its turn has not come yet
     await until(lambda: len(wire.answers) == 500)
@@ -152,7 +153,7 @@ async def test_what_we_did_not_read_is_no_slowness() -> None:
     made = await holding(batch_users_max=512)
     raw = b"".join(request(user=n) for n in range(1, 101))
     wire = made.wire()
-    wire.send(raw[: 2 * http.SLICE_BYTES])
+    wire.send(raw[: 2 * http_connection.SLICE_BYTES])
     assert wire.connection._since and [wire.reading] == [False]
     taken = made.batcher.waiting
     await until(lambda: len(made.broker.batches) == 1)
@@ -162,7 +163,7 @@ async def test_what_we_did_not_read_is_no_slowness() -> None:
     await until(lambda: len(wire.answers) == taken)
     made.ticks(WHEEL_SLOTS)
     assert [wire.ended, wire.reading] == [False, True]
-    wire.send(raw[2 * http.SLICE_BYTES :])
+    wire.send(raw[2 * http_connection.SLICE_BYTES :])
     await until(lambda: len(wire.answers) == 100)
     assert wire.statuses == [202] * 100
 
@@ -173,7 +174,7 @@ async def test_deep_pipelines_in_small_pieces() -> None:
     for user in range(1, 101):
         if wire.reading:
             wire.send(request(user=user))
-    assert made.batcher.waiting == http.PIPELINE_MAX
+    assert made.batcher.waiting == http_connection.PIPELINE_MAX
 
 
 async def test_nothing_is_taken_after_the_last_request() -> None:
@@ -244,7 +245,7 @@ async def test_too_many_connections(run_dir: Path) -> None:
 
 async def test_far_too_many_connections_get_nothing() -> None:
     made = await world(connections_max=1)
-    made.service.connections = 1 + http.LINGER_MAX
+    made.service.connections = 1 + http_connection.LINGER_MAX
     wire = made.wire()
     assert wire.aborted and wire.written == b""
 

@@ -22,13 +22,13 @@ from miaosha.ports.broker import Broker
 from miaosha.ports.heartbeats import Heartbeat
 from miaosha.ports.store import Reading, SaleBoard, StockStore
 from miaosha.ports.tokens import Identity
+from miaosha.publisher.arrivals import Turns
 from miaosha.publisher.batcher import Batcher
-from miaosha.publisher.cache import Board
-from miaosha.publisher.http import Connection
+from miaosha.publisher.board import Board
+from miaosha.publisher.http_connection import Connection
 from miaosha.publisher.intake import Intake
 from miaosha.publisher.routes import Router
-from miaosha.publisher.service import Service
-from miaosha.publisher.turns import Turns
+from miaosha.publisher.shared import Service
 from miaosha.settings import Settings
 from tests.boards import board_of
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from miaosha.ports.leases import LeaseRow
-from miaosha.usecases import turn
+from miaosha.usecases import rebuild_lease
 from miaosha.usecases.lease import Candidate
 from tests.usecases.world import World
 
@@ -52,7 +52,7 @@ async def test_who_takes_a_lease_hears_who_had_it(world: World) -> None:
 async def test_a_person_waits_for_the_lease_of_a_rebuild_that_died(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn, "LOOK_S", 0.01)
+    monkeypatch.setattr(rebuild_lease, "LOOK_S", 0.01)
     sale = await world.sale(stock=1)
     ledger, clock = world.servers.ledger, world.servers.clock
     await ledger.take_lease(f"rebuild:{sale.id}", "died", clock.now_ms(), None)
@@ -68,7 +68,7 @@ async def test_a_person_waits_for_the_lease_of_a_rebuild_that_died(
 async def test_a_person_hears_at_once_of_a_rebuild_that_lives(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn, "LOOK_S", 0.01)
+    monkeypatch.setattr(rebuild_lease, "LOOK_S", 0.01)
     sale = await world.sale(stock=1)
     ledger, clock = world.servers.ledger, world.servers.clock
     name = f"rebuild:{sale.id}"

@@ -9,8 +9,8 @@ import pytest
 
 from miaosha.domain.errors import DependencyDown, Fault, Problem
 from miaosha.domain.messages import MailJob
+from miaosha.usecases.mail_queue import Post
 from miaosha.usecases.parked import Kind, Parking
-from miaosha.usecases.post import Post
 from miaosha.workers.scheduler import LEASE
 from tests.usecases.conftest import Urls, fresh_servers
 from tests.usecases.test_post import ATTEMPTS, Mailbox, deliver_due, states, winners

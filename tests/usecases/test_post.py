@@ -9,7 +9,7 @@ from miaosha.adapters.sql.tables import outbox
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.messages import MailJob
 from miaosha.ports.mail import Letter
-from miaosha.usecases.post import Post
+from miaosha.usecases.mail_queue import Post
 from tests.usecases.test_histories import acknowledge_all
 from tests.usecases.world import World
 

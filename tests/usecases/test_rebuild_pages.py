@@ -9,8 +9,8 @@ import pytest
 from miaosha.adapters.sql import rebuilds
 from miaosha.domain.errors import Fault
 from miaosha.usecases import control, merging
+from miaosha.usecases.rebuild_lease import LEASE_S
 from miaosha.usecases.settlement import HOLD
-from miaosha.usecases.turn import LEASE_S
 from tests.usecases.test_histories import acknowledge_all, clean
 from tests.usecases.world import Died, Fate, Servers, World
 

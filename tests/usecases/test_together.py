@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown
-from miaosha.usecases.together import ROUND_MAX, Together
+from miaosha.usecases.coalesce import ROUND_MAX, Together
 
 
 class Rounds:

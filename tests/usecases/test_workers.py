@@ -21,7 +21,7 @@ from miaosha.domain.messages import Batch
 from miaosha.serving.ending import end
 from miaosha.serving.process import Process
 from miaosha.settings import Settings
-from miaosha.usecases.post import Post
+from miaosha.usecases.mail_queue import Post
 from miaosha.workers import consumer, mailer
 from miaosha.workers.consumer import Consumer
 from miaosha.workers.scheduler import Scheduler

@@ -3,8 +3,8 @@
 import contextlib
 
 from miaosha.api.auth import caller
+from miaosha.api.context import Desk, desk_of
 from miaosha.api.declare import AUTH_BODY_MAX, Req, Who, operation, read_body
-from miaosha.api.desk import Desk, desk_of
 from miaosha.api.limits import client_key
 from miaosha.api.schemas import SessionView, SignedIn, SignIn, SignUp, UserView
 from miaosha.domain.credentials import canonical_email

@@ -19,8 +19,8 @@ from litestar.response import Stream
 from miaosha.api.admin_orders import search_of
 from miaosha.api.admin_schemas import OrderFilter
 from miaosha.api.auth import actor
+from miaosha.api.context import Desk, desk_of
 from miaosha.api.declare import Req, Who, operation, read_query
-from miaosha.api.desk import Desk, desk_of
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import MINOR_DIGITS
 from miaosha.ports.backoffice import Found, Office, OrderSearch, SentOrder

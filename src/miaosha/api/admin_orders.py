@@ -11,8 +11,8 @@ from miaosha.api.admin_schemas import (
     OrderFilter,
 )
 from miaosha.api.auth import actor
+from miaosha.api.context import desk_of
 from miaosha.api.declare import Req, Who, operation, read_query
-from miaosha.api.desk import desk_of
 from miaosha.domain.errors import Problem
 from miaosha.ports.backoffice import OrderSearch
 

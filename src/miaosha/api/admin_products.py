@@ -10,8 +10,8 @@ from miaosha.api.admin_schemas import (
     admin_product,
 )
 from miaosha.api.auth import actor
+from miaosha.api.context import desk_of
 from miaosha.api.declare import Req, Who, operation, read_body, read_query
-from miaosha.api.desk import desk_of
 from miaosha.api.schemas import ListQuery, decode_cursor, encode_cursor
 from miaosha.usecases.products import PICTURE_MAX_BYTES
 

@@ -17,8 +17,8 @@ from miaosha.api.admin_schemas import (
     questions_of,
 )
 from miaosha.api.auth import actor
+from miaosha.api.context import WAIT_S, Desk, desk_of
 from miaosha.api.declare import Req, Who, operation, read_body, read_query
-from miaosha.api.desk import WAIT_S, Desk, desk_of
 from miaosha.api.schemas import ListQuery
 from miaosha.domain.sale import Sale
 from miaosha.ports.catalogue import SaleDraft

@@ -10,8 +10,8 @@ from miaosha.api.admin_schemas import (
     Stats,
     admin_sale,
 )
+from miaosha.api.context import WAIT_S, Desk, desk_of
 from miaosha.api.declare import Req, Who, operation
-from miaosha.api.desk import WAIT_S, Desk, desk_of
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.ports.heartbeats import Heartbeat
 from miaosha.ports.ledger import Terms

@@ -14,10 +14,10 @@ from litestar.handlers import HTTPRouteHandler
 from miaosha.api import (
     accounts,
     admin_exports,
-    admin_more,
     admin_orders,
     admin_products,
     admin_sales,
+    admin_support,
     admin_watch,
     checkout,
     health,
@@ -28,10 +28,10 @@ from miaosha.api import (
     webhooks,
 )
 from miaosha.api.auth import gate
-from miaosha.api.desk import make_desk
+from miaosha.api.context import make_desk
 from miaosha.api.docs import documentation
+from miaosha.api.headers import finish
 from miaosha.api.problems import handle
-from miaosha.api.tracing import finish
 from miaosha.bootstrap import ApiParts
 from miaosha.settings import Settings, origins
 
@@ -52,7 +52,7 @@ def routes() -> list[HTTPRouteHandler]:
         admin_watch,
         admin_orders,
         admin_exports,
-        admin_more,
+        admin_support,
     ]
     return [route for noun in nouns for route in noun.ROUTES]
 

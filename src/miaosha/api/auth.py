@@ -9,9 +9,9 @@ import structlog
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
+from miaosha.api.context import Desk, desk_of
 from miaosha.api.declare import Operation, Req, Who
-from miaosha.api.desk import Desk, desk_of
-from miaosha.api.tracing import request_id
+from miaosha.api.headers import request_id
 from miaosha.domain.errors import Problem
 from miaosha.ports.tokens import Identity
 

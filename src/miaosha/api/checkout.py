@@ -4,8 +4,8 @@ from litestar import Response
 from litestar.params import FromPath
 
 from miaosha.api.auth import caller
+from miaosha.api.context import desk_of
 from miaosha.api.declare import Req, Who, operation, read_body
-from miaosha.api.desk import desk_of
 from miaosha.api.schemas import ActionNeeded, CheckoutBody, OrderView, RedirectTo, order_view
 from miaosha.usecases.checkout import Paid, card_of, delivery_of
 

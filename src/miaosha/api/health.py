@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 from litestar import Response
 
+from miaosha.api.context import desk_of
 from miaosha.api.declare import Req, Who, operation
-from miaosha.api.desk import desk_of
 
 CHECK_TIMEOUT_S: Final = 2.0
 TAG = "Probes"

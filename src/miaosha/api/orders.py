@@ -5,8 +5,8 @@ from uuid import UUID
 from litestar.params import FromPath
 
 from miaosha.api.auth import caller
+from miaosha.api.context import desk_of
 from miaosha.api.declare import Req, Who, operation, read_query
-from miaosha.api.desk import desk_of
 from miaosha.api.schemas import OrderList, OrderView, PageQuery, order_view
 from miaosha.domain.errors import Problem
 

@@ -4,8 +4,8 @@ so that the document describes it (the edge never sends it to this role)."""
 from litestar.params import FromPath
 
 from miaosha.api.auth import caller
+from miaosha.api.context import desk_of
 from miaosha.api.declare import Req, Who, operation, read_query
-from miaosha.api.desk import desk_of
 from miaosha.api.schemas import ExtendQuery, MineQuery, Press, Queued
 from miaosha.domain.errors import Problem
 from miaosha.usecases.query import Mine

@@ -3,8 +3,8 @@
 from litestar.params import FromPath
 
 from miaosha.api.auth import caller
+from miaosha.api.context import desk_of
 from miaosha.api.declare import Req, Who, operation
-from miaosha.api.desk import desk_of
 from miaosha.api.schemas import SaleList, Time
 from miaosha.domain.sale import QuestionView, SaleView, ask
 

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 from litestar import Response
 from litestar.params import FromPath
 
+from miaosha.api.context import Desk, desk_of
 from miaosha.api.declare import Req, Who, operation
-from miaosha.api.desk import Desk, desk_of
 from miaosha.api.sandbox_page import CSP, conclusion, confirmation, language_of
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money

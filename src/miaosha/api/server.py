@@ -13,8 +13,8 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from miaosha import bootstrap
 from miaosha.api.app import create_app
-from miaosha.api.bounds import Bounded, last_answer
-from miaosha.api.reading import Connection
+from miaosha.api.body_limits import Bounded, last_answer
+from miaosha.api.http_connection import Connection
 from miaosha.domain.errors import SettingsError
 from miaosha.serving import memory
 from miaosha.serving.ending import end

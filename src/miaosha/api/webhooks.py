@@ -2,8 +2,8 @@
 
 from litestar.params import FromPath
 
+from miaosha.api.context import desk_of
 from miaosha.api.declare import Req, Who, operation
-from miaosha.api.desk import desk_of
 from miaosha.domain.errors import Problem
 
 SIGNATURE = "x-miaosha-signature"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from miaosha.usecases.audit import Auditor
     from miaosha.usecases.checkout import Checkout
     from miaosha.usecases.control import Control
-    from miaosha.usecases.post import Post
+    from miaosha.usecases.mail_queue import Post
 
 __all__ = [
     "ApiParts",
@@ -170,7 +170,7 @@ async def mailer(
 
 
 def _post(core: Core, settings: Settings, letters: Any, counters: Any) -> "Post":
-    from miaosha.usecases.post import Post
+    from miaosha.usecases.mail_queue import Post
 
     return Post(
         core.ledger,
@@ -235,8 +235,8 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
     from miaosha.adapters.files import open_files
     from miaosha.adapters.passwords import Argon2Passwords
     from miaosha.adapters.sql.accounts import SqlAccounts
+    from miaosha.adapters.sql.backoffice import SqlOffice
     from miaosha.adapters.sql.catalogue import SqlCatalogue
-    from miaosha.adapters.sql.office import SqlOffice
     from miaosha.adapters.sql.trail import SqlTrail
     from miaosha.usecases.extend import Extension
     from miaosha.usecases.inspect import Inspector

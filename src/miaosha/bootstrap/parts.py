@@ -28,8 +28,8 @@ if TYPE_CHECKING:  # a publisher or gateway never loads the use cases
     from miaosha.usecases.control import Control
     from miaosha.usecases.extend import Extension
     from miaosha.usecases.inspect import Inspector
+    from miaosha.usecases.mail_queue import Post
     from miaosha.usecases.parked import Parking
-    from miaosha.usecases.post import Post
     from miaosha.usecases.promote import Promoter
     from miaosha.usecases.query import Query
     from miaosha.usecases.release import Release

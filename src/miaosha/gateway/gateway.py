@@ -6,11 +6,11 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from miaosha.gateway.board import Sales
 from miaosha.gateway.events import AccessTokens, SaleEvents
 from miaosha.gateway.fanout import Fanout
 from miaosha.gateway.hub import Hub
 from miaosha.gateway.lookups import ASKERS, Lookups
-from miaosha.gateway.sales import Sales
 from miaosha.ports.bus import Bus
 from miaosha.ports.clock import Clock
 from miaosha.ports.heartbeats import Heartbeats

@@ -13,7 +13,7 @@ import structlog
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase
-from miaosha.gateway.sales import Sales
+from miaosha.gateway.board import Sales
 from miaosha.ports.store import PlaceView, StockStore
 from miaosha.sockets import packets
 from miaosha.sockets.session import Session

@@ -20,8 +20,8 @@ from miaosha.domain.errors import Fault, OutcomeUnknown, Overloaded
 from miaosha.domain.messages import BATCH_VERSION, Batch
 from miaosha.ports.broker import Broker
 from miaosha.ports.clock import Clock
-from miaosha.publisher.lines import Asker, Gathering, Line
 from miaosha.publisher.responses import PROBLEMS, Accepted
+from miaosha.publisher.sale_queue import Asker, Gathering, Line
 from miaosha.settings import Settings
 
 log = structlog.get_logger()

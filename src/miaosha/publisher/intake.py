@@ -15,10 +15,10 @@ from miaosha.domain.errors import Problem
 from miaosha.ports.clock import Clock
 from miaosha.ports.tokens import Identity
 from miaosha.publisher.batcher import Batcher
-from miaosha.publisher.cache import Board, Live
+from miaosha.publisher.board import Board, Live
 from miaosha.publisher.limits import Rate
-from miaosha.publisher.lines import Asker
 from miaosha.publisher.responses import PROBLEMS, problem
+from miaosha.publisher.sale_queue import Asker
 from miaosha.settings import Settings
 
 FIELD_SHOWN_MAX: Final = 64

@@ -7,10 +7,10 @@ import re
 from collections.abc import MutableMapping
 from typing import Final
 
-from miaosha.publisher.cache import Board
-from miaosha.publisher.http import Connection
+from miaosha.publisher.board import Board
+from miaosha.publisher.http_connection import Connection
+from miaosha.publisher.http_request import Refused
 from miaosha.publisher.intake import Intake
-from miaosha.publisher.reader import Refused
 from miaosha.publisher.responses import HEALTHY, PROBLEMS, problem, readiness, without_body
 
 PURCHASES: Final = re.compile(rb"/api/v1/sales/[0-9]{1,18}/purchases")

@@ -17,13 +17,13 @@ from miaosha.ports.broker import Broker
 from miaosha.ports.clock import Clock
 from miaosha.ports.heartbeats import Heartbeats
 from miaosha.ports.store import StockStore
+from miaosha.publisher.arrivals import Turns
 from miaosha.publisher.batcher import Batcher
-from miaosha.publisher.cache import Board
-from miaosha.publisher.http import Connection
+from miaosha.publisher.board import Board
+from miaosha.publisher.http_connection import Connection
 from miaosha.publisher.intake import AccessVerifier, Intake
 from miaosha.publisher.routes import Router
-from miaosha.publisher.service import Service
-from miaosha.publisher.turns import Turns
+from miaosha.publisher.shared import Service
 from miaosha.serving import memory
 from miaosha.serving.ending import end
 from miaosha.serving.process import Process

@@ -20,9 +20,9 @@ from miaosha.ports.orders import Delivery, Order
 from miaosha.ports.payments import Card, Charge, ChargeState, Payments
 from miaosha.ports.tokens import CheckoutClaim, Tokens
 from miaosha.usecases.announce import Announcer
-from miaosha.usecases.known import known
+from miaosha.usecases.coalesce import Together
 from miaosha.usecases.release import Release
-from miaosha.usecases.together import Together
+from miaosha.usecases.retry_unknown import known
 
 NAME_MAX: Final = 120
 ADDRESS_MAX: Final = 500

@@ -19,9 +19,9 @@ from miaosha.ports.ledger import Ledger, Terms, Unpublished
 from miaosha.ports.rebuilding import PAGE
 from miaosha.ports.store import SaleBoard, StockStore
 from miaosha.usecases.announce import Announcer
+from miaosha.usecases.coalesce import Together
 from miaosha.usecases.grant import Granter, winner
 from miaosha.usecases.rebuild import Rebuilder
-from miaosha.usecases.together import Together
 
 KEEP_SETTLED_MS = 86_400_000  # a settled sale stays on the board for a day,
 WHOLE_S = 30.0  # between two looks at all of a board that says it did not change

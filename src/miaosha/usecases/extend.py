@@ -13,7 +13,7 @@ from miaosha.domain.sale import Phase
 from miaosha.ports.clock import Clock
 from miaosha.ports.ledger import Hold, Ledger
 from miaosha.usecases.grant import Granter
-from miaosha.usecases.known import known
+from miaosha.usecases.retry_unknown import known
 
 log = structlog.get_logger()
 

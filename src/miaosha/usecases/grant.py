@@ -18,7 +18,7 @@ from miaosha.ports.clock import Clock
 from miaosha.ports.ledger import GrantRefusal, Hold, Ledger, Winner
 from miaosha.ports.store import Ending, StockStore, Told
 from miaosha.usecases.announce import Announcer
-from miaosha.usecases.known import known
+from miaosha.usecases.retry_unknown import known
 
 GRANT_CHUNK = 512  # winners in one transaction
 

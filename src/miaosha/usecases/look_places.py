@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 from miaosha.ports.auditing import PlaceSeen
 from miaosha.usecases import invariants
+from miaosha.usecases.buyer_tally import Tally
 from miaosha.usecases.invariants import Counted
 from miaosha.usecases.look_rows import RowsLook, chunks
-from miaosha.usecases.tally import Tally
 
 
 class PlacesLook(RowsLook):

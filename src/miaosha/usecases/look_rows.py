@@ -14,9 +14,9 @@ from miaosha.ports.auditing import (
     StoreReader,
 )
 from miaosha.usecases import invariants
+from miaosha.usecases.buyer_tally import Tally
 from miaosha.usecases.differences import Differences
 from miaosha.usecases.invariants import LIVE
-from miaosha.usecases.tally import Tally
 
 LOOKED = ("holds", "orders", "mails", "places", "batches")
 

@@ -15,7 +15,7 @@ from miaosha.ports.ledger import Hold, Ledger, Terms
 from miaosha.ports.rebuilding import PAGE, HoldBounds, HoldTimes
 from miaosha.ports.store import StockStore
 from miaosha.usecases.newest import Newest
-from miaosha.usecases.turn import Superseded, Turn
+from miaosha.usecases.rebuild_lease import Superseded, Turn
 
 EXTRA_MS: Final = 60_000  # a live hold has at least this long to pay after its page was read
 UNITS_PER_MS: Final = 10  # and a millisecond more for so many units: a large sale takes long

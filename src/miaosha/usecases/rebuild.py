@@ -26,7 +26,7 @@ from miaosha.ports.store import StockStore
 from miaosha.usecases.lease import Candidate
 from miaosha.usecases.merging import Merging
 from miaosha.usecases.newest import Newest
-from miaosha.usecases.turn import LEASE_S, PATIENCE_S, Superseded, Turn
+from miaosha.usecases.rebuild_lease import LEASE_S, PATIENCE_S, Superseded, Turn
 
 REPLAY_CHUNK: Final = 16  # batches whose records are asked for at once: 4 ms of the loop
 

@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.engine import open_database
-from miaosha.adapters.sql.filedb import PRAGMAS, attach_rules
+from miaosha.adapters.sql.file_database import PRAGMAS, attach_rules
 from miaosha.adapters.sql.migrate import upgrade
-from miaosha.adapters.sql.serverdb import ServerDatabase
+from miaosha.adapters.sql.server_database import ServerDatabase
 from miaosha.supervisor.servers.mariadb import start_mariadb
 from miaosha.supervisor.servers.postgres import start_postgres
 from miaosha.supervisor.servers.sql_server import SqlServer

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, delete
 
 from miaosha.adapters.sql.engine import driver_url
 from miaosha.adapters.sql.migrate import upgrade
-from miaosha.adapters.sql.serverdb import ServerDatabase
-from miaosha.adapters.sql.serverpool import READING, WRITING, server_engine
+from miaosha.adapters.sql.server_database import ServerDatabase
+from miaosha.adapters.sql.server_pool import READING, WRITING, server_engine
 from miaosha.adapters.sql.tables import metadata
 from miaosha.supervisor.servers.sql_server import SqlServer
 

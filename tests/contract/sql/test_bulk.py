@@ -9,9 +9,9 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.util import await_only
 
-from miaosha.adapters.sql import flights
+from miaosha.adapters.sql import group_commit
 from miaosha.adapters.sql.database import Bulk, Database
-from miaosha.adapters.sql.serverdb import ServerDatabase
+from miaosha.adapters.sql.server_database import ServerDatabase
 from miaosha.adapters.sql.tables import leases
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded
 from tests.contract.sql.cutting import Cut, CuttingProxy
@@ -124,7 +124,7 @@ async def _idle(database: ServerDatabase) -> None:
 async def test_a_caller_who_waits_too_long_is_told_what_is_known(
     database: ServerDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flights, "FLIGHTS_MAX", 1)
+    monkeypatch.setattr(group_commit, "FLIGHTS_MAX", 1)
     database._write_timeout_s = 1.0  # of callers
     writes = Writes(gate="first")
     await database.write_one(writes.bulk, "before")

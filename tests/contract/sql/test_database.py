@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from miaosha.adapters.sql.database import Database, Rollback
 from miaosha.adapters.sql.engine import driver_url, open_database
-from miaosha.adapters.sql.filedb import FileDatabase, lock_path, write_lock
+from miaosha.adapters.sql.file_database import FileDatabase, lock_path, write_lock
 from miaosha.adapters.sql.tables import leases
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown
 from tests.contract.sql.shop import NOW, Shop, winner

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from miaosha.adapters.sql.database import Bulk
-from miaosha.adapters.sql.flights import Flights
+from miaosha.adapters.sql.group_commit import Flights
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown
 
 PATIENCE_S = 60.0  # what a caller would wait if nobody told him

@@ -2,7 +2,7 @@
 
 import pytest
 
-from miaosha.adapters.sql.office import SqlOffice
+from miaosha.adapters.sql.backoffice import SqlOffice
 from miaosha.domain.errors import Problem
 from miaosha.ports.backoffice import FoundOrder, OrderSearch
 from tests.contract.sql.shop import NOW, Shop

@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import Connection, Engine, Select, Table, event, insert, text
 
 from miaosha.adapters.sql.auditing import SqlLedgerReader
+from miaosha.adapters.sql.backoffice import SqlOffice
 from miaosha.adapters.sql.database import Database
-from miaosha.adapters.sql.office import SqlOffice
 from miaosha.adapters.sql.tables import holds, orders, outbox, payments, sales, users
 from miaosha.ports.audits import AuditRun
 from miaosha.ports.backoffice import OrderSearch

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Connection, text
 
 from miaosha.adapters.sql import migrate, replica
+from miaosha.adapters.sql.backoffice import SqlOffice
 from miaosha.adapters.sql.engine import open_database
-from miaosha.adapters.sql.office import SqlOffice
 from miaosha.supervisor.servers.mariadb import start_mariadb, start_mariadb_replica
 from miaosha.supervisor.servers.sql_server import SqlServer
 from tests.contract.sql.servers import administer

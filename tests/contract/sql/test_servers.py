@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, func, insert, select, text, update
 from sqlalchemy.util import await_only
 
-from miaosha.adapters.sql import migrate, serverdb
+from miaosha.adapters.sql import migrate, server_database
 from miaosha.adapters.sql.borrowing import GIVE_BACK_S
 from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.tables import leases, sales
@@ -131,7 +131,7 @@ async def test_a_server_that_stops_answering_holds_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whether it hangs before a statement, after it, or while the connection is given back."""
-    monkeypatch.setattr(serverdb, "READ_TIMEOUT_S", HANG_S)
+    monkeypatch.setattr(server_database, "READ_TIMEOUT_S", HANG_S)
     async with serving(start_mariadb) as server:
         database = connected(server.url, write_timeout_s=HANG_S)
 

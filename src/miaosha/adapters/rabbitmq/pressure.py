@@ -13,8 +13,8 @@ from typing import Final
 from pamqp.commands import Basic
 
 from miaosha.adapters.rabbitmq.channels import Channel
-from miaosha.adapters.rabbitmq.kept import KeptChannel
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Delivered, Link, NoQueue, reaching
+from miaosha.adapters.rabbitmq.open_channel import KeptChannel
 from miaosha.adapters.rabbitmq.reader import BARRIER
 from miaosha.adapters.rabbitmq.topology import Counted, counted, log_of, requests_of
 from miaosha.ports.broker import Pressure

@@ -9,7 +9,7 @@ from sqlalchemy.exc import ArgumentError
 
 from miaosha.adapters.options import checked_options
 from miaosha.adapters.sql.database import Database
-from miaosha.adapters.sql.filedb import FileDatabase
+from miaosha.adapters.sql.file_database import FileDatabase
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.urls import path_fault
 
@@ -113,8 +113,8 @@ def open_database(
     primary = driver_url(url)
     if is_file(primary):
         return FileDatabase(primary)
-    from miaosha.adapters.sql.serverdb import ServerDatabase  # 0.3 s a start
-    from miaosha.adapters.sql.serverpool import READING, WRITING, server_engine
+    from miaosha.adapters.sql.server_database import ServerDatabase  # 0.3 s a start
+    from miaosha.adapters.sql.server_pool import READING, WRITING, server_engine
 
     try:
         copy = server_engine(driver_url(replica_url), READING, connections) if replica_url else None

@@ -185,7 +185,7 @@ def _connections(most: int, wanted: int) -> Finding:
 
 
 async def _replica(primary: Database, url: str, lag_max_ms: int) -> list[Finding]:
-    from miaosha.adapters.sql.serverpool import READING, server_engine
+    from miaosha.adapters.sql.server_pool import READING, server_engine
 
     engine = server_engine(driver_url(url), READING, 1)
     try:

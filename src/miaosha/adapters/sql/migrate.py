@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from miaosha.adapters.sql.database import before_commit
 from miaosha.adapters.sql.engine import driver_url, is_file
-from miaosha.adapters.sql.filedb import PRAGMAS, lock_path, sqlite_engine, write_lock
+from miaosha.adapters.sql.file_database import PRAGMAS, lock_path, sqlite_engine, write_lock
 from miaosha.domain.errors import DependencyDown
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _run_on_file(url: str, work: Callable[[Connection], T], write: bool) -> T:
 
 
 async def _run_on_server(url: str, work: Callable[[Connection], T], write: bool) -> T:
-    from miaosha.adapters.sql.serverpool import MIGRATING, server_engine
+    from miaosha.adapters.sql.server_pool import MIGRATING, server_engine
 
     engine = server_engine(driver_url(url), MIGRATING, 2)
     try:

@@ -10,9 +10,9 @@ from typing import Final
 import structlog
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade
 
-from miaosha.publisher.reader import Reader, Refused
+from miaosha.publisher.http_request import Reader, Refused
 from miaosha.publisher.responses import PROBLEMS, closing
-from miaosha.publisher.service import Service
+from miaosha.publisher.shared import Service
 
 log = structlog.get_logger()
 

@@ -16,8 +16,8 @@ from miaosha.api.admin_schemas import (
     TrailView,
 )
 from miaosha.api.auth import actor
+from miaosha.api.context import desk_of
 from miaosha.api.declare import Req, Who, operation, read_query
-from miaosha.api.desk import desk_of
 from miaosha.api.schemas import decode_cursor, encode_cursor
 from miaosha.domain.errors import Problem
 from miaosha.usecases.parked import Item

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import MutableMapping
 from typing import Any, Final, Protocol
 
+from miaosha.publisher.arrivals import Turns
 from miaosha.publisher.limits import Watched, Wheel
-from miaosha.publisher.turns import Turns
 from miaosha.settings import Settings
 
 WHEEL_SLOTS: Final = 16

@@ -15,8 +15,8 @@ from miaosha.usecases.accounts import Membership
 from miaosha.usecases.manage import Manage
 from miaosha.usecases.presses import Presses
 from miaosha.usecases.products import Products
+from miaosha.usecases.sale_watch import Watch
 from miaosha.usecases.story import Stories
-from miaosha.usecases.watch import Watch
 
 WORKBOOKS_AT_ONCE: Final = 2
 # An audit or a rebuild of a large sale takes a minute. A page is answered by then, and the work

@@ -26,7 +26,7 @@ from miaosha.adapters.sql.database import (
     at_commit,
     before_commit,
 )
-from miaosha.adapters.sql.flights import Flights
+from miaosha.adapters.sql.group_commit import Flights
 from miaosha.adapters.sql.replica import ANSWER_S, Replica
 from miaosha.domain.errors import DependencyDown, Fault, Overloaded
 

@@ -16,7 +16,7 @@ from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.broker import Broker
 from miaosha.ports.clock import Clock
 from miaosha.ports.store import Reading, SaleBoard, StockStore
-from miaosha.publisher.lines import Line
+from miaosha.publisher.sale_queue import Line
 from miaosha.settings import Settings
 
 log = structlog.get_logger()
