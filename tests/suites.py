@@ -27,7 +27,7 @@ LONGEST = (
     "e2e",
 )  # then these, so that no lane ends alone
 APART = "e2e"
-UNTESTED = 2  # of tests.web.chromium and tests.packages
+UNTESTED = 2  # of tests.web.chromium and tests.kit.packages
 PLAIN = "not drill and not servers"
 SERVERS = "servers and not drill"
 ONLY_SERVERS = "--servers"
@@ -127,7 +127,9 @@ def main(arguments: list[str]) -> int:
     arguments = [word for word in arguments if word != ONLY_SERVERS]
     parts = [] if only_servers else list(plain_parts())
     ended: list[Ended] = []
-    missing, printed = _python("-m", "tests.packages")  # before two parts could call apt at once
+    missing, printed = _python(
+        "-m", "tests.kit.packages"
+    )  # before two parts could call apt at once
     if missing:
         ended.append(without("servers", "contract, e2e on servers", missing, printed))
         _show(ended[0])

@@ -23,7 +23,7 @@ from miaosha.settings import Settings, load
 from miaosha.supervisor.children import BAD_SETTINGS
 from miaosha.supervisor.edge.config import nginx_binary
 from miaosha.supervisor.process_plan import DRAIN, stop_within_s
-from tests.e2e.running import free_port
+from tests.kit.running import free_port
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 NGINX = ("nginx.conf", "security.conf", "proxied.conf", "page.conf", "problems.conf")

@@ -12,7 +12,7 @@ from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings, environ_of, load, origins
 from miaosha.supervisor.checks import check_settings
 from tests.domain.test_urls import LINKS
-from tests.e2e.running import free_port
+from tests.kit.running import free_port
 
 SECRET = "hunter2"
 

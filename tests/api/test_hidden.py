@@ -12,7 +12,7 @@ from miaosha.api.server import listen
 from miaosha.serving.process import Process
 from miaosha.settings import Settings
 from tests.api.world import Person, World
-from tests.hidden import HONEST, LAST, WAYS, Dialogue, every, hiding
+from tests.kit.hidden import HONEST, LAST, WAYS, Dialogue, every, hiding
 
 MARK = b"hidden=1"
 HIDDEN = b"GET /api/v1/time?" + MARK + b" HTTP/1.1\r\nHost: x\r\n\r\n"

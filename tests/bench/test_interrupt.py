@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import MIAOSHA, STOP_S, alive, descendants, environ, eventually
+from tests.kit.running import MIAOSHA, STOP_S, alive, descendants, environ, eventually
 
 ROOT = Path(__file__).parents[2]
 BENCH = (sys.executable, "-m", "bench")

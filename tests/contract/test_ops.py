@@ -11,8 +11,8 @@ import pytest
 
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.serving import ops
-from tests.e2e.running import free_port
-from tests.hidden import WAYS, Dialogue, every, hiding
+from tests.kit.hidden import WAYS, Dialogue, every, hiding
+from tests.kit.running import free_port
 
 
 class Role:

@@ -21,7 +21,7 @@ from miaosha.supervisor.servers.valkey import Valkey, start_valkey
 from tests.contract.cluster import replica_of, start_cluster
 from tests.contract.sales import arm, batch
 from tests.contract.test_store_faults import forget_scripts
-from tests.e2e.running import free_port
+from tests.kit.running import free_port
 
 SALE = 1
 _, USERS, _, _, BATCHES = sale_keys(SALE)

@@ -15,7 +15,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from miaosha.adapters.keyring import generate
 from miaosha.settings import Settings, load
 from miaosha.supervisor.servers.full_stack import FullStack, full_stack
-from tests.e2e.running import START_S, Up, environ, free_port, starting
+from tests.kit.running import START_S, Up, environ, free_port, starting
 
 HOSTS = ("127.0.0.2", "127.0.0.3")
 

@@ -17,7 +17,7 @@ from miaosha.trials.crowd import mob
 from miaosha.trials.crowd.http import Http
 from miaosha.trials.crowd.mob import Mob
 from miaosha.trials.crowd.plan import Plan, View
-from tests.e2e.running import Up
+from tests.kit.running import Up
 
 PRESS_EVERY_S = 0.2
 OPENS_IN_S = 2.0

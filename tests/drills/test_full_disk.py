@@ -14,7 +14,7 @@ import pytest
 
 from miaosha.cli.session import here
 from tests.drills.rush import Size, people_for, rush
-from tests.e2e.running import Up, eventually, running
+from tests.kit.running import Up, eventually, running
 
 SIZE = Size(crowd=200, stock=40, rush_s=8.0, open_for_s=100.0, pay_within_s=8)
 FULL_S = 6.0

@@ -18,7 +18,7 @@ import pytest
 from tests.contract.sql.servers import administer
 from tests.drills.machines import Shared, machines, shared_servers
 from tests.drills.rush import People, Rush, Size, people_for, rush
-from tests.e2e.running import Up
+from tests.kit.running import Up
 
 AWAY_S = 6.0
 BEHIND_S = 30

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.e2e.running import (
+from tests.kit.running import (
     MIAOSHA,
     STOP_S,
     Up,

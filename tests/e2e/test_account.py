@@ -15,7 +15,7 @@ from miaosha.settings import Settings
 from miaosha.supervisor import account
 from miaosha.supervisor.account import AS_ROOT, _setpriv, _try
 from miaosha.supervisor.servers.package import is_free
-from tests.e2e.running import (
+from tests.kit.running import (
     Up,
     alive,
     descendants,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.domain.test_urls import LINKS
-from tests.e2e.running import (
+from tests.kit.running import (
     MIAOSHA,
     STOP_S,
     Up,

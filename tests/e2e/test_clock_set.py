@@ -20,9 +20,9 @@ from miaosha import bootstrap
 from miaosha.cli.session import here
 from miaosha.supervisor.servers.valkey import answers, valkey_command
 from miaosha.usecases.clock_watch import CLOCK
-from tests.e2e.running import Up, eventually, running
 from tests.e2e.test_many_sales import ANSWER, asking, buyers, published
-from tests.packages import faketime
+from tests.kit.packages import faketime
+from tests.kit.running import Up, eventually, running
 
 pytestmark = pytest.mark.servers
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import environ, free_port
+from tests.kit.running import environ, free_port
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,7 +17,7 @@ from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 from tests.contract.cluster import Move, start_cluster
 from tests.drills.machines import until
 from tests.drills.rush import Rush, Size, people_for, rush
-from tests.e2e.running import START_S, starting
+from tests.kit.running import START_S, starting
 
 SIZE = Size(crowd=300, stock=30, rush_s=3.0, open_for_s=20.0)
 NODE_TIMEOUT_MS = 1_500  # silent for this long a master has failed

@@ -26,7 +26,7 @@ from miaosha.supervisor.edge import config
 from miaosha.supervisor.machine import fit
 from miaosha.supervisor.machine.capacity import Machine
 from miaosha.supervisor.machine.demands import of_rehearsal
-from tests.e2e.running import MIAOSHA, environ, free_port
+from tests.kit.running import MIAOSHA, environ, free_port
 
 FILES = st.integers(1, 1_000_000)
 CORES = st.integers(1, 256)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import (
+from tests.kit.running import (
     MIAOSHA,
     STOP_S,
     alive,

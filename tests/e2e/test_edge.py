@@ -17,7 +17,7 @@ from miaosha.supervisor.children import Child
 from miaosha.supervisor.edge import config
 from miaosha.supervisor.edge.log import kept_small
 from miaosha.supervisor.specs import Health
-from tests.e2e.running import Answer, free_port
+from tests.kit.running import Answer, free_port
 
 PURCHASES = "/api/v1/sales/7/purchases"
 

@@ -24,7 +24,7 @@ from tests.e2e.test_edge import Edge, at_edge
 from tests.e2e.test_edge_upstreams import small_edge
 from tests.gateway.conftest import start as start_gateway
 from tests.gateway.polls import get
-from tests.hidden import BARE, DISPUTED, HONEST, LAST, Answer, Dialogue, Way, every, hiding
+from tests.kit.hidden import BARE, DISPUTED, HONEST, LAST, Answer, Dialogue, Way, every, hiding
 from tests.publisher.world import listening, request, world
 
 __all__ = ["at_edge"]

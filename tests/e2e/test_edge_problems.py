@@ -13,10 +13,10 @@ from miaosha.domain.errors import CODES
 from miaosha.settings import Settings
 from miaosha.supervisor.edge.config import nginx_binary
 from miaosha.supervisor.edge.problems import PROBLEMS
-from tests.e2e.running import free_port
 from tests.e2e.test_edge import PURCHASES
 from tests.e2e.test_edge_tls import certificate
 from tests.e2e.test_edge_upstreams import small_edge
+from tests.kit.running import free_port
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 LONG = b"x" * 9_000

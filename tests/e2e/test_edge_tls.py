@@ -19,7 +19,7 @@ import pytest
 import trustme
 import websockets
 
-from tests.e2e.running import (
+from tests.kit.running import (
     MIAOSHA,
     STOP_S,
     Answer,

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.e2e.running import Up, eventually, running
 from tests.gateway.stock import browser
+from tests.kit.running import Up, eventually, running
 
 POLL = "/socket.io/?EIO=4&transport=polling"
 

@@ -22,7 +22,7 @@ from miaosha.settings import Settings
 from miaosha.trials import sample
 from miaosha.trials.crowd.http import Http
 from miaosha.usecases.terms import draft_of
-from tests.e2e.running import Up, eventually, running
+from tests.kit.running import Up, eventually, running
 
 SALES = Settings().live_sales_max
 STOCK = 2

@@ -31,8 +31,8 @@ from miaosha.supervisor.servers.rabbitmq import prepare_rabbitmq, start_rabbitmq
 from miaosha.supervisor.servers.valkey import start_valkey
 from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 from miaosha.supervisor.specs import Health, StartFailed
-from tests.e2e.running import Answer, eventually, free_port, miaosha, starting
 from tests.e2e.test_edge import StandIn
+from tests.kit.running import Answer, eventually, free_port, miaosha, starting
 
 NAMES = {
     "space": "a b",

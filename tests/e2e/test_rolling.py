@@ -18,7 +18,7 @@ from miaosha.supervisor.servers.package import free_ports, is_free
 from miaosha.supervisor.specs import Health, Spec
 from miaosha.supervisor.up import Platform
 from tests.drills.rush import Size, people_for, rush
-from tests.e2e.running import Up, miaosha, running
+from tests.kit.running import Up, miaosha, running
 
 ROLES = {"publisher", "consumer", "gateway", "api", "scheduler", "mailer"}
 SIZE = Size(crowd=200, stock=20, rush_s=5.0, open_for_s=40.0)

@@ -10,7 +10,7 @@ import pytest
 
 from miaosha.supervisor.rundir import held, run_directory, touch
 from miaosha.supervisor.watches import Alarm
-from tests.e2e.running import eventually
+from tests.kit.running import eventually
 
 LONG_AGO = (1_000_000.0, 1_000_000.0)
 

@@ -21,7 +21,7 @@ from miaosha import bootstrap
 from miaosha.cli.session import here
 from miaosha.trials import sample
 from miaosha.trials.crowd.http import Http
-from tests.e2e.running import Up, running
+from tests.kit.running import Up, running
 
 BUYERS = 500
 STOCK = 50

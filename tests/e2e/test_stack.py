@@ -10,7 +10,8 @@ import pytest
 
 from miaosha.domain.errors import SettingsError
 from miaosha.supervisor.servers.package import make_home
-from tests.e2e.running import (
+from tests.e2e.sale_under_fire import sale_under_fire
+from tests.kit.running import (
     Up,
     alive,
     descendants,
@@ -19,7 +20,6 @@ from tests.e2e.running import (
     miaosha,
     running,
 )
-from tests.e2e.sale_under_fire import sale_under_fire
 
 SERVERS = {"epmd", "rabbitmq", "mariadb", "replica", *(f"n{i}" for i in range(6))}
 FULL = ("--stack", "full")

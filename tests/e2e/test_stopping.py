@@ -16,7 +16,7 @@ from miaosha.supervisor import up
 from miaosha.supervisor.process_plan import stop_within_s
 from miaosha.supervisor.rolling import FINISH_WITHIN_S
 from miaosha.workers import consumer
-from tests.e2e.running import environ
+from tests.kit.running import environ
 
 SETTINGS = Settings()
 OWN = {

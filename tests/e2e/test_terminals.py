@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.running import MIAOSHA, Up, environ, miaosha, running
+from tests.kit.running import MIAOSHA, Up, environ, miaosha, running
 
 TITLES = ("[red]x[/red] [/close] :smile:", "a\x1b[2Jb \x9b2J \u202eetalp", "秒殺 two\nlines é😀")
 OUTSIDE = {  # tests/cli has further encodings, without a process for each

@@ -11,7 +11,7 @@ import pytest
 
 from miaosha.supervisor.edge.config import FILES
 from tests.domain.test_urls import LINKS
-from tests.e2e.running import (
+from tests.kit.running import (
     STOP_S,
     Up,
     alive,

@@ -17,7 +17,7 @@ import pytest
 
 from miaosha.adapters.keyring import generate
 from miaosha.supervisor.servers.valkey import start_valkey
-from tests.e2e.running import MIAOSHA, STOP_S, environ, eventually, free_port, miaosha, starting
+from tests.kit.running import MIAOSHA, STOP_S, environ, eventually, free_port, miaosha, starting
 
 SECRET = "hush5"
 OBSERVED_S = 8.0  # some fifty tries of the busiest loops

@@ -16,7 +16,7 @@ from miaosha.domain.sale import Choice, Mode, Phase, ProductView, Question, Sale
 from miaosha.ports.heartbeats import Heartbeat
 from miaosha.ports.store import PlaceView, Reading, SaleBoard, StockStore
 from miaosha.ports.tokens import Identity
-from tests.boards import board_of
+from tests.kit.boards import board_of
 
 
 class Clock:

@@ -12,7 +12,7 @@ from miaosha.sockets import listening
 from tests.gateway.conftest import World
 from tests.gateway.polls import Http, get, opened, post
 from tests.gateway.test_polling_fuzz import feed, make_core
-from tests.hidden import LAST, WAYS, Dialogue, Way, every, hiding
+from tests.kit.hidden import LAST, WAYS, Dialogue, Way, every, hiding
 
 HIDDEN = get("")  # a session more, if it were read
 PREFLIGHT = b"OPTIONS /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n"

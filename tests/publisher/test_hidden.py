@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hidden import LAST, WAYS, Dialogue, every, hiding
+from tests.kit.hidden import LAST, WAYS, Dialogue, every, hiding
 from tests.publisher.world import GET_HEALTH, listening, request, world
 
 HIDDEN = request(user=999)  # a press more, if it were read

@@ -30,7 +30,7 @@ from miaosha.publisher.intake import Intake
 from miaosha.publisher.routes import Router
 from miaosha.publisher.shared import Service
 from miaosha.settings import Settings
-from tests.boards import board_of
+from tests.kit.boards import board_of
 
 NOW_MS = 1_700_000_000_000
 QUESTION_KEY = b"q" * 32

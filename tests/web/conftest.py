@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.e2e.running import running
+from tests.kit.running import running
 from tests.web.chromium import ADVICE, find
 from tests.web.shop import Shop
 from tests.web.visitor import SHOTS, WAIT_MS, Visitor

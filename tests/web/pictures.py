@@ -16,7 +16,7 @@ import httpx2
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from miaosha.trials.sample import QUESTIONS
-from tests.e2e.running import MIAOSHA, environ, eventually, free_port
+from tests.kit.running import MIAOSHA, environ, eventually, free_port
 from tests.web.chromium import ADVICE, find
 from tests.web.shop import Person
 from tests.web.steps import ACCEPTED, PRIZE, button, buy, pay_with, sees

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 
 from miaosha.trials.sample import PRODUCT, QUESTIONS
-from tests.e2e.running import Up, miaosha
+from tests.kit.running import Up, miaosha
 
 PASSWORD = "correct horse battery"
 WITHIN_S = 30.0

@@ -19,10 +19,10 @@ from miaosha.adapters.sql.file_database import PRAGMAS, attach_rules
 from miaosha.adapters.sql.migrate import upgrade
 from miaosha.adapters.sql.server_database import ServerDatabase
 from miaosha.supervisor.servers.mariadb import start_mariadb
-from miaosha.supervisor.servers.postgres import start_postgres
 from miaosha.supervisor.servers.sql_server import SqlServer
 from tests.contract.sql.servers import connected, emptied, running
 from tests.contract.sql.shop import Shop
+from tests.kit.postgres import start_postgres
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, event
 
 from miaosha.adapters.sql import migrate
 from miaosha.supervisor.servers.mariadb import start_mariadb
-from miaosha.supervisor.servers.postgres import start_postgres
 from tests.contract.sql.servers import serving
+from tests.kit.postgres import start_postgres
 
 CHANGES = ("CREATE", "ALTER", "DROP")
 

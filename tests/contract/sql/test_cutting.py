@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 from tests.contract.sql.cutting import CuttingProxy
-from tests.e2e.running import free_port
+from tests.kit.running import free_port
 
 
 async def ends(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

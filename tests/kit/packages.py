@@ -1,8 +1,9 @@
-"""The servers that some tests start privately: RabbitMQ, MariaDB and PostgreSQL, and a library that
-gives a server another clock; all from packages.
+"""The servers that some tests start privately: RabbitMQ, MariaDB and PostgreSQL, and a library
+that gives a server another clock; all from packages.
 
-`python -m tests.packages` finds them, installs those that are missing where it can (apt, as root;
-none of them is started by that), or says what to install; under CI a missing one is a failure.
+`python -m tests.kit.packages` finds them, installs those that are missing where it can (apt, as
+root; none of them is started by that), or says what to install. Under CI a missing one is a
+failure.
 """
 
 import contextlib
@@ -13,7 +14,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from miaosha.supervisor.servers import mariadb, postgres, rabbitmq
+from miaosha.supervisor.servers import mariadb, rabbitmq
+from tests.kit import postgres
 
 SERVERS: dict[str, Callable[[], bool]] = {
     "rabbitmq-server": rabbitmq.installed,

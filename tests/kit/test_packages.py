@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packages import nothing_starts
+from tests.kit.packages import nothing_starts
 
 
 @pytest.mark.parametrize("before", [None, "#!/bin/sh\nexit 0\n"], ids=["no rule", "a rule"])
