@@ -10,8 +10,8 @@ from bench.sockets_rows import SocketRow
 from miaosha.domain.errors import DependencyDown
 from miaosha.supervisor.machine.capacity import sources, this_machine
 from miaosha.supervisor.machine.usage import Used, used
-from miaosha.trials.rehearsal.crews import Crews, plans
-from miaosha.trials.rehearsal.plan import Plan, Said
+from miaosha.trials.rehearsal.crews import ClientProcesses, plans
+from miaosha.trials.rehearsal.plan import ClientPlan, Said
 
 BROADCASTS = 5
 MARKER = '"phase":"'  # in every sale event
@@ -35,7 +35,7 @@ class Subject(NamedTuple):
 
 async def measure(subject: Subject, connections: int, directory: Path, issued_s: int) -> SocketRow:
     """Raises DependencyDown: not everybody came, or was told, within WITHIN_S."""
-    plan = Plan(
+    plan = ClientPlan(
         first=0,
         connections=connections,
         rate_per_s=0.0,
@@ -49,7 +49,7 @@ async def measure(subject: Subject, connections: int, directory: Path, issued_s:
         issued_s=issued_s,
     )
     async with AsyncExitStack() as stack:
-        crews = Crews(directory)
+        crews = ClientProcesses(directory)
         stack.push_async_callback(crews.stop)
         await crews.start(plans(plan, this_machine().per_process))
         empty, others = used(subject.pids), _others(subject)
@@ -76,7 +76,7 @@ def _others(subject: Subject) -> dict[str, Used]:
     return {name: used(pids) for name, pids in subject.also.items()}
 
 
-async def _recipient_us(crews: Crews, subject: Subject, connections: int) -> float:
+async def _recipient_us(crews: ClientProcesses, subject: Subject, connections: int) -> float:
     spent_s = 0.0
     for _ in range(BROADCASTS):
         await crews.arm(MARKER)
@@ -87,7 +87,7 @@ async def _recipient_us(crews: Crews, subject: Subject, connections: int) -> flo
     return spent_s * 1e6 / BROADCASTS / connections
 
 
-async def _until(crews: Crews, done: Callable[[Said], bool]) -> None:
+async def _until(crews: ClientProcesses, done: Callable[[Said], bool]) -> None:
     try:
         async with asyncio.timeout(WITHIN_S):
             while not done(crews.said):  # noqa: ASYNC110

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from bench import report
-from miaosha.trials.rehearsal.outcome import Outcome, Personal, Told
+from miaosha.trials.rehearsal.outcome import BroadcastResult, PersonalResults, RehearsalOutcome
 
 
 class SocketRow(msgspec.Struct, kw_only=True):
@@ -40,7 +40,7 @@ class SocketResult(msgspec.Struct, kw_only=True):
     commit: str
     settings: dict[str, Any]
     rows: list[SocketRow] = []
-    rehearsals: dict[str, Outcome] = {}
+    rehearsals: dict[str, RehearsalOutcome] = {}
 
 
 def load(path: Path) -> SocketResult:
@@ -74,7 +74,7 @@ def _comparison(rows: Sequence[SocketRow]) -> str:
     return "\n".join(lines)
 
 
-def _rehearsals(rehearsals: dict[str, Outcome]) -> str:
+def _rehearsals(rehearsals: dict[str, RehearsalOutcome]) -> str:
     """Rehearsals side by side, a line for each number."""
     names, each = list(rehearsals), list(rehearsals.values())
     lines = ["| | " + " | ".join(names) + " |", "|---|" + "--:|" * len(names)]
@@ -84,7 +84,7 @@ def _rehearsals(rehearsals: dict[str, Outcome]) -> str:
     return "\n".join(lines)
 
 
-def _facts(o: Outcome) -> list[tuple[str, str]]:
+def _facts(o: RehearsalOutcome) -> list[tuple[str, str]]:
     held = f"{o.held_s:.0f} s, ping every {o.ping_interval_s:.0f} s, {o.pings:,} answered"
     return [
         ("sockets ready", f"{o.ready:,} of {o.connections:,}"),
@@ -121,7 +121,7 @@ def _number(value: float | None, unit: str) -> str:
     return "–" if value is None else f"{value:,.1f}{unit}" if value < 100 else f"{value:,.0f}{unit}"
 
 
-def _told(told: Told | None) -> str:
+def _told(told: BroadcastResult | None) -> str:
     if told is None:
         return "–"
     d = told.delivery
@@ -132,7 +132,7 @@ def _told(told: Told | None) -> str:
     )
 
 
-def _personal(personal: Personal | None) -> str:
+def _personal(personal: PersonalResults | None) -> str:
     if personal is None:
         return "–"
     late = personal.latency

@@ -20,8 +20,8 @@ from miaosha.supervisor.machine import fit
 from miaosha.supervisor.machine.capacity import sources, this_machine
 from miaosha.supervisor.machine.demands import free_bytes, of_rehearsal
 from miaosha.supervisor.rundir import socket_place
-from miaosha.trials.rehearsal.lead import Options, rehearse
-from miaosha.trials.rehearsal.outcome import Outcome
+from miaosha.trials.rehearsal.lead import RehearsalOptions, rehearse
+from miaosha.trials.rehearsal.outcome import RehearsalOutcome
 from miaosha.trials.rehearsal.plan import Said
 
 SAY_S = 5.0
@@ -69,14 +69,14 @@ async def _run(result: SocketResult, only: list[str], args: argparse.Namespace) 
         gateways = this_machine().gateways(args.wss)
         await _row(result, lambda place: secured(place, gateways), args.wss)
     if "heartbeat" in only:
-        options = Options(connections=args.heartbeat, hold_s=args.hold or 60, storm=20_000)
+        options = RehearsalOptions(connections=args.heartbeat, hold_s=args.hold or 60, storm=20_000)
         result.rehearsals[f"{args.heartbeat:,} sockets"] = await _rehearse(options)
     for name, connections, hold_s, ping_s in (
         ("big300k", 300_000, 300.0, 25.0),
         ("million", 1_000_000, 180.0, 120.0),
     ):
         if name in only:
-            options = Options(
+            options = RehearsalOptions(
                 connections=round(connections * args.scale),
                 hold_s=args.hold or hold_s,
                 ping_interval_s=ping_s,
@@ -122,7 +122,7 @@ def _check(connections: int, servers: int, place: Path) -> list[str]:
     )
 
 
-async def _rehearse(options: Options) -> Outcome:
+async def _rehearse(options: RehearsalOptions) -> RehearsalOutcome:
     _say(f"{options.connections:,} sockets, held {options.hold_s:.0f} s")
     said_at = [0.0]
 

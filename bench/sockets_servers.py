@@ -19,8 +19,8 @@ from miaosha.supervisor.die_with_parent import tethered
 from miaosha.supervisor.edge.config import nginx_binary
 from miaosha.supervisor.probes import port_open
 from miaosha.supervisor.specs import StartFailed
-from miaosha.trials.rehearsal.lead import Options, gateway_settings
-from miaosha.trials.rehearsal.stage import Stage, free_targets, sample, stage
+from miaosha.trials.rehearsal.lead import RehearsalOptions, gateway_settings
+from miaosha.trials.rehearsal.stage import PrivateGateways, free_targets, sample, stage
 
 RIVALS = Path(__file__).parent / "rivals"
 LISTEN = "127.0.0.1:20100"
@@ -55,7 +55,7 @@ async def ours(
     directory: Path, gateways: int = 1, *, watch_apart: bool = False
 ) -> AsyncIterator[Subject]:
     """The gateway itself, told of changes over the bus; every socket has a token."""
-    settings = gateway_settings(Options(connections=1))
+    settings = gateway_settings(RehearsalOptions(connections=1))
     async with stage(directory, LISTEN, gateways, _tell, settings) as running:
         await asyncio.sleep(SETTLE_S)
         keys = running.settings.secret_keys
@@ -69,7 +69,7 @@ async def ours(
 class Teller:
     """Each call changes the sale's phase, so everybody is told."""
 
-    def __init__(self, running: Stage) -> None:
+    def __init__(self, running: PrivateGateways) -> None:
         self._running = running
         self._open = False
 

@@ -22,11 +22,11 @@ from miaosha.ports.broker import Parked
 from miaosha.serving.screen import SUBSTITUTE, Screen, cell, prepare_streams, write_json
 from miaosha.trials import demo, report
 from miaosha.trials.rehearsal import outcome
-from miaosha.trials.rehearsal.outcome import Outcome
+from miaosha.trials.rehearsal.outcome import RehearsalOutcome
 from miaosha.trials.rehearsal.plan import Said
 from miaosha.trials.rehearsal.stage import sample
 from miaosha.trials.sample import Login
-from miaosha.trials.snapshot import Books, Snapshot
+from miaosha.trials.snapshot import SaleFigures, Snapshot
 from miaosha.trials.terminal import Terminal
 from miaosha.usecases.parked import Item, Kind
 
@@ -111,7 +111,9 @@ def tables(text: str) -> dict[str, Callable[[Screen], object]]:
         frozen=text,
         product=msgspec.structs.replace(sample(0).product, name=text),
     )
-    sick = Outcome(connections=1, gateways=1, client_processes=1, notes=[text], unfinished=[text])
+    sick = RehearsalOutcome(
+        connections=1, gateways=1, client_processes=1, notes=[text], unfinished=[text]
+    )
     sick.clients = Said(failed={text: 1}, lost={text: 2})
     finding = Finding("sql", text, text, Verdict.WARNING, text)
     message = Parked("1-1", text, text, 1, text.encode())
@@ -146,7 +148,7 @@ def snapshot(text: str) -> Snapshot:
         opens_at_ms=1_000,
         title=text,
         reading=None,
-        books=Books(phase="open", frozen=text, stock=3),
+        books=SaleFigures(phase="open", frozen=text, stock=3),
         parts=[],
         counters={},
         watching=0,

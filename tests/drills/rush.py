@@ -15,8 +15,8 @@ from miaosha.settings import Settings
 from miaosha.trials import checker, sample
 from miaosha.trials.crowd import mob
 from miaosha.trials.crowd.http import Http
-from miaosha.trials.crowd.mob import Mob
-from miaosha.trials.crowd.plan import Plan, View
+from miaosha.trials.crowd.mob import CrowdProcesses
+from miaosha.trials.crowd.plan import CrowdPlan, View
 from tests.kit.running import Up
 
 PRESS_EVERY_S = 0.2
@@ -150,7 +150,9 @@ class Probe:
 class Rush:
     """The running sale."""
 
-    def __init__(self, parts: Any, database: str, probe: "Probe", crowd: Mob, size: int) -> None:
+    def __init__(
+        self, parts: Any, database: str, probe: "Probe", crowd: CrowdProcesses, size: int
+    ) -> None:
         self.parts = parts
         self.probe = probe
         self.crowd = crowd
@@ -192,7 +194,7 @@ class Rush:
         assert not broken, "\n".join(broken)
         assert outcomes and any(view.accepted for view in self.views)
 
-    async def ledger(self) -> checker.Ledger:
+    async def ledger(self) -> checker.SaleRows:
         database = open_database(self._database)
         try:
             return await checker.read_ledger(database, self.sale_id)
@@ -238,8 +240,8 @@ async def rush(
             * (size.crowd + size.probes),  # so that nobody is sold out: each press counts
         )
         crowd = mob.people(ids[: size.crowd], tokens, 0, seed=1)
-        plan = Plan(*edges[0], sale.sale_id, 1, sale.right, crowd, "", size.rush_s, edges[1:])
-        crowding = Mob(plan, home)
+        plan = CrowdPlan(*edges[0], sale.sale_id, 1, sale.right, crowd, "", size.rush_s, edges[1:])
+        crowding = CrowdProcesses(plan, home)
         probe = Probe(sale, edges, [tokens[i] for i in ids[size.crowd :]])
         running = Rush(parts, settings.database_url, probe, crowding, size.crowd)
         await crowding.start(home / "crowd.log")

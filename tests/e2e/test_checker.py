@@ -7,19 +7,19 @@ import msgspec
 import pytest
 
 from miaosha.trials import report
-from miaosha.trials.checker import HoldRow, Ledger, findings
+from miaosha.trials.checker import CheckedHold, SaleRows, findings
 from miaosha.trials.crowd.buyer import Buyer, Crowd
-from miaosha.trials.crowd.plan import Kind, Person, Plan, View
+from miaosha.trials.crowd.plan import BuyerKind, CrowdPlan, View, Visitor
 
-LEDGER = Ledger(
+LEDGER = SaleRows(
     stock=2,
     sold=2,
     granted=2,
     verdict='{"clean":true}',
     holds=[
-        HoldRow("a.0", 1, "PAID", None, 0),
-        HoldRow("a.1", 2, "RELEASED", "expired", 0),
-        HoldRow("a.2", 3, "PAID", None, 1),
+        CheckedHold("a.0", 1, "PAID", None, 0),
+        CheckedHold("a.1", 2, "RELEASED", "expired", 0),
+        CheckedHold("a.2", 3, "PAID", None, 1),
     ],
     orders=[("o1", "a.0", 1, 490), ("o2", "a.2", 3, 490)],
     mails=[("won", "a.0", "sent"), ("your_turn", "a.2", "sent"), ("expired", "a.1", "sent")],
@@ -29,7 +29,7 @@ LEDGER = Ledger(
 def saw(number: int, rid: str, *told: str, orders: list[str] | None = None) -> View:
     return View(
         number=number,
-        kind=Kind.PROMPT,
+        kind=BuyerKind.PROMPT,
         user_id=number,
         presses=1,
         answers={"202": 1},
@@ -49,7 +49,7 @@ def views() -> list[View]:
         saw(2, "a.1", "held", "expired"),
         saw(3, "a.2", "standby", "held", "paid", orders=["o2"]),
         saw(4, "a.3", "sold_out"),
-        View(number=5, kind=Kind.LATE, user_id=5, answers={"sold_out": 1}, state="sold_out"),
+        View(number=5, kind=BuyerKind.LATE, user_id=5, answers={"sold_out": 1}, state="sold_out"),
     ]
 
 
@@ -57,19 +57,19 @@ def test_a_right_sale_is_clean() -> None:
     assert findings(LEDGER, views(), 5) == []
 
 
-def _set(number: int, **changes: Any) -> Callable[[Ledger, list[View]], Ledger]:
-    def spoil(ledger: Ledger, seen: list[View]) -> Ledger:
+def _set(number: int, **changes: Any) -> Callable[[SaleRows, list[View]], SaleRows]:
+    def spoil(ledger: SaleRows, seen: list[View]) -> SaleRows:
         seen[number - 1] = msgspec.structs.replace(seen[number - 1], **changes)
         return ledger
 
     return spoil
 
 
-def _ledger(**changes: Any) -> Callable[[Ledger, list[View]], Ledger]:
+def _ledger(**changes: Any) -> Callable[[SaleRows, list[View]], SaleRows]:
     return lambda ledger, seen: ledger._replace(**changes)
 
 
-def _lost_view(ledger: Ledger, seen: list[View]) -> Ledger:
+def _lost_view(ledger: SaleRows, seen: list[View]) -> SaleRows:
     seen.pop()
     return ledger
 
@@ -96,7 +96,7 @@ def _lost_view(ledger: Ledger, seen: list[View]) -> Ledger:
     ],
 )
 def test_everything_wrong_is_named(
-    spoil: Callable[[Ledger, list[View]], Ledger], said: str
+    spoil: Callable[[SaleRows, list[View]], SaleRows], said: str
 ) -> None:
     seen = views()
     ledger = spoil(LEDGER, seen)
@@ -137,8 +137,8 @@ def test_percentiles() -> None:
 async def test_a_buyer_complains_of_two_fates(
     told: tuple[tuple[str, bool], ...], complaints: int, stale: int
 ) -> None:
-    person = Person(1, "127.0.0.1", Kind.PROMPT, user_id=1, token="t")
-    buyer = Buyer(person, Crowd(Plan("127.0.0.1", 1, 1, 1, {}, [person], "")))
+    person = Visitor(1, "127.0.0.1", BuyerKind.PROMPT, user_id=1, token="t")
+    buyer = Buyer(person, Crowd(CrowdPlan("127.0.0.1", 1, 1, 1, {}, [person], "")))
     for state, asked in told:
         buyer.hear({"state": state, "version": 1}, "a.0", asked=asked)
     assert (len(buyer.view.complaints), buyer.view.stale_pushes) == (complaints, stale)

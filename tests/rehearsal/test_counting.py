@@ -10,17 +10,17 @@ import msgspec
 import pytest
 
 from miaosha.trials.rehearsal import sockets as sockets_module
-from miaosha.trials.rehearsal.plan import Plan
-from miaosha.trials.rehearsal.sockets import Sockets
-from miaosha.trials.rehearsal.turns import TRIES_MAX, Turns
+from miaosha.trials.rehearsal.plan import ClientPlan
+from miaosha.trials.rehearsal.sockets import ClientSockets
+from miaosha.trials.rehearsal.turns import TRIES_MAX, ConnectSchedule
 from tests.rehearsal.faulty import Faulty, faulty, framed
 
 DEADLINE_S = 30.0
 SALE = b'42["sale",{"phase":"open"}]'
 
 
-def plan(port: int, connections: int, **more: Any) -> Plan:
-    return Plan(
+def plan(port: int, connections: int, **more: Any) -> ClientPlan:
+    return ClientPlan(
         first=0,
         connections=connections,
         rate_per_s=0.0,
@@ -32,7 +32,7 @@ def plan(port: int, connections: int, **more: Any) -> Plan:
     )
 
 
-async def run(sockets: Sockets, until: Callable[[], object]) -> None:
+async def run(sockets: ClientSockets, until: Callable[[], object]) -> None:
     """Turn by turn, as a client process does, until something is so."""
     end = time.monotonic() + DEADLINE_S
     while not until():
@@ -47,9 +47,9 @@ async def run(sockets: Sockets, until: Callable[[], object]) -> None:
 @asynccontextmanager
 async def against(
     fault: str, connections: int, **more: Any
-) -> AsyncIterator[tuple[Faulty, Sockets]]:
+) -> AsyncIterator[tuple[Faulty, ClientSockets]]:
     async with faulty(fault) as server:
-        sockets = Sockets(plan(server.port, connections, **more))
+        sockets = ClientSockets(plan(server.port, connections, **more))
         try:
             yield server, sockets
         finally:
@@ -87,7 +87,7 @@ async def test_who_does_not_get_in_is_counted_by_kind(fault: str, kind: str) -> 
 async def test_nobody_listens() -> None:
     async with faulty() as server:
         port = server.port
-    sockets = Sockets(plan(port, 3))
+    sockets = ClientSockets(plan(port, 3))
     await run(sockets, lambda: sum(sockets.said.failed.values()) >= 3)
     assert set(sockets.said.failed) == {"ECONNREFUSED"}
     sockets.epoll.close()
@@ -169,7 +169,7 @@ async def test_a_storm_brings_everybody_back() -> None:
 
 
 def test_turns_are_paced_and_failures_end() -> None:
-    turns = Turns(100, 10.0, "seed")
+    turns = ConnectSchedule(100, 10.0, "seed")
     began = time.monotonic()
     assert turns.take(64, began) == []
     assert turns.take(64, began + 1.05) in (list(range(10)), list(range(11)))

@@ -15,8 +15,8 @@ from miaosha.domain.messages import BATCH_USERS_MAX, Result, Results
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase
 from miaosha.trials.crowd.socketio import Socket, connect
-from miaosha.trials.rehearsal.lead import Options, gateway_settings
-from miaosha.trials.rehearsal.stage import SALE_ID, Stage, stage
+from miaosha.trials.rehearsal.lead import RehearsalOptions, gateway_settings
+from miaosha.trials.rehearsal.stage import SALE_ID, PrivateGateways, stage
 from miaosha.trials.rehearsal.tokens import minting
 from tests.contract.sales import arm, press
 
@@ -82,7 +82,7 @@ async def gather(buyers: list[Buyer]) -> None:
         await asyncio.gather(*(b.come(b.targets[b.number % len(b.targets)]) for b in some))
 
 
-async def decide(running: Stage, users: list[int]) -> None:
+async def decide(running: PrivateGateways, users: list[int]) -> None:
     """Everybody's press is decided: one unit, the rest on standby."""
     client = connect_redis(running.settings.redis_url)
     store = RedisStore(client)
@@ -94,7 +94,7 @@ async def decide(running: Stage, users: list[int]) -> None:
 
 async def test_everybody_has_the_result_after_reconnecting() -> None:
     with tempfile.TemporaryDirectory(prefix="ms-", dir="/tmp") as name:
-        settings = gateway_settings(Options(connections=BUYERS))
+        settings = gateway_settings(RehearsalOptions(connections=BUYERS))
         async with stage(Path(name), "127.0.0.1:20500", 2, lambda text: None, settings) as running:
             await running.show(Phase.OPEN)
             token = minting(running.settings.secret_keys, running.clock.now_ms() // 1000)

@@ -15,7 +15,7 @@ from miaosha.supervisor.machine.demands import free_bytes, of_presses, of_rehear
 from miaosha.supervisor.machine.kernel import UNLIMITED, Kernel
 from miaosha.supervisor.machine.limits import LIMITS, Demand
 from miaosha.trials.rehearsal import run as steps
-from miaosha.trials.rehearsal.lead import Options, rehearse
+from miaosha.trials.rehearsal.lead import RehearsalOptions, rehearse
 from tests.rehearsal.faulty import faulty
 
 GB = 10**9
@@ -224,7 +224,7 @@ def test_the_doctor_refuses_what_would_stop_the_shop(tmp_path: Path) -> None:
 async def test_nothing_is_started_on_a_machine_that_is_too_small(tmp_path: Path) -> None:
     told: list[str] = []
     poor = kernel(tmp_path, net__netfilter__nf_conntrack_max="2000", net__core__somaxconn="9")
-    options = Options(connections=1_500, gateways=1)
+    options = RehearsalOptions(connections=1_500, gateways=1)
     with pytest.raises(SettingsError, match="nf_conntrack_max=2500"):
         await rehearse(options, lambda *_: None, told.append, poor)
     assert told == []
@@ -237,7 +237,7 @@ async def test_a_ramp_that_stands_still_says_what_it_ran_into_and_ends(
     told: list[str] = []
     async with faulty("patient", most=20) as server:
         room = kernel(tmp_path, net__core__somaxconn="4")
-        options = Options(
+        options = RehearsalOptions(
             connections=30, hold_s=600.0, storm=10, url=f"http://127.0.0.1:{server.port}"
         )
 

@@ -10,10 +10,10 @@ import pytest
 from miaosha.cli.main import app
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.supervisor.machine.capacity import Machine, sources
-from miaosha.trials.rehearsal.crews import IN_FLIGHT_MAX, LOOKS_PER_S, Crews, plans
-from miaosha.trials.rehearsal.lead import Options, gateway_settings, rehearse
-from miaosha.trials.rehearsal.outcome import Outcome, table
-from miaosha.trials.rehearsal.plan import Plan, Said
+from miaosha.trials.rehearsal.crews import IN_FLIGHT_MAX, LOOKS_PER_S, ClientProcesses, plans
+from miaosha.trials.rehearsal.lead import RehearsalOptions, gateway_settings, rehearse
+from miaosha.trials.rehearsal.outcome import RehearsalOutcome, table
+from miaosha.trials.rehearsal.plan import ClientPlan, Said
 from miaosha.trials.rehearsal.run import Rehearsal
 from miaosha.trials.rehearsal.stage import SALE_ID, free_targets, stage
 
@@ -26,7 +26,9 @@ async def test_five_thousand_come_hear_and_come_back_after_a_storm() -> None:
     def show(what: str, said: Said) -> None:
         shown.append((what, said.ready))
 
-    options = Options(connections=5_000, hold_s=2.5, storm=5_000, gateways=2, ping_interval_s=2.0)
+    options = RehearsalOptions(
+        connections=5_000, hold_s=2.5, storm=5_000, gateways=2, ping_interval_s=2.0
+    )
     outcome = await rehearse(options, show, lambda text: None)
     assert outcome.clean, msgspec.json.encode(outcome)
     assert outcome.ready == outcome.clients.ready == 5_000 and not outcome.clients.failed
@@ -49,7 +51,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit) as ended:
         app([*words, "--json", str(path)])
     assert ended.value.code == 0
-    outcome = msgspec.json.decode(path.read_bytes(), type=Outcome)
+    outcome = msgspec.json.decode(path.read_bytes(), type=RehearsalOutcome)
     assert outcome.ready == 50 and outcome.clean
     assert "50 of 50" in capsys.readouterr().out
 
@@ -66,14 +68,16 @@ def test_a_file_that_cannot_be_written_is_said_before_the_start(
 
 async def test_a_url_that_is_none() -> None:
     with pytest.raises(SettingsError, match=r"--url shop\.test: expected http"):
-        await rehearse(Options(connections=1, url="shop.test"), lambda *_: None, lambda _: None)
+        await rehearse(
+            RehearsalOptions(connections=1, url="shop.test"), lambda *_: None, lambda _: None
+        )
 
 
 def test_processes_and_addresses() -> None:
     assert ROOMY.per_process == 19_000
     assert ROOMY.gateways(1_000) == 2 and ROOMY.gateways(1_000_000) == 53
     assert sources(1_000_000)[-1] == "127.0.4.250" and len(set(sources(1_000_000))) == 1_000
-    plan = Plan(
+    plan = ClientPlan(
         first=0, connections=100_001, rate_per_s=600, targets=[], sources=[], host="", sale_id=1
     )
     shares = plans(plan, 19_000)
@@ -84,7 +88,7 @@ def test_processes_and_addresses() -> None:
 
 @pytest.mark.parametrize("connections", [1_000, 100_000, 1_000_000])
 def test_many_processes_are_no_more_in_the_way_than_one(connections: int) -> None:
-    plan = Plan(
+    plan = ClientPlan(
         first=0,
         connections=connections,
         rate_per_s=0,
@@ -100,8 +104,8 @@ def test_many_processes_are_no_more_in_the_way_than_one(connections: int) -> Non
 
 
 async def test_a_step_that_fails_leaves_what_was_measured(run_dir: Path) -> None:
-    outcome = Outcome(connections=5, gateways=1, client_processes=1, ready=5)
-    rehearsal = Rehearsal(Crews(run_dir), outcome, None, 0, lambda *_: None)
+    outcome = RehearsalOutcome(connections=5, gateways=1, client_processes=1, ready=5)
+    rehearsal = Rehearsal(ClientProcesses(run_dir), outcome, None, 0, lambda *_: None)
 
     async def nobody_answers() -> None:
         raise TimeoutError
@@ -136,9 +140,9 @@ def test_a_client_process_stays_light() -> None:
 
 
 async def test_a_deployment_that_is_there(run_dir: Path) -> None:
-    settings = gateway_settings(Options(connections=1))
+    settings = gateway_settings(RehearsalOptions(connections=1))
     async with stage(run_dir, "127.0.0.1:20700", 1, lambda _: None, settings) as there:
-        options = Options(
+        options = RehearsalOptions(
             connections=60,
             hold_s=0.5,
             storm=20,

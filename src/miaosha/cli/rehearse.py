@@ -13,8 +13,8 @@ from miaosha.cli.session import FAILED, finish, screen
 from miaosha.domain.errors import SettingsError
 from miaosha.serving.screen import cell
 from miaosha.trials.rehearsal import lead
-from miaosha.trials.rehearsal.lead import Options
-from miaosha.trials.rehearsal.outcome import Outcome, table
+from miaosha.trials.rehearsal.lead import RehearsalOptions
+from miaosha.trials.rehearsal.outcome import RehearsalOutcome, table
 from miaosha.trials.rehearsal.plan import Said
 
 PLAIN_EVERY = 20  # without a terminal, one line of so many
@@ -60,7 +60,7 @@ def sockets(
     With --url, tokens are signed with MIAOSHA_SECRET_KEYS if it is set. Ends with 1 if a socket
     was lost or anything did not arrive.
     """
-    options = Options(
+    options = RehearsalOptions(
         connections=connections,
         ramp_per_s=ramp,
         hold_s=hold,
@@ -76,10 +76,10 @@ def sockets(
     finish(lambda: _run(options, json))
 
 
-async def _run(options: Options, to: Path | None) -> int:
+async def _run(options: RehearsalOptions, to: Path | None) -> int:
     if to is not None:
         _may_write(to)
-    with Progress() as progress:
+    with ProgressLine() as progress:
         outcome = await lead.rehearse(options, progress.show, progress.note)
     screen.show(table(outcome))
     if to is not None:
@@ -95,11 +95,11 @@ def _may_write(to: Path) -> None:
         raise SettingsError(f"--json {to}: {error.strerror}") from None
 
 
-def _write(to: Path, outcome: Outcome) -> None:
+def _write(to: Path, outcome: RehearsalOutcome) -> None:
     to.write_bytes(msgspec.json.format(msgspec.json.encode(outcome), indent=2) + b"\n")
 
 
-class Progress:
+class ProgressLine:
     """One line that redraws itself; plain lines now and then without a terminal."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Progress:
         self._shown = 0
         self._last = ""
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressLine":
         if screen.draws:
             self._live.start()
         return self

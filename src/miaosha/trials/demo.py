@@ -22,8 +22,8 @@ from miaosha.supervisor.servers.full_stack import URLS, Stack
 from miaosha.supervisor.up import Platform, platform, stop_on_signals, unless
 from miaosha.trials import checker, report, sample
 from miaosha.trials.crowd import mob
-from miaosha.trials.crowd.mob import Mob
-from miaosha.trials.crowd.plan import Plan
+from miaosha.trials.crowd.mob import CrowdProcesses
+from miaosha.trials.crowd.plan import CrowdPlan
 from miaosha.trials.sample import Login, SampleSale
 from miaosha.trials.snapshot import Snapshot, Watcher
 from miaosha.trials.terminal import Terminal
@@ -140,7 +140,7 @@ class Show:
         self._parts = parts
         self._database = database
         self._stop = stop
-        self._mob: Mob | None = None
+        self._mob: CrowdProcesses | None = None
         self.terminal: Terminal | None = None
 
     async def prepare(self) -> None:
@@ -164,7 +164,9 @@ class Show:
         )
         if demo.crowd:
             people = mob.people(ids, tokens, sign_ups, demo.seed)
-            self._mob = Mob(_plan(demo, settings, self._sale, people), self._running.places.data)
+            self._mob = CrowdProcesses(
+                _plan(demo, settings, self._sale, people), self._running.places.data
+            )
             await self._mob.start(self._running.places.data / "logs" / "crowd.log")
 
     async def run(self) -> int:
@@ -257,8 +259,8 @@ class Show:
         return found
 
 
-def _plan(demo: Demo, settings: Settings, sale: SampleSale, people: list[Any]) -> Plan:
-    return Plan(
+def _plan(demo: Demo, settings: Settings, sale: SampleSale, people: list[Any]) -> CrowdPlan:
+    return CrowdPlan(
         host="127.0.0.1",
         port=settings.port,
         sale_id=sale.sale_id,

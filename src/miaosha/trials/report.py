@@ -8,8 +8,8 @@ from rich.table import Table
 
 from miaosha.domain.money import Money
 from miaosha.serving.screen import Screen, cell
-from miaosha.trials.checker import Ledger
-from miaosha.trials.crowd.plan import Kind, View
+from miaosha.trials.checker import SaleRows
+from miaosha.trials.crowd.plan import BuyerKind, View
 
 SHOWN_MAX = 20
 OUTCOMES = ("paid", "expired", "declined", "left", "closed", "sold_out")
@@ -42,14 +42,14 @@ def _counts(counter: Counter[str]) -> str:
 
 
 def show(
-    screen: Screen, ledger: Ledger, views: Sequence[View], mails_written: int, currency: str
+    screen: Screen, ledger: SaleRows, views: Sequence[View], mails_written: int, currency: str
 ) -> None:
     """Print the numbers."""
     answers: Counter[str] = Counter()
     for view in views:
         answers.update(view.answers)
     waits = [  # the deaf cut their own line before the result
-        view.result_ms for view in views if view.result_ms >= 0 and view.kind is not Kind.DEAF
+        view.result_ms for view in views if view.result_ms >= 0 and view.kind is not BuyerKind.DEAF
     ]
     presses = sum(view.presses for view in views)
     sent: Counter[str] = Counter(event for event, _, state in ledger.mails if state == "sent")

@@ -17,12 +17,12 @@ from miaosha.ports.heartbeats import Heartbeat
 from miaosha.ports.store import Reading
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.process_plan import SERVERS
-from miaosha.trials.crowd.plan import Progress
+from miaosha.trials.crowd.plan import CrowdProgress
 
 NO_BEAT = frozenset({*SERVERS, "edge"})
 
 
-class Books(msgspec.Struct, frozen=True):
+class SaleFigures(msgspec.Struct, frozen=True):
     """A sale as SQL has it. `holds` counts rows by state, RELEASED ones by their reason."""
 
     phase: str = ""
@@ -51,11 +51,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     opens_at_ms: int
     title: str
     reading: Reading | None
-    books: Books
+    books: SaleFigures
     parts: list[Part]
     counters: dict[str, dict[str, float]]
     watching: int
-    crowd: Progress | None
+    crowd: CrowdProgress | None
 
     def count(self, role: str, name: str) -> int:
         return int(self.counters.get(role, {}).get(name, 0))
@@ -105,7 +105,7 @@ class Watcher:
         self._sale: Sale | None = None
         self._tallies = Tallies()
 
-    async def look(self, crowd: Progress | None) -> Snapshot:
+    async def look(self, crowd: CrowdProgress | None) -> Snapshot:
         books = await self.books()
         reading: Reading | None = None
         beats: list[Heartbeat] = []
@@ -141,7 +141,7 @@ class Watcher:
             for child in self._children
         ]
 
-    def _phase(self, books: Books, now_ms: int) -> str:
+    def _phase(self, books: SaleFigures, now_ms: int) -> str:
         if self._sale is None or not books.phase:
             return "unknown"
         sale = msgspec.structs.replace(
@@ -152,15 +152,15 @@ class Watcher:
         )
         return str(sale.phase_at(now_ms))
 
-    async def books(self) -> Books:
+    async def books(self) -> SaleFigures:
         """The sale in SQL."""
         try:
             return await self._database.read(lambda base: _books(base, self._sale_id))
         except MiaoshaError:
-            return Books()
+            return SaleFigures()
 
 
-def _books(base: Connection, sale_id: int) -> Books:
+def _books(base: Connection, sale_id: int) -> SaleFigures:
     of_sale = {"sale_id": sale_id}
     row = base.execute(
         text(
@@ -170,7 +170,7 @@ def _books(base: Connection, sale_id: int) -> Books:
         of_sale,
     ).one_or_none()
     if row is None:
-        return Books()
+        return SaleFigures()
     holds: Counter[str] = Counter()
     promoted = 0
     for state, reason, from_standby, count in base.execute(
@@ -189,7 +189,7 @@ def _books(base: Connection, sale_id: int) -> Books:
         text("SELECT state, count(*) FROM outbox WHERE sale_id = :sale_id GROUP BY 1"), of_sale
     ).all()
     phase, frozen, stock, sold, closes_at_ms = row
-    return Books(
+    return SaleFigures(
         phase=phase,
         frozen=frozen,
         stock=stock,

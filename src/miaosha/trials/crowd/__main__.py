@@ -14,12 +14,12 @@ import uvloop
 
 from miaosha.trials.crowd.behaviour import behave
 from miaosha.trials.crowd.buyer import Buyer, Crowd
-from miaosha.trials.crowd.plan import Plan, Progress, View
+from miaosha.trials.crowd.plan import CrowdPlan, CrowdProgress, View
 
 LAST_WORDS_S = 60.0
 
 
-async def crowd(plan: Plan) -> None:
+async def crowd(plan: CrowdPlan) -> None:
     """Run every buyer; returns when their views are written."""
     everybody = Crowd(plan)
     everybody.buyers = [Buyer(person, everybody) for person in plan.people]
@@ -73,7 +73,7 @@ async def _tell(everybody: Crowd) -> None:
 
 def _say(everybody: Crowd, *, ended: bool = False) -> None:
     tally = everybody.tally
-    progress = Progress(
+    progress = CrowdProgress(
         people=len(everybody.buyers),
         connected=tally.connected,
         pressed=tally.pressed,
@@ -89,4 +89,4 @@ def _say(everybody: Crowd, *, ended: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(crowd(msgspec.msgpack.decode(Path(sys.argv[1]).read_bytes(), type=Plan)))
+    uvloop.run(crowd(msgspec.msgpack.decode(Path(sys.argv[1]).read_bytes(), type=CrowdPlan)))

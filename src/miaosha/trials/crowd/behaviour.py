@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 
 from miaosha.trials.crowd.buyer import CARD, Buyer
 from miaosha.trials.crowd.http import Answer, Raw
-from miaosha.trials.crowd.plan import Kind
+from miaosha.trials.crowd.plan import BuyerKind
 
 GOOD = "4242424242424242"
 REFUSED = "4000000000000002"
@@ -258,19 +258,19 @@ async def _deaf(buyer: Buyer) -> None:
         await _pay(buyer)
 
 
-BEHAVIOURS: dict[Kind, Callable[[Buyer], Awaitable[None]]] = {
-    Kind.PROMPT: _pays_with(GOOD),
-    Kind.LATE: _late,
-    Kind.NEVER: _never,
-    Kind.AGAIN: _again,
-    Kind.HASTY: _hasty,
-    Kind.WRONG: _wrong,
-    Kind.DECLINER: _decliner,
-    Kind.LEAVER: _leaver,
-    Kind.TWICE: _twice,
-    Kind.REFUSED: _refused,
-    Kind.LOST: _pays_with(LOST),
-    Kind.SLOW: _pays_with(SLOW),
-    Kind.REDIRECT: _pays_with(REDIRECT),
-    Kind.DEAF: _deaf,
+BEHAVIOURS: dict[BuyerKind, Callable[[Buyer], Awaitable[None]]] = {
+    BuyerKind.PROMPT: _pays_with(GOOD),
+    BuyerKind.LATE: _late,
+    BuyerKind.NEVER: _never,
+    BuyerKind.AGAIN: _again,
+    BuyerKind.HASTY: _hasty,
+    BuyerKind.WRONG: _wrong,
+    BuyerKind.DECLINER: _decliner,
+    BuyerKind.LEAVER: _leaver,
+    BuyerKind.TWICE: _twice,
+    BuyerKind.REFUSED: _refused,
+    BuyerKind.LOST: _pays_with(LOST),
+    BuyerKind.SLOW: _pays_with(SLOW),
+    BuyerKind.REDIRECT: _pays_with(REDIRECT),
+    BuyerKind.DEAF: _deaf,
 }

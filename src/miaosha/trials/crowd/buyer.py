@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from miaosha.trials.crowd.http import Answer, Http
-from miaosha.trials.crowd.plan import Person, Plan, View
+from miaosha.trials.crowd.plan import CrowdPlan, View, Visitor
 from miaosha.trials.crowd.socketio import Socket, connect
 
 FIRST_ASK_S = 5.0  # without a push a buyer asks for itself, first after this, then ever more rarely
@@ -24,7 +24,7 @@ CARD = {"expiry": "12/30", "cvc": "123"}
 
 
 @dataclass
-class Tally:
+class CrowdTally:
     """Counters of the whole crowd, for its progress lines."""
 
     connected: int = 0
@@ -39,8 +39,8 @@ class Tally:
 class Crowd:
     """What the buyers of one process share. `over`: the sale is settled, finish now."""
 
-    plan: Plan
-    tally: Tally = field(default_factory=Tally)
+    plan: CrowdPlan
+    tally: CrowdTally = field(default_factory=CrowdTally)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(100))
 
@@ -59,7 +59,7 @@ class Crowd:
 class Buyer:
     """`changed` is set whenever something new was heard."""
 
-    def __init__(self, person: Person, crowd: Crowd) -> None:
+    def __init__(self, person: Visitor, crowd: Crowd) -> None:
         self.person = person
         self.crowd = crowd
         self.dice = random.Random(f"{crowd.plan.seed}:{person.number}")  # noqa: S311 - a play

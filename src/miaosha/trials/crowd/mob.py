@@ -12,13 +12,13 @@ from pathlib import Path
 import msgspec
 
 from miaosha.supervisor.die_with_parent import tethered
-from miaosha.trials.crowd.plan import WEIGHTS, Kind, Person, Plan, Progress, View
+from miaosha.trials.crowd.plan import WEIGHTS, BuyerKind, CrowdPlan, CrowdProgress, View, Visitor
 
 PER_PROCESS = 4_000  # buyers of one process: its sockets stay well under 20,000 descriptors
 LAST_QUESTIONS_S = 90.0
 
 
-def kinds(count: int, seed: int) -> list[Kind]:
+def kinds(count: int, seed: int) -> list[BuyerKind]:
     """Behaviours for `count` buyers by WEIGHTS, the same for the same seed."""
     dice = random.Random(f"kinds:{seed}")  # noqa: S311 - a play
     return dice.choices(list(WEIGHTS), weights=list(WEIGHTS.values()), k=count)
@@ -36,14 +36,14 @@ def rush_s(count: int) -> float:
     return max(0.3, count / 2500)
 
 
-class Mob:
+class CrowdProcesses:
     """The crowd's processes. `progress` is their sum; `views` what they saw, once finished."""
 
-    def __init__(self, plan: Plan, directory: Path) -> None:
+    def __init__(self, plan: CrowdPlan, directory: Path) -> None:
         self._plan = plan
         self._directory = directory
         self._processes: list[Process] = []
-        self._said: dict[int, Progress] = {}
+        self._said: dict[int, CrowdProgress] = {}
         self._readers: list[asyncio.Task[None]] = []
 
     async def start(self, log: Path) -> None:
@@ -69,14 +69,14 @@ class Mob:
         assert process.stdout is not None
         async for line in process.stdout:
             with contextlib.suppress(msgspec.MsgspecError):
-                self._said[share] = msgspec.json.decode(line, type=Progress)
+                self._said[share] = msgspec.json.decode(line, type=CrowdProgress)
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> CrowdProgress:
         said = list(self._said.values())
-        names = [name for name in Progress.__struct_fields__ if name != "ended"]
+        names = [name for name in CrowdProgress.__struct_fields__ if name != "ended"]
         sums = {name: sum(getattr(p, name) for p in said) for name in names}
-        return Progress(**sums, ended=bool(said) and all(p.ended for p in said))
+        return CrowdProgress(**sums, ended=bool(said) and all(p.ended for p in said))
 
     @property
     def alive(self) -> bool:
@@ -114,15 +114,17 @@ class Mob:
         await asyncio.gather(*self._readers, return_exceptions=True)
 
 
-def people(ids: Sequence[int], tokens: Mapping[int, str], sign_ups: int, seed: int) -> list[Person]:
+def people(
+    ids: Sequence[int], tokens: Mapping[int, str], sign_ups: int, seed: int
+) -> list[Visitor]:
     """The buyers: those with an account in the order of `ids`, then those who sign up first."""
     behaviours = kinds(len(ids) + sign_ups, seed)
     known = [
-        Person(i, source_address(i), behaviours[i], user_id=user_id, token=tokens[user_id])
+        Visitor(i, source_address(i), behaviours[i], user_id=user_id, token=tokens[user_id])
         for i, user_id in enumerate(ids)
     ]
     new = [
-        Person(
+        Visitor(
             i,
             source_address(i),
             behaviours[i],

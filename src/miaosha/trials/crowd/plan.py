@@ -1,11 +1,11 @@
-"""What the crowd is told to do (Plan), and what each buyer saw (View)."""
+"""What the crowd is told to do (CrowdPlan), and what each buyer saw (View)."""
 
 from enum import StrEnum
 
 import msgspec
 
 
-class Kind(StrEnum):
+class BuyerKind(StrEnum):
     """How a buyer behaves once the sale is open."""
 
     PROMPT = "prompt"  # pays at once
@@ -25,36 +25,36 @@ class Kind(StrEnum):
 
 
 WEIGHTS = {
-    Kind.PROMPT: 34,
-    Kind.LATE: 9,
-    Kind.NEVER: 12,
-    Kind.AGAIN: 3,
-    Kind.HASTY: 7,
-    Kind.WRONG: 6,
-    Kind.DECLINER: 5,
-    Kind.LEAVER: 6,
-    Kind.TWICE: 5,
-    Kind.REFUSED: 4,
-    Kind.LOST: 3,
-    Kind.SLOW: 1,
-    Kind.REDIRECT: 2,
-    Kind.DEAF: 3,
+    BuyerKind.PROMPT: 34,
+    BuyerKind.LATE: 9,
+    BuyerKind.NEVER: 12,
+    BuyerKind.AGAIN: 3,
+    BuyerKind.HASTY: 7,
+    BuyerKind.WRONG: 6,
+    BuyerKind.DECLINER: 5,
+    BuyerKind.LEAVER: 6,
+    BuyerKind.TWICE: 5,
+    BuyerKind.REFUSED: 4,
+    BuyerKind.LOST: 3,
+    BuyerKind.SLOW: 1,
+    BuyerKind.REDIRECT: 2,
+    BuyerKind.DEAF: 3,
 }
 
 
-class Person(msgspec.Struct, frozen=True):
+class Visitor(msgspec.Struct, frozen=True):
     """One buyer. Without a token it signs up first, with `email` and `password`."""
 
     number: int
     address: str  # 127.0.x.y, where its connections come from
-    kind: Kind
+    kind: BuyerKind
     user_id: int = 0
     token: str = ""
     email: str = ""
     password: str = ""
 
 
-class Plan(msgspec.Struct, frozen=True):
+class CrowdPlan(msgspec.Struct, frozen=True):
     """Attributes:
     more_edges: (host, port) of further edges of the same platform; buyers are spread over all, and
         go to the next one when theirs takes no connection.
@@ -68,7 +68,7 @@ class Plan(msgspec.Struct, frozen=True):
     sale_id: int
     seed: int
     right: dict[int, str]
-    people: list[Person]
+    people: list[Visitor]
     out: str
     rush_s: float = 1.0
     more_edges: list[tuple[str, int]] = []
@@ -88,7 +88,7 @@ class View(msgspec.Struct):
     """
 
     number: int
-    kind: Kind
+    kind: BuyerKind
     user_id: int = 0
     presses: int = 0
     answers: dict[str, int] = {}
@@ -106,7 +106,7 @@ class View(msgspec.Struct):
     complaints: list[str] = []
 
 
-class Progress(msgspec.Struct, frozen=True):
+class CrowdProgress(msgspec.Struct, frozen=True):
     """One line a second on the crowd's stdout."""
 
     people: int

@@ -19,17 +19,17 @@ import msgspec
 from miaosha.supervisor.machine.usage import private_bytes
 from miaosha.trials.rehearsal.plan import (
     Arm,
+    ClientPlan,
+    ClientProgress,
     Go,
     Line,
     Moments,
     Order,
-    Plan,
-    Progress,
     Stop,
     Storm,
     Tell,
 )
-from miaosha.trials.rehearsal.sockets import Sockets
+from miaosha.trials.rehearsal.sockets import ClientSockets
 
 SAY_S: Final = 0.5
 URGENT: Final = -10  # niceness: who measures must not wait for the measured
@@ -40,7 +40,7 @@ _decode = msgspec.json.Decoder(Order).decode
 class Listener:
     """Orders from standard input, without waiting for them."""
 
-    def __init__(self, sockets: Sockets) -> None:
+    def __init__(self, sockets: ClientSockets) -> None:
         self.fd = sys.stdin.fileno()
         self.going = False
         self.over = False
@@ -73,7 +73,7 @@ class Listener:
                 self.over = True
 
 
-def _tell(sockets: Sockets) -> None:
+def _tell(sockets: ClientSockets) -> None:
     _say(
         Moments(
             arrived=sockets.arrived.tobytes(),
@@ -90,13 +90,13 @@ def _say(line: Line) -> None:
     sys.stdout.buffer.flush()
 
 
-def rehearse(plan: Plan) -> None:
+def rehearse(plan: ClientPlan) -> None:
     """Hold the sockets of `plan` until told to stop.
 
     Looks at them every `pause_s`: a process that wakes up for every single message would take the
     processor away from the servers each time, which clients on machines of their own do not.
     """
-    sockets = Sockets(plan)
+    sockets = ClientSockets(plan)
     listener = Listener(sockets)
     gc.freeze()
     gc.disable()  # nothing here is cyclic
@@ -110,7 +110,7 @@ def rehearse(plan: Plan) -> None:
             say_at = now + SAY_S
             sockets.said.cpu_s = time.process_time()
             sockets.said.memory = private_bytes(os.getpid())
-            _say(Progress(said=sockets.said))
+            _say(ClientProgress(said=sockets.said))
         pause_s = sockets.pause_s() if listener.going else SAY_S
         happened = sockets.epoll.poll(pause_s, EVENTS_MAX)
         now = time.monotonic()
@@ -131,7 +131,7 @@ def main(path: str) -> None:
         OSError
     ):  # not ours to take: then a busy machine reads as a slow server
         os.nice(URGENT)
-    plan = msgspec.msgpack.decode(Path(path).read_bytes(), type=Plan)
+    plan = msgspec.msgpack.decode(Path(path).read_bytes(), type=ClientPlan)
     Path(path).unlink()  # it holds the platform's keys
     rehearse(plan)
 

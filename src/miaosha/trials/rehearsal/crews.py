@@ -16,12 +16,12 @@ import msgspec
 from miaosha.supervisor.die_with_parent import tethered
 from miaosha.trials.rehearsal.plan import (
     Arm,
+    ClientPlan,
+    ClientProgress,
     Go,
     Line,
     Moments,
     Order,
-    Plan,
-    Progress,
     Said,
     Stop,
     Storm,
@@ -51,7 +51,7 @@ class Gathered:
         self.connects = _sorted([moments.connects for moments in told])
 
 
-class Crew:
+class ClientProcess:
     """One client process. `said` is what it said last."""
 
     def __init__(self, process: Process) -> None:
@@ -65,7 +65,7 @@ class Crew:
         assert self.process.stdout is not None
         async for raw in self.process.stdout:
             line = _decode(raw)
-            if isinstance(line, Progress):
+            if isinstance(line, ClientProgress):
                 self.said = line.said
                 self.empty_bytes = self.empty_bytes or line.said.memory
             else:
@@ -95,14 +95,14 @@ class Crew:
         await asyncio.gather(self.reading, return_exceptions=True)
 
 
-class Crews:
+class ClientProcesses:
     """All client processes of a rehearsal."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._crews: list[Crew] = []
+        self._crews: list[ClientProcess] = []
 
-    async def start(self, plans: Sequence[Plan]) -> None:
+    async def start(self, plans: Sequence[ClientPlan]) -> None:
         for number, plan in enumerate(plans):
             path = self._directory / f"sockets-{number}.plan"
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -115,7 +115,7 @@ class Crews:
                 process_group=0,
                 limit=LINE_MAX,
             )
-            self._crews.append(Crew(process))
+            self._crews.append(ClientProcess(process))
 
     async def go(self) -> float:
         """Wait until all of them are there, and let them begin; when that was (monotonic seconds).
@@ -177,7 +177,7 @@ def _shares(number: int, among: int) -> list[int]:
     return [number * (i + 1) // among - number * i // among for i in range(among)]
 
 
-def plans(whole: Plan, per_process: int) -> list[Plan]:
+def plans(whole: ClientPlan, per_process: int) -> list[ClientPlan]:
     """`whole` split over as few processes as hold its sockets."""
     among = max(1, -(-whole.connections // per_process))
     found, first = [], whole.first

@@ -24,11 +24,11 @@ from miaosha.supervisor.machine.usage import Used, available_bytes, used
 from miaosha.supervisor.rundir import socket_place
 from miaosha.supervisor.watches import Tell
 from miaosha.trials.rehearsal import crews as shares
-from miaosha.trials.rehearsal.crews import Crews
-from miaosha.trials.rehearsal.outcome import Outcome
-from miaosha.trials.rehearsal.plan import Plan
+from miaosha.trials.rehearsal.crews import ClientProcesses
+from miaosha.trials.rehearsal.outcome import RehearsalOutcome
+from miaosha.trials.rehearsal.plan import ClientPlan
 from miaosha.trials.rehearsal.run import Rehearsal, Show
-from miaosha.trials.rehearsal.stage import SALE_ID, Stage, stage
+from miaosha.trials.rehearsal.stage import SALE_ID, PrivateGateways, stage
 
 SETTLE_S: Final = 1.5  # after their start gateways have given back what importing took
 PING_TIMEOUT_S: Final = 20.0
@@ -36,7 +36,7 @@ FIRST_USER: Final = 10**12  # far above every account
 
 
 @dataclass(frozen=True)
-class Options:
+class RehearsalOptions:
     """A rehearsal as asked for.
 
     Attributes:
@@ -63,7 +63,7 @@ class Options:
     secret_keys: str = ""
 
 
-class Begun(NamedTuple):
+class RehearsalStart(NamedTuple):
     """The machine as it began, what is wanted of it, and what slows it."""
 
     kernel: Kernel
@@ -73,8 +73,8 @@ class Begun(NamedTuple):
 
 
 async def rehearse(
-    options: Options, show: Show, note: Tell, kernel: Kernel | None = None
-) -> Outcome:
+    options: RehearsalOptions, show: Show, note: Tell, kernel: Kernel | None = None
+) -> RehearsalOutcome:
     """The whole of it.
 
     Args:
@@ -103,8 +103,13 @@ async def rehearse(
 
 
 def _begin(
-    kernel: Kernel, options: Options, gateways: int, sources: list[str], place: Path, note: Tell
-) -> Begun:
+    kernel: Kernel,
+    options: RehearsalOptions,
+    gateways: int,
+    sources: list[str],
+    place: Path,
+    note: Tell,
+) -> RehearsalStart:
     """Whether this machine can do it; what slows it is told. Raises SettingsError."""
     here = capacity.this_machine(kernel)
     demand = of_rehearsal(
@@ -118,10 +123,10 @@ def _begin(
     remarks = fit.check(here, demand)
     for remark in remarks:
         note(remark)
-    return Begun(kernel, here, demand, remarks)
+    return RehearsalStart(kernel, here, demand, remarks)
 
 
-def gateway_settings(options: Options) -> Settings:
+def gateway_settings(options: RehearsalOptions) -> Settings:
     """Of the private gateways: caps that would stop a crowd from one machine are off."""
     return Settings(
         connections_max=capacity.PER_PROCESS_MAX + capacity.DESCRIPTORS_KEPT // 2,
@@ -134,8 +139,10 @@ def gateway_settings(options: Options) -> Settings:
     )
 
 
-def _plan(options: Options, targets: list[str], host: str, *, tls: bool = False) -> Plan:
-    return Plan(
+def _plan(
+    options: RehearsalOptions, targets: list[str], host: str, *, tls: bool = False
+) -> ClientPlan:
+    return ClientPlan(
         first=0,
         connections=options.connections,
         rate_per_s=options.ramp_per_s,
@@ -148,7 +155,7 @@ def _plan(options: Options, targets: list[str], host: str, *, tls: bool = False)
     )
 
 
-def _elsewhere(options: Options) -> tuple[str, Plan]:
+def _elsewhere(options: RehearsalOptions) -> tuple[str, ClientPlan]:
     """The address to connect to, and the plan. Raises SettingsError for a bad URL."""
     try:
         url = urllib.parse.urlsplit(origin_of(options.url))
@@ -165,14 +172,14 @@ def _elsewhere(options: Options) -> tuple[str, Plan]:
 
 
 async def _lead(
-    options: Options,
-    plan: Plan,
+    options: RehearsalOptions,
+    plan: ClientPlan,
     sources: list[str],
-    running: Stage | None,
+    running: PrivateGateways | None,
     directory: Path,
     show: Show,
-    begun: Begun,
-) -> Outcome:
+    begun: RehearsalStart,
+) -> RehearsalOutcome:
     keys = running.settings.secret_keys if running else options.secret_keys
     plan = msgspec.structs.replace(
         plan,
@@ -182,7 +189,7 @@ async def _lead(
         issued_s=StoreClock().now_ms() // 1000,
     )
     plans = shares.plans(plan, begun.machine.per_process)
-    outcome = Outcome(
+    outcome = RehearsalOutcome(
         connections=options.connections,
         gateways=len(running.targets) if running else 0,
         client_processes=len(plans),
@@ -213,7 +220,7 @@ async def _lead(
     return outcome
 
 
-def _stopped_by(begun: Begun, outcome: Outcome) -> list[str]:
+def _stopped_by(begun: RehearsalStart, outcome: RehearsalOutcome) -> list[str]:
     """What a ramp that stands still ran into."""
     now = capacity.this_machine(begun.kernel)
     reasons = fit.ran_into(begun.machine, now, begun.demand, outcome.clients.failed)
@@ -223,8 +230,8 @@ def _stopped_by(begun: Begun, outcome: Outcome) -> list[str]:
 
 
 @asynccontextmanager
-async def _crews(directory: Path) -> AsyncIterator[Crews]:
-    crews = Crews(directory)
+async def _crews(directory: Path) -> AsyncIterator[ClientProcesses]:
+    crews = ClientProcesses(directory)
     try:
         yield crews
     finally:

@@ -18,7 +18,7 @@ class Spread(msgspec.Struct, frozen=True, omit_defaults=True):
     last_ms: float = 0.0
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class BroadcastResult(msgspec.Struct, frozen=True, kw_only=True):
     """A broadcast: `expected` sockets were ready as it began."""
 
     expected: int
@@ -28,7 +28,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     cpu_us_per_recipient: float
 
 
-class Personal(msgspec.Struct, frozen=True, kw_only=True):
+class PersonalResults(msgspec.Struct, frozen=True, kw_only=True):
     """Personal results: from the publishing on the bus to the socket."""
 
     sent: int
@@ -36,7 +36,7 @@ class Personal(msgspec.Struct, frozen=True, kw_only=True):
     latency: Spread
 
 
-class Outcome(msgspec.Struct, kw_only=True):
+class RehearsalOutcome(msgspec.Struct, kw_only=True):
     """A whole rehearsal. What was not measured is None. Processor time and memory are those of
     the gateways, and only known where the rehearsal started them.
 
@@ -64,10 +64,10 @@ class Outcome(msgspec.Struct, kw_only=True):
     held_s: float = 0.0
     hold_cpu_percent: float | None = None
     pings: int = 0
-    broadcast: Told | None = None
-    busy_broadcast: Told | None = None
-    personal: Personal | None = None
-    busy_personal: Personal | None = None
+    broadcast: BroadcastResult | None = None
+    busy_broadcast: BroadcastResult | None = None
+    personal: PersonalResults | None = None
+    busy_personal: PersonalResults | None = None
     storm_sockets: int = 0
     storm_s: float | None = None
     restarts: int = 0
@@ -93,7 +93,7 @@ class Outcome(msgspec.Struct, kw_only=True):
         )
 
 
-def table(outcome: Outcome) -> Table:
+def table(outcome: RehearsalOutcome) -> Table:
     """The outcome for people."""
     shown = Table(box=None, pad_edge=False, show_header=False)
     shown.add_column(style="bold")
@@ -114,7 +114,7 @@ def table(outcome: Outcome) -> Table:
 Line = tuple[str, str, str]
 
 
-def _rows(o: Outcome) -> list[Line]:
+def _rows(o: RehearsalOutcome) -> list[Line]:
     rows = [*_connected(o), *_memory(o)]
     if o.held_s:
         cpu = "" if o.hold_cpu_percent is None else f"; {o.hold_cpu_percent:.1f} % of a core"
@@ -141,7 +141,7 @@ def _rows(o: Outcome) -> list[Line]:
     return rows + [("note", "", note) for note in o.notes]
 
 
-def _connected(o: Outcome) -> list[Line]:
+def _connected(o: RehearsalOutcome) -> list[Line]:
     processes = f"{o.gateways} gateways, {o.client_processes} client processes"
     rows = [
         ("sockets", f"{o.ready:,} of {o.connections:,}", processes),
@@ -155,7 +155,7 @@ def _connected(o: Outcome) -> list[Line]:
     return rows
 
 
-def _memory(o: Outcome) -> list[Line]:
+def _memory(o: RehearsalOutcome) -> list[Line]:
     rows = []
     if o.bytes_per_connection is not None:
         empty = f"beside {o.empty_gateway_mb:.1f} MB of an empty process"

@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class ClientPlan(msgspec.Struct, frozen=True, kw_only=True):
     """One client process's part of a rehearsal.
 
     Attributes:
@@ -116,8 +116,8 @@ class Moments(msgspec.Struct, frozen=True, kw_only=True, tag="moments"):
     connects: bytes
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
+class ClientProgress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
     said: Said
 
 
-Line = Progress | Moments
+Line = ClientProgress | Moments

@@ -10,10 +10,15 @@ from typing import Final
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.sale import Phase
 from miaosha.supervisor.machine.usage import Used, available_bytes, used
-from miaosha.trials.rehearsal.crews import Crews
-from miaosha.trials.rehearsal.outcome import Outcome, Personal, Spread, Told
+from miaosha.trials.rehearsal.crews import ClientProcesses
+from miaosha.trials.rehearsal.outcome import (
+    BroadcastResult,
+    PersonalResults,
+    RehearsalOutcome,
+    Spread,
+)
 from miaosha.trials.rehearsal.plan import Said
-from miaosha.trials.rehearsal.stage import Stage
+from miaosha.trials.rehearsal.stage import PrivateGateways
 
 POLL_S: Final = 0.1
 SILENT_S: Final = 15.0  # nobody new is told
@@ -42,9 +47,9 @@ class Rehearsal:
         show: told what is going on, several times a second.
     """
 
-    crews: Crews
-    outcome: Outcome
-    stage: Stage | None
+    crews: ClientProcesses
+    outcome: RehearsalOutcome
+    stage: PrivateGateways | None
     first_user: int
     show: Show
 
@@ -160,17 +165,17 @@ class Rehearsal:
             self.stage, Phase.PAUSED, results=True
         )
 
-    async def _results(self, stage: Stage) -> Personal:
+    async def _results(self, stage: PrivateGateways) -> PersonalResults:
         """Results while nothing else is going on."""
         before = self.crews.said.results
         sent = await self._send(stage, RESULTS)
         await self._until("results", lambda said: said.results >= before + sent, RESULTS_S)
         late = (await self.crews.gather()).latencies
-        return Personal(sent=sent, missing=sent - len(late), latency=spread(late, 0.0))
+        return PersonalResults(sent=sent, missing=sent - len(late), latency=spread(late, 0.0))
 
     async def _broadcast(
-        self, stage: Stage, phase: Phase, *, results: bool
-    ) -> tuple[Told, Personal | None]:
+        self, stage: PrivateGateways, phase: Phase, *, results: bool
+    ) -> tuple[BroadcastResult, PersonalResults | None]:
         await self.crews.gather()  # forget what was noted before
         await self.crews.arm(f'"phase":"{phase.value}"')
         expected, before = self.crews.said.ready, self._used()
@@ -182,7 +187,7 @@ class Rehearsal:
         spent_s = self._used().cpu_s - before.cpu_s
         await asyncio.sleep(TWICE_S)
         gathered, said = await self.crews.gather(), self.crews.said
-        told = Told(
+        told = BroadcastResult(
             expected=expected,
             delivery=spread(gathered.arrived, began),
             missed=max(0, expected - said.reached),
@@ -191,21 +196,21 @@ class Rehearsal:
         )
         missing = max(0, sent - len(gathered.latencies))
         late = spread(gathered.latencies, 0.0)
-        return told, Personal(sent=sent, missing=missing, latency=late) if results else None
+        return told, PersonalResults(sent=sent, missing=missing, latency=late) if results else None
 
-    async def _send(self, stage: Stage, number: int) -> int:
+    async def _send(self, stage: PrivateGateways, number: int) -> int:
         """So many results, a few at a time, to sockets taken at random."""
         dice = random.Random(1)  # noqa: S311 - a sample
         for _ in range(number // RESULTS_AT_ONCE):
             await self._tell(stage, dice)
         return number // RESULTS_AT_ONCE * RESULTS_AT_ONCE
 
-    async def _tell(self, stage: Stage, dice: random.Random) -> None:
+    async def _tell(self, stage: PrivateGateways, dice: random.Random) -> None:
         chosen = range(self.first_user, self.first_user + self.outcome.connections)
         await stage.tell(dice.sample(chosen, min(RESULTS_AT_ONCE, len(chosen))))
         await asyncio.sleep(RESULT_EVERY_S)
 
-    async def _send_along(self, stage: Stage, expected: int) -> int:
+    async def _send_along(self, stage: PrivateGateways, expected: int) -> int:
         """Results for as long as the broadcast takes."""
         dice, sent = random.Random(2), 0  # noqa: S311 - a sample
         until = time.monotonic() + STALLED_S

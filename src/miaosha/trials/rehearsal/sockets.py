@@ -1,8 +1,7 @@
-"""Many Socket.IO sessions in one thread: upgrade, open, CONNECT and watch, then pings and events.
+"""Client sockets: many Socket.IO sessions in one thread, from the upgrade to pings and events.
 
-What a socket is, is told by arrays indexed by its descriptor, so that a million of them leave the
-machine to the servers. A socket that fails is tried again after a random pause; one that is lost
-is counted and comes back, as a buyer's would.
+Arrays indexed by the descriptor hold a socket's state, so that a million sockets leave the memory
+to the servers. A socket that fails or is lost is opened again after a random pause.
 """
 
 import re
@@ -16,9 +15,9 @@ import msgspec
 
 from miaosha.trials.rehearsal import kinds, wire
 from miaosha.trials.rehearsal.kinds import Failed
-from miaosha.trials.rehearsal.plan import Plan, Said
+from miaosha.trials.rehearsal.plan import ClientPlan, Said
 from miaosha.trials.rehearsal.tokens import minting
-from miaosha.trials.rehearsal.turns import Turns
+from miaosha.trials.rehearsal.turns import ConnectSchedule
 
 OPENED_AT_ONCE: Final = 64
 LOOKED_AT_PER_S: Final = 4_000  # sockets that may have fallen silent
@@ -32,7 +31,7 @@ WATCHED: Final = b'42["watched"'
 SENT_AT: Final = re.compile(rb'"request_id":"sent-(\d+)')
 
 
-class Stage(IntEnum):
+class SocketStage(IntEnum):
     NONE = 0
     DIALLING = 1
     SECURING = 2
@@ -43,10 +42,10 @@ class Stage(IntEnum):
     READY = 7
 
 
-class Sockets:
+class ClientSockets:
     """The sockets of one plan. `said` is what is known of them so far."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ClientPlan) -> None:
         self.said = Said()
         self.arrived = array("d")
         self.latencies = array("d")
@@ -56,7 +55,8 @@ class Sockets:
         self._wires = wire.Wires(tls=plan.tls, host=plan.host)
         self._token = minting(plan.secret_keys, plan.issued_s)
         self._upgrade = wire.upgrade(plan.host, plan.path)
-        self._turns = Turns(plan.connections, plan.rate_per_s, f"{plan.seed}:{plan.first}")
+        seed = f"{plan.seed}:{plan.first}"
+        self._turns = ConnectSchedule(plan.connections, plan.rate_per_s, seed)
         room = plan.connections + SPARE
         self._stage, self._told = bytearray(room), bytearray(room)  # told: of the last `arm`
         self._number = array("I", bytes(4 * room))
@@ -83,7 +83,7 @@ class Sockets:
         self._marker = b""  # what is told on the way back is no broadcast
         self._turns.unpaced()
         self.said.settled_at = 0.0
-        ready = [fd for fd, stage in enumerate(self._stage) if stage == Stage.READY]
+        ready = [fd for fd, stage in enumerate(self._stage) if stage == SocketStage.READY]
         for fd in ready[:sockets]:
             self._turns.at_once(self._number[fd])
             self._close(fd)
@@ -123,7 +123,7 @@ class Sockets:
             self._wires.close(fd)
             self._retry(number, "connect: too many descriptors", 0.0)
             return
-        self._stage[fd] = Stage.DIALLING
+        self._stage[fd] = SocketStage.DIALLING
         self._number[fd], self._told[fd] = number, self._round
         self._began[fd] = self._heard[fd] = now
         self._in_flight += 1
@@ -135,11 +135,11 @@ class Sockets:
             if not stage:
                 continue
             silent_s = now - self._heard[fd]
-            if stage != Stage.READY and silent_s > handshake_s:
+            if stage != SocketStage.READY and silent_s > handshake_s:
                 self._ended(fd, "no answer")
-            elif stage == Stage.READY and patience_s and silent_s > patience_s:
+            elif stage == SocketStage.READY and patience_s and silent_s > patience_s:
                 self.happened(fd, now)  # it may be us who did not look
-                if self._stage[fd] == Stage.READY and now - self._heard[fd] > patience_s:
+                if self._stage[fd] == SocketStage.READY and now - self._heard[fd] > patience_s:
                     self._ended(fd, "no ping")
 
     # events
@@ -150,11 +150,11 @@ class Sockets:
         if not stage:
             return  # closed in this very turn
         try:
-            if stage <= Stage.SECURING:
+            if stage <= SocketStage.SECURING:
                 self._dial(fd, stage)
                 return
             data = self._wires.read(fd)
-            if data == PING and stage == Stage.READY and fd not in self._rest:
+            if data == PING and stage == SocketStage.READY and fd not in self._rest:
                 self._pong(fd, now)
             elif data:
                 self._take(fd, data, now)
@@ -170,12 +170,12 @@ class Sockets:
             self._ended(fd, kinds.of_error(error))
 
     def _dial(self, fd: int, stage: int) -> None:
-        if stage == Stage.DIALLING:
+        if stage == SocketStage.DIALLING:
             self._wires.established(fd)
-            self._stage[fd] = Stage.SECURING
+            self._stage[fd] = SocketStage.SECURING
             self.epoll.modify(fd, select.EPOLLIN)
         if self._wires.secure(fd):
-            self._stage[fd] = Stage.UPGRADING
+            self._stage[fd] = SocketStage.UPGRADING
             self._wires.write(fd, self._upgrade)
 
     def _pong(self, fd: int, now: float) -> None:
@@ -186,13 +186,13 @@ class Sockets:
 
     def _take(self, fd: int, data: bytes, now: float) -> None:
         data = self._rest.pop(fd, b"") + data
-        if self._stage[fd] == Stage.UPGRADING:
+        if self._stage[fd] == SocketStage.UPGRADING:
             head, end, data = data.partition(b"\r\n\r\n")
             if not end:
                 self._keep(fd, head)
                 return
             kinds.check_upgrade(head)
-            self._stage[fd] = Stage.OPENING
+            self._stage[fd] = SocketStage.OPENING
         frames, rest = wire.split(data)
         for opcode, payload in frames:
             if opcode == wire.TEXT:
@@ -216,15 +216,15 @@ class Sockets:
             self._pong(fd, now)
         elif kind == b"42":
             self._event(fd, packet, now)
-        elif stage == Stage.OPENING and packet[:1] == b"0":
+        elif stage == SocketStage.OPENING and packet[:1] == b"0":
             self._connect(fd, packet)
-        elif stage == Stage.CONNECTING and kind == b"40":
-            self._stage[fd] = Stage.WATCHING
+        elif stage == SocketStage.CONNECTING and kind == b"40":
+            self._stage[fd] = SocketStage.WATCHING
             if not self._plan.sale_id:
                 self._ready(fd, now)
             elif self._plan.watch_apart:
                 self._wires.write(fd, wire.watch(self._plan.sale_id))
-        elif stage == Stage.WATCHING and kind == b"43":
+        elif stage == SocketStage.WATCHING and kind == b"43":
             self._watched(fd, packet, now)
         elif kind == b"44":
             raise kinds.of_refusal("connect", packet)
@@ -235,7 +235,7 @@ class Sockets:
         if not self._patience_s:
             told = msgspec.json.decode(packet[1:])
             self._patience_s = (told["pingInterval"] + told["pingTimeout"]) / 1000 + SILENCE_S
-        self._stage[fd] = Stage.CONNECTING
+        self._stage[fd] = SocketStage.CONNECTING
         plan = self._plan
         token = self._token(plan.first_user + plan.first + self._number[fd])
         self._wires.write(fd, wire.connect(token, 0 if plan.watch_apart else plan.sale_id))
@@ -247,7 +247,7 @@ class Sockets:
         self._ready(fd, now)
 
     def _ready(self, fd: int, now: float) -> None:
-        self._stage[fd] = Stage.READY
+        self._stage[fd] = SocketStage.READY
         self._heard[fd] = now
         self._in_flight -= 1
         self._turns.worked(self._number[fd])
@@ -271,13 +271,13 @@ class Sockets:
                     self.arrived.append(time.monotonic())
                 else:
                     self.said.again += 1
-        elif self._stage[fd] == Stage.WATCHING and packet.startswith(WATCHED):
+        elif self._stage[fd] == SocketStage.WATCHING and packet.startswith(WATCHED):
             self._watched(fd, packet, now)
 
     # endings
 
     def _ended(self, fd: int, kind: str, retry_after_s: float = 0.0) -> None:
-        number, ready = self._number[fd], self._stage[fd] == Stage.READY
+        number, ready = self._number[fd], self._stage[fd] == SocketStage.READY
         self._close(fd)
         if ready:
             kinds.count(self.said.lost, kind)
@@ -292,9 +292,9 @@ class Sockets:
             self.said.gave_up += 1
 
     def _close(self, fd: int) -> None:
-        ready = self._stage[fd] == Stage.READY
+        ready = self._stage[fd] == SocketStage.READY
         self.said.ready -= ready
         self._in_flight -= not ready
-        self._stage[fd] = Stage.NONE
+        self._stage[fd] = SocketStage.NONE
         self._rest.pop(fd, None)
         self._wires.close(fd)

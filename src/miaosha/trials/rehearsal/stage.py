@@ -49,7 +49,7 @@ TROUBLE: Final = (  # counters of a gateway that are 0 as long as all is well
 )
 
 
-class Stage:
+class PrivateGateways:
     """The running set. `sale` is what stands on the board."""
 
     def __init__(
@@ -135,7 +135,7 @@ def sample(now_ms: int) -> Sale:
 @contextlib.asynccontextmanager
 async def stage(
     directory: Path, listen: str, gateways: int, tell: Tell, settings: Settings
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[PrivateGateways]:
     """Start a Valkey and so many gateways, on consecutive ports from `listen` (host:port).
 
     Raises:
@@ -148,7 +148,7 @@ async def stage(
         settings = msgspec.structs.replace(settings, redis_url=valkey.url, secret_keys=keys)
         client = connect(settings.redis_url)
         heartbeats = RedisHeartbeats(client)
-        running = Stage(settings, targets, RedisStore(client), heartbeats)
+        running = PrivateGateways(settings, targets, RedisStore(client), heartbeats)
         await running.clock.start()
         try:
             await running.show(Phase.SCHEDULED)
@@ -164,7 +164,7 @@ async def stage(
         await valkey.stop()
 
 
-async def _start(running: Stage, beats: Beats, directory: Path, tell: Tell) -> None:
+async def _start(running: PrivateGateways, beats: Beats, directory: Path, tell: Tell) -> None:
     environ = environ_of(running.settings)
     within_s = stop_within_s("gateway", running.settings)
     for number, target in enumerate(running.targets):

@@ -9,7 +9,7 @@ TRIES_MAX: Final = 8
 RETRY_S: Final = (0.25, 2.0)
 
 
-class Turns:
+class ConnectSchedule:
     """Args:
     numbers: sockets 0 … numbers - 1.
     rate_per_s: how many are opened a second; 0: as many as are asked for.
