@@ -16,10 +16,10 @@ from pamqp.commands import Basic
 
 from miaosha.adapters.rabbitmq import log as request_log
 from miaosha.adapters.rabbitmq.link import Link, NoQueue
-from miaosha.adapters.rabbitmq.parked import ParkingLot
-from miaosha.adapters.rabbitmq.pressure import Gauge
-from miaosha.adapters.rabbitmq.reader import Reader
-from miaosha.adapters.rabbitmq.reminders import Reminders
+from miaosha.adapters.rabbitmq.parked import RabbitParkingLot
+from miaosha.adapters.rabbitmq.pressure import QuorumGauge
+from miaosha.adapters.rabbitmq.reader import QuorumReader
+from miaosha.adapters.rabbitmq.reminders import RabbitReminders
 from miaosha.adapters.rabbitmq.topology import (
     EXCHANGE,
     MAIL,
@@ -87,10 +87,10 @@ class RabbitBroker:
         self._prefetch = prefetch
         self._settle_s = settle_s
         self._confirm_s = confirm_timeout_ms / 1000
-        self._gauge = Gauge(self._link, backlog_max, log_max_bytes)
-        self._parking = ParkingLot(self._link, now_ms)
+        self._gauge = QuorumGauge(self._link, backlog_max, log_max_bytes)
+        self._parking = RabbitParkingLot(self._link, now_ms)
         self._reminding = Link(url)
-        self._reminders = Reminders(self._link, self._reminding)
+        self._reminders = RabbitReminders(self._link, self._reminding)
         self._unknown: deque[tuple[int, str, bytes]] = deque(maxlen=UNKNOWN_MAX)
         self._asked_on: object = None  # the connection on which `_logs_up` was learnt
         self._logs_up: set[int] = set()
@@ -179,7 +179,7 @@ class RabbitBroker:
                 raise MalformedMessage(f"a batch of sale {batch.sale_id}")
             return batch
 
-        reader = Reader(
+        reader = QuorumReader(
             self._link,
             requests_of(sale_id),
             consumer,
@@ -259,7 +259,7 @@ class RabbitBroker:
                 if error is not None:
                     raise error
 
-        reader = Reader(
+        reader = QuorumReader(
             self._link,
             MAIL,
             consumer,

@@ -11,7 +11,7 @@ from typing import Final
 from pamqp.commands import Basic
 
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Link
-from miaosha.adapters.rabbitmq.topology import Queue, delay_of, make, publish
+from miaosha.adapters.rabbitmq.topology import QuorumQueue, delay_of, make, publish
 from miaosha.domain.errors import MiaoshaError
 from miaosha.domain.findings import Finding, Verdict, judged
 
@@ -19,8 +19,8 @@ WITHIN_S: Final = 3.0
 POLL_S: Final = 0.02
 DELAY_MS: Final = 1
 # What a look that was broken off left behind is gone before the next one takes it for its own.
-OUT: Final = Queue("reminders.probed", {"x-max-length": 100, "x-message-ttl": 5_000})
-IN: Final = Queue(
+OUT: Final = QuorumQueue("reminders.probed", {"x-max-length": 100, "x-message-ttl": 5_000})
+IN: Final = QuorumQueue(
     "reminders.probe",
     {**delay_of(DELAY_MS).arguments, "x-dead-letter-routing-key": OUT.name, "x-max-length": 100},
 )

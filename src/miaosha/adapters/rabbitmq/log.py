@@ -12,7 +12,7 @@ from typing import Final
 from pamqp.commands import Basic
 
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Link, reaching
-from miaosha.adapters.rabbitmq.reader import Arrivals, tag_of
+from miaosha.adapters.rabbitmq.reader import Deliveries, tag_of
 from miaosha.adapters.rabbitmq.topology import count
 from miaosha.domain.errors import DependencyDown
 
@@ -45,7 +45,7 @@ async def read(
     if newest is not None:
         offset = max(0, (await count(link, stream)).ready - newest)
     async with link.channel() as channel:
-        arrivals = Arrivals(channel)
+        arrivals = Deliveries(channel)
         async with asyncio.timeout(COMMAND_TIMEOUT_S):
             await channel.basic_qos(prefetch_count=WINDOW)
             await channel.basic_consume(stream, arrivals.add, arguments={"x-stream-offset": offset})

@@ -17,7 +17,7 @@ from pamqp.commands import Basic
 
 from miaosha.adapters.rabbitmq.channels import Channel
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Delivered, Link, NoQueue
-from miaosha.adapters.rabbitmq.reader import Poison
+from miaosha.adapters.rabbitmq.reader import PoisonMessage
 from miaosha.adapters.rabbitmq.topology import PARKED, PARKED_MAX, count, counted, publish
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.ports.broker import Parked
@@ -29,7 +29,7 @@ BACK_S: Final = 2.0
 RAW_MAX: Final = 16_384  # bytes kept of one: more than the largest batch there can be
 
 
-class ParkingLot:
+class RabbitParkingLot:
     """Args: now_ms: Unix ms, for the time of parking."""
 
     def __init__(self, link: Link, now_ms: Callable[[], int]) -> None:
@@ -37,7 +37,7 @@ class ParkingLot:
         self._now_ms = now_ms
         self._looking = asyncio.Lock()
 
-    async def park(self, poison: Poison) -> None:
+    async def park(self, poison: PoisonMessage) -> None:
         """Keep it. A crash before it is acknowledged in its queue parks it twice."""
         headers: dict[str, Any] = {
             "queue": poison.queue,

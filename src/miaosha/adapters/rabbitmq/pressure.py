@@ -16,7 +16,7 @@ from miaosha.adapters.rabbitmq.channels import Channel
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Delivered, Link, NoQueue, reaching
 from miaosha.adapters.rabbitmq.open_channel import KeptChannel
 from miaosha.adapters.rabbitmq.reader import BARRIER
-from miaosha.adapters.rabbitmq.topology import Counted, counted, log_of, requests_of
+from miaosha.adapters.rabbitmq.topology import QueueCount, counted, log_of, requests_of
 from miaosha.ports.broker import Pressure
 
 ANSWER_S: Final = 0.25  # a consumer that takes longer has something in hand
@@ -67,7 +67,7 @@ class Barriers:
         await self._kept.close()
 
 
-class Gauge:
+class QuorumGauge:
     """Args: see RabbitBroker."""
 
     def __init__(self, link: Link, backlog_max: int, log_max_bytes: int) -> None:
@@ -99,12 +99,12 @@ class Gauge:
         full = backlog > self._backlog_max or entries * mean > self._log_max_bytes
         return Pressure(backlog, entries * mean, full, self._age_ms(sale_id, backlog))
 
-    async def _count(self, name: str) -> Counted:
+    async def _count(self, name: str) -> QueueCount:
         channel = await self._counting.get()
         with reaching():
             return await counted(channel, name)
 
-    async def _backlog(self, queue: str, found: Counted) -> int:
+    async def _backlog(self, queue: str, found: QueueCount) -> int:
         if found.ready or not found.consumers:
             return found.ready
         if await self._barriers.passed(queue):

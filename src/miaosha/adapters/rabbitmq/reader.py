@@ -17,7 +17,7 @@ from pamqp.commands import Basic
 
 from miaosha.adapters.rabbitmq.channels import Channel
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Delivered, Link, NoQueue, reaching
-from miaosha.adapters.rabbitmq.topology import Queue, counted, make
+from miaosha.adapters.rabbitmq.topology import QuorumQueue, counted, make
 from miaosha.domain.errors import DependencyDown, Fault
 from miaosha.domain.messages import MalformedMessage
 
@@ -33,7 +33,7 @@ Handler = Callable[[list[Message]], Awaitable[None]]
 log = structlog.get_logger()
 
 
-class Poison(NamedTuple):
+class PoisonMessage(NamedTuple):
     """A message nobody can decode."""
 
     queue: str
@@ -41,14 +41,14 @@ class Poison(NamedTuple):
     raw: bytes
 
 
-Park = Callable[[Poison], Awaitable[None]]
+Park = Callable[[PoisonMessage], Awaitable[None]]
 
 
-class _Dropped(Exception):
+class _QueueDropped(Exception):
     """The queue does not exist any more."""
 
 
-class Reader(Generic[Message]):
+class QuorumReader(Generic[Message]):
     """See the module.
 
     Args:
@@ -59,7 +59,7 @@ class Reader(Generic[Message]):
     def __init__(
         self,
         link: Link,
-        queue: Queue,
+        queue: QuorumQueue,
         consumer: str,
         *,
         prefetch: int,
@@ -83,7 +83,7 @@ class Reader(Generic[Message]):
                     await make(self._link, self._queue)
                 async with self._link.channel() as channel:
                     await self._session(channel, handler)
-            except (_Dropped, NoQueue):
+            except (_QueueDropped, NoQueue):
                 if not self._queue.made:
                     return
             except DependencyDown as error:
@@ -92,7 +92,7 @@ class Reader(Generic[Message]):
 
     async def _session(self, channel: Channel, handler: Handler[Message]) -> None:
         """Consume on one channel until it ends, or a group was in hand for too long."""
-        arrivals = Arrivals(channel)
+        arrivals = Deliveries(channel)
         window = 1 if self._prefetch == 1 else min(2 * self._prefetch, WINDOW_MAX)
         async with asyncio.timeout(COMMAND_TIMEOUT_S):
             await channel.basic_qos(prefetch_count=window)
@@ -113,7 +113,7 @@ class Reader(Generic[Message]):
             with reaching():
                 await counted(channel, self._queue.name)
         except NoQueue:
-            raise _Dropped from None
+            raise _QueueDropped from None
 
     async def _group(
         self, channel: Channel, group: Sequence[Delivered], handler: Handler[Message]
@@ -147,7 +147,7 @@ class Reader(Generic[Message]):
             except MalformedMessage as error:
                 queue, reason = self._queue.name, str(error)[:200]
                 log.error("message_parked", queue=queue, reason=reason, bytes=len(one.body))
-                await self._park(Poison(queue, reason, one.body))
+                await self._park(PoisonMessage(queue, reason, one.body))
         return messages
 
     def _report(self, error: Exception) -> None:
@@ -162,7 +162,7 @@ class Reader(Generic[Message]):
         self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S)
 
 
-class Arrivals:
+class Deliveries:
     """What the broker has delivered and nobody has taken, bounded by the channel's prefetch."""
 
     def __init__(self, channel: Channel) -> None:

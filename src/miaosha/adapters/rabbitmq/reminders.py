@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from miaosha.adapters.rabbitmq.link import Link
-from miaosha.adapters.rabbitmq.reader import Park, Reader
+from miaosha.adapters.rabbitmq.reader import Park, QuorumReader
 from miaosha.adapters.rabbitmq.topology import REMINDERS, delay_of, make, publish
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown
 from miaosha.domain.messages import MalformedMessage
@@ -31,7 +31,7 @@ REST_S: Final = 30.0  # nothing is sent for so long after a queue took nothing
 log = structlog.get_logger()
 
 
-class Waiting(msgspec.Struct, frozen=True, array_like=True):
+class WaitingReminders(msgspec.Struct, frozen=True, array_like=True):
     """`left_ms`: to wait after the queue it is in; `reminders`: pairs of sale and rid."""
 
     left_ms: int
@@ -45,7 +45,7 @@ def first_wait(wait_ms: int) -> int:
     return next((wait_ms // step * step for step in STEPS_MS if wait_ms >= step), 0)
 
 
-class Reminders:
+class RabbitReminders:
     """Sent on a connection of their own: a delay queue without a leader (`delay_of` tells when 3.10
     has such) holds up the channel of whoever publishes to it, and in the end his whole connection.
 
@@ -64,12 +64,14 @@ class Reminders:
         """Raises a Fault when they could not be left with the broker."""
         pairs = [(reminder.sale_id, reminder.rid) for reminder in reminders]
         for start in range(0, len(pairs), TOGETHER_MAX):
-            await self._send(Waiting(int(after_s * 1000) + 1, pairs[start : start + TOGETHER_MAX]))
+            await self._send(
+                WaitingReminders(int(after_s * 1000) + 1, pairs[start : start + TOGETHER_MAX])
+            )
 
-    async def _send(self, waiting: Waiting) -> None:
+    async def _send(self, waiting: WaitingReminders) -> None:
         wait_ms = first_wait(waiting.left_ms)
         queue = delay_of(wait_ms) if wait_ms else REMINDERS
-        left = Waiting(max(0, waiting.left_ms - wait_ms), waiting.reminders)
+        left = WaitingReminders(max(0, waiting.left_ms - wait_ms), waiting.reminders)
         loop = asyncio.get_running_loop()
         if loop.time() < self._rest_until:
             raise DependencyDown("broker: reminders rest")
@@ -89,7 +91,7 @@ class Reminders:
     async def deliver(self, handler: ReminderHandler, park: Park) -> None:
         """Until cancelled; a handler that raises gets the same reminders again."""
 
-        async def due(messages: Sequence[Waiting]) -> None:
+        async def due(messages: Sequence[WaitingReminders]) -> None:
             for waiting in messages:
                 if waiting.left_ms > 0:
                     await self._send(waiting)
@@ -97,14 +99,14 @@ class Reminders:
             for start in range(0, len(now), TOGETHER_MAX):
                 await handler(now[start : start + TOGETHER_MAX])
 
-        reader = Reader(
+        reader = QuorumReader(
             self._link, REMINDERS, "reminders", prefetch=PREFETCH, decode=_decode, park=park
         )
         await reader.run(due)
 
 
-def _decode(raw: bytes) -> Waiting:
+def _decode(raw: bytes) -> WaitingReminders:
     try:
-        return msgspec.msgpack.decode(raw, type=Waiting)
+        return msgspec.msgpack.decode(raw, type=WaitingReminders)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedMessage(str(error)) from error

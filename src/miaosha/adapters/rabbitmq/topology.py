@@ -22,7 +22,7 @@ UNLIMITED_SINCE: Final = (4, 0)  # from here on a queue without a delivery limit
 Arguments = dict[str, Any]
 
 
-class Queue(NamedTuple):
+class QuorumQueue(NamedTuple):
     """`arguments`: beside what every quorum queue has. `made`: made again when it is missing (else
     a missing queue ends its reading)."""
 
@@ -41,15 +41,15 @@ def _dead_letters(to: str) -> Arguments:
     }
 
 
-PARKED: Final = Queue("parked", {"x-max-length": PARKED_MAX})
-MAIL: Final = Queue("mail", {**_dead_letters(PARKED.name), "x-max-length": MAIL_MAX})
-REMINDERS: Final = Queue("reminders", _dead_letters(PARKED.name))
+PARKED: Final = QuorumQueue("parked", {"x-max-length": PARKED_MAX})
+MAIL: Final = QuorumQueue("mail", {**_dead_letters(PARKED.name), "x-max-length": MAIL_MAX})
+REMINDERS: Final = QuorumQueue("reminders", _dead_letters(PARKED.name))
 
 
-def requests_of(sale_id: int) -> Queue:
+def requests_of(sale_id: int) -> QuorumQueue:
     """Its dead letters are not sent at least once: see `delay_of`. The log has every batch."""
     arguments = {**_dead_letters(PARKED.name), "x-single-active-consumer": True}
-    return Queue(f"sale.{sale_id}.requests", arguments, made=False)
+    return QuorumQueue(f"sale.{sale_id}.requests", arguments, made=False)
 
 
 def log_of(sale_id: int) -> str:
@@ -60,7 +60,7 @@ def key_of(sale_id: int) -> str:
     return f"sale.{sale_id}"
 
 
-def delay_of(after_ms: int) -> Queue:
+def delay_of(after_ms: int) -> QuorumQueue:
     """One time to live per queue, and in its name: a queue expires messages at its head only. A
     dead message stays until `reminders` has confirmed it.
 
@@ -75,17 +75,17 @@ def delay_of(after_ms: int) -> Queue:
         "x-message-ttl": after_ms,
         "x-max-length": REMINDERS_MAX,
     }
-    return Queue(f"reminders.in.{after_ms}ms", arguments)
+    return QuorumQueue(f"reminders.in.{after_ms}ms", arguments)
 
 
-async def arguments_of(link: Link, queue: Queue) -> Arguments:
+async def arguments_of(link: Link, queue: QuorumQueue) -> Arguments:
     """What a queue is declared with on this server. No redelivery may ever drop a batch: servers
     before 4.0 know no limit unless told (and refuse to be told -1), later ones have one of 20."""
     unlimited = {"x-delivery-limit": -1} if await link.version() >= UNLIMITED_SINCE else {}
     return {"x-queue-type": "quorum", **queue.arguments, **unlimited}
 
 
-async def make(link: Link, queue: Queue) -> None:
+async def make(link: Link, queue: QuorumQueue) -> None:
     """The queue, unless it is there, however it was made (an older version, a policy)."""
     try:
         await count(link, queue.name)
@@ -97,7 +97,7 @@ async def make(link: Link, queue: Queue) -> None:
 
 async def publish(
     link: Link,
-    queue: Queue,
+    queue: QuorumQueue,
     body: bytes,
     properties: Properties | None = None,
     timeout_s: float = COMMAND_TIMEOUT_S,
@@ -138,18 +138,18 @@ async def drop_sale(link: Link, sale_id: int) -> None:
         await channel.queue_delete(log_of(sale_id))
 
 
-class Counted(NamedTuple):
+class QueueCount(NamedTuple):
     ready: int
     consumers: int
 
 
-async def count(link: Link, name: str) -> Counted:
+async def count(link: Link, name: str) -> QueueCount:
     """Messages that nobody has in hand, and the queue's consumers. Raises NoQueue."""
     async with link.channel() as channel:
         return await counted(channel, name)
 
 
-async def counted(channel: Channel, name: str) -> Counted:
+async def counted(channel: Channel, name: str) -> QueueCount:
     async with asyncio.timeout(COMMAND_TIMEOUT_S):
         found = await channel.queue_declare(name, passive=True)
-    return Counted(found.message_count or 0, found.consumer_count or 0)
+    return QueueCount(found.message_count or 0, found.consumer_count or 0)

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, Final
 
 from miaosha.adapters.redis.connect import Client
-from miaosha.adapters.redis.queue import Entry, Queue
+from miaosha.adapters.redis.queue import Entry, StreamQueue
 
 PENDING_MAX: Final = 100  # entries of others looked at
 
@@ -17,7 +17,12 @@ class Abandoned:
     """
 
     def __init__(
-        self, client: Client, queue: Queue, consumer: str, prefetch: int, reclaim_after_ms: int
+        self,
+        client: Client,
+        queue: StreamQueue,
+        consumer: str,
+        prefetch: int,
+        reclaim_after_ms: int,
     ) -> None:
         self._client = client
         self._queue = queue

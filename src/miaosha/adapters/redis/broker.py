@@ -22,11 +22,11 @@ from redis.exceptions import (
 
 from miaosha.adapters.redis.bell import Bell
 from miaosha.adapters.redis.connect import connect, is_cluster, reaching
-from miaosha.adapters.redis.parked import ParkingLot
-from miaosha.adapters.redis.pressure import Gauge
-from miaosha.adapters.redis.queue import FIELD, Queue, make_queue
-from miaosha.adapters.redis.reminders import Reminders
-from miaosha.adapters.redis.streams import Reader
+from miaosha.adapters.redis.parked import RedisParkingLot
+from miaosha.adapters.redis.pressure import StreamGauge
+from miaosha.adapters.redis.queue import FIELD, StreamQueue, make_queue
+from miaosha.adapters.redis.reminders import RedisReminders
+from miaosha.adapters.redis.streams import StreamReader
 from miaosha.adapters.redis.wire import Wire, refusal
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded
 from miaosha.domain.messages import (
@@ -46,14 +46,14 @@ from miaosha.ports.broker import (
     ReminderHandler,
 )
 
-MAIL: Final = Queue("mail", "mailers", made=True, trimmed=True)
+MAIL: Final = StreamQueue("mail", "mailers", made=True, trimmed=True)
 MAIL_MAX: Final = 100_000  # mails queued at most; the outbox keeps the rest
 READERS_MAX: Final = 1_000  # queues that one process reads at a time
 PAGE: Final = 200  # batches read at a time by a replay
 
 
-def requests_of(sale_id: int) -> Queue:
-    return Queue(f"{{sale:{sale_id}}}:requests", "consumers")
+def requests_of(sale_id: int) -> StreamQueue:
+    return StreamQueue(f"{{sale:{sale_id}}}:requests", "consumers")
 
 
 class RedisBroker:
@@ -89,9 +89,9 @@ class RedisBroker:
         self._prefetch = prefetch
         self._reclaim_after_ms = reclaim_after_ms
         self._confirm_s = confirm_timeout_ms / 1000
-        self._gauge = Gauge(self._client, backlog_max, log_max_bytes)
-        self._parking = ParkingLot(self._client)
-        self._reminders = Reminders(self._client)
+        self._gauge = StreamGauge(self._client, backlog_max, log_max_bytes)
+        self._parking = RedisParkingLot(self._client)
+        self._reminders = RedisReminders(self._client)
 
     async def ping(self) -> None:
         with reaching("broker"):
@@ -148,7 +148,7 @@ class RedisBroker:
                 raise MalformedMessage(f"a batch of sale {batch.sale_id}")
             return batch
 
-        reader = Reader(
+        reader = StreamReader(
             self._blocking,
             requests_of(sale_id),
             consumer,
@@ -216,7 +216,7 @@ class RedisBroker:
             for job in jobs:
                 await handler(job)
 
-        reader = Reader(
+        reader = StreamReader(
             self._blocking,
             MAIL,
             consumer,

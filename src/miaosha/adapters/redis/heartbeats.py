@@ -22,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Heartbeat).decode
 
 
-class _Seen(NamedTuple):
+class _SeenBeat(NamedTuple):
     """A field as it was seen last; `changed_s`: when it was seen to change (monotonic s)."""
 
     text: bytes
@@ -35,7 +35,7 @@ class RedisHeartbeats:
     def __init__(self, client: Client, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._monotonic = monotonic
-        self._seen: dict[bytes, _Seen] = {}
+        self._seen: dict[bytes, _SeenBeat] = {}
         self._looked_s = float("-inf")
 
     async def beat(self, heartbeat: Heartbeat) -> None:
@@ -76,7 +76,7 @@ class RedisHeartbeats:
             changed_s = now_s - max(0, clocks_ms) / 1000
         else:
             changed_s = now_s if seen.text != text else seen.changed_s
-        self._seen[name] = _Seen(text, changed_s)
+        self._seen[name] = _SeenBeat(text, changed_s)
         return (now_s - changed_s) * 1000
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from miaosha.adapters.redis.connect import Client, is_cluster, reaching
 from miaosha.adapters.redis.queue import FIELD
-from miaosha.adapters.redis.streams import Poison
+from miaosha.adapters.redis.streams import PoisonEntry
 from miaosha.domain.errors import Problem
 from miaosha.ports.broker import Parked
 
@@ -21,11 +21,11 @@ _ID = re.compile(r"\d{1,20}-\d{1,20}")
 _REDRIVE = Path(__file__).parent / "lua" / "broker" / "redrive.lua"
 
 
-class ParkingLot:
+class RedisParkingLot:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def park(self, poison: Poison) -> None:
+    async def park(self, poison: PoisonEntry) -> None:
         """Keep it and acknowledge it: one step on one server. In a cluster, where the two keys
         live on different nodes, a crash in between parks it twice."""
         queue = poison.queue

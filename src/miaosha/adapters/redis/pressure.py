@@ -6,7 +6,7 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 
 from miaosha.adapters.redis.connect import Client, reaching
-from miaosha.adapters.redis.queue import Queue
+from miaosha.adapters.redis.queue import StreamQueue
 from miaosha.adapters.redis.reminders import server_ms
 from miaosha.ports.broker import Pressure
 
@@ -16,7 +16,7 @@ COUNTED_MAX: Final = 1_000  # entries counted one by one when the server cannot 
 Group = dict[str, Any]
 
 
-class Gauge:
+class StreamGauge:
     """Args: see RedisBroker. Everything raises DependencyDown."""
 
     def __init__(self, client: Client, backlog_max: int, log_max_bytes: int) -> None:
@@ -24,7 +24,7 @@ class Gauge:
         self._backlog_max = backlog_max
         self._log_max_bytes = log_max_bytes
 
-    async def read(self, queue: Queue) -> Pressure:
+    async def read(self, queue: StreamQueue) -> Pressure:
         with reaching("broker"):
             [(group, log_bytes)] = await self._measured([queue])
             if group is None:
@@ -33,7 +33,7 @@ class Gauge:
             oldest_ms = await self._oldest_ms(queue, group) if backlog else 0
         return Pressure(backlog, log_bytes, self._is_full(backlog, log_bytes), oldest_ms)
 
-    async def full(self, queues: Sequence[Queue]) -> list[bool]:
+    async def full(self, queues: Sequence[StreamQueue]) -> list[bool]:
         """Of each, whether it is over a limit."""
         found = []
         with reaching("broker"):
@@ -45,7 +45,7 @@ class Gauge:
     def _is_full(self, backlog: int, log_bytes: int) -> bool:
         return backlog > self._backlog_max or log_bytes > self._log_max_bytes
 
-    async def _measured(self, queues: Sequence[Queue]) -> list[tuple[Group | None, int]]:
+    async def _measured(self, queues: Sequence[StreamQueue]) -> list[tuple[Group | None, int]]:
         """What the server says of each queue's group (None: there is none), and the bytes of its
         stream."""
         measured: list[tuple[Group | None, int]] = []
@@ -59,13 +59,13 @@ class Gauge:
             measured += map(_measure, part, answers[::2], answers[1::2])
         return measured
 
-    async def _backlog(self, queue: Queue, group: Group) -> int:
+    async def _backlog(self, queue: StreamQueue, group: Group) -> int:
         lag = group["lag"]
         if lag is None:
             lag = await self._counted(queue, group["last-delivered-id"])
         return int(lag) + int(group["pending"])
 
-    async def _counted(self, queue: Queue, last_delivered: bytes) -> int:
+    async def _counted(self, queue: StreamQueue, last_delivered: bytes) -> int:
         """Entries not delivered yet, counted up to COUNTED_MAX: the server's own count is lost
         when somebody deleted entries or moved the group by hand."""
         page: Any = await self._client.xrange(
@@ -73,7 +73,7 @@ class Gauge:
         )
         return len(page)
 
-    async def _oldest_ms(self, queue: Queue, group: Group) -> int:
+    async def _oldest_ms(self, queue: StreamQueue, group: Group) -> int:
         pending: Any = await self._client.xpending(queue.key, queue.group)
         oldest = pending["min"]
         if oldest is None:
@@ -86,7 +86,7 @@ class Gauge:
         return max(0, now_ms - int(oldest.partition(b"-")[0]))
 
 
-def _measure(queue: Queue, groups: Any, size: Any) -> tuple[Group | None, int]:
+def _measure(queue: StreamQueue, groups: Any, size: Any) -> tuple[Group | None, int]:
     if isinstance(groups, ResponseError) and "no such key" in str(groups):
         return None, 0
     for answer in (groups, size):

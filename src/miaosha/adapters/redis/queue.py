@@ -11,7 +11,7 @@ Entry = tuple[bytes, dict[bytes, bytes]]  # its id and fields
 FIELD: Final = b"b"  # the one field of every entry: the message's bytes
 
 
-class Queue(NamedTuple):
+class StreamQueue(NamedTuple):
     """`made`: made again when it is missing (else a missing stream ends the reading).
     `trimmed`: entries are deleted once acknowledged (else the stream is a log and keeps them)."""
 
@@ -21,7 +21,7 @@ class Queue(NamedTuple):
     trimmed: bool = False
 
 
-async def make_queue(client: Client, queue: Queue) -> None:
+async def make_queue(client: Client, queue: StreamQueue) -> None:
     """The stream and its group, from the stream's beginning. Idempotent."""
     try:
         await client.xgroup_create(queue.key, queue.group, id="0", mkstream=True, entries_read=0)

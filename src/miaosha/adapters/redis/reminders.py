@@ -23,7 +23,7 @@ PAUSE_MAX_S: Final = 1.0
 log = structlog.get_logger()
 
 
-class Reminders:
+class RedisReminders:
     def __init__(self, client: Client) -> None:
         self._client = client
 

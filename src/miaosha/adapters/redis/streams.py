@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 from miaosha.adapters.redis.abandoned import Abandoned, loop_s
 from miaosha.adapters.redis.bell import Bell, Quiet, Ticket
 from miaosha.adapters.redis.connect import Client, reaching
-from miaosha.adapters.redis.queue import FIELD, Entry, Queue, is_missing, make_queue
+from miaosha.adapters.redis.queue import FIELD, Entry, StreamQueue, is_missing, make_queue
 from miaosha.domain.errors import DependencyDown, Fault
 from miaosha.domain.messages import MalformedMessage
 
@@ -33,23 +33,23 @@ Message = TypeVar("Message")
 log = structlog.get_logger()
 
 
-class Poison(NamedTuple):
+class PoisonEntry(NamedTuple):
     """An entry nobody can decode."""
 
-    queue: Queue
+    queue: StreamQueue
     entry_id: bytes
     reason: str
     raw: bytes
 
 
-Park = Callable[[Poison], Awaitable[None]]
+Park = Callable[[PoisonEntry], Awaitable[None]]
 
 
-class _Dropped(Exception):
+class _StreamDropped(Exception):
     """The stream does not exist any more."""
 
 
-class Reader(Generic[Message]):
+class StreamReader(Generic[Message]):
     """See the module.
 
     Args:
@@ -63,7 +63,7 @@ class Reader(Generic[Message]):
     def __init__(
         self,
         client: Client,
-        queue: Queue,
+        queue: StreamQueue,
         consumer: str,
         *,
         prefetch: int,
@@ -103,7 +103,7 @@ class Reader(Generic[Message]):
         while True:
             try:
                 own = await self._step(handler, own)
-            except _Dropped:
+            except _StreamDropped:
                 return
             except DependencyDown as error:
                 log.warning("broker_away", queue=self._queue.key, error=str(error))
@@ -218,7 +218,7 @@ class Reader(Generic[Message]):
     async def _found_missing(self) -> None:
         with reaching("broker"):
             if not self._queue.made and not await self._client.exists(self._queue.key):
-                raise _Dropped
+                raise _StreamDropped
             await make_queue(self._client, self._queue)
 
     async def _decoded(self, entries: Sequence[Entry]) -> list[Message]:
@@ -232,7 +232,7 @@ class Reader(Generic[Message]):
             except MalformedMessage as error:
                 reason = str(error)[:200] if FIELD in fields else "no message field"
                 log.error("message_parked", queue=self._queue.key, reason=reason, bytes=len(raw))
-                await self._park(Poison(self._queue, entry_id, reason, raw))
+                await self._park(PoisonEntry(self._queue, entry_id, reason, raw))
         return messages
 
     @contextlib.asynccontextmanager
