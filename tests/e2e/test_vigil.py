@@ -21,7 +21,7 @@ from miaosha.serving import alive
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.probes import processor_ns, says_alive, state, working
 from miaosha.supervisor.specs import Health, Spec
-from miaosha.supervisor.vigil import LOOKS, Life, Vigil
+from miaosha.supervisor.vigil import LOOKS, HangDetector, Life
 from tests.e2e.test_children import at_once, until
 from tests.e2e.test_telling import mute
 from tests.kit.running import Up, descendants, environ, eventually, running
@@ -75,7 +75,7 @@ async def looks(patient: Patient, number: int) -> None:
 
 
 async def test_only_the_silent_one_is_hung(clock: Clock) -> None:
-    vigil = Vigil(SILENCE_S, print, clock)
+    vigil = HangDetector(SILENCE_S, print, clock)
     well, ill = Patient(clock), Patient(clock)
     other = asyncio.create_task(vigil.until_hung(well.sign))
     hung = asyncio.create_task(vigil.until_hung(ill.sign))
@@ -98,7 +98,7 @@ async def test_a_sign_that_fails_is_none(clock: Clock) -> None:
             raise RuntimeError("the store says something unheard of")
         return Life.ALIVE
 
-    vigil = Vigil(SILENCE_S, print, clock)
+    vigil = HangDetector(SILENCE_S, print, clock)
     other = asyncio.create_task(vigil.until_hung(well.sign))
     await asyncio.wait_for(vigil.until_hung(sign), 20)
     other.cancel()
@@ -106,7 +106,7 @@ async def test_a_sign_that_fails_is_none(clock: Clock) -> None:
 
 async def test_a_machine_that_slept_has_no_hung_processes(clock: Clock) -> None:
     """Each has its whole silence again from when it woke."""
-    vigil = Vigil(SILENCE_S, print, clock)
+    vigil = HangDetector(SILENCE_S, print, clock)
     ill = Patient(clock)
     hung = asyncio.create_task(vigil.until_hung(ill.sign))
     await looks(ill, 1)
@@ -118,7 +118,7 @@ async def test_a_machine_that_slept_has_no_hung_processes(clock: Clock) -> None:
 
 async def test_when_all_are_silent_at_once_none_is_hung(clock: Clock) -> None:
     told: list[str] = []
-    vigil = Vigil(SILENCE_S, told.append, clock)
+    vigil = HangDetector(SILENCE_S, told.append, clock)
     patients = [Patient(clock) for _ in range(3)]
     hung = [asyncio.create_task(vigil.until_hung(one.sign)) for one in patients]
     await looks(patients[-1], 2)
@@ -135,7 +135,7 @@ async def test_when_all_are_silent_at_once_none_is_hung(clock: Clock) -> None:
 
 async def test_one_is_hung_although_nothing_can_be_told(clock: Clock) -> None:
     """Of the silence of all, which came before."""
-    vigil = Vigil(SILENCE_S, mute, clock)
+    vigil = HangDetector(SILENCE_S, mute, clock)
     patients = [Patient(clock) for _ in range(2)]
     hung = [asyncio.create_task(vigil.until_hung(one.sign)) for one in patients]
     await looks(patients[-1], 2)
@@ -150,7 +150,7 @@ async def test_one_is_hung_although_nothing_can_be_told(clock: Clock) -> None:
 
 async def test_one_that_starts_has_time(clock: Clock) -> None:
     """Whether its loop has turned before, or not yet."""
-    vigil = Vigil(SILENCE_S, print, clock)
+    vigil = HangDetector(SILENCE_S, print, clock)
     starting = Patient(clock, lives=False)
     await asyncio.wait_for(vigil.until_hung(starting.sign), 30)
     assert starting.looks >= alive.STARTS_WITHIN * LOOKS
@@ -213,7 +213,7 @@ def told() -> list[str]:
 async def test_a_child_that_hangs_is_started_again(
     run_dir: Path, told: list[str], way: str
 ) -> None:
-    vigil = Vigil(CHILD_SILENCE_S, told.append)
+    vigil = HangDetector(CHILD_SILENCE_S, told.append)
     well = Child(role(run_dir, 600, "well-0"), told.append, vigil=vigil)
     ill = Child(role(run_dir, 600 if way == "stopped" else 0.2), told.append, vigil=vigil)
     other, first = await ready(well), await ready(ill)
@@ -228,7 +228,7 @@ async def test_a_child_that_hangs_is_started_again(
 
 async def test_a_child_that_was_told_to_end_may_be_silent(run_dir: Path, told: list[str]) -> None:
     """Its last work may take long; what limits that is `stop_within_s`."""
-    vigil = Vigil(0.2, told.append)
+    vigil = HangDetector(0.2, told.append)
     argv = [
         sys.executable,
         "-c",
@@ -260,7 +260,7 @@ async def test_a_child_whose_socket_is_gone_is_started_again(
         return path.exists()
 
     spec = Spec("bound-0", argv, bound, alive=lives, socket=path)
-    child = Child(spec, told.append, vigil=Vigil(CHILD_SILENCE_S, told.append))
+    child = Child(spec, told.append, vigil=HangDetector(CHILD_SILENCE_S, told.append))
     first = await ready(child)
     path.unlink()
     await restarted(child, after=first)

@@ -14,9 +14,9 @@ from collections.abc import Coroutine
 from typing import Any
 
 from miaosha.supervisor.specs import Health, Spec
-from miaosha.supervisor.vigil import Life, Vigil
+from miaosha.supervisor.vigil import HangDetector, Life
 from miaosha.supervisor.watches import Alarm, Tell, say
-from miaosha.supervisor.words import Words, died, last_of
+from miaosha.supervisor.words import ChildOutput, died, last_of
 
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
@@ -46,7 +46,7 @@ class Child:
     """
 
     def __init__(
-        self, spec: Spec, tell: Tell, alarm: Alarm | None = None, vigil: Vigil | None = None
+        self, spec: Spec, tell: Tell, alarm: Alarm | None = None, vigil: HangDetector | None = None
     ) -> None:
         self.spec = spec
         self.health = Health.STARTING
@@ -56,7 +56,7 @@ class Child:
         self._alarm = alarm
         self._vigil = vigil
         self._process: Process | None = None
-        self._words = Words()
+        self._words = ChildOutput()
         self._was_ready = False
         self._ended = ""
         self._told_at = float("-inf")
@@ -148,7 +148,7 @@ class Child:
         with contextlib.suppress(OSError):
             if self.spec.log is not None:
                 return stack.enter_context(self.spec.log.open("ab")).fileno()
-            self._words = Words()
+            self._words = ChildOutput()
             ear = await self._words.open()
             stack.callback(os.close, ear)
             return ear

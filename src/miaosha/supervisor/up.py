@@ -34,7 +34,7 @@ from miaosha.supervisor.rundir import held, run_directory
 from miaosha.supervisor.servers import full_stack
 from miaosha.supervisor.servers.full_stack import Stack
 from miaosha.supervisor.specs import Health, Spec, StartFailed
-from miaosha.supervisor.vigil import Vigil
+from miaosha.supervisor.vigil import HangDetector
 from miaosha.supervisor.watches import Alarm, Tell, beside
 
 STORES_WITHIN_S = 180.0  # they read their files first: gigabytes after a large sale
@@ -63,9 +63,9 @@ class Platform:
         self.children: list[Child] = []
         self._tell = tell
         self._alarm = alarm or Alarm(asyncio.Event(), tell)
-        silence_s = settings.role_silence_s
+        after_s = settings.role_silence_s
         self._vigils = {
-            kind: Vigil(silence_s, tell) if silence_s else None for kind in ("role", "server")
+            kind: HangDetector(after_s, tell) if after_s else None for kind in ("role", "server")
         }
         self._known = False  # the addresses of the servers
         self._open = contextlib.AsyncExitStack()

@@ -33,7 +33,7 @@ SHARE: Final = 3  # a look waits for a sign, and a turn may be late, by this sha
 SAY_AGAIN_S: Final = 60.0
 
 
-class Vigil:
+class HangDetector:
     """Watches processes of one kind, each by a call of `until_hung`.
 
     Args:

@@ -14,7 +14,7 @@ TAIL_LINES: Final = 5
 TAIL_BYTES: Final = 4_096
 
 
-class Words(asyncio.Protocol):
+class ChildOutput(asyncio.Protocol):
     """Takes the stderr of a program that is not ours, which would wait for ever in front of a pipe
     that nobody reads, and passes it on to `sys.stderr`."""
 

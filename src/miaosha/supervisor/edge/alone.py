@@ -22,7 +22,7 @@ from miaosha.supervisor.edge.switch import switching
 from miaosha.supervisor.edge.upstreams import Addresses
 from miaosha.supervisor.rundir import held, run_directory
 from miaosha.supervisor.specs import Health, StartFailed
-from miaosha.supervisor.vigil import Vigil
+from miaosha.supervisor.vigil import HangDetector
 from miaosha.supervisor.watches import Alarm, Tell, beside
 
 READY_WITHIN_S = 10.0
@@ -50,7 +50,7 @@ async def running_edge(
         site = _site(settings, run, resolver)
         config.write_config(settings, run, addresses, site)
         await asyncio.to_thread(check_config, run)
-        vigil = Vigil(settings.role_silence_s, tell) if settings.role_silence_s else None
+        vigil = HangDetector(settings.role_silence_s, tell) if settings.role_silence_s else None
         child = Child(process_plan.nginx_spec(settings, run, site.error_log), tell, alarm, vigil)
         async with (
             beside(held(run, alarm), "hold of the run directory", alarm),

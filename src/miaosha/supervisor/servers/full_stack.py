@@ -18,7 +18,7 @@ from miaosha.domain.errors import DependencyDown
 from miaosha.supervisor.private_files import first_text
 from miaosha.supervisor.probes import working
 from miaosha.supervisor.servers import mariadb, rabbitmq
-from miaosha.supervisor.servers.package import STOP_S, Packaged
+from miaosha.supervisor.servers.package import STOP_S, PackagedServer
 from miaosha.supervisor.servers.rabbitmq import RabbitMq
 from miaosha.supervisor.servers.sql_server import SqlServer
 from miaosha.supervisor.servers.valkey import speaks
@@ -150,7 +150,7 @@ async def together(*work: Coroutine[Any, Any, None]) -> None:
         raise failed.exceptions[0] from None
 
 
-def _spec(name: str, server: Packaged, *, watched: bool = True) -> Spec:
+def _spec(name: str, server: PackagedServer, *, watched: bool = True) -> Spec:
     """`watched`: it is killed when it hangs. Not epmd, which may well do nothing for a minute."""
 
     async def ready(_pid: int) -> bool:

@@ -33,7 +33,7 @@ WORDS_MAX: Final = 500  # characters of what a server said last
 
 
 @dataclass(kw_only=True)
-class Packaged:
+class PackagedServer:
     """A server, prepared or running.
 
     Attributes:

@@ -18,7 +18,7 @@ from miaosha.supervisor.probes import port_open
 from miaosha.supervisor.servers.package import (
     LOOPBACK,
     USER,
-    Packaged,
+    PackagedServer,
     account_of,
     find,
     free_ports,
@@ -46,12 +46,12 @@ raft.wal_max_size_bytes = 64000000
 
 
 @dataclass(kw_only=True)
-class RabbitMq(Packaged):
+class RabbitMq(PackagedServer):
     """See Packaged. `url` is what MIAOSHA_BROKER_URL takes; it holds the password."""
 
     port: int
     password: str
-    epmd: Packaged
+    epmd: PackagedServer
 
     @property
     def url(self) -> str:
@@ -122,7 +122,7 @@ def prepare_rabbitmq(directory: Path, name: str = "rabbitmq", password: str = ""
         environ=environ,
         port=port,
         password=password or secrets.token_hex(16),
-        epmd=Packaged(
+        epmd=PackagedServer(
             home=home,
             args=[epmd, "-address", LOOPBACK, "-port", str(epmd_port)],
             account=account,

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Final
 
-from miaosha.supervisor.servers.package import LOOPBACK, USER, Packaged
+from miaosha.supervisor.servers.package import LOOPBACK, USER, PackagedServer
 
 DATABASE: Final = "miaosha"
 
 
 @dataclass(kw_only=True)
-class SqlServer(Packaged):
+class SqlServer(PackagedServer):
     """See Packaged. `url` is what MIAOSHA_DATABASE_URL takes; it holds the password."""
 
     port: int
