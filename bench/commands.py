@@ -26,7 +26,7 @@ from bench.stack import Stack, stack
 from miaosha.supervisor.machine import fit
 from miaosha.supervisor.machine.capacity import this_machine
 from miaosha.supervisor.machine.demands import free_bytes, of_presses
-from miaosha.supervisor.rundir import socket_place
+from miaosha.supervisor.run_directory import socket_place
 
 # Raised or turned off knowingly, because the generator is one machine.
 RAISED: dict[str, Any] = {

@@ -14,9 +14,9 @@ from bench.tally import milliseconds
 from bench.usage import load_average, megabytes, per_purchase, used
 from bench.worker import Crew
 from miaosha.supervisor.die_with_parent import tethered
-from miaosha.supervisor.edge.config import nginx_binary
-from miaosha.supervisor.probes import http_ready
-from miaosha.supervisor.rundir import socket_place
+from miaosha.supervisor.edge.nginx_config import nginx_binary
+from miaosha.supervisor.health_probes import http_ready
+from miaosha.supervisor.run_directory import socket_place
 
 STARTED_WITHIN_S = 10.0
 NO_MATTER = ("request_id_twice", "exhausted")  # one answer for all; a crowd that was too small

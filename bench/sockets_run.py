@@ -19,7 +19,7 @@ from miaosha.cli.session import to_its_end
 from miaosha.supervisor.machine import fit
 from miaosha.supervisor.machine.capacity import sources, this_machine
 from miaosha.supervisor.machine.demands import free_bytes, of_rehearsal
-from miaosha.supervisor.rundir import socket_place
+from miaosha.supervisor.run_directory import socket_place
 from miaosha.trials.rehearsal.lead import RehearsalOptions, rehearse
 from miaosha.trials.rehearsal.outcome import RehearsalOutcome
 from miaosha.trials.rehearsal.plan import Said

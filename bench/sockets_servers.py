@@ -15,10 +15,10 @@ import msgspec
 from bench.servers import ended
 from bench.sockets_measure import Subject
 from miaosha.domain.sale import Phase, view
+from miaosha.supervisor.child_spec import StartFailed
 from miaosha.supervisor.die_with_parent import tethered
-from miaosha.supervisor.edge.config import nginx_binary
-from miaosha.supervisor.probes import port_open
-from miaosha.supervisor.specs import StartFailed
+from miaosha.supervisor.edge.nginx_config import nginx_binary
+from miaosha.supervisor.health_probes import port_open
 from miaosha.trials.rehearsal.lead import RehearsalOptions, gateway_settings
 from miaosha.trials.rehearsal.stage import PrivateGateways, free_targets, sample, stage
 

@@ -17,8 +17,8 @@ from miaosha import bootstrap
 from miaosha.bootstrap.auditing import open_auditor
 from miaosha.domain.sale import Sale
 from miaosha.settings import Settings, load
-from miaosha.supervisor.rundir import socket_place
-from miaosha.supervisor.servers.package import free_ports
+from miaosha.supervisor.run_directory import socket_place
+from miaosha.supervisor.servers.packaged_server import free_ports
 from miaosha.supervisor.up import Platform, platform
 from miaosha.trials import sample
 from miaosha.trials.crowd.http import Http

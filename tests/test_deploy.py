@@ -21,7 +21,7 @@ from miaosha.cli.doctor import _machine as of_the_machine
 from miaosha.cli.main import app
 from miaosha.settings import Settings, load
 from miaosha.supervisor.children import BAD_SETTINGS
-from miaosha.supervisor.edge.config import nginx_binary
+from miaosha.supervisor.edge.nginx_config import nginx_binary
 from miaosha.supervisor.process_plan import DRAIN, stop_within_s
 from tests.kit.running import free_port
 

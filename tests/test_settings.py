@@ -10,7 +10,7 @@ import pytest
 
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings, environ_of, load, origins
-from miaosha.supervisor.checks import check_settings
+from miaosha.supervisor.start_checks import check_settings
 from tests.domain.test_urls import LINKS
 from tests.kit.running import free_port
 

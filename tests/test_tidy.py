@@ -112,7 +112,7 @@ PROTOCOL = {  # what these write is read by a program of ours, or was made visib
     SOURCE / "serving" / "logs.py",
     SOURCE / "serving" / "outlet.py",
     SOURCE / "supervisor" / "account.py",
-    SOURCE / "supervisor" / "words.py",
+    SOURCE / "supervisor" / "child_output.py",
     SOURCE / "workers" / "__main__.py",
     SOURCE / "cli" / "settings_page.py",
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.crc import key_slot
 
-from miaosha.supervisor.servers.package import LOOPBACK
+from miaosha.supervisor.servers.packaged_server import LOOPBACK
 from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 
 MIGRATE_MS = 10_000

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from miaosha.domain.errors import DependencyDown
-from miaosha.supervisor.servers.package import LOOPBACK, is_free
+from miaosha.supervisor.servers.packaged_server import LOOPBACK, is_free
 from miaosha.supervisor.servers.rabbitmq import prepare_rabbitmq
 
 pytestmark = pytest.mark.servers

@@ -14,7 +14,7 @@ from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 from miaosha.supervisor import account
 from miaosha.supervisor.account import AS_ROOT, _setpriv, _try
-from miaosha.supervisor.servers.package import is_free
+from miaosha.supervisor.servers.packaged_server import is_free
 from tests.kit.running import (
     Up,
     alive,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from miaosha.supervisor.child_spec import Health, Spec
 from miaosha.supervisor.children import BACKOFF_FIRST_S, BACKOFF_MAX_S, LOUD_AFTER, Child, backoff_s
 from miaosha.supervisor.die_with_parent import tethered
-from miaosha.supervisor.specs import Health, Spec
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 STUBBORN = [

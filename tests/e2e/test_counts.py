@@ -15,17 +15,17 @@ from miaosha.cli import doctor
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 from miaosha.sockets.admission import DESCRIPTORS_KEPT, DESCRIPTORS_MIN
-from miaosha.supervisor.counts import (
+from miaosha.supervisor.edge import nginx_config
+from miaosha.supervisor.machine import fit
+from miaosha.supervisor.machine.capacity import Machine
+from miaosha.supervisor.machine.demands import of_rehearsal
+from miaosha.supervisor.process_counts import (
     GATEWAYS_MAX,
     PER_CORE_FULL_MAX,
     PROCESSES_MAX,
     counts,
     gateways,
 )
-from miaosha.supervisor.edge import config
-from miaosha.supervisor.machine import fit
-from miaosha.supervisor.machine.capacity import Machine
-from miaosha.supervisor.machine.demands import of_rehearsal
 from tests.kit.running import MIAOSHA, environ, free_port
 
 FILES = st.integers(1, 1_000_000)
@@ -83,14 +83,14 @@ def test_workers_of_the_edge_are_no_more_than_the_cores_carry(
     files: int, cores: int, sockets: int
 ) -> None:
     try:
-        count = config.workers(sockets, cores, files)
+        count = nginx_config.workers(sockets, cores, files)
     except SettingsError as refusal:
         enough = re.search(r"raise the limit to (\d+)", str(refusal))
         if enough is None:
             assert sockets > 1_500_000 * cores and "lower it" in str(refusal)
             return
         assert int(enough[1]) > files
-        config.workers(sockets, cores, int(enough[1]))
+        nginx_config.workers(sockets, cores, int(enough[1]))
         return
     assert 1 <= count <= cores * PER_CORE_FULL_MAX
 

@@ -13,10 +13,10 @@ import pytest
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
 from miaosha.supervisor import process_plan
+from miaosha.supervisor.child_spec import Health
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.edge import config
-from miaosha.supervisor.edge.log import kept_small
-from miaosha.supervisor.specs import Health
+from miaosha.supervisor.edge import nginx_config
+from miaosha.supervisor.edge.nginx_log import kept_small
 from tests.kit.running import Answer, free_port
 
 PURCHASES = "/api/v1/sales/7/purchases"
@@ -283,11 +283,11 @@ async def test_pictures_are_served_as_nothing_but_pictures(at_edge: Edge) -> Non
 def test_bad_proxies_are_named(tmp_path: Path) -> None:
     addresses = {role: [f"unix:{tmp_path / role}"] for role in ("publisher", "gateway", "api")}
     with pytest.raises(SettingsError, match="MIAOSHA_TRUSTED_PROXIES"):
-        config.write_config(
+        nginx_config.write_config(
             Settings(trusted_proxies="10.0.0.0/8,nonsense"),
             tmp_path,
             addresses,
-            config.Site(
+            nginx_config.Site(
                 run=tmp_path, files=tmp_path, error_log=tmp_path / "l", over=tmp_path / "o"
             ),
         )

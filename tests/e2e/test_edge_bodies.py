@@ -16,7 +16,7 @@ import pytest
 
 from miaosha.adapters.sql.migrate import upgrade
 from miaosha.sockets import listening as gateway_listening
-from miaosha.supervisor.edge.bodies import BODIES
+from miaosha.supervisor.edge.request_bodies import BODIES
 from miaosha.supervisor.servers.valkey import start_valkey
 from tests.api.test_hidden import serving
 from tests.api.world import open_world

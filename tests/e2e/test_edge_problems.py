@@ -11,8 +11,8 @@ import pytest
 
 from miaosha.domain.errors import CODES
 from miaosha.settings import Settings
-from miaosha.supervisor.edge.config import nginx_binary
-from miaosha.supervisor.edge.problems import PROBLEMS
+from miaosha.supervisor.edge.nginx_config import nginx_binary
+from miaosha.supervisor.edge.problem_pages import PROBLEMS
 from tests.e2e.test_edge import PURCHASES
 from tests.e2e.test_edge_tls import certificate
 from tests.e2e.test_edge_upstreams import small_edge

@@ -12,11 +12,11 @@ import pytest
 
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
+from miaosha.supervisor.child_spec import Health
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.edge import config
+from miaosha.supervisor.edge import nginx_config
 from miaosha.supervisor.edge.upstreams import upstream_lines
 from miaosha.supervisor.process_plan import nginx_spec
-from miaosha.supervisor.specs import Health
 from tests.e2e.test_edge import PURCHASES, Edge, StandIn
 from tests.kit.running import free_port
 
@@ -53,17 +53,17 @@ async def small_edge(
     """
     settings = msgspec.structs.replace(settings or Settings(), port=free_port(), sockets_max=100)
     (run / "over").mkdir()
-    site = config.Site(
+    site = nginx_config.Site(
         run=run,
         files=run,
         error_log=run / "log",
         over=run / "over",
-        static=static or config.static_dir(),
+        static=static or nginx_config.static_dir(),
         resolver=resolver,
         cores=1,
         open_files=OPEN_FILES,
     )
-    config.write_config(settings, run, addresses, site)
+    nginx_config.write_config(settings, run, addresses, site)
     child = Child(nginx_spec(settings, run, run / "log"), lambda text: None)
     await child.start()
     try:
@@ -98,7 +98,7 @@ async def test_a_rush_leaves_room_for_the_others(run_dir: Path) -> None:
                 await asyncio.sleep(0.02)
                 done = {reader for reader in readers if reader.done()}
         assert {reader.result().split()[1] for reader in done} == {b"503"}
-        assert 0 < len(roles["publisher"].asked) <= (OPEN_FILES - config.FILES_SPARE) // 4
+        assert 0 < len(roles["publisher"].asked) <= (OPEN_FILES - nginx_config.FILES_SPARE) // 4
         assert await Edge(port, roles, run_dir).by("/api/v1/time") == "api"
         for reader in waiting:
             reader.cancel()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from miaosha.supervisor import datadir
+from miaosha.supervisor import data_directory
 from miaosha.supervisor.private_files import first_text, write_whole
 from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 
@@ -42,10 +42,10 @@ def test_a_replaced_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
 
 def test_keys_are_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     with dying():
-        datadir.secret_keys(tmp_path)
+        data_directory.secret_keys(tmp_path)
     assert not (tmp_path / "secret.keys").exists()
-    keys = datadir.secret_keys(tmp_path)
-    assert len(keys) > datadir.KEY_BYTES and datadir.secret_keys(tmp_path) == keys
+    keys = data_directory.secret_keys(tmp_path)
+    assert len(keys) > data_directory.KEY_BYTES and data_directory.secret_keys(tmp_path) == keys
     assert (tmp_path / "secret.keys").stat().st_mode & 0o777 == 0o600
 
 
@@ -55,7 +55,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
-        datadir.secret_keys(tmp_path)
+        data_directory.secret_keys(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

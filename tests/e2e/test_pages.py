@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from miaosha.supervisor.edge.config import static_dir
+from miaosha.supervisor.edge.nginx_config import static_dir
 from tests.e2e.test_edge import Edge, at_edge
 
 __all__ = ["at_edge"]  # the fixture

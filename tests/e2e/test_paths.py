@@ -19,18 +19,18 @@ from miaosha.adapters.sql import migrate
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.urls import sqlite_url
 from miaosha.settings import load
-from miaosha.supervisor import checks, process_plan
+from miaosha.supervisor import process_plan, start_checks
+from miaosha.supervisor.child_spec import Health, StartFailed
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.edge import check
-from miaosha.supervisor.edge.check import check_config
-from miaosha.supervisor.edge.paths import quoted
+from miaosha.supervisor.edge import nginx_check
+from miaosha.supervisor.edge.nginx_check import check_config
+from miaosha.supervisor.edge.nginx_paths import quoted
 from miaosha.supervisor.edge.upstreams import upstream_lines
-from miaosha.supervisor.rundir import run_directory, socket_place
+from miaosha.supervisor.run_directory import run_directory, socket_place
 from miaosha.supervisor.servers.mariadb import start_mariadb, start_mariadb_replica
 from miaosha.supervisor.servers.rabbitmq import prepare_rabbitmq, start_rabbitmq
 from miaosha.supervisor.servers.valkey import start_valkey
 from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
-from miaosha.supervisor.specs import Health, StartFailed
 from tests.e2e.test_edge import StandIn
 from tests.kit.running import Answer, eventually, free_port, miaosha, starting
 
@@ -185,10 +185,10 @@ def test_an_nginx_that_never_ends_its_check_is_not_waited_for(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may resolve names, or read a certificate from a disk that hangs."""
-    monkeypatch.setattr(check, "CHECK_S", 1e-6)
+    monkeypatch.setattr(nginx_check, "CHECK_S", 1e-6)
     (run_dir / "nginx.conf").write_text("frobnicate;")
     with pytest.raises(StartFailed, match="took longer"):
-        check.check_config(run_dir)
+        nginx_check.check_config(run_dir)
 
 
 @pytest.mark.parametrize("text", ["plain/path_1.sock", *NAMES.values()])
@@ -292,7 +292,7 @@ def test_a_directory_that_nothing_can_use_is_refused(
 ) -> None:
     """Also one that only becomes so by where the command is started."""
     with inside(tmp_path / directory), pytest.raises(SettingsError, match=said):
-        checks.check_paths(load({}, **values))
+        start_checks.check_paths(load({}, **values))
 
 
 def test_a_place_for_sockets_is_short(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

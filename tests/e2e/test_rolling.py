@@ -11,11 +11,11 @@ import pytest
 
 from miaosha.cli.session import here
 from miaosha.settings import Settings
+from miaosha.supervisor.child_spec import Health, Spec
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.process_plan import Places
 from miaosha.supervisor.rolling import RollFailed, Rolling
-from miaosha.supervisor.servers.package import free_ports, is_free
-from miaosha.supervisor.specs import Health, Spec
+from miaosha.supervisor.servers.packaged_server import free_ports, is_free
 from miaosha.supervisor.up import Platform
 from tests.drills.rush import Size, people_for, rush
 from tests.kit.running import Up, miaosha, running

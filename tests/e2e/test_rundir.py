@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from miaosha.supervisor.rundir import held, run_directory, touch
+from miaosha.supervisor.run_directory import held, run_directory, touch
 from miaosha.supervisor.watches import Alarm
 from tests.kit.running import eventually
 

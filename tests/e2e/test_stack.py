@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from miaosha.domain.errors import SettingsError
-from miaosha.supervisor.servers.package import make_home
+from miaosha.supervisor.servers.packaged_server import make_home
 from tests.e2e.sale_under_fire import sale_under_fire
 from tests.kit.running import (
     Up,

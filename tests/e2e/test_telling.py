@@ -14,9 +14,9 @@ import pytest
 
 from miaosha.domain.errors import DependencyDown
 from miaosha.serving.waiting import Server
-from miaosha.supervisor.awaited import answering
+from miaosha.supervisor.child_spec import Health, Spec
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.specs import Health, Spec
+from miaosha.supervisor.server_watch import answering
 from miaosha.supervisor.watches import Alarm, WatchEnded, beside
 from tests.contract.test_outlet import fill
 from tests.e2e.test_children import SLEEPER, STUBBORN, at_once, until

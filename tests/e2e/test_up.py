@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from miaosha.supervisor.edge.config import FILES
+from miaosha.supervisor.edge.nginx_config import FILES
 from tests.domain.test_urls import LINKS
 from tests.kit.running import (
     STOP_S,

@@ -18,10 +18,10 @@ import msgspec
 import pytest
 
 from miaosha.serving import alive
+from miaosha.supervisor.child_spec import Health, Spec
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.probes import processor_ns, says_alive, state, working
-from miaosha.supervisor.specs import Health, Spec
-from miaosha.supervisor.vigil import LOOKS, HangDetector, Life
+from miaosha.supervisor.hang_detector import LOOKS, HangDetector, Life
+from miaosha.supervisor.health_probes import processor_ns, says_alive, state, working
 from tests.e2e.test_children import at_once, until
 from tests.e2e.test_telling import mute
 from tests.kit.running import Up, descendants, environ, eventually, running

@@ -8,8 +8,8 @@ import pytest
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings, proxies
 from miaosha.sockets.admission import RETRY_S, Admission, number
-from miaosha.supervisor import counts
-from miaosha.supervisor.edge import config
+from miaosha.supervisor import process_counts
+from miaosha.supervisor.edge import nginx_config
 from tests.gateway.conftest import Start, World, eventually
 from tests.gateway.wire import HEAD, Wire
 
@@ -140,7 +140,7 @@ async def test_too_many_sockets_of_a_user_are_counted(start_gateway: Start) -> N
     ],
 )
 def test_how_many_workers_the_edge_has(sockets: int, cores: int, files: int, expected: int) -> None:
-    assert config.workers(sockets, cores, files) == expected
+    assert nginx_config.workers(sockets, cores, files) == expected
 
 
 @pytest.mark.parametrize(
@@ -157,5 +157,5 @@ def test_how_many_workers_the_edge_has(sockets: int, cores: int, files: int, exp
 )
 def test_how_many_gateways(sockets: int, cores: int, descriptors: int, expected: int) -> None:
     settings = Settings(sockets_max=sockets)
-    assert counts.gateways(settings, cores, descriptors) == expected
-    assert counts.gateways(Settings(gateways=3), cores, descriptors) == 3
+    assert process_counts.gateways(settings, cores, descriptors) == expected
+    assert process_counts.gateways(Settings(gateways=3), cores, descriptors) == 3

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from miaosha.domain.errors import DependencyDown
-from miaosha.supervisor.servers.package import (
+from miaosha.supervisor.servers.packaged_server import (
     LOOPBACK,
     USER,
     account_of,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from miaosha.supervisor.servers.package import free_ports
+from miaosha.supervisor.servers.packaged_server import free_ports
 
 MIAOSHA = str(Path(sys.executable).with_name("miaosha"))
 START_S = 120.0

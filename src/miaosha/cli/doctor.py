@@ -23,14 +23,14 @@ from miaosha.domain.findings import Finding, Verdict, judged
 from miaosha.ports.heartbeats import Heartbeat
 from miaosha.serving.screen import cell
 from miaosha.settings import Settings
-from miaosha.supervisor import datadir
-from miaosha.supervisor.checks import check_ports
-from miaosha.supervisor.edge.config import nginx_binary
+from miaosha.supervisor import data_directory
+from miaosha.supervisor.edge.nginx_config import nginx_binary
 from miaosha.supervisor.machine import fit
 from miaosha.supervisor.machine.capacity import this_machine
 from miaosha.supervisor.machine.demands import free_bytes, of_settings
 from miaosha.supervisor.machine.kernel import UNLIMITED
 from miaosha.supervisor.servers.valkey import valkey_binary
+from miaosha.supervisor.start_checks import check_ports
 from miaosha.usecases.parked import Counts
 
 FILES_WANTED = 4_096
@@ -50,7 +50,7 @@ def doctor(data_dir: DataDir = None, strict: Strict = False) -> None:
         for name, check in _machine(settings):
             good &= _line(name, check)
         found = _limits(settings)
-        if datadir.running(Path(settings.data_dir)) or _elsewhere(settings):
+        if data_directory.running(Path(settings.data_dir)) or _elsewhere(settings):
             good &= await _parts(data_dir, found)
             found += await examine(settings)
         else:
@@ -159,7 +159,7 @@ def _free(settings: Settings) -> str:
 
 
 def _elsewhere(settings: Settings) -> bool:
-    return settings.redis_url != datadir.DEFAULTS.redis_url
+    return settings.redis_url != data_directory.DEFAULTS.redis_url
 
 
 async def _parts(data_dir: Path | None, found: list[Finding]) -> bool:

@@ -13,10 +13,10 @@ from miaosha.domain import service_links
 from miaosha.serving import outlet
 from miaosha.serving.alive import notify
 from miaosha.settings import load
-from miaosha.supervisor.awaited import watched
-from miaosha.supervisor.edge.alone import running_edge
-from miaosha.supervisor.edge.config import Site, write_config
+from miaosha.supervisor.edge.nginx_config import Site, write_config
+from miaosha.supervisor.edge.standalone import running_edge
 from miaosha.supervisor.edge.switch import switching
+from miaosha.supervisor.server_watch import watched
 from miaosha.supervisor.up import stop_on_signals
 from miaosha.supervisor.watches import Alarm, beside
 

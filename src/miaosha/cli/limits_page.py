@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from miaosha.supervisor.machine.limits import LIMITS, Limit
+from miaosha.supervisor.machine.machine_limits import LIMITS, Limit
 
-BEGIN: Final = "<!-- limits: drawn by make docs from supervisor/machine/limits.py -->"
+BEGIN: Final = "<!-- limits: drawn by make docs from supervisor/machine/machine_limits.py -->"
 END: Final = "<!-- /limits -->"
 _PLACE: Final = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
 _VALUE: Final = re.compile(r"\{[a-z]+\}")

@@ -7,7 +7,7 @@ import typer
 
 from miaosha.cli.session import DataDir, finish, here, screen
 from miaosha.domain.errors import SettingsError
-from miaosha.supervisor import datadir, rolling
+from miaosha.supervisor import data_directory, rolling
 
 
 def roll(
@@ -21,7 +21,7 @@ def roll(
 
     async def work() -> None:
         settings = here(data_dir)
-        found = datadir.running(Path(settings.data_dir))
+        found = data_directory.running(Path(settings.data_dir))
         if found is None:
             raise SettingsError(
                 f"MIAOSHA_DATA_DIR={settings.data_dir}: nothing runs here; give --data-dir"

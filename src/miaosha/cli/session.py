@@ -19,8 +19,8 @@ from miaosha.domain.errors import MiaoshaError, Problem, SettingsError
 from miaosha.domain.visible import visible, visible_lines
 from miaosha.serving.screen import Screen
 from miaosha.settings import Settings, load
-from miaosha.supervisor import datadir
-from miaosha.supervisor.specs import StartFailed
+from miaosha.supervisor import data_directory
+from miaosha.supervisor.child_spec import StartFailed
 
 KEPT_URLS = ("database_url", "database_replica_url", "files_url", "mail_url", "public_url")
 BAD_USAGE = 2
@@ -46,8 +46,8 @@ def here(data_dir: Path | None) -> Settings:
     overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
     settings = load(**overrides)
     data = Path(settings.data_dir).absolute()
-    found = datadir.running(data)
-    if found is None and datadir.needs_servers(data, settings):
+    found = data_directory.running(data)
+    if found is None and data_directory.needs_servers(data, settings):
         raise SettingsError(
             f"MIAOSHA_DATA_DIR={settings.data_dir}: its servers do not run; start "
             "`miaosha up --stack full`"
@@ -55,16 +55,19 @@ def here(data_dir: Path | None) -> Settings:
     stores = {} if found is None else {"redis_url": found.redis_url, "broker_url": found.broker_url}
     if found is not None:
         for name in KEPT_URLS:
-            if getattr(settings, name) == getattr(datadir.DEFAULTS, name):
+            if getattr(settings, name) == getattr(data_directory.DEFAULTS, name):
                 stores[name] = getattr(found, name)
     if not data.is_dir():
         return settings
-    return datadir.embedded(settings, data, stores)
+    return data_directory.embedded(settings, data, stores)
 
 
 def complete(settings: Settings) -> Settings:
     """`settings`, or an error when they lead to no store at all."""
-    if settings.redis_url == datadir.DEFAULTS.redis_url and "MIAOSHA_REDIS_URL" not in os.environ:
+    if (
+        settings.redis_url == data_directory.DEFAULTS.redis_url
+        and "MIAOSHA_REDIS_URL" not in os.environ
+    ):
         raise SettingsError(
             f"MIAOSHA_DATA_DIR={settings.data_dir}: nothing runs here; start `miaosha up`, give "
             "--data-dir, or set MIAOSHA_REDIS_URL, MIAOSHA_BROKER_URL and MIAOSHA_DATABASE_URL"
@@ -152,7 +155,7 @@ def _line(error: MiaoshaError) -> str:
 def _status(error: MiaoshaError) -> int:
     if isinstance(error, StartFailed):
         return error.status
-    if isinstance(error, SettingsError | datadir.InUse):
+    if isinstance(error, SettingsError | data_directory.InUse):
         return BAD_USAGE
     if isinstance(error, Problem) and error.code == "bad_request":
         return BAD_USAGE

@@ -15,7 +15,7 @@ from typing import Final
 
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.settings import Settings
-from miaosha.supervisor.servers.package import find
+from miaosha.supervisor.servers.packaged_server import find
 
 ROOT: Final = 0
 PRIVILEGED_BELOW: Final = 1_024  # where the kernel does not say

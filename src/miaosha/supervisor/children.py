@@ -13,10 +13,10 @@ from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Coroutine
 from typing import Any
 
-from miaosha.supervisor.specs import Health, Spec
-from miaosha.supervisor.vigil import HangDetector, Life
+from miaosha.supervisor.child_output import ChildOutput, died, last_of
+from miaosha.supervisor.child_spec import Health, Spec
+from miaosha.supervisor.hang_detector import HangDetector, Life
 from miaosha.supervisor.watches import Alarm, Tell, say
-from miaosha.supervisor.words import ChildOutput, died, last_of
 
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0

@@ -1,6 +1,6 @@
 """What `up` runs, as a list of Specs: the Valkeys that are needed, every role, the edge.
 
-How many: see `counts`. Unix sockets lie in the run directory; with `metrics_port` set, role
+How many: see `process_counts`. Unix sockets lie in the run directory; with `metrics_port` set, role
 processes get consecutive loopback ports from it, in the order of this list.
 """
 
@@ -13,13 +13,14 @@ from pathlib import Path
 
 from miaosha.domain.urls import directory_of, unix_url
 from miaosha.settings import Settings, environ_of
-from miaosha.supervisor import datadir
-from miaosha.supervisor.counts import counts, metrics_ports, role_names
-from miaosha.supervisor.datadir import DEFAULTS
-from miaosha.supervisor.edge import config
-from miaosha.supervisor.edge.check import check_config
+from miaosha.supervisor import data_directory
+from miaosha.supervisor.child_spec import Alive, Ready, Spec
+from miaosha.supervisor.data_directory import DEFAULTS
+from miaosha.supervisor.edge import nginx_config
+from miaosha.supervisor.edge.nginx_check import check_config
 from miaosha.supervisor.edge.upstreams import LISTENING
-from miaosha.supervisor.probes import (
+from miaosha.supervisor.hang_detector import Life
+from miaosha.supervisor.health_probes import (
     Asked,
     Beats,
     http_ready,
@@ -28,9 +29,8 @@ from miaosha.supervisor.probes import (
     says_alive,
     working,
 )
+from miaosha.supervisor.process_counts import counts, metrics_ports, role_names
 from miaosha.supervisor.servers.valkey import answers, speaks, valkey_command, valkey_log
-from miaosha.supervisor.specs import Alive, Ready, Spec
-from miaosha.supervisor.vigil import Life
 
 VALKEY_STOP_S = 10.0
 # Seconds from the request to end until the KILL: more than a role gives itself to finish (the
@@ -185,7 +185,7 @@ def _instance(settings: Settings, places: Places, number: str, generation: int) 
     """A name that no other process of the role has, on this machine or on another one that works
     on the same stores."""
     alone = settings.redis_url.startswith(f"{unix_url(places.run)}/")
-    machine = "" if alone else f"{datadir.machine(places.data)}."
+    machine = "" if alone else f"{data_directory.machine(places.data)}."
     return f"{machine}{number}~{generation}" if generation else f"{machine}{number}"
 
 
@@ -230,20 +230,22 @@ def restore(settings: Settings, places: Places, specs: Sequence[Spec]) -> None:
     for spec in specs:
         if spec.role in LISTENING and not os.path.lexists(places.socket(spec.name)):
             places.point(spec.name, spec.generation)
-        elif spec.role == "edge" and not all((places.run / name).exists() for name in config.FILES):
+        elif spec.role == "edge" and not all(
+            (places.run / name).exists() for name in nginx_config.FILES
+        ):
             _write_edge(settings, places)
 
 
 def _write_edge(settings: Settings, places: Places) -> None:
     places.over.mkdir(exist_ok=True)
-    config.write_config(
+    nginx_config.write_config(
         settings,
         places.run,
         {
             role: [f"unix:{places.socket(f'{role}-{i}')}" for i in range(counts(settings)[role])]
             for role in LISTENING
         },
-        config.Site(
+        nginx_config.Site(
             run=places.run,
             files=Path(directory_of(settings.files_url)).absolute(),
             error_log=places.edge_log,
@@ -257,7 +259,7 @@ def nginx_spec(settings: Settings, run: Path, error_log: Path, log: Path | None 
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind, settings.bind)  # noqa: S104
     return Spec(
         "edge",
-        config.nginx_command(error_log),
+        nginx_config.nginx_command(error_log),
         lambda pid: port_open(host, settings.port),
         stop_signal=signal.SIGQUIT,
         log=log,

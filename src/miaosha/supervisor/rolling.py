@@ -16,8 +16,8 @@ from pathlib import Path
 
 from miaosha.domain.errors import DependencyDown, MiaoshaError
 from miaosha.serving.ending import end
+from miaosha.supervisor.child_spec import Health, Spec
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.specs import Health, Spec
 from miaosha.supervisor.watches import Tell
 
 SOCKET = "control.sock"

@@ -19,22 +19,22 @@ from miaosha.serving.alive import feed_watchdog
 from miaosha.serving.ending import end
 from miaosha.serving.signals import heed
 from miaosha.settings import Settings
-from miaosha.supervisor import account, datadir, process_plan
-from miaosha.supervisor.awaited import answering
-from miaosha.supervisor.checks import check_settings
+from miaosha.supervisor import account, data_directory, process_plan
+from miaosha.supervisor.child_spec import Health, Spec, StartFailed
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.counts import counts
-from miaosha.supervisor.edge.log import kept_small
+from miaosha.supervisor.edge.nginx_log import kept_small
 from miaosha.supervisor.edge.switch import switching
 from miaosha.supervisor.edge.upstreams import LISTENING
-from miaosha.supervisor.probes import Beats
+from miaosha.supervisor.hang_detector import HangDetector
+from miaosha.supervisor.health_probes import Beats
+from miaosha.supervisor.process_counts import counts
 from miaosha.supervisor.process_plan import DRAIN, Places
 from miaosha.supervisor.rolling import Rolling, control
-from miaosha.supervisor.rundir import held, run_directory
+from miaosha.supervisor.run_directory import held, run_directory
+from miaosha.supervisor.server_watch import answering
 from miaosha.supervisor.servers import full_stack
 from miaosha.supervisor.servers.full_stack import Stack
-from miaosha.supervisor.specs import Health, Spec, StartFailed
-from miaosha.supervisor.vigil import HangDetector
+from miaosha.supervisor.start_checks import check_settings
 from miaosha.supervisor.watches import Alarm, Tell, beside
 
 STORES_WITHIN_S = 180.0  # they read their files first: gigabytes after a large sale
@@ -117,13 +117,13 @@ class Platform:
     async def _start_servers(self) -> None:
         if os.geteuid() == 0:  # each server's system user must get to its own directory
             self.places.data.chmod(0o711)
-        own = full_stack.prepare(self.places.data / datadir.SERVERS, self.places.run)
+        own = full_stack.prepare(self.places.data / data_directory.SERVERS, self.places.run)
         self._know(own.urls)
         await own.run_by(lambda specs: self._start(specs, SERVERS_WITHIN_S))
 
     def _know(self, urls: dict[str, str]) -> None:
         """Take the addresses of what is being started, and tell other commands."""
-        self.settings = datadir.embedded(self.settings, self.places.data, urls)
+        self.settings = data_directory.embedded(self.settings, self.places.data, urls)
         self._known = True
         with contextlib.suppress(OSError):  # the disk is full: again soon
             self._tell_commands()
@@ -138,8 +138,8 @@ class Platform:
     def _tell_commands(self) -> None:
         """Write run.json, if it is not there. Raises OSError."""
         places = self.places
-        if self._known and not datadir.is_running(places.data, places.run):
-            datadir.write_running(places.data, places.run, self.settings)
+        if self._known and not data_directory.is_running(places.data, places.run):
+            data_directory.write_running(places.data, places.run, self.settings)
 
     async def _start(self, specs: list[Spec], within_s: float) -> None:
         started = [self._child(spec) for spec in specs]
@@ -227,9 +227,9 @@ async def platform(
     if stack is Stack.FULL:
         _refuse_addresses(settings)
         os.umask(0o077)  # others may pass through the data directory
-    data = datadir.prepare(Path(settings.data_dir))
-    datadir.check_kind(data, settings, full=stack is Stack.FULL)
-    with datadir.locked(data), _running_in(data) as run:
+    data = data_directory.prepare(Path(settings.data_dir))
+    data_directory.check_kind(data, settings, full=stack is Stack.FULL)
+    with data_directory.locked(data), _running_in(data) as run:
         log_dir = data / "logs" if logs else None
         if log_dir:
             log_dir.mkdir(exist_ok=True)
@@ -246,17 +246,17 @@ async def platform(
 @contextlib.contextmanager
 def _running_in(data: Path) -> Iterator[Path]:
     """The run directory; one that a killed predecessor on the same data left is removed."""
-    datadir.clear_running(data)
+    data_directory.clear_running(data)
     with run_directory() as run:
         try:
             yield run
         finally:
-            datadir.clear_running(data)
+            data_directory.clear_running(data)
 
 
 def _refuse_addresses(settings: Settings) -> None:
     for name in full_stack.URLS:
-        if getattr(settings, name) != getattr(datadir.DEFAULTS, name):
+        if getattr(settings, name) != getattr(data_directory.DEFAULTS, name):
             raise SettingsError(
                 f"MIAOSHA_{name.upper()} is set, and the full stack starts servers of its own: "
                 "unset it, or leave out --stack full to use that server"

@@ -17,7 +17,7 @@ from miaosha.adapters.sql.engine import open_database
 from miaosha.domain.errors import MiaoshaError
 from miaosha.serving.screen import Screen, cell
 from miaosha.settings import Settings, load
-from miaosha.supervisor import datadir
+from miaosha.supervisor import data_directory
 from miaosha.supervisor.servers.full_stack import URLS, Stack
 from miaosha.supervisor.up import Platform, platform, stop_on_signals, unless
 from miaosha.trials import checker, report, sample
@@ -108,7 +108,7 @@ async def _reading(settings: Settings) -> AsyncIterator[Database]:
 
 def _settings(demo: Demo, data: Path) -> Settings:
     """Servers of its own, whatever the environment points at; limits may come from there."""
-    plain = datadir.DEFAULTS
+    plain = data_directory.DEFAULTS
     overrides: dict[str, Any] = {
         "data_dir": str(data),
         "mail_url": f"file:{data / 'mails'}",

@@ -10,7 +10,7 @@ from typing import Final
 
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.urls import text_fault
-from miaosha.supervisor.edge.paths import quoted
+from miaosha.supervisor.edge.nginx_paths import quoted
 
 Addresses = Mapping[str, Sequence[str]]  # of `publisher`, `gateway` and `api`
 LISTENING: Final = ("publisher", "gateway", "api")

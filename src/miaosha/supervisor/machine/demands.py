@@ -7,7 +7,6 @@ from typing import Final
 
 from miaosha.settings import Settings
 from miaosha.sockets.admission import DESCRIPTORS_KEPT as GATEWAY_KEEPS
-from miaosha.supervisor.counts import gateways
 from miaosha.supervisor.machine.capacity import (
     DESCRIPTORS_KEPT,
     DESCRIPTORS_MIN,
@@ -15,7 +14,8 @@ from miaosha.supervisor.machine.capacity import (
     Machine,
 )
 from miaosha.supervisor.machine.kernel import UNLIMITED
-from miaosha.supervisor.machine.limits import Demand
+from miaosha.supervisor.machine.machine_limits import Demand
+from miaosha.supervisor.process_counts import gateways
 
 GATEWAY_BYTES: Final = 40_000_000  # of an empty gateway process
 CREW_BYTES: Final = 14_000_000  # of an empty client process

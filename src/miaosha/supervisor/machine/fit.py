@@ -7,7 +7,7 @@ from typing import Final
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.findings import Finding, judged
 from miaosha.supervisor.machine.capacity import Machine
-from miaosha.supervisor.machine.limits import LIMITS, Demand, Limit
+from miaosha.supervisor.machine.machine_limits import LIMITS, Demand, Limit
 
 MACHINE: Final = "machine"
 FULL: Final = 0.98  # of a limit that was run into

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from miaosha.domain.errors import DependencyDown
+from miaosha.supervisor.child_spec import Spec
+from miaosha.supervisor.health_probes import working
 from miaosha.supervisor.private_files import first_text
-from miaosha.supervisor.probes import working
 from miaosha.supervisor.servers import mariadb, rabbitmq
-from miaosha.supervisor.servers.package import STOP_S, PackagedServer
+from miaosha.supervisor.servers.packaged_server import STOP_S, PackagedServer
 from miaosha.supervisor.servers.rabbitmq import RabbitMq
 from miaosha.supervisor.servers.sql_server import SqlServer
 from miaosha.supervisor.servers.valkey import speaks
 from miaosha.supervisor.servers.valkey_cluster import NodeCommand, ValkeyCluster
-from miaosha.supervisor.specs import Spec
 
 URLS: Final = ("redis_url", "broker_url", "database_url", "database_replica_url")
 STORE: Final = "store"

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from miaosha.domain.errors import DependencyDown, SettingsError
-from miaosha.supervisor.probes import port_open
-from miaosha.supervisor.servers.package import (
+from miaosha.supervisor.health_probes import port_open
+from miaosha.supervisor.servers.packaged_server import (
     LOOPBACK,
     USER,
     PackagedServer,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from miaosha.supervisor.servers.package import LOOPBACK, USER, PackagedServer
+from miaosha.supervisor.servers.packaged_server import LOOPBACK, USER, PackagedServer
 
 DATABASE: Final = "miaosha"
 

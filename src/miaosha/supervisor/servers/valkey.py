@@ -13,8 +13,8 @@ from pathlib import Path
 
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.urls import unix_url
+from miaosha.supervisor.child_output import last_of
 from miaosha.supervisor.die_with_parent import tethered
-from miaosha.supervisor.words import last_of
 
 
 def valkey_binary() -> str:

@@ -19,9 +19,9 @@ from miaosha.supervisor.machine import capacity, fit
 from miaosha.supervisor.machine.capacity import Machine
 from miaosha.supervisor.machine.demands import free_bytes, of_rehearsal
 from miaosha.supervisor.machine.kernel import Kernel
-from miaosha.supervisor.machine.limits import Demand
+from miaosha.supervisor.machine.machine_limits import Demand
 from miaosha.supervisor.machine.usage import Used, available_bytes, used
-from miaosha.supervisor.rundir import socket_place
+from miaosha.supervisor.run_directory import socket_place
 from miaosha.supervisor.watches import Tell
 from miaosha.trials.rehearsal import crews as shares
 from miaosha.trials.rehearsal.crews import ClientProcesses

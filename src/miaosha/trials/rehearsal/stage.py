@@ -26,13 +26,13 @@ from miaosha.domain.money import Money
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Mode, Phase, ProductView, Sale, view
 from miaosha.settings import Settings, environ_of
-from miaosha.supervisor import datadir
+from miaosha.supervisor import data_directory
+from miaosha.supervisor.child_spec import Health, Spec, StartFailed
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.probes import Beats
+from miaosha.supervisor.health_probes import Beats
 from miaosha.supervisor.process_plan import stop_within_s
-from miaosha.supervisor.servers.package import is_free
+from miaosha.supervisor.servers.packaged_server import is_free
 from miaosha.supervisor.servers.valkey import start_valkey
-from miaosha.supervisor.specs import Health, Spec, StartFailed
 from miaosha.supervisor.watches import Tell
 
 SALE_ID: Final = 1
@@ -144,7 +144,7 @@ async def stage(
     targets = free_targets(listen, gateways)
     valkey = await start_valkey(directory, "store", extra=("--appendonly", "no"))
     try:
-        keys = datadir.secret_keys(directory)
+        keys = data_directory.secret_keys(directory)
         settings = msgspec.structs.replace(settings, redis_url=valkey.url, secret_keys=keys)
         client = connect(settings.redis_url)
         heartbeats = RedisHeartbeats(client)

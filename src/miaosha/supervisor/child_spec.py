@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from miaosha.domain.errors import MiaoshaError
-from miaosha.supervisor.vigil import Life
+from miaosha.supervisor.hang_detector import Life
 
 Ready = Callable[[int], Awaitable[bool]]
 Alive = Callable[[int], Awaitable[Life]]

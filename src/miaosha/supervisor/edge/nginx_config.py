@@ -15,12 +15,12 @@ from pathlib import Path
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.urls import path_fault
 from miaosha.settings import Settings, origins, proxies
-from miaosha.supervisor.counts import most
 from miaosha.supervisor.die_with_parent import tethered
-from miaosha.supervisor.edge.bodies import body_lines
-from miaosha.supervisor.edge.paths import filled, quoted, tls_file
-from miaosha.supervisor.edge.problems import problem_lines
+from miaosha.supervisor.edge.nginx_paths import filled, quoted, tls_file
+from miaosha.supervisor.edge.problem_pages import problem_lines
+from miaosha.supervisor.edge.request_bodies import body_lines
 from miaosha.supervisor.edge.upstreams import Addresses, upstream_lines
+from miaosha.supervisor.process_counts import most
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -120,7 +120,7 @@ class Site:
     Attributes:
         run: directory of nginx's pid and temporary files.
         files: directory of product pictures.
-        over: directory of the switch: a sale that is over has a file there (edge_switch.py).
+        over: directory of the switch: a sale that is over has a file there (switch.py).
         static: the built pages.
         resolver: DNS server for the roles' names; see `upstream_lines`.
         user: the account of nginx's workers, if it is to be named.

@@ -13,8 +13,8 @@ from pathlib import Path
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.urls import path_fault
 from miaosha.settings import Settings
-from miaosha.supervisor import counts, datadir
-from miaosha.supervisor.edge import config
+from miaosha.supervisor import data_directory, process_counts
+from miaosha.supervisor.edge import nginx_config
 
 DATA_DIR_BYTES_MAX = 450  # what SQLite takes, less the name of the database
 
@@ -76,12 +76,15 @@ def check_paths(settings: Settings) -> None:
     for name, path in (
         ("MIAOSHA_DATA_DIR", data),
         ("TMPDIR", Path(tempfile.gettempdir()).absolute()),
-        ("the directory of the pages", config.static_dir()),
+        ("the directory of the pages", nginx_config.static_dir()),
     ):
         if fault := path_fault(str(path)):
             raise SettingsError(f"{name}={str(path)!r}: expected a path; {fault}")
     length = len(os.fsencode(data.resolve()))
-    if settings.database_url == datadir.DEFAULTS.database_url and length > DATA_DIR_BYTES_MAX:
+    if (
+        settings.database_url == data_directory.DEFAULTS.database_url
+        and length > DATA_DIR_BYTES_MAX
+    ):
         raise SettingsError(
             f"MIAOSHA_DATA_DIR={str(data)[:60]}…: expected at most {DATA_DIR_BYTES_MAX} bytes, "
             f"not {length}: SQLite opens no file further down"
@@ -91,9 +94,10 @@ def check_paths(settings: Settings) -> None:
 def check_counts(settings: Settings) -> None:
     """Raises SettingsError if this machine's limits, or a setting, call for more processes than
     make sense."""
-    files = min(counts.descriptors(), config.CONNECTIONS_MAX)
-    config.workers(settings.sockets_max, os.cpu_count() or 1, files)  # the greater need, so first
-    counts.counts(settings)
+    files = min(process_counts.descriptors(), nginx_config.CONNECTIONS_MAX)
+    cores = os.cpu_count() or 1
+    nginx_config.workers(settings.sockets_max, cores, files)  # the greater need, so first
+    process_counts.counts(settings)
 
 
 def check_certificate(settings: Settings) -> None:
@@ -120,7 +124,7 @@ def check_ports(settings: Settings) -> None:
     _check_port("MIAOSHA_PORT", settings.bind, settings.port, "--port")
     if settings.redirect_port:
         _check_port("MIAOSHA_REDIRECT_PORT", settings.bind, settings.redirect_port, "")
-    for port in counts.metrics_ports(settings).values():
+    for port in process_counts.metrics_ports(settings).values():
         _check_port("MIAOSHA_METRICS_PORT", "127.0.0.1", port, "")
 
 

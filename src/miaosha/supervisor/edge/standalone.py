@@ -13,16 +13,16 @@ from miaosha.domain.urls import directory_of
 from miaosha.serving.alive import feed_watchdog
 from miaosha.settings import Settings
 from miaosha.supervisor import account, process_plan
-from miaosha.supervisor.awaited import watched
-from miaosha.supervisor.checks import check_certificate
+from miaosha.supervisor.child_spec import Health, StartFailed
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.edge import config
-from miaosha.supervisor.edge.check import check_config
+from miaosha.supervisor.edge import nginx_config
+from miaosha.supervisor.edge.nginx_check import check_config
 from miaosha.supervisor.edge.switch import switching
 from miaosha.supervisor.edge.upstreams import Addresses
-from miaosha.supervisor.rundir import held, run_directory
-from miaosha.supervisor.specs import Health, StartFailed
-from miaosha.supervisor.vigil import HangDetector
+from miaosha.supervisor.hang_detector import HangDetector
+from miaosha.supervisor.run_directory import held, run_directory
+from miaosha.supervisor.server_watch import watched
+from miaosha.supervisor.start_checks import check_certificate
 from miaosha.supervisor.watches import Alarm, Tell, beside
 
 READY_WITHIN_S = 10.0
@@ -48,7 +48,7 @@ async def running_edge(
         tell(account.AS_ROOT)
     with run_directory("miaosha-edge-") as run:
         site = _site(settings, run, resolver)
-        config.write_config(settings, run, addresses, site)
+        nginx_config.write_config(settings, run, addresses, site)
         await asyncio.to_thread(check_config, run)
         vigil = HangDetector(settings.role_silence_s, tell) if settings.role_silence_s else None
         child = Child(process_plan.nginx_spec(settings, run, site.error_log), tell, alarm, vigil)
@@ -65,8 +65,8 @@ async def running_edge(
                 await child.stop()
 
 
-def _site(settings: Settings, run: Path, resolver: str) -> config.Site:
-    return config.Site(
+def _site(settings: Settings, run: Path, resolver: str) -> nginx_config.Site:
+    return nginx_config.Site(
         run=run,
         files=Path(directory_of(settings.files_url)).absolute(),
         error_log=Path("stderr"),

@@ -4,8 +4,8 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from miaosha.supervisor.edge.config import nginx_binary
-from miaosha.supervisor.specs import StartFailed
+from miaosha.supervisor.child_spec import StartFailed
+from miaosha.supervisor.edge.nginx_config import nginx_binary
 
 CHECK_S: Final = 30.0
 

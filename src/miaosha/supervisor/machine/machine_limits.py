@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from miaosha.domain.findings import Verdict
-from miaosha.supervisor.counts import PER_CORE_FULL_MAX
 from miaosha.supervisor.machine.capacity import Machine
 from miaosha.supervisor.machine.kernel import UNLIMITED
+from miaosha.supervisor.process_counts import PER_CORE_FULL_MAX
 
 BACKLOG: Final = 4_096  # the gateways' own
 TRACKED_PER_BUCKET: Final = 4  # more make each packet's search longer

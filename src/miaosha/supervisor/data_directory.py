@@ -22,7 +22,7 @@ from miaosha.domain.errors import MiaoshaError, SettingsError
 from miaosha.domain.urls import sqlite_url
 from miaosha.settings import Settings
 from miaosha.supervisor.private_files import first_text, write_whole
-from miaosha.supervisor.rundir import PREFIX, kept_from_cleaners
+from miaosha.supervisor.run_directory import PREFIX, kept_from_cleaners
 
 KEY_BYTES = 32
 MACHINE_HOST_MAX = 24  # characters of the host's name in a machine's

@@ -11,7 +11,7 @@ from pathlib import Path
 from miaosha.domain.errors import DependencyDown
 from miaosha.ports.heartbeats import Heartbeat, Heartbeats
 from miaosha.serving.alive import STARTING, WORD
-from miaosha.supervisor.vigil import Life
+from miaosha.supervisor.hang_detector import Life
 
 ANSWER_S = 2.0
 BEATS_EVERY_S = 0.5

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+from miaosha.supervisor.child_spec import Health
 from miaosha.supervisor.children import Child
-from miaosha.supervisor.specs import Health
 from miaosha.supervisor.watches import Alarm, beside
 
 LOG_BYTES_MAX: Final = 16_000_000  # then the log becomes `….1`, and the last one of that name goes
