@@ -8,7 +8,7 @@ from pathlib import Path
 from bench import commands, report, sockets_rows, sockets_run
 from bench.commands import FULL, SCENARIOS, Options
 from bench.servers import STACKS
-from miaosha.cli.session import guarded, to_its_end
+from miaosha.cli.command import guarded, to_its_end
 from miaosha.serving.screen import prepare_streams
 
 FLAME = report.ROOT / "bench" / "results"

@@ -12,7 +12,7 @@ import msgspec
 from miaosha.adapters.access_tokens import ACCESS, header_segment
 from miaosha.adapters.keyring import Keyring
 from miaosha.domain.sale import Sale
-from miaosha.trials.rehearsal.tokens import mint
+from miaosha.trials.rehearsal.token_mint import mint
 
 HEAD: Final = (
     b"POST /api/v1/sales/%d/purchases HTTP/1.1\r\nHost: localhost\r\n"

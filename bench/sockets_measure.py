@@ -10,8 +10,8 @@ from bench.sockets_rows import SocketRow
 from miaosha.domain.errors import DependencyDown
 from miaosha.supervisor.machine.capacity import sources, this_machine
 from miaosha.supervisor.machine.usage import Used, used
-from miaosha.trials.rehearsal.crews import ClientProcesses, plans
-from miaosha.trials.rehearsal.plan import ClientPlan, Said
+from miaosha.trials.rehearsal.client_processes import ClientProcesses, plans
+from miaosha.trials.rehearsal.client_protocol import ClientPlan, Said
 
 BROADCASTS = 5
 MARKER = '"phase":"'  # in every sale event

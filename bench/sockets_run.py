@@ -15,14 +15,14 @@ from bench.sockets_measure import Subject, measure
 from bench.sockets_rows import SocketResult
 from bench.sockets_servers import node, ours, python_socketio, secured
 from miaosha.adapters.clock import StoreClock
-from miaosha.cli.session import to_its_end
+from miaosha.cli.command import to_its_end
 from miaosha.supervisor.machine import fit
 from miaosha.supervisor.machine.capacity import sources, this_machine
 from miaosha.supervisor.machine.demands import free_bytes, of_rehearsal
 from miaosha.supervisor.run_directory import socket_place
-from miaosha.trials.rehearsal.lead import RehearsalOptions, rehearse
+from miaosha.trials.rehearsal.client_protocol import Said
+from miaosha.trials.rehearsal.leader import RehearsalOptions, rehearse
 from miaosha.trials.rehearsal.outcome import RehearsalOutcome
-from miaosha.trials.rehearsal.plan import Said
 
 SAY_S = 5.0
 USUAL = ("compare", "heartbeat", "wss")

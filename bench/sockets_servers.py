@@ -19,8 +19,8 @@ from miaosha.supervisor.child_spec import StartFailed
 from miaosha.supervisor.die_with_parent import tethered
 from miaosha.supervisor.edge.nginx_config import nginx_binary
 from miaosha.supervisor.health_probes import port_open
-from miaosha.trials.rehearsal.lead import RehearsalOptions, gateway_settings
-from miaosha.trials.rehearsal.stage import PrivateGateways, free_targets, sample, stage
+from miaosha.trials.rehearsal.leader import RehearsalOptions, gateway_settings
+from miaosha.trials.rehearsal.private_gateways import PrivateGateways, free_targets, sample, stage
 
 RIVALS = Path(__file__).parent / "rivals"
 LISTEN = "127.0.0.1:20100"

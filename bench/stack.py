@@ -20,8 +20,8 @@ from miaosha.settings import Settings, load
 from miaosha.supervisor.run_directory import socket_place
 from miaosha.supervisor.servers.packaged_server import free_ports
 from miaosha.supervisor.up import Platform, platform
-from miaosha.trials import sample
-from miaosha.trials.crowd.http import Http
+from miaosha.trials import sample_sale
+from miaosha.trials.crowd.http_client import Http
 from miaosha.usecases.audit import Verdict
 
 POLL_S = 0.02
@@ -41,7 +41,7 @@ class Stack:
         self.books = shelf
         self._beside = beside
         self.first_user = 0
-        self._admin: sample.Login | None = None
+        self._admin: sample_sale.Login | None = None
 
     @property
     def settings(self) -> Settings:
@@ -65,9 +65,9 @@ class Stack:
     def used(self) -> dict[str, Used]:
         return used(self.pids())
 
-    async def admin(self) -> sample.Login:
+    async def admin(self) -> sample_sale.Login:
         if self._admin is None:
-            self._admin, _ = await sample.logins(self.parts)
+            self._admin, _ = await sample_sale.logins(self.parts)
         return self._admin
 
     async def sale(
@@ -76,7 +76,7 @@ class Stack:
         """A published sale, made through the edge as an admin would."""
         if self.settings.broker_url.startswith("amqp"):
             opens_in_s = max(opens_in_s, SETTLED_S)
-        made = await sample.create_sale(
+        made = await sample_sale.create_sale(
             "127.0.0.1",
             self.settings.port,
             await self.admin(),

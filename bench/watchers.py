@@ -12,8 +12,8 @@ import msgspec
 
 from bench.presses import Presses
 from bench.tally import milliseconds
-from miaosha.trials.crowd.http import Http
-from miaosha.trials.crowd.socketio import Socket, connect
+from miaosha.trials.crowd.http_client import Http
+from miaosha.trials.crowd.socketio_client import Socket, connect
 
 CONNECT_AT_ONCE = 50
 RESULT_WITHIN_S = 30.0

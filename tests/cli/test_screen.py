@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from miaosha.cli import doctor, sale
+from miaosha.cli.command import guarded, screen
 from miaosha.cli.parked import table_of
-from miaosha.cli.session import guarded, screen
 from miaosha.domain.errors import MiaoshaError, Problem, SettingsError
 from miaosha.domain.findings import Finding, Verdict
 from miaosha.domain.visible import plain_json, visible, visible_lines
@@ -22,10 +22,10 @@ from miaosha.ports.broker import Parked
 from miaosha.serving.screen import SUBSTITUTE, Screen, cell, prepare_streams, write_json
 from miaosha.trials import demo, report
 from miaosha.trials.rehearsal import outcome
+from miaosha.trials.rehearsal.client_protocol import Said
 from miaosha.trials.rehearsal.outcome import RehearsalOutcome
-from miaosha.trials.rehearsal.plan import Said
-from miaosha.trials.rehearsal.stage import sample
-from miaosha.trials.sample import Login
+from miaosha.trials.rehearsal.private_gateways import sample
+from miaosha.trials.sample_sale import Login
 from miaosha.trials.snapshot import SaleFigures, Snapshot
 from miaosha.trials.terminal import Terminal
 from miaosha.usecases.parked import Item, Kind

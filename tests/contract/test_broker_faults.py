@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from miaosha.adapters.redis.broker import RedisBroker
-from miaosha.adapters.redis.wire import Wire, refusal
+from miaosha.adapters.redis.pipelined_connection import Wire, refusal
 from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Overloaded
 from miaosha.domain.messages import Batch, MailJob
 from miaosha.ports.broker import Reminder

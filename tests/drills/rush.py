@@ -12,11 +12,11 @@ from miaosha import bootstrap
 from miaosha.adapters.sql.engine import open_database
 from miaosha.domain.errors import MiaoshaError
 from miaosha.settings import Settings
-from miaosha.trials import checker, sample
-from miaosha.trials.crowd import mob
-from miaosha.trials.crowd.http import Http
-from miaosha.trials.crowd.mob import CrowdProcesses
-from miaosha.trials.crowd.plan import CrowdPlan, View
+from miaosha.trials import checker, sample_sale
+from miaosha.trials.crowd import crowd_processes
+from miaosha.trials.crowd.crowd_plan import CrowdPlan, View
+from miaosha.trials.crowd.crowd_processes import CrowdProcesses
+from miaosha.trials.crowd.http_client import Http
 from tests.kit.running import Up
 
 PRESS_EVERY_S = 0.2
@@ -55,7 +55,9 @@ class Probe:
     """A new buyer presses every PRESS_EVERY_S, at one edge after another; when one edge takes no
     connection, the press goes to the next, as a load balancer would send it."""
 
-    def __init__(self, sale: sample.SampleSale, edges: list[tuple[str, int]], tokens: list[str]):
+    def __init__(
+        self, sale: sample_sale.SampleSale, edges: list[tuple[str, int]], tokens: list[str]
+    ):
         self.sale = sale
         self._edges = edges
         self._tokens = tokens
@@ -207,14 +209,14 @@ class People(NamedTuple):
 
     ids: list[int]
     tokens: dict[int, str]
-    admin: sample.Login
+    admin: sample_sale.Login
 
 
 async def people_for(settings: Settings, size: Size) -> People:
     """Made ahead of the sale, for it takes as long as it takes."""
     async with bootstrap.api(settings) as parts:
-        ids, tokens = await sample.accounts(parts, size.crowd + size.probes)
-        return People(ids, tokens, (await sample.logins(parts))[0])
+        ids, tokens = await sample_sale.accounts(parts, size.crowd + size.probes)
+        return People(ids, tokens, (await sample_sale.logins(parts))[0])
 
 
 @asynccontextmanager
@@ -229,7 +231,7 @@ async def rush(
     edges = [(up.host, up.port) for up in ups]
     ids, tokens, admin = people
     async with bootstrap.api(settings) as parts:
-        sale = await sample.create_sale(
+        sale = await sample_sale.create_sale(
             *edges[0],
             admin,
             stock=size.stock,
@@ -239,7 +241,7 @@ async def rush(
             standby_limit=10
             * (size.crowd + size.probes),  # so that nobody is sold out: each press counts
         )
-        crowd = mob.people(ids[: size.crowd], tokens, 0, seed=1)
+        crowd = crowd_processes.people(ids[: size.crowd], tokens, 0, seed=1)
         plan = CrowdPlan(*edges[0], sale.sale_id, 1, sale.right, crowd, "", size.rush_s, edges[1:])
         crowding = CrowdProcesses(plan, home)
         probe = Probe(sale, edges, [tokens[i] for i in ids[size.crowd :]])

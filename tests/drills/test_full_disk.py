@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from miaosha.cli.session import here
+from miaosha.cli.command import here
 from tests.drills.rush import Size, people_for, rush
 from tests.kit.running import Up, eventually, running
 

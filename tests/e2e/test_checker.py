@@ -9,7 +9,7 @@ import pytest
 from miaosha.trials import report
 from miaosha.trials.checker import CheckedHold, SaleRows, findings
 from miaosha.trials.crowd.buyer import Buyer, Crowd
-from miaosha.trials.crowd.plan import BuyerKind, CrowdPlan, View, Visitor
+from miaosha.trials.crowd.crowd_plan import BuyerKind, CrowdPlan, View, Visitor
 
 LEDGER = SaleRows(
     stock=2,

@@ -265,7 +265,7 @@ def test_a_role_runs_by_itself(up: Up, tmp_path: Path) -> None:
 
 LOGS = """\
 import structlog
-from miaosha.cli.session import finish
+from miaosha.cli.command import finish
 
 async def work() -> int:
     secret_keys = "geheim"

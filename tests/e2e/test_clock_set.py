@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from miaosha import bootstrap
-from miaosha.cli.session import here
+from miaosha.cli.command import here
 from miaosha.supervisor.servers.valkey import answers, valkey_command
 from miaosha.usecases.clock_watch import CLOCK
 from tests.e2e.test_many_sales import ANSWER, asking, buyers, published

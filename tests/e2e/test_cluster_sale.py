@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from miaosha.adapters.redis.scripts import sale_keys
-from miaosha.cli.session import here
+from miaosha.cli.command import here
 from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 from tests.contract.cluster import Move, start_cluster
 from tests.drills.machines import until

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from miaosha import bootstrap
-from miaosha.cli.session import here
+from miaosha.cli.command import here
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Phase, Question
 from miaosha.ports.catalogue import Product
 from miaosha.settings import Settings
-from miaosha.trials import sample
-from miaosha.trials.crowd.http import Http
+from miaosha.trials import sample_sale
+from miaosha.trials.crowd.http_client import Http
 from miaosha.usecases.terms import draft_of
 from tests.kit.running import Up, eventually, running
 
@@ -181,7 +181,7 @@ async def test_every_live_sale_is_on_the_board_pressed_for_and_decided(
 
 
 async def test_one_more_is_refused_by_name_and_stays_a_draft(up: Up, parts: Any) -> None:
-    admin, _ = await sample.logins(parts)
+    admin, _ = await sample_sale.logins(parts)
     with asking(up) as http:
         signed = await http.request("POST", "/api/v1/sessions", admin._asdict())
     live = await parts.ledger.live_ids()

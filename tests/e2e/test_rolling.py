@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from miaosha.cli.session import here
+from miaosha.cli.command import here
 from miaosha.settings import Settings
 from miaosha.supervisor.child_spec import Health, Spec
 from miaosha.supervisor.children import Child

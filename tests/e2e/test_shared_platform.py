@@ -18,9 +18,9 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import unsupported_method
 
 from miaosha import bootstrap
-from miaosha.cli.session import here
-from miaosha.trials import sample
-from miaosha.trials.crowd.http import Http
+from miaosha.cli.command import here
+from miaosha.trials import sample_sale
+from miaosha.trials.crowd.http_client import Http
 from tests.kit.running import Up, running
 
 BUYERS = 500
@@ -43,8 +43,8 @@ def up() -> Iterator[Up]:
         yield platform
 
 
-async def open_sale(up: Up, admin: sample.Login) -> sample.SampleSale:
-    return await sample.create_sale(
+async def open_sale(up: Up, admin: sample_sale.Login) -> sample_sale.SampleSale:
+    return await sample_sale.create_sale(
         "127.0.0.1",
         up.port,
         admin,
@@ -56,19 +56,19 @@ async def open_sale(up: Up, admin: sample.Login) -> sample.SampleSale:
 
 
 @pytest.fixture(scope="module")
-def people(up: Up) -> tuple[sample.Login, list[str]]:
+def people(up: Up) -> tuple[sample_sale.Login, list[str]]:
     """The admin, and the access tokens of BUYERS buyers."""
 
-    async def make() -> tuple[sample.Login, list[str]]:
+    async def make() -> tuple[sample_sale.Login, list[str]]:
         async with bootstrap.api(here(up.data)) as parts:
-            admin, _ = await sample.logins(parts)
-            _, tokens = await sample.accounts(parts, BUYERS)
+            admin, _ = await sample_sale.logins(parts)
+            _, tokens = await sample_sale.accounts(parts, BUYERS)
         return admin, list(tokens.values())
 
     return asyncio.run(make())
 
 
-async def verdict(up: Up, made: sample.SampleSale, token: str) -> str:
+async def verdict(up: Up, made: sample_sale.SampleSale, token: str) -> str:
     """One buyer's evening from 127.0.0.1: question, press, ask until there is an outcome."""
     http = Http("127.0.0.1", up.port, "127.0.0.1")
     http.token = token
@@ -105,7 +105,7 @@ async def asked(http: Http, method: str, path: str, *expected: Any) -> dict[str,
 
 @pytest.mark.timeout(150)
 def test_a_school_behind_one_address_is_served(
-    up: Up, people: tuple[sample.Login, list[str]]
+    up: Up, people: tuple[sample_sale.Login, list[str]]
 ) -> None:
     admin, tokens = people
 
@@ -121,7 +121,7 @@ def test_a_school_behind_one_address_is_served(
 
 
 @pytest.fixture(scope="module")
-def pressed(up: Up, people: tuple[sample.Login, list[str]]) -> tuple[int, str]:
+def pressed(up: Up, people: tuple[sample_sale.Login, list[str]]) -> tuple[int, str]:
     """A sale of its own for the fuzz, and one buyer's token."""
 
     async def make() -> int:

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from miaosha.trials.rehearsal import sockets as sockets_module
-from miaosha.trials.rehearsal.plan import ClientPlan
-from miaosha.trials.rehearsal.sockets import ClientSockets
-from miaosha.trials.rehearsal.turns import TRIES_MAX, ConnectSchedule
+from miaosha.trials.rehearsal import client_sockets as sockets_module
+from miaosha.trials.rehearsal.client_protocol import ClientPlan
+from miaosha.trials.rehearsal.client_sockets import ClientSockets
+from miaosha.trials.rehearsal.connect_schedule import TRIES_MAX, ConnectSchedule
 from tests.rehearsal.faulty import Faulty, faulty, framed
 
 DEADLINE_S = 30.0

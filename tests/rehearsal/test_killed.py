@@ -14,10 +14,10 @@ from miaosha.adapters.redis.store import RedisStore
 from miaosha.domain.messages import BATCH_USERS_MAX, Result, Results
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase
-from miaosha.trials.crowd.socketio import Socket, connect
-from miaosha.trials.rehearsal.lead import RehearsalOptions, gateway_settings
-from miaosha.trials.rehearsal.stage import SALE_ID, PrivateGateways, stage
-from miaosha.trials.rehearsal.tokens import minting
+from miaosha.trials.crowd.socketio_client import Socket, connect
+from miaosha.trials.rehearsal.leader import RehearsalOptions, gateway_settings
+from miaosha.trials.rehearsal.private_gateways import SALE_ID, PrivateGateways, stage
+from miaosha.trials.rehearsal.token_mint import minting
 from tests.contract.sales import arm, press
 
 BUYERS = 2_000

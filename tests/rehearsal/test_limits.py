@@ -14,8 +14,8 @@ from miaosha.supervisor.machine.capacity import Machine, sources, this_machine
 from miaosha.supervisor.machine.demands import free_bytes, of_presses, of_rehearsal, of_settings
 from miaosha.supervisor.machine.kernel import UNLIMITED, Kernel
 from miaosha.supervisor.machine.machine_limits import LIMITS, Demand
-from miaosha.trials.rehearsal import run as steps
-from miaosha.trials.rehearsal.lead import RehearsalOptions, rehearse
+from miaosha.trials.rehearsal import steps as steps
+from miaosha.trials.rehearsal.leader import RehearsalOptions, rehearse
 from tests.rehearsal.faulty import faulty
 
 GB = 10**9

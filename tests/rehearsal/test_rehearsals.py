@@ -10,12 +10,17 @@ import pytest
 from miaosha.cli.main import app
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.supervisor.machine.capacity import Machine, sources
-from miaosha.trials.rehearsal.crews import IN_FLIGHT_MAX, LOOKS_PER_S, ClientProcesses, plans
-from miaosha.trials.rehearsal.lead import RehearsalOptions, gateway_settings, rehearse
+from miaosha.trials.rehearsal.client_processes import (
+    IN_FLIGHT_MAX,
+    LOOKS_PER_S,
+    ClientProcesses,
+    plans,
+)
+from miaosha.trials.rehearsal.client_protocol import ClientPlan, Said
+from miaosha.trials.rehearsal.leader import RehearsalOptions, gateway_settings, rehearse
 from miaosha.trials.rehearsal.outcome import RehearsalOutcome, table
-from miaosha.trials.rehearsal.plan import ClientPlan, Said
-from miaosha.trials.rehearsal.run import Rehearsal
-from miaosha.trials.rehearsal.stage import SALE_ID, free_targets, stage
+from miaosha.trials.rehearsal.private_gateways import SALE_ID, free_targets, stage
+from miaosha.trials.rehearsal.steps import Rehearsal
 
 ROOMY = Machine(20_000, 2_400_000, (32_768, 60_999), 24_000_000_000, 4_096, 2)
 

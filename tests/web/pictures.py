@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx2
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from miaosha.trials.sample import QUESTIONS
+from miaosha.trials.sample_sale import QUESTIONS
 from tests.kit.running import MIAOSHA, environ, eventually, free_port
 from tests.web.chromium import ADVICE, find
 from tests.web.shop import Person

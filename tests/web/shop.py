@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 
-from miaosha.trials.sample import PRODUCT, QUESTIONS
+from miaosha.trials.sample_sale import PRODUCT, QUESTIONS
 from tests.kit.running import Up, miaosha
 
 PASSWORD = "correct horse battery"

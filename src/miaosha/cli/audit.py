@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from miaosha.cli.session import FAILED, DataDir, finish, opened, screen
+from miaosha.cli.command import FAILED, DataDir, finish, opened, screen
 from miaosha.serving.screen import cell, write_json
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import typer
 
-from miaosha.cli.session import DataDir, finish, here, screen
+from miaosha.cli.command import DataDir, finish, here, screen
 
 app = typer.Typer(help="The database schema.", no_args_is_help=True)
 

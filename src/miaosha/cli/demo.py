@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from miaosha.cli.session import as_account, finish
+from miaosha.cli.command import as_account, finish
 from miaosha.serving import outlet
 from miaosha.settings import load
 from miaosha.supervisor.servers.full_stack import Stack

@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from miaosha.bootstrap.examining import examine
-from miaosha.cli.role import LISTENING, WORKERS
-from miaosha.cli.session import FAILED, DataDir, finish, here, opened, screen
+from miaosha.cli.command import FAILED, DataDir, finish, here, opened, screen
+from miaosha.cli.run_role import LISTENING, WORKERS
 from miaosha.domain.errors import DependencyDown, MiaoshaError, SettingsError
 from miaosha.domain.findings import Finding, Verdict, judged
 from miaosha.ports.heartbeats import Heartbeat

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from miaosha.bootstrap.servers import store
-from miaosha.cli.session import as_account, errors, finish, screen
+from miaosha.cli.command import as_account, errors, finish, screen
 from miaosha.domain import service_links
 from miaosha.serving import outlet
 from miaosha.serving.alive import notify

@@ -15,14 +15,14 @@ from miaosha.cli import (
     openapi,
     parked,
     rehearse,
-    role,
     roll,
+    run_role,
     sale,
     up,
     user,
     version,
 )
-from miaosha.cli.session import BAD_USAGE, FAILED, errors, guarded
+from miaosha.cli.command import BAD_USAGE, FAILED, errors, guarded
 from miaosha.domain.visible import visible
 from miaosha.serving.screen import drop_stdout, prepare_streams
 
@@ -36,7 +36,7 @@ app = typer.Typer(
 
 app.command("demo")(demo.demo)
 app.command("up")(up.up)
-app.command("run")(role.run)
+app.command("run")(run_role.run)
 app.command("roll")(roll.roll)
 app.add_typer(edge.app, name="edge")
 app.add_typer(db.app, name="db")

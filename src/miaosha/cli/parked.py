@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
-from miaosha.cli.session import BAD_USAGE, FAILED, DataDir, errors, finish, opened, screen
+from miaosha.cli.command import BAD_USAGE, FAILED, DataDir, errors, finish, opened, screen
 from miaosha.cli.terms import shown_ms
 from miaosha.serving.screen import cell
 from miaosha.usecases.parked import Item

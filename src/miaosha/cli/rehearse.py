@@ -9,13 +9,13 @@ import typer
 from rich.live import Live
 from rich.text import Text
 
-from miaosha.cli.session import FAILED, finish, screen
+from miaosha.cli.command import FAILED, finish, screen
 from miaosha.domain.errors import SettingsError
 from miaosha.serving.screen import cell
-from miaosha.trials.rehearsal import lead
-from miaosha.trials.rehearsal.lead import RehearsalOptions
+from miaosha.trials.rehearsal import leader
+from miaosha.trials.rehearsal.client_protocol import Said
+from miaosha.trials.rehearsal.leader import RehearsalOptions
 from miaosha.trials.rehearsal.outcome import RehearsalOutcome, table
-from miaosha.trials.rehearsal.plan import Said
 
 PLAIN_EVERY = 20  # without a terminal, one line of so many
 
@@ -80,7 +80,7 @@ async def _run(options: RehearsalOptions, to: Path | None) -> int:
     if to is not None:
         _may_write(to)
     with ProgressLine() as progress:
-        outcome = await lead.rehearse(options, progress.show, progress.note)
+        outcome = await leader.rehearse(options, progress.show, progress.note)
     screen.show(table(outcome))
     if to is not None:
         _write(to, outcome)

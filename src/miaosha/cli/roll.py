@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from miaosha.cli.session import DataDir, finish, here, screen
+from miaosha.cli.command import DataDir, finish, here, screen
 from miaosha.domain.errors import SettingsError
 from miaosha.supervisor import data_directory, rolling
 

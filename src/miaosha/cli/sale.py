@@ -8,7 +8,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from miaosha.cli.session import DataDir, finish, opened, screen
+from miaosha.cli.command import DataDir, finish, opened, screen
 from miaosha.cli.terms import by_option, moment_ms, money, question, shown_ms
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from miaosha.cli.command import as_account, errors, finish, screen
 from miaosha.cli.demo import OnStack
-from miaosha.cli.session import as_account, errors, finish, screen
 from miaosha.domain import service_links
 from miaosha.serving import outlet
 from miaosha.serving.alive import notify

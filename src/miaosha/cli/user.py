@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from miaosha.cli.session import BAD_USAGE, DataDir, errors, finish, opened, screen
+from miaosha.cli.command import BAD_USAGE, DataDir, errors, finish, opened, screen
 
 app = typer.Typer(help="Accounts.", no_args_is_help=True)
 

@@ -1,7 +1,7 @@
 """`miaosha version`."""
 
 from miaosha import __version__
-from miaosha.cli.session import screen
+from miaosha.cli.command import screen
 
 
 def version() -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from miaosha.adapters.sql.database import Database
-from miaosha.trials.crowd.plan import View
+from miaosha.trials.crowd.crowd_plan import View
 
 UNDECIDED = frozenset({"", "none", "queued"})
 BELIEVES = frozenset({"held", "paying", "queued"})  # states nobody may be left in

@@ -20,11 +20,11 @@ from miaosha.settings import Settings, load
 from miaosha.supervisor import data_directory
 from miaosha.supervisor.servers.full_stack import URLS, Stack
 from miaosha.supervisor.up import Platform, platform, stop_on_signals, unless
-from miaosha.trials import checker, report, sample
-from miaosha.trials.crowd import mob
-from miaosha.trials.crowd.mob import CrowdProcesses
-from miaosha.trials.crowd.plan import CrowdPlan
-from miaosha.trials.sample import Login, SampleSale
+from miaosha.trials import checker, report, sample_sale
+from miaosha.trials.crowd import crowd_processes
+from miaosha.trials.crowd.crowd_plan import CrowdPlan
+from miaosha.trials.crowd.crowd_processes import CrowdProcesses
+from miaosha.trials.sample_sale import Login, SampleSale
 from miaosha.trials.snapshot import Snapshot, Watcher
 from miaosha.trials.terminal import Terminal
 
@@ -146,10 +146,10 @@ class Show:
     async def prepare(self) -> None:
         """Accounts, product, sale, crowd. Raises MiaoshaError."""
         demo, settings = self._demo, self._running.settings
-        admin, buyer = await sample.logins(self._parts)
+        admin, buyer = await sample_sale.logins(self._parts)
         sign_ups = min(SIGN_UPS, demo.crowd)
-        ids, tokens = await sample.accounts(self._parts, demo.crowd - sign_ups)
-        self._sale = await sample.create_sale(
+        ids, tokens = await sample_sale.accounts(self._parts, demo.crowd - sign_ups)
+        self._sale = await sample_sale.create_sale(
             "127.0.0.1",
             settings.port,
             admin,
@@ -163,7 +163,7 @@ class Show:
             self._parts, self._database, self._sale.sale_id, self._running.children
         )
         if demo.crowd:
-            people = mob.people(ids, tokens, sign_ups, demo.seed)
+            people = crowd_processes.people(ids, tokens, sign_ups, demo.seed)
             self._mob = CrowdProcesses(
                 _plan(demo, settings, self._sale, people), self._running.places.data
             )
@@ -268,7 +268,7 @@ def _plan(demo: Demo, settings: Settings, sale: SampleSale, people: list[Any]) -
         right=sale.right,
         people=people,
         out="",
-        rush_s=mob.rush_s(demo.crowd),
+        rush_s=crowd_processes.rush_s(demo.crowd),
     )
 
 

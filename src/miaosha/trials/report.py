@@ -9,7 +9,7 @@ from rich.table import Table
 from miaosha.domain.money import Money
 from miaosha.serving.screen import Screen, cell
 from miaosha.trials.checker import SaleRows
-from miaosha.trials.crowd.plan import BuyerKind, View
+from miaosha.trials.crowd.crowd_plan import BuyerKind, View
 
 SHOWN_MAX = 20
 OUTCOMES = ("paid", "expired", "declined", "left", "closed", "sold_out")

@@ -17,7 +17,7 @@ from miaosha.ports.heartbeats import Heartbeat
 from miaosha.ports.store import Reading
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.process_plan import SERVERS
-from miaosha.trials.crowd.plan import CrowdProgress
+from miaosha.trials.crowd.crowd_plan import CrowdProgress
 
 NO_BEAT = frozenset({*SERVERS, "edge"})
 

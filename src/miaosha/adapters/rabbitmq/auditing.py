@@ -8,7 +8,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 
-from miaosha.adapters.rabbitmq import log as request_log
+from miaosha.adapters.rabbitmq import stream_log as request_log
 from miaosha.adapters.rabbitmq.link import Link, NoQueue
 from miaosha.adapters.rabbitmq.pressure import Barriers
 from miaosha.adapters.rabbitmq.reader import WINDOW_MAX

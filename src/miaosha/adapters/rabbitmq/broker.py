@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from pamqp.commands import Basic
 
-from miaosha.adapters.rabbitmq import log as request_log
+from miaosha.adapters.rabbitmq import stream_log as request_log
 from miaosha.adapters.rabbitmq.link import Link, NoQueue
 from miaosha.adapters.rabbitmq.parked import RabbitParkingLot
 from miaosha.adapters.rabbitmq.pressure import QuorumGauge

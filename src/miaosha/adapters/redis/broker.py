@@ -23,11 +23,11 @@ from redis.exceptions import (
 from miaosha.adapters.redis.bell import Bell
 from miaosha.adapters.redis.connect import connect, is_cluster, reaching
 from miaosha.adapters.redis.parked import RedisParkingLot
+from miaosha.adapters.redis.pipelined_connection import Wire, refusal
 from miaosha.adapters.redis.pressure import StreamGauge
 from miaosha.adapters.redis.queue import FIELD, StreamQueue, make_queue
 from miaosha.adapters.redis.reminders import RedisReminders
 from miaosha.adapters.redis.streams import StreamReader
-from miaosha.adapters.redis.wire import Wire, refusal
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded
 from miaosha.domain.messages import (
     Batch,

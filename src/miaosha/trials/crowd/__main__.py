@@ -14,7 +14,7 @@ import uvloop
 
 from miaosha.trials.crowd.behaviour import behave
 from miaosha.trials.crowd.buyer import Buyer, Crowd
-from miaosha.trials.crowd.plan import CrowdPlan, CrowdProgress, View
+from miaosha.trials.crowd.crowd_plan import CrowdPlan, CrowdProgress, View
 
 LAST_WORDS_S = 60.0
 

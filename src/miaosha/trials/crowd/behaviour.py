@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 from miaosha.trials.crowd.buyer import CARD, Buyer
-from miaosha.trials.crowd.http import Answer, Raw
-from miaosha.trials.crowd.plan import BuyerKind
+from miaosha.trials.crowd.crowd_plan import BuyerKind
+from miaosha.trials.crowd.http_client import Answer, Raw
 
 GOOD = "4242424242424242"
 REFUSED = "4000000000000002"

@@ -10,9 +10,9 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from miaosha.trials.crowd.http import Answer, Http
-from miaosha.trials.crowd.plan import CrowdPlan, View, Visitor
-from miaosha.trials.crowd.socketio import Socket, connect
+from miaosha.trials.crowd.crowd_plan import CrowdPlan, View, Visitor
+from miaosha.trials.crowd.http_client import Answer, Http
+from miaosha.trials.crowd.socketio_client import Socket, connect
 
 FIRST_ASK_S = 5.0  # without a push a buyer asks for itself, first after this, then ever more rarely
 ASK_MAX_S = 20.0

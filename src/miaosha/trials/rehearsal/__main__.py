@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from miaosha.supervisor.machine.usage import private_bytes
-from miaosha.trials.rehearsal.plan import (
+from miaosha.trials.rehearsal.client_protocol import (
     Arm,
     ClientPlan,
     ClientProgress,
@@ -29,7 +29,7 @@ from miaosha.trials.rehearsal.plan import (
     Storm,
     Tell,
 )
-from miaosha.trials.rehearsal.sockets import ClientSockets
+from miaosha.trials.rehearsal.client_sockets import ClientSockets
 
 SAY_S: Final = 0.5
 URGENT: Final = -10  # niceness: who measures must not wait for the measured

@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from miaosha.serving.screen import cell
-from miaosha.trials.rehearsal.plan import Said
+from miaosha.trials.rehearsal.client_protocol import Said
 
 
 class Spread(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -4,7 +4,7 @@ import errno
 import re
 from typing import Final
 
-from miaosha.trials.rehearsal import wire
+from miaosha.trials.rehearsal import client_wire
 
 KINDS_MAX: Final = 50  # told apart
 _RETRY = re.compile(rb"(?i)\r\nretry-after: *(\d{1,5})")
@@ -26,7 +26,7 @@ def check_upgrade(head: bytes) -> None:
     if not head.startswith(b"HTTP/1.1 101"):
         found = _RETRY.search(head)
         raise Failed(f"http {status}", float(found[1]) if found else 0.0)
-    if wire.ACCEPT not in head:
+    if client_wire.ACCEPT not in head:
         raise Failed("wrong Sec-WebSocket-Accept")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from miaosha.cli.session import BAD_USAGE, as_account, errors
+from miaosha.cli.command import BAD_USAGE, as_account, errors
 from miaosha.settings import load
 
 LISTENING = ("publisher", "gateway", "api")

@@ -9,7 +9,7 @@ import secrets
 from typing import Any, NamedTuple
 
 from miaosha.domain.errors import MiaoshaError
-from miaosha.trials.crowd.http import Http, Raw
+from miaosha.trials.crowd.http_client import Http, Raw
 
 TRIES = 10
 ADMIN = "admin@demo.example"

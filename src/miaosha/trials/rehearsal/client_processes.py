@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from miaosha.supervisor.die_with_parent import tethered
-from miaosha.trials.rehearsal.plan import (
+from miaosha.trials.rehearsal.client_protocol import (
     Arm,
     ClientPlan,
     ClientProgress,

@@ -23,12 +23,12 @@ from miaosha.supervisor.machine.machine_limits import Demand
 from miaosha.supervisor.machine.usage import Used, available_bytes, used
 from miaosha.supervisor.run_directory import socket_place
 from miaosha.supervisor.watches import Tell
-from miaosha.trials.rehearsal import crews as shares
-from miaosha.trials.rehearsal.crews import ClientProcesses
+from miaosha.trials.rehearsal import client_processes
+from miaosha.trials.rehearsal.client_processes import ClientProcesses
+from miaosha.trials.rehearsal.client_protocol import ClientPlan
 from miaosha.trials.rehearsal.outcome import RehearsalOutcome
-from miaosha.trials.rehearsal.plan import ClientPlan
-from miaosha.trials.rehearsal.run import Rehearsal, Show
-from miaosha.trials.rehearsal.stage import SALE_ID, PrivateGateways, stage
+from miaosha.trials.rehearsal.private_gateways import SALE_ID, PrivateGateways, stage
+from miaosha.trials.rehearsal.steps import Rehearsal, Show
 
 SETTLE_S: Final = 1.5  # after their start gateways have given back what importing took
 PING_TIMEOUT_S: Final = 20.0
@@ -188,7 +188,7 @@ async def _lead(
         first_user=FIRST_USER,
         issued_s=StoreClock().now_ms() // 1000,
     )
-    plans = shares.plans(plan, begun.machine.per_process)
+    plans = client_processes.plans(plan, begun.machine.per_process)
     outcome = RehearsalOutcome(
         connections=options.connections,
         gateways=len(running.targets) if running else 0,

@@ -13,17 +13,17 @@ from typing import Final
 
 import msgspec
 
-from miaosha.trials.rehearsal import kinds, wire
-from miaosha.trials.rehearsal.kinds import Failed
-from miaosha.trials.rehearsal.plan import ClientPlan, Said
-from miaosha.trials.rehearsal.tokens import minting
-from miaosha.trials.rehearsal.turns import ConnectSchedule
+from miaosha.trials.rehearsal import client_wire, failure_kinds
+from miaosha.trials.rehearsal.client_protocol import ClientPlan, Said
+from miaosha.trials.rehearsal.connect_schedule import ConnectSchedule
+from miaosha.trials.rehearsal.failure_kinds import Failed
+from miaosha.trials.rehearsal.token_mint import minting
 
 OPENED_AT_ONCE: Final = 64
 LOOKED_AT_PER_S: Final = 4_000  # sockets that may have fallen silent
 SPARE: Final = 256  # descriptors of everything else
 SILENCE_S: Final = 1.0  # for our own slowness, beyond what the server was told it may take
-PONG: Final = wire.frame(b"3")
+PONG: Final = client_wire.frame(b"3")
 PING: Final = b"\x81\x012"
 RESULT: Final = b'42["result"'
 SALE: Final = b'42["sale"'
@@ -52,9 +52,9 @@ class ClientSockets:
         self.connects = array("d")
         self.epoll = select.epoll()
         self._plan = plan
-        self._wires = wire.Wires(tls=plan.tls, host=plan.host)
+        self._wires = client_wire.Wires(tls=plan.tls, host=plan.host)
         self._token = minting(plan.secret_keys, plan.issued_s)
-        self._upgrade = wire.upgrade(plan.host, plan.path)
+        self._upgrade = client_wire.upgrade(plan.host, plan.path)
         seed = f"{plan.seed}:{plan.first}"
         self._turns = ConnectSchedule(plan.connections, plan.rate_per_s, seed)
         room = plan.connections + SPARE
@@ -117,7 +117,7 @@ class ClientSockets:
         try:
             fd = self._wires.open(target, source)
         except OSError as error:
-            self._retry(number, f"connect: {kinds.of_error(error)}", 0.0)
+            self._retry(number, f"connect: {failure_kinds.of_error(error)}", 0.0)
             return
         if fd >= len(self._stage):  # somebody else's descriptors
             self._wires.close(fd)
@@ -164,10 +164,10 @@ class ClientSockets:
             return
         except Failed as failed:
             self._ended(fd, str(failed), failed.retry_after_s)
-        except wire.Garbage as error:
+        except client_wire.Garbage as error:
             self._ended(fd, f"garbage: {error}")
         except OSError as error:
-            self._ended(fd, kinds.of_error(error))
+            self._ended(fd, failure_kinds.of_error(error))
 
     def _dial(self, fd: int, stage: int) -> None:
         if stage == SocketStage.DIALLING:
@@ -191,21 +191,21 @@ class ClientSockets:
             if not end:
                 self._keep(fd, head)
                 return
-            kinds.check_upgrade(head)
+            failure_kinds.check_upgrade(head)
             self._stage[fd] = SocketStage.OPENING
-        frames, rest = wire.split(data)
+        frames, rest = client_wire.split(data)
         for opcode, payload in frames:
-            if opcode == wire.TEXT:
+            if opcode == client_wire.TEXT:
                 self._packet(fd, payload, now)
-            elif opcode == wire.PING:
-                self._wires.write(fd, wire.frame(payload, wire.PONG))
-            elif opcode == wire.CLOSE:
-                raise Failed(kinds.of_close(payload))
+            elif opcode == client_wire.PING:
+                self._wires.write(fd, client_wire.frame(payload, client_wire.PONG))
+            elif opcode == client_wire.CLOSE:
+                raise Failed(failure_kinds.of_close(payload))
         if rest:
             self._keep(fd, rest)
 
     def _keep(self, fd: int, rest: bytes) -> None:
-        if len(rest) > wire.REST_MAX:
+        if len(rest) > client_wire.REST_MAX:
             raise Failed("garbage: no end")
         self._rest[fd] = rest
 
@@ -223,11 +223,11 @@ class ClientSockets:
             if not self._plan.sale_id:
                 self._ready(fd, now)
             elif self._plan.watch_apart:
-                self._wires.write(fd, wire.watch(self._plan.sale_id))
+                self._wires.write(fd, client_wire.watch(self._plan.sale_id))
         elif stage == SocketStage.WATCHING and kind == b"43":
             self._watched(fd, packet, now)
         elif kind == b"44":
-            raise kinds.of_refusal("connect", packet)
+            raise failure_kinds.of_refusal("connect", packet)
         elif kind == b"41" or packet == b"1":
             raise Failed("disconnected by the server")
 
@@ -238,12 +238,12 @@ class ClientSockets:
         self._stage[fd] = SocketStage.CONNECTING
         plan = self._plan
         token = self._token(plan.first_user + plan.first + self._number[fd])
-        self._wires.write(fd, wire.connect(token, 0 if plan.watch_apart else plan.sale_id))
+        self._wires.write(fd, client_wire.connect(token, 0 if plan.watch_apart else plan.sale_id))
 
     def _watched(self, fd: int, packet: bytes, now: float) -> None:
         """What an acknowledgement, or the event `watched`, says."""
         if b'"ok":true' not in packet:
-            raise kinds.of_refusal("watch", packet)
+            raise failure_kinds.of_refusal("watch", packet)
         self._ready(fd, now)
 
     def _ready(self, fd: int, now: float) -> None:
@@ -280,14 +280,14 @@ class ClientSockets:
         number, ready = self._number[fd], self._stage[fd] == SocketStage.READY
         self._close(fd)
         if ready:
-            kinds.count(self.said.lost, kind)
+            failure_kinds.count(self.said.lost, kind)
             self.said.settled_at = 0.0
             self._turns.later(number)
         else:
             self._retry(number, kind, retry_after_s)
 
     def _retry(self, number: int, kind: str, retry_after_s: float) -> None:
-        kinds.count(self.said.failed, kind)
+        failure_kinds.count(self.said.failed, kind)
         if not self._turns.failed(number, retry_after_s):
             self.said.gave_up += 1
 

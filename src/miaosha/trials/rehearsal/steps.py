@@ -10,15 +10,15 @@ from typing import Final
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.sale import Phase
 from miaosha.supervisor.machine.usage import Used, available_bytes, used
-from miaosha.trials.rehearsal.crews import ClientProcesses
+from miaosha.trials.rehearsal.client_processes import ClientProcesses
+from miaosha.trials.rehearsal.client_protocol import Said
 from miaosha.trials.rehearsal.outcome import (
     BroadcastResult,
     PersonalResults,
     RehearsalOutcome,
     Spread,
 )
-from miaosha.trials.rehearsal.plan import Said
-from miaosha.trials.rehearsal.stage import PrivateGateways
+from miaosha.trials.rehearsal.private_gateways import PrivateGateways
 
 POLL_S: Final = 0.1
 SILENT_S: Final = 15.0  # nobody new is told

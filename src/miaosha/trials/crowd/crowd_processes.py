@@ -12,7 +12,14 @@ from pathlib import Path
 import msgspec
 
 from miaosha.supervisor.die_with_parent import tethered
-from miaosha.trials.crowd.plan import WEIGHTS, BuyerKind, CrowdPlan, CrowdProgress, View, Visitor
+from miaosha.trials.crowd.crowd_plan import (
+    WEIGHTS,
+    BuyerKind,
+    CrowdPlan,
+    CrowdProgress,
+    View,
+    Visitor,
+)
 
 PER_PROCESS = 4_000  # buyers of one process: its sockets stay well under 20,000 descriptors
 LAST_QUESTIONS_S = 90.0
