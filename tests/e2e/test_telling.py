@@ -19,8 +19,8 @@ from miaosha.supervisor.children import Child
 from miaosha.supervisor.server_watch import answering
 from miaosha.supervisor.watches import Alarm, WatchEnded, beside
 from tests.contract.test_outlet import fill
-from tests.e2e.test_children import SLEEPER, STUBBORN, at_once, until
 from tests.kit.running import MIAOSHA, Up, eventually, running
+from tests.supervisor.test_children import SLEEPER, STUBBORN, at_once, until
 
 CHATTERER = [
     sys.executable,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_edge import PURCHASES, Edge
-from tests.e2e.test_edge_upstreams import small_edge
+from tests.supervisor.edge.test_edge import PURCHASES, Edge
+from tests.supervisor.edge.test_upstreams import small_edge
 
 WITHIN_S = 20.0
 PICTURE = "/api/v1/admin/products/1/picture"

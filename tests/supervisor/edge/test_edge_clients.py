@@ -10,13 +10,13 @@ import pytest
 from miaosha.domain.messages import Results
 from miaosha.settings import Settings
 from miaosha.sockets import listening
-from tests.e2e.test_edge import PURCHASES, Edge, StandIn, at_edge, started
-from tests.e2e.test_edge_problems import GET, check, said
-from tests.e2e.test_edge_upstreams import small_edge
 from tests.gateway.conftest import start as start_gateway
 from tests.gateway.stock import browser
 from tests.gateway.test_clients import HELD
 from tests.kit.running import free_port
+from tests.supervisor.edge.test_edge import PURCHASES, Edge, StandIn, at_edge, started
+from tests.supervisor.edge.test_problem_pages import GET, check, said
+from tests.supervisor.edge.test_upstreams import small_edge
 
 __all__ = ["at_edge"]
 LARGEST = 8_100  # bytes of cookies in one line: nginx takes 8 kB with the name

@@ -13,10 +13,10 @@ from miaosha.domain.errors import CODES
 from miaosha.settings import Settings
 from miaosha.supervisor.edge.nginx_config import nginx_binary
 from miaosha.supervisor.edge.problem_pages import PROBLEMS
-from tests.e2e.test_edge import PURCHASES
 from tests.e2e.test_edge_tls import certificate
-from tests.e2e.test_edge_upstreams import small_edge
 from tests.kit.running import free_port
+from tests.supervisor.edge.test_edge import PURCHASES
+from tests.supervisor.edge.test_upstreams import small_edge
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 LONG = b"x" * 9_000

@@ -20,12 +20,12 @@ from miaosha.supervisor.edge.request_bodies import BODIES
 from miaosha.supervisor.servers.valkey import start_valkey
 from tests.api.test_hidden import serving
 from tests.api.world import open_world
-from tests.e2e.test_edge import Edge, at_edge
-from tests.e2e.test_edge_upstreams import small_edge
 from tests.gateway.conftest import start as start_gateway
 from tests.gateway.polls import get
 from tests.kit.hidden import BARE, DISPUTED, HONEST, LAST, Answer, Dialogue, Way, every, hiding
 from tests.publisher.world import listening, request, world
+from tests.supervisor.edge.test_edge import Edge, at_edge
+from tests.supervisor.edge.test_upstreams import small_edge
 
 __all__ = ["at_edge"]
 NOT_IN_THE_DOCUMENT = {("POST", "/socket.io"), ("POST", "/sandbox/{secret}")}

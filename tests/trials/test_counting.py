@@ -13,7 +13,7 @@ from miaosha.trials.rehearsal import client_sockets as sockets_module
 from miaosha.trials.rehearsal.client_protocol import ClientPlan
 from miaosha.trials.rehearsal.client_sockets import ClientSockets
 from miaosha.trials.rehearsal.connect_schedule import TRIES_MAX, ConnectSchedule
-from tests.rehearsal.faulty import Faulty, faulty, framed
+from tests.trials.faulty import Faulty, faulty, framed
 
 DEADLINE_S = 30.0
 SALE = b'42["sale",{"phase":"open"}]'

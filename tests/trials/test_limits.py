@@ -16,7 +16,7 @@ from miaosha.supervisor.machine.kernel import UNLIMITED, Kernel
 from miaosha.supervisor.machine.machine_limits import LIMITS, Demand
 from miaosha.trials.rehearsal import steps as steps
 from miaosha.trials.rehearsal.leader import RehearsalOptions, rehearse
-from tests.rehearsal.faulty import faulty
+from tests.trials.faulty import faulty
 
 GB = 10**9
 ROOMY = {

@@ -17,8 +17,8 @@ from miaosha.supervisor.children import Child
 from miaosha.supervisor.edge import nginx_config
 from miaosha.supervisor.edge.upstreams import upstream_lines
 from miaosha.supervisor.process_plan import nginx_spec
-from tests.e2e.test_edge import PURCHASES, Edge, StandIn
 from tests.kit.running import free_port
+from tests.supervisor.edge.test_edge import PURCHASES, Edge, StandIn
 
 WITHIN_S = 20.0
 OPEN_FILES = 1_024

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import pytest
 
 from miaosha.settings import Settings
-from tests.e2e.http2 import Headers, Http2
-from tests.e2e.test_edge import StandIn
 from tests.e2e.test_edge_tls import certificate
-from tests.e2e.test_edge_upstreams import small_edge
+from tests.supervisor.edge.http2 import Headers, Http2
+from tests.supervisor.edge.test_edge import StandIn
+from tests.supervisor.edge.test_upstreams import small_edge
 
 OPEN = b"/socket.io/?EIO=4&transport=polling"
 SOCKET = b"/socket.io/?EIO=4&transport=websocket"

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from miaosha.supervisor.edge.nginx_config import static_dir
-from tests.e2e.test_edge import Edge, at_edge
+from tests.supervisor.edge.test_edge import Edge, at_edge
 
 __all__ = ["at_edge"]  # the fixture
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FIRST_LOAD_MAX_BYTES = 60_000  # compressed: HTML, scripts and styles of the sale page
 A_PERSON = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 GZIP = {"Accept-Encoding": "gzip"}

@@ -12,11 +12,11 @@ import pytest
 
 from miaosha.domain.messages import Results
 from miaosha.sockets import listening
-from tests.e2e.test_edge_upstreams import small_edge
 from tests.gateway.conftest import eventually
 from tests.gateway.conftest import start as start_gateway
 from tests.gateway.polls import Http, connected, get, post
 from tests.gateway.test_clients import HELD
+from tests.supervisor.edge.test_upstreams import small_edge
 
 SPIES = 4
 PREFLIGHT = b"OPTIONS /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n"

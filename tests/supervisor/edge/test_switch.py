@@ -13,10 +13,10 @@ from miaosha.ports.store import SaleBoard
 from miaosha.publisher.responses import PROBLEMS
 from miaosha.settings import Settings
 from miaosha.supervisor.edge.switch import MARGIN_MS, OVER_MAX, EdgeSwitch, over
-from tests.e2e.test_edge import PURCHASES, Edge, started
 from tests.kit.boards import board_of
 from tests.kit.running import free_port
 from tests.publisher.world import NOW_MS, Clock, sale
+from tests.supervisor.edge.test_edge import PURCHASES, Edge, started
 
 WITHIN_S = 20.0
 

@@ -22,10 +22,10 @@ from miaosha.supervisor.child_spec import Health, Spec
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.hang_detector import LOOKS, HangDetector, Life
 from miaosha.supervisor.health_probes import processor_ns, says_alive, state, working
-from tests.e2e.test_children import at_once, until
 from tests.e2e.test_telling import mute
 from tests.kit.running import Up, descendants, environ, eventually, running
 from tests.kit.running import alive as running_pids
+from tests.supervisor.test_children import at_once, until
 
 SILENCE_S = 0.15  # of the clock below, and of the looks themselves: ten milliseconds each
 CHILD_SILENCE_S = 1.0

@@ -31,8 +31,8 @@ from miaosha.supervisor.servers.mariadb import start_mariadb, start_mariadb_repl
 from miaosha.supervisor.servers.rabbitmq import prepare_rabbitmq, start_rabbitmq
 from miaosha.supervisor.servers.valkey import start_valkey
 from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
-from tests.e2e.test_edge import StandIn
 from tests.kit.running import Answer, eventually, free_port, miaosha, starting
+from tests.supervisor.edge.test_edge import StandIn
 
 NAMES = {
     "space": "a b",
