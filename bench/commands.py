@@ -23,6 +23,7 @@ from bench.scenarios import orders, releases
 from bench.scenarios import presses as buttons
 from bench.servers import ended
 from bench.stack import Stack, stack
+from miaosha.domain.sale import Sale
 from miaosha.supervisor.machine import fit
 from miaosha.supervisor.machine.capacity import this_machine
 from miaosha.supervisor.machine.demands import free_bytes, of_presses
@@ -105,7 +106,7 @@ async def run(options: Options) -> Result:
     return result
 
 
-async def _limit(running: Stack, sale: Any, options: Options) -> Row:
+async def _limit(running: Stack, sale: Sale, options: Options) -> Row:
     presses = crowd(running, sale, options.buyers, repeats=2)
     return await limit(presses, options.connections, options.seconds / 3, options.processes)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -66,7 +66,7 @@ async def pressed(
     first_user: int = 0,
     processes: int = 2,
     repeats: int = 1,
-    beside: Any = None,
+    beside: Callable[[float], Awaitable[object]] | None = None,
     lead_s: float = LEAD_S,
 ) -> Tally:
     """Let `buyers` press on `sale` as `load` says, and fill in the row.

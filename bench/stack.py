@@ -35,7 +35,9 @@ SETTLED_S = 5.0  # RabbitMQ takes no purchase before a new queue is safely there
 class Stack:
     """A running platform, and what a scenario asks of it."""
 
-    def __init__(self, running: Platform, parts: Any, shelf: Books, beside: Servers) -> None:
+    def __init__(
+        self, running: Platform, parts: bootstrap.ApiParts, shelf: Books, beside: Servers
+    ) -> None:
         self.running = running
         self.parts = parts
         self.books = shelf
@@ -86,13 +88,14 @@ class Stack:
             pay_within_s=pay_within_s,
             standby_limit=standby_limit,
         )
-        sale: Sale = await self.parts.catalogue.sale(made.sale_id)
+        sale = await self.parts.catalogue.sale(made.sale_id)
+        assert sale is not None
         return sale
 
     def opening(self, sale: Sale) -> float:
         """When it opens, as time.monotonic seconds."""
         ahead_ms = sale.opens_at_ms - self.parts.clock.now_ms()
-        return time.monotonic() + float(ahead_ms) / 1000
+        return time.monotonic() + ahead_ms / 1000
 
     async def drained(self, sale_id: int) -> float:
         """Waits until every accepted batch is decided; when it was, time.monotonic seconds."""

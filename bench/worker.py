@@ -12,7 +12,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -97,7 +97,7 @@ async def _receive(process: Process, kind: type[Message]) -> Message:
     return msgspec.msgpack.decode(raw, type=kind)
 
 
-def _read(kind: Any) -> Any:
+def _read(kind: type[Message]) -> Message:
     size = struct.unpack("!I", sys.stdin.buffer.read(4))[0]
     assert size <= MESSAGE_MAX
     return msgspec.msgpack.decode(sys.stdin.buffer.read(size), type=kind)

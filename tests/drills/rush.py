@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from miaosha import bootstrap
 from miaosha.adapters.sql.engine import open_database
+from miaosha.bootstrap import ApiParts
 from miaosha.domain.errors import MiaoshaError
 from miaosha.settings import Settings
 from miaosha.trials import checker, sample_sale
@@ -153,7 +154,7 @@ class Rush:
     """The running sale."""
 
     def __init__(
-        self, parts: Any, database: str, probe: "Probe", crowd: CrowdProcesses, size: int
+        self, parts: ApiParts, database: str, probe: "Probe", crowd: CrowdProcesses, size: int
     ) -> None:
         self.parts = parts
         self.probe = probe
@@ -179,7 +180,8 @@ class Rush:
             assert loop.time() < deadline, f"never settled: {phase}, frozen: {frozen}"
             try:
                 found = await self.parts.catalogue.sale(self.sale_id)
-                phase, frozen = found.phase, found.frozen
+                if found is not None:
+                    phase, frozen = found.phase, found.frozen
             except MiaoshaError as error:
                 frozen = str(error)
             await asyncio.sleep(0.25)

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from miaosha import bootstrap
+from miaosha.bootstrap import ApiParts
 from miaosha.cli.command import here
 from miaosha.supervisor.servers.valkey import answers, valkey_command
 from miaosha.usecases.clock_watch import CLOCK
@@ -71,7 +72,7 @@ def skewed() -> Iterator[Skewed]:
 
 
 @pytest.fixture
-async def parts(skewed: Skewed) -> AsyncIterator[Any]:
+async def parts(skewed: Skewed) -> AsyncIterator[ApiParts]:
     async with bootstrap.api(here(skewed.up.data)) as opened:
         yield opened
 
@@ -79,7 +80,7 @@ async def parts(skewed: Skewed) -> AsyncIterator[Any]:
 class Buyer:
     """One who holds a unit of a sale of its own."""
 
-    def __init__(self, skewed: Skewed, parts: Any, sale_id: int, token: str) -> None:
+    def __init__(self, skewed: Skewed, parts: ApiParts, sale_id: int, token: str) -> None:
         self.skewed = skewed
         self.parts = parts
         self.sale_id = sale_id
@@ -100,7 +101,8 @@ class Buyer:
 
     async def frozen(self) -> str:
         terms = await self.parts.ledger.terms(self.sale_id)
-        return str(terms.frozen or "")
+        assert terms is not None
+        return terms.frozen or ""
 
     async def stands_still(self) -> bool:
         return (await self.frozen()).startswith(CLOCK)
@@ -118,7 +120,7 @@ async def until(what: str, check: Any) -> None:
 
 
 @pytest.fixture
-async def buyer(skewed: Skewed, parts: Any) -> Buyer:
+async def buyer(skewed: Skewed, parts: ApiParts) -> Buyer:
     [sale_id] = await published(parts, 1)
     [token] = (await buyers(parts, f"sale-{sale_id}", 1)).values()
     buyer = Buyer(skewed, parts, sale_id, token)
@@ -143,7 +145,9 @@ async def test_there_and_back_ends_no_hold(skewed: Skewed, buyer: Buyer, hours: 
     assert abs(clock["server_time_ms"] / 1_000 - time.time()) < HOUR_S / 2
 
 
-async def test_for_good_and_a_leader_that_dies(skewed: Skewed, parts: Any, buyer: Buyer) -> None:
+async def test_for_good_and_a_leader_that_dies(
+    skewed: Skewed, parts: ApiParts, buyer: Buyer
+) -> None:
     """Back by an hour and believed; then the scheduler dies: somebody leads again in seconds, not
     when the clock has caught up. And forward again: a hold has its minute."""
     skewed.set(-HOUR_S)

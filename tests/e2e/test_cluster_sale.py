@@ -40,7 +40,8 @@ class Selling:
 
     async def epoch(self) -> int:
         terms = await self.rush.parts.ledger.terms(self.rush.sale_id)
-        return int(terms.epoch)
+        assert terms is not None
+        return terms.epoch
 
     async def lose_master(self) -> int:
         """The number of the sale's, killed."""

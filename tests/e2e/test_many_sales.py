@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from miaosha import bootstrap
+from miaosha.bootstrap import ApiParts
 from miaosha.cli.command import here
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Phase, Question
@@ -53,12 +54,12 @@ def up(request: pytest.FixtureRequest) -> Iterator[Up]:
 
 
 @pytest.fixture
-async def parts(up: Up) -> AsyncIterator[Any]:
+async def parts(up: Up) -> AsyncIterator[ApiParts]:
     async with bootstrap.api(here(up.data)) as opened:
         yield opened
 
 
-async def published(parts: Any, number: int) -> list[int]:
+async def published(parts: ApiParts, number: int) -> list[int]:
     """Sales that opened a minute ago."""
     now = parts.clock.now_ms()
     price = Money(100, "EUR")
@@ -78,7 +79,7 @@ async def published(parts: Any, number: int) -> list[int]:
     return [sale.id for sale in sales]
 
 
-async def armed(parts: Any, sale_ids: list[int]) -> bool:
+async def armed(parts: ApiParts, sale_ids: list[int]) -> bool:
     """They are on the board, and presses for them can be decided."""
     board = await parts.store.read_sales()
     if board is None or not set(sale_ids) <= set(board.sales):
@@ -98,7 +99,7 @@ async def until(what: str, check: Any) -> None:
         await asyncio.sleep(0.2)
 
 
-async def buyers(parts: Any, name: str, number: int) -> dict[int, str]:
+async def buyers(parts: ApiParts, name: str, number: int) -> dict[int, str]:
     """The access token of each."""
     now = parts.clock.now_ms()
     people = [(f"{name}-{i}@crowd.example", name) for i in range(number)]
@@ -152,7 +153,7 @@ def cpu_s(up: Up) -> dict[str, float]:
 
 
 async def test_every_live_sale_is_on_the_board_pressed_for_and_decided(
-    up: Up, parts: Any, capsys: pytest.CaptureFixture[str]
+    up: Up, parts: ApiParts, capsys: pytest.CaptureFixture[str]
 ) -> None:
     began = time.monotonic()
     sale_ids = await published(parts, SALES)
@@ -180,12 +181,13 @@ async def test_every_live_sale_is_on_the_board_pressed_for_and_decided(
     assert sum(idle.values()) < IDLE_CORES_MAX
 
 
-async def test_one_more_is_refused_by_name_and_stays_a_draft(up: Up, parts: Any) -> None:
+async def test_one_more_is_refused_by_name_and_stays_a_draft(up: Up, parts: ApiParts) -> None:
     admin, _ = await sample_sale.logins(parts)
     with asking(up) as http:
         signed = await http.request("POST", "/api/v1/sessions", admin._asdict())
     live = await parts.ledger.live_ids()
     sale = await parts.catalogue.sale(live[0])
+    assert sale is not None
     terms = draft_of(
         product_id=sale.product.id,
         title="One more",
@@ -200,10 +202,11 @@ async def test_one_more_is_refused_by_name_and_stays_a_draft(up: Up, parts: Any)
         answer = await http.request("POST", f"/api/v1/admin/sales/{drafted.id}/publish")
     assert (answer.status, answer.code) == (409, "conflict")
     assert "live_sales_max" in answer.body["detail"]
-    assert (await parts.catalogue.sale(drafted.id)).phase is Phase.DRAFT
+    kept = await parts.catalogue.sale(drafted.id)
+    assert kept is not None and kept.phase is Phase.DRAFT
 
 
-async def test_a_consumer_that_starts_anew_takes_all_of_them_up(up: Up, parts: Any) -> None:
+async def test_a_consumer_that_starts_anew_takes_all_of_them_up(up: Up, parts: ApiParts) -> None:
     sale_ids = await parts.ledger.live_ids()
     old = up.children()["consumer"]
     os.kill(old, signal.SIGKILL)

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 import typer
@@ -21,6 +21,9 @@ from miaosha.serving.screen import Screen
 from miaosha.settings import Settings, load
 from miaosha.supervisor import data_directory
 from miaosha.supervisor.child_spec import StartFailed
+
+if TYPE_CHECKING:  # a command that opens nothing never loads the use cases
+    from miaosha.bootstrap import ApiParts
 
 KEPT_URLS = ("database_url", "database_replica_url", "files_url", "mail_url", "public_url")
 BAD_USAGE = 2
@@ -43,8 +46,7 @@ DataDir = Annotated[
 
 def here(data_dir: Path | None) -> Settings:
     """Settings of this command: the environment, and what runs on the data directory."""
-    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
-    settings = load(**overrides)
+    settings = load() if data_dir is None else load(data_dir=str(data_dir))
     data = Path(settings.data_dir).absolute()
     found = data_directory.running(data)
     if found is None and data_directory.needs_servers(data, settings):
@@ -76,7 +78,7 @@ def complete(settings: Settings) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def opened(data_dir: Path | None) -> AsyncIterator[Any]:
+async def opened(data_dir: Path | None) -> AsyncIterator["ApiParts"]:
     """The ports and use cases an API process has, for the length of one command."""
     from miaosha import bootstrap
 

@@ -1,7 +1,6 @@
 """The `miaosha` command: one file per noun, gathered here. Nothing heavy is imported for --help."""
 
 import sys
-from typing import Any
 
 import typer
 from typer.exceptions import TyperException
@@ -73,7 +72,7 @@ def _command() -> int:
 
 
 def _usage(error: TyperException) -> str:
-    context: Any = getattr(error, "ctx", None)
+    context: typer.Context | None = getattr(error, "ctx", None)
     return f"\n{context.get_usage()} (see --help)" if context is not None else ""
 
 

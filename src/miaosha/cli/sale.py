@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -14,7 +15,13 @@ from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Sale
 from miaosha.ports.catalogue import SaleDraft
+from miaosha.ports.ledger import Terms
+from miaosha.ports.store import Reading
 from miaosha.serving.screen import cell, write_json
+
+if TYPE_CHECKING:
+    from miaosha.bootstrap import ApiParts
+    from miaosha.usecases.manage import Manage
 
 ACTOR = "cli"
 SaleId = Annotated[int, typer.Argument(help="Id of the sale.", min=1, show_default=False)]
@@ -31,7 +38,7 @@ StandbyLimit = Annotated[
 app = typer.Typer(help="Sales: create, watch and steer them.", no_args_is_help=True)
 
 
-def _manage(parts: Any) -> Any:
+def _manage(parts: "ApiParts") -> "Manage":
     from miaosha.usecases.manage import Manage
 
     return Manage(parts.catalogue, parts.trail, parts.control, parts.clock)
@@ -93,23 +100,22 @@ def create(
 _ASK = "Which button buys? | *Buy | Cancel"
 
 
-async def _create(parts: Any, terms: SaleDraft, product: str, *, publish: bool) -> Sale:
+async def _create(parts: "ApiParts", terms: SaleDraft, product: str, *, publish: bool) -> Sale:
     manage = _manage(parts)
     manage.check_terms(terms, publish=publish)  # before a product is made for them
     product_id = await _product(parts, product, terms.price)
     terms = msgspec.structs.replace(terms, product_id=product_id)
-    made: Sale = await manage.create(ACTOR, terms, publish=publish)
-    return made
+    return await manage.create(ACTOR, terms, publish=publish)
 
 
-async def _product(parts: Any, wanted: str, price: Money) -> int:
+async def _product(parts: "ApiParts", wanted: str, price: Money) -> int:
     from miaosha.usecases.products import Products
 
     if wanted.isdigit():
         return int(wanted)
     products = Products(parts.catalogue, parts.trail, parts.files, parts.control, parts.clock)
     made = await products.create(ACTOR, wanted, "", price)
-    return int(made.id)
+    return made.id
 
 
 @app.command("list")
@@ -171,7 +177,7 @@ def show(sale: SaleId, json: AsJson = False, data_dir: DataDir = None) -> None:
     finish(work)
 
 
-def table_of(sale: Sale, terms: Any, reading: Any, now_ms: int) -> Table:
+def table_of(sale: Sale, terms: Terms | None, reading: Reading | None, now_ms: int) -> Table:
     """One sale, a line for each property; `terms` and `reading`: None where there are none."""
     table = Table(box=None, show_header=False)
     table.add_column(style="bold")
@@ -202,7 +208,7 @@ def table_of(sale: Sale, terms: Any, reading: Any, now_ms: int) -> Table:
     return table
 
 
-def _steer(act: Callable[[Any], Awaitable[Sale]], data_dir: Any) -> None:
+def _steer(act: Callable[["Manage"], Awaitable[Sale]], data_dir: Path | None) -> None:
     async def work() -> None:
         async with opened(data_dir) as parts:
             sale = await act(_manage(parts))

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -38,16 +38,16 @@ def up(
     ] = None,
 ) -> None:
     """Run the whole platform on this machine: its servers, nginx and every role."""
-    overrides: dict[str, Any] = {}
+    overrides: dict[str, str | int] = {}
     if port is not None:
         overrides["port"] = port
     if data_dir is not None:
         overrides["data_dir"] = str(data_dir)
     if user is not None:
         overrides["user"] = user
-    as_account(lambda: load(**overrides), keeps_data=True)
+    as_account(lambda: load(None, **overrides), keeps_data=True)
     outlet.install()  # nothing that is said may stop the platform
-    finish(lambda: _up(load(**overrides), stack))
+    finish(lambda: _up(load(None, **overrides), stack))
 
 
 async def _up(settings: Settings, stack: Stack) -> int:

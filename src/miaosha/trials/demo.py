@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from rich.table import Table
@@ -22,11 +22,14 @@ from miaosha.supervisor.servers.full_stack import URLS, Stack
 from miaosha.supervisor.up import Platform, platform, stop_on_signals, unless
 from miaosha.trials import checker, report, sample_sale
 from miaosha.trials.crowd import crowd_processes
-from miaosha.trials.crowd.crowd_plan import CrowdPlan
+from miaosha.trials.crowd.crowd_plan import CrowdPlan, Visitor
 from miaosha.trials.crowd.crowd_processes import CrowdProcesses
 from miaosha.trials.sample_sale import Login, SampleSale
 from miaosha.trials.snapshot import Snapshot, Watcher
 from miaosha.trials.terminal import Terminal
+
+if TYPE_CHECKING:
+    from miaosha.bootstrap import ApiParts
 
 SIGN_UPS = 50  # buyers who come through the real sign-up
 LOOK_S = 0.25
@@ -109,7 +112,7 @@ async def _reading(settings: Settings) -> AsyncIterator[Database]:
 def _settings(demo: Demo, data: Path) -> Settings:
     """Servers of its own, whatever the environment points at; limits may come from there."""
     plain = data_directory.DEFAULTS
-    overrides: dict[str, Any] = {
+    overrides: dict[str, str | int] = {
         "data_dir": str(data),
         "mail_url": f"file:{data / 'mails'}",
         "payments_url": "sandbox:",
@@ -119,7 +122,7 @@ def _settings(demo: Demo, data: Path) -> Settings:
         overrides[name] = getattr(plain, name)
     if demo.port is not None:
         overrides["port"] = demo.port
-    return load(**overrides)
+    return load(None, **overrides)
 
 
 class Show:
@@ -130,7 +133,7 @@ class Show:
         demo: Demo,
         screen: Screen,
         running: Platform,
-        parts: Any,
+        parts: "ApiParts",
         database: Database,
         stop: asyncio.Event,
     ) -> None:
@@ -259,7 +262,7 @@ class Show:
         return found
 
 
-def _plan(demo: Demo, settings: Settings, sale: SampleSale, people: list[Any]) -> CrowdPlan:
+def _plan(demo: Demo, settings: Settings, sale: SampleSale, people: list[Visitor]) -> CrowdPlan:
     return CrowdPlan(
         host="127.0.0.1",
         port=settings.port,

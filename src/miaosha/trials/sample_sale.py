@@ -6,10 +6,13 @@ Product and sale go in through the edge and the admin API, as an admin would do 
 import asyncio
 import importlib.resources
 import secrets
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from miaosha.domain.errors import MiaoshaError
 from miaosha.trials.crowd.http_client import Http, Raw
+
+if TYPE_CHECKING:
+    from miaosha.bootstrap import ApiParts
 
 TRIES = 10
 ADMIN = "admin@demo.example"
@@ -61,7 +64,7 @@ class SampleSale(NamedTuple):
     right: dict[int, str]  # question id → key of the right choice
 
 
-async def logins(parts: Any) -> tuple[Login, Login]:
+async def logins(parts: "ApiParts") -> tuple[Login, Login]:
     """An admin and a buyer with passwords made for this demo."""
     from miaosha.usecases.accounts import Membership
 
@@ -73,7 +76,7 @@ async def logins(parts: Any) -> tuple[Login, Login]:
     return admin, buyer
 
 
-async def accounts(parts: Any, count: int) -> tuple[list[int], dict[int, str]]:
+async def accounts(parts: "ApiParts", count: int) -> tuple[list[int], dict[int, str]]:
     """`count` buyers without a password, and an access token for each."""
     now = parts.clock.now_ms()
     people = [(f"buyer-{i}@crowd.example", f"Buyer {i}") for i in range(count)]

@@ -5,7 +5,7 @@ Reading never fails: what is away is shown as away.
 
 import contextlib
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from sqlalchemy import Connection, text
@@ -18,6 +18,9 @@ from miaosha.ports.store import Reading
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.process_plan import SERVERS
 from miaosha.trials.crowd.crowd_plan import CrowdProgress
+
+if TYPE_CHECKING:
+    from miaosha.bootstrap import ApiParts
 
 NO_BEAT = frozenset({*SERVERS, "edge"})
 
@@ -97,7 +100,9 @@ class Tallies:
 class Watcher:
     """Reads snapshots of one sale of a platform on this machine."""
 
-    def __init__(self, parts: Any, database: Database, sale_id: int, children: list[Child]) -> None:
+    def __init__(
+        self, parts: "ApiParts", database: Database, sale_id: int, children: list[Child]
+    ) -> None:
         self._parts = parts
         self._database = database
         self._sale_id = sale_id
