@@ -19,8 +19,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from bench.answers import END, Codes, Garbled, Heads, later, request_id
-from bench.sockets import connected
+from bench.connections import connected
+from bench.http_answers import END, Codes, Garbled, Heads, later, request_id
 from bench.tally import Tally
 
 READ_BYTES: Final = 65_536

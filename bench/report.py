@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from bench.measure import PATH, Row
+from bench.measurement import PATH, Row
 from miaosha.domain.errors import SettingsError
 
 ROOT = Path(__file__).parent.parent

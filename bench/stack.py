@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bench.books import Books, books
+from bench.sale_rows import SaleRows, books
 from bench.servers import Servers, servers
 from bench.usage import Used, used
 from miaosha import bootstrap
@@ -36,7 +36,7 @@ class Stack:
     """A running platform, and what a scenario asks of it."""
 
     def __init__(
-        self, running: Platform, parts: bootstrap.ApiParts, shelf: Books, beside: Servers
+        self, running: Platform, parts: bootstrap.ApiParts, shelf: SaleRows, beside: Servers
     ) -> None:
         self.running = running
         self.parts = parts

@@ -10,12 +10,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from bench.generator_process import GeneratorProcesses
 from bench.load import Load
-from bench.measure import Row, crowd, pressed
+from bench.measurement import Row, crowd, pressed
 from bench.scenarios.orders import Checkouts, sign_in_body, signers
 from bench.stack import Stack
 from bench.tally import Tally, milliseconds
-from bench.worker import Crew
 
 EVERY_S = 0.05
 CAPACITY_S = 6.0
@@ -52,7 +52,7 @@ async def flood(stack: Stack, load: Load, buyers: int, processes: int) -> Row:
     after = crowd(
         stack, sale, round(RECOVERY_RATE * RECOVERY_S), first_user=stack.first_user + buyers
     )
-    async with Crew(calm, after, 1) as recovery:
+    async with GeneratorProcesses(calm, after, 1) as recovery:
 
         async def beside(start: float) -> None:
             going_on = asyncio.create_task(company.go_on(start, load.seconds + 2))

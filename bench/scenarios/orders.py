@@ -6,14 +6,14 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.generator_process import GeneratorProcesses
 from bench.load import Load
-from bench.measure import Row, crowd, pressed
+from bench.measurement import Row, crowd, pressed
 from bench.presses import Raw, post
 from bench.stack import Stack
 from bench.tally import milliseconds
 from bench.usage import load_average, megabytes, per_purchase
 from bench.watchers import watchers
-from bench.worker import Crew
 from miaosha.adapters.keyring import Keyring
 from miaosha.adapters.tokens import JwtTokens
 
@@ -110,7 +110,7 @@ async def _called(
     )
     await stack.quiet()
     row.load_average = load_average()
-    async with Crew(load, Raw(requests), 1) as crew:
+    async with GeneratorProcesses(load, Raw(requests), 1) as crew:
         before = stack.used()
         tally = await crew.run(time.monotonic() + 0.2)
         after = stack.used()

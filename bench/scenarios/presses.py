@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from bench.load import Load
-from bench.measure import Row, crowd, pressed
+from bench.measurement import Row, crowd, pressed
 from bench.stack import Stack
 from bench.watchers import press_spread, watchers
 

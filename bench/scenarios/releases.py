@@ -3,7 +3,7 @@
 import asyncio
 
 from bench.load import Load
-from bench.measure import Row, pressed
+from bench.measurement import Row, pressed
 from bench.stack import Stack
 from bench.tally import milliseconds
 

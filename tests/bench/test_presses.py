@@ -2,9 +2,9 @@
 
 import time
 
+from bench.connections import spread
 from bench.load import Load
 from bench.presses import Presses, Raw, post, shares
-from bench.sockets import spread
 
 from miaosha.adapters.access_tokens import AccessTokens
 from miaosha.adapters.keyring import Keyring, generate

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from bench.charts import line_chart
 from bench.commands import scale_charts
-from bench.measure import Row
+from bench.measurement import Row
 from bench.report import Result, head, load, put, save, tables
 from bench.usage import Used, per_purchase, used
 

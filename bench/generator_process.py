@@ -1,4 +1,4 @@
-"""One generator process: `python -m bench.worker`, driven over its pipes by `Crew`.
+"""Generator process: `python -m bench.generator_process`, driven over pipes by its parent.
 
 In: a Job. Out: `ready`. In: the start, time.monotonic seconds. Out: a Tally. Each is msgpack with
 its length in front.
@@ -16,9 +16,9 @@ from typing import TypeVar
 
 import msgspec
 
+from bench.connections import spread
 from bench.load import Generator, Load
 from bench.presses import Presses, Raw, Source, shares
-from bench.sockets import spread
 from bench.tally import Tally, together
 from miaosha.supervisor.die_with_parent import tethered
 
@@ -34,7 +34,7 @@ class Job(msgspec.Struct, frozen=True):
     source: Presses | Raw
 
 
-class Crew:
+class GeneratorProcesses:
     """Generator processes that carry one load together."""
 
     def __init__(self, load: Load, source: Source, processes: int) -> None:
@@ -43,11 +43,11 @@ class Crew:
         self._within_s = load.seconds + load.grace_s + SLACK_S
         self._processes: list[Process] = []
 
-    async def __aenter__(self) -> "Crew":
+    async def __aenter__(self) -> "GeneratorProcesses":
         """Ready: everything is built. Raises RuntimeError or TimeoutError."""
         try:
             for job in self._jobs:
-                command = tethered([sys.executable, "-m", "bench.worker"])
+                command = tethered([sys.executable, "-m", "bench.generator_process"])
                 process = await asyncio.create_subprocess_exec(
                     *command, stdin=PIPE, stdout=PIPE, process_group=0
                 )

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
+from bench.generator_process import GeneratorProcesses
 from bench.load import Load
 from bench.presses import Presses
 from bench.stack import Stack
 from bench.tally import Tally, milliseconds
 from bench.usage import Used, load_average, megabytes, per_purchase
-from bench.worker import Crew
 from miaosha.domain.sale import Sale
 
 PATH = ("publisher", "consumer", "store", "broker")  # what every purchase goes through
@@ -78,7 +78,7 @@ async def pressed(
         beside: called with the start (time.monotonic); awaited together with the load.
     """
     presses = crowd(stack, sale, buyers, first_user=first_user, repeats=repeats)
-    async with Crew(load, presses, processes) as crew:
+    async with GeneratorProcesses(load, presses, processes) as crew:
         await stack.quiet()
         counted = await stack.counters()
         row.load_average = load_average()

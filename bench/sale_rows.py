@@ -22,7 +22,7 @@ class HeldUnit(NamedTuple):
     pay_by_ms: int
 
 
-class Books:
+class SaleRows:
     def __init__(self, database: Database, name: str) -> None:
         self._database = database
         self.name = name
@@ -80,7 +80,7 @@ def _buyers(first: int, count: int, now_ms: int) -> Select[Any]:
 
 
 @asynccontextmanager
-async def books(settings: Settings) -> AsyncIterator[Books]:
+async def books(settings: Settings) -> AsyncIterator[SaleRows]:
     async with AsyncExitStack() as stack:
         scheme = settings.database_url.partition(":")[0].partition("+")[0]
-        yield Books(Opening(settings, stack).database(), DATABASES.get(scheme, scheme))
+        yield SaleRows(Opening(settings, stack).database(), DATABASES.get(scheme, scheme))

@@ -7,12 +7,12 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from bench.generator_process import GeneratorProcesses
 from bench.load import Load
-from bench.measure import Row
+from bench.measurement import Row
 from bench.presses import Presses
 from bench.tally import milliseconds
 from bench.usage import load_average, megabytes, per_purchase, used
-from bench.worker import Crew
 from miaosha.supervisor.die_with_parent import tethered
 from miaosha.supervisor.edge.nginx_config import nginx_binary
 from miaosha.supervisor.health_probes import http_ready
@@ -72,7 +72,7 @@ async def limit(presses: Presses, connections: int, seconds: float, processes: i
     )
     async with bare_nginx(workers=2) as (target, pid):
         load = Load(targets=(target,), connections=connections, seconds=seconds, ordered=False)
-        async with Crew(load, presses, processes) as crew:
+        async with GeneratorProcesses(load, presses, processes) as crew:
             before = used({"nginx": pid})
             tally = await crew.run(time.monotonic() + 0.2)
             after = used({"nginx": pid})
