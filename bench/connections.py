@@ -1,14 +1,8 @@
-"""Connections of the generator, and a load split over processes."""
+"""Connections: the generator's sockets, opened to a unix path or a host."""
 
 import socket
 import struct
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
-
-import msgspec
-
-if TYPE_CHECKING:
-    from bench.load import Load
+from typing import Final
 
 CONNECT_S: Final = 5.0
 
@@ -27,17 +21,3 @@ def connected(target: str, source: str = "") -> socket.socket:
     tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     tcp.setblocking(False)
     return tcp
-
-
-def spread(load: "Load", processes: int) -> Sequence["Load"]:
-    """The same load, split evenly over so many processes."""
-    each = load.rate_per_s / processes
-    return [
-        msgspec.structs.replace(
-            load,
-            connections=max(1, load.connections // processes),
-            rate_per_s=each,
-            phase_s=i / load.rate_per_s if load.rate_per_s else 0.0,
-        )
-        for i in range(processes)
-    ]

@@ -16,8 +16,7 @@ from typing import TypeVar
 
 import msgspec
 
-from bench.connections import spread
-from bench.load import Generator, Load
+from bench.load import Generator, Load, spread
 from bench.presses import Presses, Raw, Source, shares
 from bench.tally import Tally, together
 from miaosha.supervisor.die_with_parent import tethered

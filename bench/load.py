@@ -15,6 +15,7 @@ import socket
 import time
 from array import array
 from collections import Counter, deque
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -54,6 +55,20 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     depth: int = 1
     ordered: bool = True
     sources: tuple[str, ...] = ()
+
+
+def spread(load: Load, processes: int) -> Sequence[Load]:
+    """The same load, split evenly over so many processes."""
+    each = load.rate_per_s / processes
+    return [
+        msgspec.structs.replace(
+            load,
+            connections=max(1, load.connections // processes),
+            rate_per_s=each,
+            phase_s=i / load.rate_per_s if load.rate_per_s else 0.0,
+        )
+        for i in range(processes)
+    ]
 
 
 class Requests(Protocol):

@@ -2,8 +2,7 @@
 
 import time
 
-from bench.connections import spread
-from bench.load import Load
+from bench.load import Load, spread
 from bench.presses import Presses, Raw, post, shares
 
 from miaosha.adapters.access_tokens import AccessTokens
