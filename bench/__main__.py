@@ -1,4 +1,4 @@
-"""`python -m bench run|scale|profile|sockets|page`: see docs/benchmarks.md and the Makefile."""
+"""Bench command: `python -m bench run|scale|profile|sockets|page`; see docs/benchmarks.md."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""The limit of the machine: a bare nginx that answers 202 to everything, under the same load."""
+"""Bare nginx: the limit of the machine: a server that answers 202 to all, under the same load."""
 
 import asyncio
 import contextlib

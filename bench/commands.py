@@ -1,4 +1,4 @@
-"""`run`, `scale` and `profile`: which scenarios, on which stack, with what load."""
+"""Commands: `run`, `scale` and `profile`: which scenarios, on which stack, with what load."""
 
 import asyncio
 import contextlib

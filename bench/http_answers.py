@@ -1,4 +1,4 @@
-"""HTTP answers as the generator reads them: where one ends, what it says, whether it may be so.
+"""HTTP answers: as the generator reads them: where one ends, what it says, whether that is allowed.
 
 Heads are few and come a million times, so each is parsed once and remembered by its bytes.
 """

@@ -1,9 +1,9 @@
-"""The load itself: one process, one epoll, raw sockets, requests built beforehand.
+"""Load: one process, one epoll, raw sockets, requests built beforehand.
 
-Closed loop: every connection sends its next request when it has the answer to the last one (for
-throughput). Open loop: requests are due at fixed instants, and latency counts from the instant a
-request was due, however late a free connection let it go: a server that stalls is charged for
-everybody who would have come meanwhile (no coordinated omission).
+Closed loop (for throughput): a connection sends its next request when it has the answer to the
+last one. Open loop: requests are due at fixed instants, and latency counts from the instant a
+request was due, even if it was sent late. So a server that stalls is charged for everybody who
+would have come meanwhile (no coordinated omission).
 
 Errors by kind: lost (a connection ended with requests unanswered), garbled, unasked (more answers
 than requests), bad_202 (a body that is none), out_of_order, unexpected_<status>, unanswered and

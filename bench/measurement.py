@@ -1,4 +1,4 @@
-"""One load on one sale, measured: answers, outcomes, processor time, and the audit afterwards."""
+"""Measurement: one load on one sale: answers, outcomes, processor time, the audit afterwards."""
 
 import time
 from collections import Counter

@@ -1,6 +1,6 @@
-"""Purchase requests as bytes, with tokens of buyers: made before the clock runs.
+"""Presses: purchase requests as bytes, with tokens of buyers, made before the clock runs.
 
-Tokens are minted here by hand, because a million are needed; a test holds them against the
+Tokens are minted here by hand, because a million are needed. A test checks them with the
 platform's own verifier.
 """
 

@@ -1,4 +1,4 @@
-"""Results as files and tables: bench/results, and the marked places of docs/benchmarks.md."""
+"""Report: results as files and tables, and the marked places of docs/benchmarks.md."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""What scenarios read and write in SQL beside the platform, on whatever database it runs."""
+"""Sale rows: what scenarios read and write in SQL beside the platform, on any of its databases."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager

@@ -1,4 +1,4 @@
-"""The servers a platform is measured on: what it starts itself, or ours beside it.
+"""Servers: what a platform is measured on: what it starts itself, or ours beside it.
 
 `embedded`: two Valkeys and SQLite. `rabbitmq`: a private RabbitMQ as the broker, the rest embedded.
 `full`: that, a Redis Cluster of six nodes, and MariaDB with a replica.

@@ -1,4 +1,4 @@
-"""One server's sockets: connected, counted, told a few times; processor time and memory of it."""
+"""Socket measurement: one server's sockets: connected, counted, told; their time and memory."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence

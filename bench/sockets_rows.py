@@ -1,4 +1,4 @@
-"""Results of `python -m bench sockets`: rows of the comparison, whole rehearsals, their tables."""
+"""Socket rows: results of `python -m bench sockets`, and their tables."""
 
 from collections.abc import Sequence
 from pathlib import Path

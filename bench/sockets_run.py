@@ -1,4 +1,4 @@
-"""`python -m bench sockets`: the comparison, the heartbeat of many, TLS, and the two great runs."""
+"""Socket run: `python -m bench sockets`: comparison, heartbeat of many, TLS, two great runs."""
 
 import argparse
 import functools

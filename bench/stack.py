@@ -1,4 +1,4 @@
-"""The platform, started privately in a temporary directory, as `miaosha up` starts it."""
+"""Stack: the platform, started privately in a temporary directory, as `miaosha up` starts it."""
 
 import asyncio
 import sys

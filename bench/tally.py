@@ -1,4 +1,4 @@
-"""What a load came to: every answer with its time, everything that was wrong, and percentiles."""
+"""Tally: what a load came to: every answer with its time, everything wrong, percentiles."""
 
 from array import array
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What processes used, from /proc: processor time and memory by name, children included.
+"""Usage by role: processor time and memory of processes, children included, from /proc.
 
 Processor time is what a process itself was given, so it holds on a machine that others use too.
 """

@@ -1,5 +1,6 @@
-"""Buyers with a Socket.IO connection, who press over HTTP through the edge as a browser does, and
-the time from their press to the push that tells them the result.
+"""Watchers: buyers with a Socket.IO connection, who press over HTTP through the edge.
+
+They measure the time from their press to the push that tells them the result.
 """
 
 import asyncio

@@ -1,5 +1,7 @@
-"""python-socketio on uvicorn as `make bench-sockets` drives it: whoever names a sale in the CONNECT
-joins its room and is told of it; a line on standard input sends one `sale` event to the room.
+"""Rival: python-socketio on uvicorn, as `make bench-sockets` drives it.
+
+A client that names a sale in the CONNECT joins its room and is told of it. A line on standard input
+sends one `sale` event to the room.
 """
 
 import asyncio

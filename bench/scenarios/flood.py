@@ -1,8 +1,9 @@
-"""(e) Twice the capacity is offered for a while; what is too much is refused at once, the rest of
-the platform goes on, and afterwards everything is as before.
+"""Flood scenario (e): twice the capacity is offered for a while.
 
-The capacity is what the platform accepts with the same checkouts and sign-ins beside it, measured
-right before (a closed loop)."""
+What is too much is refused at once, the rest of the platform goes on, and afterwards everything is
+as before. The capacity is what the platform accepts with the same checkouts and sign-ins beside it,
+measured right before (a closed loop).
+"""
 
 import asyncio
 import time

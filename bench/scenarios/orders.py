@@ -1,4 +1,4 @@
-"""(f) checkout and (g) sign-in: the api's two heavy calls; and winners told by push."""
+"""Order scenarios: (f) checkout, (g) sign-in, the api's two heavy calls; winners told by push."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Scenarios of the button: rush, all wait, over, steady."""
+"""Press scenarios: rush, all wait, over, steady."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""(h) release: nobody pays, and every unit is given back: by the delay queue, or by the sweep."""
+"""Release scenario (h): nobody pays; the delay queue or the sweep gives every unit back."""
 
 import asyncio
 

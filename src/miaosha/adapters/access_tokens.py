@@ -1,7 +1,7 @@
-"""The fast check of access tokens, for roles that check one per request (no jwt library loaded).
+"""Access tokens: a fast check, for roles that check one per request (no jwt library loaded).
 
-Accepts what `JwtTokens` mints and refuses whatever PyJWT would refuse; a fuzz test holds the two
-together. A token is JWS compact with HS256: base64url(header).base64url(claims).base64url(mac).
+It accepts what `JwtTokens` mints and refuses whatever PyJWT would refuse; a fuzz test compares the
+two. A token is JWS compact with HS256: base64url(header).base64url(claims).base64url(mac).
 """
 
 import hmac

@@ -1,8 +1,7 @@
-"""The clock of every role: the store's time, followed from this machine's steady clock.
+"""Clock: the store's time, followed from this machine's steady clock, for every role.
 
-The only place that reads the wall clock, and only until the store has answered once. A store whose
-clock is set, by a hand or by a failover to a machine that is wrong, is not followed at once: see
-`StoreClock`.
+This is the only place that reads the wall clock, and only until the store has answered once. A
+store whose clock was set, by hand or by a failover, is not followed at once: see `StoreClock`.
 """
 
 import asyncio

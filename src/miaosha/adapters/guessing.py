@@ -1,7 +1,7 @@
-"""Which passwords an attacker would come to soon, by zxcvbn (Wheeler, USENIX Security 2016).
+"""Guessing: which passwords an attacker would try soon, by zxcvbn (Wheeler, USENIX Security 2016).
 
-zxcvbn is plain Python, and its work grows fast with the length of a password and with the letters
-that signs may stand for. Both are bounded here: the worst password costs some 30 ms.
+zxcvbn is plain Python. Its work grows fast with the length of a password and with the letters that
+signs may stand for. Both are bounded here: the worst password costs some 30 ms.
 """
 
 import threading

@@ -1,8 +1,8 @@
-"""The secret keys: parsing MIAOSHA_SECRET_KEYS, and one derived key per purpose and key id.
+"""Keyring: parses MIAOSHA_SECRET_KEYS, and derives one key per purpose and key id.
 
-The first key signs, every key verifies (rotation: put a new one in front, drop the old one when
-its tokens have expired). Questions use the last, oldest key, so that putting a new one in front
-does not change a running sale's questions.
+The first key signs, every key verifies. To rotate, put a new key in front, and drop the old one
+when its tokens have expired. Questions use the last, oldest key, so that a new key in front does
+not change a running sale's questions.
 """
 
 import base64

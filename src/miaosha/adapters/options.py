@@ -1,4 +1,4 @@
-"""Options in a server's URL: known ones alone, and files that are there.
+"""Options: the query of a server's URL: only known options, and only files that exist.
 
 A driver meets the others when it connects, long after the start: as a crash, or as a server that
 seems to be away for ever.

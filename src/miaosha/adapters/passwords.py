@@ -1,8 +1,8 @@
-"""argon2id in bounded pools of threads (the library lets go of the interpreter lock).
+"""Passwords: argon2id in bounded pools of threads (the library releases the interpreter lock).
 
-Each of three crowds has threads and waiting places of its own, so that none of them keeps another
-out: people who are known to the account they sign in to, strangers who sign in, and new accounts.
-Memory is bounded by threads x memory_kib.
+Three crowds have threads and waiting places of their own, so that none keeps another out. They are
+people known to the account they sign in to, strangers who sign in, and new accounts. Memory is
+bounded by threads x memory_kib.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Access, checkout and device tokens by PyJWT: HS256 only, a key per audience, `kid` from the ring.
+"""Tokens: access, checkout and device tokens by PyJWT: HS256 only, a key per audience.
 
 Times are checked here against the caller's clock, never by PyJWT against the machine's.
 """

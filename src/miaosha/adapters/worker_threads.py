@@ -1,6 +1,6 @@
-"""A few threads for work that would hold up the event loop, with a limit on what waits for them.
+"""Worker threads: a few for work that would hold up the event loop, with a limit on what waits.
 
-A permit belongs to the work, not to the request: a client that hangs up does not make room for
+A permit belongs to the work, not to the request. A client that hangs up does not make room for
 another piece of work while its own is still running.
 """
 

@@ -1,4 +1,4 @@
-"""`python -m miaosha.cli` is `miaosha`."""
+"""The command line as a module: `python -m miaosha.cli`."""
 
 from miaosha.cli.main import run
 

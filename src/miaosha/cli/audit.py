@@ -1,4 +1,4 @@
-"""`miaosha audit SALE`: are the invariants I1 to I10 true now?"""
+"""Audit command: `miaosha audit SALE` checks whether the invariants I1 to I10 hold now."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""How a command reaches the platform: settings, opened parts, and errors as one line.
+"""Command: how a command reaches the platform: settings, opened parts, and errors as one line.
 
 A command finds the stores by MIAOSHA_… settings, or by the run.json of a running `miaosha up`.
 """

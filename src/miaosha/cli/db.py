@@ -1,4 +1,4 @@
-"""`miaosha db`: the schema of the database."""
+"""Database commands: `miaosha db` brings the schema up to date."""
 
 import asyncio
 

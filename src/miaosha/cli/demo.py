@@ -1,4 +1,4 @@
-"""`miaosha demo`: a whole sale on this machine, live in the terminal."""
+"""Demo command: `miaosha demo` runs a whole sale on this machine, live in the terminal."""
 
 from typing import Annotated
 

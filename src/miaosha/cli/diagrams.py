@@ -1,6 +1,6 @@
-"""Draws docs/reservation.md from the table in domain/reservation.py.
+"""Diagrams: draws docs/reservation.md from the table in domain/reservation.py.
 
-`python -m miaosha.cli.diagrams [FILE]` writes it (default: docs/reservation.md); a test fails when
+`python -m miaosha.cli.diagrams [FILE]` writes it (default: docs/reservation.md). A test fails when
 the page and the table differ.
 """
 

@@ -1,5 +1,4 @@
-"""`miaosha doctor`: is this machine fit, do the configured parts answer, and do they keep what they
-confirm?"""
+"""Doctor: checks this machine and the configured parts, and whether they keep what they confirm."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""`miaosha edge`: nginx and its switch where the roles run on other machines."""
+"""Edge commands: `miaosha edge` runs nginx and its switch where the roles run on other machines."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Draws the table in docs/sockets.md: `python -m miaosha.cli.limits_page docs/sockets.md`."""
+"""Limits page: `python -m miaosha.cli.limits_page docs/sockets.md` draws the table in that page."""
 
 import re
 import sys

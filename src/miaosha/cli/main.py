@@ -1,4 +1,4 @@
-"""The `miaosha` command: one file per noun, gathered here. Nothing heavy is imported for --help."""
+"""Command line: gathers the commands, one file per noun. Nothing heavy is imported for --help."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`miaosha parked`: what was given up on, kept for a person to look at and send again."""
+"""Parked commands: `miaosha parked` lists what was given up on, and sends it again."""
 
 from collections.abc import Sequence
 from typing import Annotated

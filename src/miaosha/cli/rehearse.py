@@ -1,4 +1,4 @@
-"""`miaosha rehearse`: a crowd of machine-made clients, to see what the platform can take."""
+"""Rehearse commands: `miaosha rehearse` drives the platform with a crowd made by machine."""
 
 import os
 from pathlib import Path

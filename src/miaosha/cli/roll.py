@@ -1,4 +1,4 @@
-"""`miaosha roll`: replace the role processes of a running `miaosha up` while it sells."""
+"""Roll command: `miaosha roll` replaces the role processes of a running platform while it sells."""
 
 from pathlib import Path
 from typing import Annotated

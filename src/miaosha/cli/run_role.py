@@ -1,4 +1,4 @@
-"""`miaosha run ROLE`: becomes one role, so that a role's process never holds the CLI."""
+"""Run command: `miaosha run ROLE` becomes one role, so that its process never holds the CLI."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""`miaosha sale`: what an operator does with sales, in the same use cases as the admin API."""
+"""Sale commands: what an operator does with sales, by the same use cases as the admin API."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta

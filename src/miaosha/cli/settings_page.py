@@ -1,4 +1,4 @@
-"""Draws docs/settings.md from the Settings class: `python -m miaosha.cli.settings_page`."""
+"""Settings page: `python -m miaosha.cli.settings_page` draws docs/settings.md from Settings."""
 
 import ast
 import inspect

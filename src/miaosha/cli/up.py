@@ -1,4 +1,4 @@
-"""`miaosha up`: everything on this machine until it is told to stop."""
+"""Up command: `miaosha up` runs everything on this machine until it is told to stop."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`miaosha user`: accounts made by an operator."""
+"""User commands: `miaosha user` lets an operator make accounts."""
 
 import sys
 from typing import Annotated

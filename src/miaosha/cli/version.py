@@ -1,4 +1,4 @@
-"""`miaosha version`."""
+"""Version command: `miaosha version` prints the version."""
 
 from miaosha import __version__
 from miaosha.cli.command import screen

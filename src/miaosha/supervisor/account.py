@@ -1,8 +1,7 @@
-"""The account that runs everything: started by root, `up` becomes another one before it starts
-anything, and no process stays root's.
+"""Account: makes a command that root started go on as another account.
 
-setpriv becomes it, with its groups, and executes this command anew. Ports below 1024 stay possible:
-the privilege to listen there is then the only one that is kept, by nginx, too.
+setpriv becomes the account with its groups, and executes this command anew. No process stays
+root's. For ports below 1024 the privilege to listen there is kept, and nginx keeps it too.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What a child says: passed on while it runs, and its last lines when it has died."""
+"""Child output: what a child says, passed on while it runs, and its last lines when it has died."""
 
 import asyncio
 import contextlib

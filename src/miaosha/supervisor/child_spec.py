@@ -1,4 +1,4 @@
-"""What a child is to its supervisor before it runs: what to run, and how it is asked how it is."""
+"""Spec: what to run as a child, and how the supervisor asks it how it is."""
 
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence

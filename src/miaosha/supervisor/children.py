@@ -1,8 +1,8 @@
-"""One child process: started, watched, restarted with backoff, ended in order.
+"""Child: one child process, started, watched, restarted with backoff, and ended in order.
 
-Knows nothing of what the child does. A child is its own process group, so that a Ctrl-C in the
-terminal reaches the supervisor alone, which then drains in its own order. Nothing here depends on
-what is told: it may fail, and the cure goes on.
+A child knows nothing of what its program does. It is a process group of its own: a Ctrl-C in the
+terminal reaches the supervisor alone, which then drains in its own order. What a child tells may
+fail; nothing depends on it.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""The data directory of an embedded platform: its lock, its secret keys, where it is running.
+"""Data directory: the lock, the secret keys and the addresses of an embedded platform.
 
 Layout: miaosha.sqlite, store/ and broker/ (Valkey's files), or servers/ (those of the full stack);
-files/ (pictures), secret.keys (0600), machine, edge.log and the one before it (.1), lock, and
-while it runs run.json (0600) with the addresses other commands use.
+files/ (pictures), secret.keys (0600), machine, edge.log and the one before it (.1), lock. While the
+platform runs, run.json (0600) holds the addresses that other commands use.
 """
 
 import base64

@@ -1,7 +1,7 @@
-"""Ties a program that is not ours to its parent: it gets a TERM when the parent dies, even by KILL.
+"""Tether: makes a program that is not ours end when its parent dies, even by KILL.
 
-The kernel's parent-death signal survives exec, so a tiny interpreter asks for it and then becomes
-the program. Nothing is written to disk and no extra process stays.
+The kernel's parent-death signal survives exec. So a tiny interpreter asks for it and then becomes
+the program. Nothing is written to disk, and no extra process stays.
 """
 
 import os

@@ -1,10 +1,10 @@
-"""Vigil: notices that a process which runs has stopped living.
+"""Hang detector: notices that a process which runs has stopped living.
 
 A process lives as long as it gives a sign: a beat, or an answer. One that has given none for
-`silence_s` seconds of this process's steady clock is hung; one that starts has STARTS_WITHIN times
-as long. Two silences say nothing about it: time in which this process was away itself (the machine
-slept, or was short of processor time), and a silence of all at once. The steady clock of Linux
-stands still while the machine is suspended.
+`silence_s` seconds of this process's steady clock is hung. One that starts has STARTS_WITHIN times
+as long. Two silences say nothing about a process. In the first this process was away itself: the
+machine slept, or was short of processor time. In the second all are silent at once. The steady
+clock of Linux stands still while the machine is suspended.
 """
 
 import asyncio

@@ -1,5 +1,6 @@
-"""How the supervisor asks whether a part is ready, and whether it lives: over its socket, by its
-heartbeat, and by the processor time it takes.
+"""Health probes: ask whether a part is ready, and whether it lives.
+
+They ask over its socket, by its heartbeat, and by the processor time it takes.
 """
 
 import asyncio

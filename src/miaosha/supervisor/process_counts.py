@@ -1,5 +1,6 @@
-"""How many processes of each role `up` starts. A number that a limit makes senseless is refused,
-once and by name: no count here is without an upper bound.
+"""Process counts: how many processes of each role `up` starts.
+
+Every count has an upper bound. A number that a limit makes senseless is refused once, by name.
 """
 
 import os

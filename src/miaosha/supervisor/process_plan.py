@@ -1,6 +1,6 @@
-"""What `up` runs, as a list of Specs: the Valkeys that are needed, every role, the edge.
+"""Process plan: what `up` runs, as a list of Specs: the Valkeys it needs, every role, the edge.
 
-How many: see `process_counts`. Unix sockets lie in the run directory; with `metrics_port` set, role
+`process_counts` says how many. Unix sockets lie in the run directory. With `metrics_port` set, role
 processes get consecutive loopback ports from it, in the order of this list.
 """
 

@@ -1,9 +1,9 @@
-"""The run directory: sockets, nginx's configuration and the switch, as long as the platform runs.
+"""Run directory: holds sockets, nginx's configuration and the switch while the platform runs.
 
 It lies in the directory that systemd has made for the unit (RUNTIME_DIRECTORY), else among the
 temporary files, where cleaners remove what looks old. So it is locked, which systemd-tmpfiles
-respects, and what lies in it is touched now and then, for cleaners that look at ages alone. Without
-it nobody reaches any role: once it is gone, the platform ends.
+respects. What lies in it is touched now and then, for cleaners that look at ages alone. Without it
+nobody reaches any role: once it is gone, the platform ends.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What `up` and `edge` say of servers that are not theirs, and away."""
+"""Server watch: tells which servers of somebody else's `up` and `edge` wait for, or have lost."""
 
 import asyncio
 import time

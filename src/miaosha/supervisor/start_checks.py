@@ -1,7 +1,7 @@
-"""Everything a start can refuse before it starts anything: addresses, keys, ports.
+"""Start checks: refuse bad addresses, keys and ports before anything starts.
 
-The adapters say what they accept; here they are only asked early, so that a typing error is one
-line after a second instead of a crash in some process.
+The adapters say what they accept. Here they are asked early, so that a typing error is one line
+after a second instead of a crash in some process.
 """
 
 import asyncio

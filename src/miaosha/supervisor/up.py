@@ -1,7 +1,7 @@
-"""Everything on one machine: start in order, keep running, drain in order.
+"""Platform: everything on one machine, started in order, kept running, drained in order.
 
 Order of a start: directories and lock, ports, servers, migrations, roles, edge. A drain goes the
-other way (see process_plan.DRAIN): first nobody new comes in, then what came in is finished.
+other way (process_plan.DRAIN): nobody new comes in, then what came in is finished.
 """
 
 import asyncio

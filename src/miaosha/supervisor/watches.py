@@ -1,7 +1,7 @@
 """Watches: tasks that run beside the platform as long as it lives, and the alarm when one breaks.
 
 A supervisor that has lost a watch looks as if it still supervised. So a watch that ends with an
-error ends the platform, loudly: `stop` is set, everything drains, and the error is raised.
+error ends the platform: `stop` is set, everything drains, and the error is raised.
 """
 
 import asyncio

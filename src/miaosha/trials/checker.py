@@ -1,5 +1,7 @@
-"""Holds what every buyer saw against the ledger. Shares no code with what it checks: it reads the
-tables by SQL of its own, and the buyers' views came over the wire.
+"""Checker: compares what every buyer saw with the ledger.
+
+It shares no code with what it checks: it reads the tables by SQL of its own, and the buyers' views
+came over the wire.
 """
 
 from collections import Counter

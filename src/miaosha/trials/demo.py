@@ -1,4 +1,4 @@
-"""`miaosha demo`: the platform on a fresh data directory, a sample sale, a crowd, a report."""
+"""Demo: the platform on a fresh data directory, with a sample sale, a crowd and a report."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What a demo ends with: the numbers of the sale, and whether everything that was said is true."""
+"""Report: the numbers of the sale at a demo's end, and whether everything that was said is true."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

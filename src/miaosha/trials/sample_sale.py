@@ -1,4 +1,4 @@
-"""The demo's sample: an admin and a buyer who can sign in, a crowd's accounts, a product, a sale.
+"""Sample sale: an admin and a buyer who can sign in, a crowd's accounts, a product and a sale.
 
 Product and sale go in through the edge and the admin API, as an admin would do it.
 """

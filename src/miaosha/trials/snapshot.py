@@ -1,4 +1,4 @@
-"""Everything the terminal shows, read in one go: Redis, SQL, heartbeats, children, crowd.
+"""Snapshot: everything the terminal shows, read at once from Redis, SQL, heartbeats and processes.
 
 Reading never fails: what is away is shown as away.
 """

@@ -1,4 +1,4 @@
-"""The sale live in the terminal: a panel that redraws itself, or plain lines without a terminal."""
+"""Terminal: shows the sale live, as a panel that redraws itself, or as plain lines."""
 
 from rich.columns import Columns
 from rich.console import Group, RenderableType

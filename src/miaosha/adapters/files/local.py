@@ -1,6 +1,6 @@
-"""Public files in a directory that the edge serves under /files/.
+"""Local files: public files in a directory that the edge serves under /files/.
 
-The edge tells the type by the name's ending, so the ending must fit the content type; only kinds
+The edge tells the type by the name's ending, so the ending must fit the content type. Only kinds
 that a browser never runs as a page are taken. A file appears whole or not at all.
 """
 

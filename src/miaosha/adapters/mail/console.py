@@ -1,4 +1,4 @@
-"""Mail into the log: for trying things out. The recipient is masked, the text is not shown."""
+"""Console mailer: mail into the log, with the recipient masked and without the text."""
 
 import structlog
 

@@ -1,5 +1,6 @@
-"""Mail into a directory: one .eml per Message-ID, written whole or not at all. Sending the same
-letter again changes nothing.
+"""File mailer: mail into a directory, one .eml per Message-ID, written whole or not at all.
+
+Sending the same letter again changes nothing.
 """
 
 import asyncio

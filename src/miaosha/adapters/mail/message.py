@@ -1,7 +1,7 @@
-"""A Letter as an RFC 5322 message; nothing in a name or a title can add a header or a recipient.
+"""Message format: a letter as an RFC 5322 message. No name or title can add a header.
 
-To a plain address it is written by the library's older classes, in a fifth of the time; any other
-goes through its newer ones, which know all forms of an address.
+A mail to a plain address is written by the library's older classes, in a fifth of the time. Any
+other goes through its newer ones, which know all forms of an address.
 """
 
 import re

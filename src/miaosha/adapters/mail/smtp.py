@@ -1,4 +1,4 @@
-"""Mail over SMTP: one connection, one letter at a time, opened again when the server hung up.
+"""SMTP mailer: one connection, one letter at a time, opened again when the server hung up.
 
 URL: `smtp://user:password@host:port?starttls=auto|required|never&timeout_s=20`, or `smtps://` (TLS
 from the first byte). Without `starttls`: required when there is a password, else auto.

@@ -1,7 +1,7 @@
-"""The sandbox payment provider: test cards, with its state in SQL so that every process shares it.
+"""Sandbox: a payment provider with test cards; every process shares its state in SQL.
 
-It behaves as a real provider would, so it is reached only through the Payments port: one key is
-charged at most once, every change is a compare-and-set, and what `void` answered stays so. Of a
+It behaves as a real provider would, and is reached only through the Payments port. One key is
+charged at most once. Every change is a compare-and-set, and what `void` answered stays so. Of a
 card only its behaviour is kept, never the number.
 """
 

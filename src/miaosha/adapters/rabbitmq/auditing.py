@@ -1,7 +1,7 @@
-"""The audit's view of a sale's queue on RabbitMQ, over a connection of its own.
+"""Queue reader: the audit's view of a sale's queue on RabbitMQ, over a connection of its own.
 
-The log is the stream. What is still in the queue cannot be looked at, only proven empty; until it
-is, as many of the log's last batches count as open as the queue and its consumer may hold.
+The log is the stream. What is still in the queue cannot be looked at, only proven empty. Until that
+is proven, the log's last batches count as open: as many as the queue and its consumer may hold.
 """
 
 import contextlib

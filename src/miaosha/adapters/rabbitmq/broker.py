@@ -1,6 +1,6 @@
-"""The broker on RabbitMQ (3.10 or newer): quorum queues, publisher confirms, a stream as the log.
+"""RabbitMQ broker (3.10 or newer): quorum queues, publisher confirms, a stream as the log.
 
-What it is made of: `topology`. A batch whose confirm was lost is sent again until it is known: a
+`topology` names its queues. A batch whose confirm was lost is sent again until its fate is known. A
 broker that died in the middle may have it in the log alone.
 """
 

@@ -1,6 +1,4 @@
-"""Channels of a connection to RabbitMQ, opened and ended so that many of them, one after the other,
-never end the connection.
-"""
+"""Channels: opened and ended so that many, one after the other, never end the connection."""
 
 from typing import Any, Final
 

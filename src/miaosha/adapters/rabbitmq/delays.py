@@ -1,8 +1,8 @@
-"""Whether what waits in a delay queue comes out again, for `miaosha doctor`.
+"""Delay check: whether what waits in a delay queue comes out again, for `miaosha doctor`.
 
-A client is told nothing of a delay queue that takes messages and keeps them. So there is one more,
-which holds an empty message for an instant. It stays: deleting a queue of that kind is what may end
-the server's supervisor of them all (see `topology.delay_of`).
+A client is told nothing of a delay queue that takes messages and keeps them. So one more queue
+holds an empty message for an instant. It stays: deleting a queue of that kind may end the server's
+supervisor of them all (see `topology.delay_of`).
 """
 
 import asyncio

@@ -1,6 +1,7 @@
-"""What a RabbitMQ is and whether it keeps what it confirms, for `miaosha doctor`: as far as a
-client is told, without the management plugin. Probes are queues of its own, deleted at once (but
-for those of `delays`).
+"""RabbitMQ examination: what it is and whether it keeps what it confirms, for `miaosha doctor`.
+
+It learns what a client is told without the management plugin. It probes with queues of its own,
+which it deletes at once (but for those of `delays`).
 """
 
 import asyncio

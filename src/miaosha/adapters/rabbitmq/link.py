@@ -1,7 +1,7 @@
-"""One connection to RabbitMQ that is made again when it is lost, and its errors turned into ours.
+"""Link: one connection to RabbitMQ, made again when it is lost, with its errors turned into ours.
 
-Nothing here repeats what was sent: a lost connection fails everything on the way, and the next call
-connects anew. Knows no queue by name.
+A link never repeats what was sent: a lost connection fails everything on the way, and the next call
+connects anew. It knows no queue by name.
 """
 
 import asyncio

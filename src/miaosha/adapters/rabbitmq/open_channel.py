@@ -1,4 +1,4 @@
-"""A channel kept open from one question to the next, and opened again when it was closed."""
+"""Kept channel: kept open from one question to the next, and opened again when it was closed."""
 
 import asyncio
 import contextlib

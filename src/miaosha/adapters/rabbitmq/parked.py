@@ -1,8 +1,8 @@
-"""Messages nobody could decode, in the queue `parked`: bounded, listed, put back once.
+"""RabbitMQ parking lot: messages nobody could decode, in the queue `parked`, bounded.
 
 The body is the message's beginning (at most RAW_MAX bytes); headers: queue, reason, at_ms, size.
-To look at them is to take them all in hand and to give them back; one look at a time.
-What a broker's own limit put there has no such headers, but says itself where it came from.
+A look takes them all in hand and gives them back; one look at a time. What a broker's own limit put
+there has no such headers, but says itself where it came from.
 """
 
 import asyncio

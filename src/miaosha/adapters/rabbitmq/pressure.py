@@ -1,7 +1,7 @@
-"""How full a sale's queue and log are.
+"""Queue gauge: how full a sale's queue and log are.
 
 A queue tells only what nobody has in hand. To know that nothing is in hand either, a barrier is
-sent through the queue: its one active consumer answers it when everything before is acknowledged.
+sent through the queue. Its one active consumer answers when everything before is acknowledged.
 The size of the log is an estimate: its length, which brokers count every few seconds, times the
 mean size of the messages this process has seen.
 """

@@ -1,8 +1,8 @@
-"""One consumer of one queue: take a group, handle it, acknowledge it.
+"""Queue reader: one consumer of one queue: take a group, handle it, acknowledge it.
 
 At least once and in order: a group is acknowledged after its handler returned. While a handler
-fails the group stays in hand, and nothing is put back (no storm of returns); whoever loses the
-connection or stops gives it back by closing the channel. Knows nothing of what messages mean.
+fails, the group stays in hand, and nothing is put back (no storm of returns). A reader that stops
+or loses the connection gives it back by closing the channel. It does not know what messages mean.
 
 A message of type BARRIER is no message: it is answered once everything before it is acknowledged.
 """

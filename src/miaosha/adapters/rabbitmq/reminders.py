@@ -1,9 +1,9 @@
-"""Reminders through delay queues: a message waits out a queue's time to live and dead-letters
-into `reminders`, where its consumer hands it over or lets it wait out what is left.
+"""RabbitMQ reminders: a message waits out a delay queue's time to live.
 
-A wait is the sum of a few fixed ones (whole minutes, seconds, quarters), so that any time needs at
-most WAITS queues, and the longest wait comes first. Waits are rounded up: late by a quarter of a
-second at most, never early. Only a nudge for punctuality: the sweep finds whatever is lost here.
+It then dead-letters into `reminders`. There its consumer hands it over, or lets it wait on. A wait
+is the sum of a few fixed ones (whole minutes, seconds, quarters), the longest first. So any time
+needs at most WAITS queues. Waits are rounded up: late by a quarter of a second at most, never
+early. They only make it punctual: the sweep finds whatever is lost here.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Reads a sale's stream from its beginning, or from near its end, to its present end.
+"""Stream log: reads a sale's stream from its beginning, or from near its end, to its present end.
 
-A stream tells no reader where it ends, so whoever reads one writes an end mark of his own first and
-stops there. An end mark is no batch: its type says so, and others pass over it.
+A stream tells no reader where it ends. So a reader first writes an end mark of its own, and stops
+there. An end mark is no batch: its type says so, and others pass over it.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
-"""Names and kinds of everything Miaosha has in RabbitMQ, and how it is made.
+"""Topology: names and kinds of everything Miaosha has in RabbitMQ, and how it is made.
 
-A sale has a quorum queue `sale.7.requests` with one active consumer at a time (the next one takes
-over at once, so that order holds) and a stream `sale.7.log`; both are bound to the exchange
+A sale has a quorum queue `sale.7.requests` with one active consumer at a time; the next one takes
+over at once, so that order holds. It also has a stream `sale.7.log`. Both are bound to the exchange
 `miaosha.requests` by the sale's key. Beside them: `mail`, `parked`, `reminders` and the delay
-queues `reminders.in.…ms` that dead-letter into it. All are durable; nothing is transient.
+queues `reminders.in.…ms` that dead-letter into it. All are durable.
 """
 
 import asyncio

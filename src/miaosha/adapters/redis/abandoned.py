@@ -1,4 +1,4 @@
-"""What dead consumers of a stream have left: entries delivered, and never acknowledged."""
+"""Abandoned entries: what dead consumers of a stream have left: delivered, never acknowledged."""
 
 import asyncio
 from typing import Any, Final

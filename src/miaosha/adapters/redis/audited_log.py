@@ -1,4 +1,4 @@
-"""The audit's own view of a sale's queue on Redis: a stream that is also the log, and its group."""
+"""Audited log: the audit's own view of a sale's queue on Redis, a stream that is also the log."""
 
 from collections.abc import AsyncIterator
 from typing import Any, Final

@@ -1,6 +1,6 @@
-"""The audit's own view of a sale's keys in Redis: read raw in pages, parsed here.
+"""Store reader: the audit's own view of a sale's keys in Redis, read raw in pages and parsed here.
 
-Knows the names of keys and the shapes of values from the design alone, and none of the scripts.
+It knows the names of keys and the shapes of values from the design alone, and none of the scripts.
 """
 
 from collections.abc import Collection, Sequence

@@ -1,8 +1,8 @@
 """Bell: one connection waits for all the quiet queues of a process, instead of one for each.
 
-A reader whose queue has been silent for a while takes a ticket and sleeps. The bell rings it when
-the stream has a newer entry, when entries are pending that somebody may have left, or when the
-queue is gone. It claims nothing: what is there the reader reads itself.
+A reader whose queue has been silent for a while takes a ticket and sleeps. The bell rings for three
+reasons: the stream has a newer entry, entries are pending that somebody may have left, or the queue
+is gone. The bell claims nothing; the reader reads by itself.
 """
 
 import asyncio

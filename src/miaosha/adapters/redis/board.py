@@ -1,7 +1,7 @@
-"""The board: the live sales with their terms and questions, for every role's local cache.
+"""Board: the live sales with their terms and questions, for every role's local cache.
 
-It says which content it has (`version`, a digest), so that roles that look each second read the
-rest only when it changed.
+Its `version`, a digest, says which content it has. Roles look each second, and read the rest only
+when it changed.
 """
 
 import hashlib

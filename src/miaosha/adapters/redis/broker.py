@@ -1,4 +1,4 @@
-"""The broker on Redis streams, on a server of its own (`appendfsync always`).
+"""Redis broker: the broker on Redis streams, on a server of its own (`appendfsync always`).
 
 Keys: stream `{sale:7}:requests` with group `consumers` (queue and log of a sale in one, never
 trimmed, deleted at settlement), `reminders`, stream `mail` with group `mailers`, stream `parked`.

@@ -1,12 +1,11 @@
-"""The bus between roles: pub/sub on one channel of the store. At most once, no memory.
+"""Redis bus: pub/sub between roles on one channel of the store. At most once, no memory.
 
-A subscription can die without a sign (a proxy that forgot it, an output buffer that was cut), so
-every listener sends itself a ping each period, on a channel of its own beside the common one in the
-same subscription, and subscribes anew when it has not heard one for three. A listener that is too
-slow loses the oldest messages, never memory.
+A subscription can die without a sign: a proxy forgot it, or an output buffer was cut. So every
+listener sends itself a ping each period, on a channel of its own in the same subscription. It
+subscribes anew when it has heard none for three periods. A slow listener loses its oldest messages.
 
 In a cluster the channel is sharded: its slot's master alone carries the messages, where a plain one
-would send each to every node. Where a server forbids them, the plain one is used.
+would send each to every node. Where a server forbids sharded channels, the plain one is used.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""A Redis Cluster's client: redis-py's, with its gaps closed that a sale would meet.
+"""Cluster client: redis-py's client of a Redis Cluster, with the gaps closed that a sale meets.
 
-A slot that is being moved answers ASK, and the command that follows must come on the same
-connection as the ASKING before it; a call beyond the limit of connections waits its turn; a range
-of slots that nobody serves, or a master that is down, stops what lies there and nothing else.
+A slot that is being moved answers ASK; the next command must follow on the same connection as its
+ASKING. A call beyond the limit of connections waits its turn. A range of slots that nobody serves,
+or a master that is down, stops what lies there and nothing else.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""From a URL to a Redis client with bounds on everything, and from its errors to ours.
+"""Connect: from a URL to a Redis client with bounds on everything, and from its errors to ours.
 
 Every Redis adapter (store, broker, bus, heartbeats) opens its client here and wraps its calls in
-`reaching`, so that a server that is away looks the same everywhere: DependencyDown.
+`reaching`. So a server that is away looks the same everywhere: DependencyDown.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""Replicas that shall have a decision before anybody hears of it: WAIT, while it is worth the time.
+"""Copies: waits until replicas have a decision before anybody hears of it, while that is worth it.
 
 A failover forgets what its master had not passed on. What was told in that moment may then be
-decided in another order, so a store may be asked to wait. It waits a while, counts what it did not
-get, and goes on: who would rather stop sets `min-replicas-to-write` on the server.
+decided in another order, so a store may be asked to wait (WAIT). It waits a while, counts the
+copies it did not get, and goes on. To stop instead, set `min-replicas-to-write` on the server.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What a Redis or Valkey is and whether it keeps what it confirms, for `miaosha doctor`."""
+"""Redis examination: what a server is, and whether it keeps what it confirms, for the doctor."""
 
 import asyncio
 import contextlib

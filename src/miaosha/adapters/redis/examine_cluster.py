@@ -1,5 +1,8 @@
-"""What a Redis Cluster is like as a whole, for `miaosha doctor`: its nodes alike in one row, who
-differs by name, and whether a lost master has somebody to take over."""
+"""Cluster examination: what a Redis Cluster is like as a whole, for the doctor.
+
+Nodes that are alike share a row, and those that differ are named. It also says whether a lost
+master has a replica to take over.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,8 +1,8 @@
-"""The port Heartbeats: one hash, a field per process, JSON with its role's time.
+"""Redis heartbeats: one hash, a field per process, JSON with its role's time.
 
-Who reads often judges by its own steady clock: a process is alive while its field changes. A first
-look, and one after a pause, can only compare clocks; where the store's was set, it may be wrong
-until the next look.
+A frequent reader judges by its own steady clock: a process is alive while its field changes. A
+first look, and one after a pause, can only compare clocks. If the store's clock was set, that look
+may be wrong until the next one.
 """
 
 import time

@@ -1,9 +1,9 @@
-"""redis-py's connections, mended in two places.
+"""Packing connections: redis-py's connections, mended in two places.
 
-Commands are packed by hiredis: a batch of 256 requests is a command of 260 words, and redis-py's
-asyncio connections pack each word in Python. And a lost connection is told as one: uvloop's
-RuntimeError, and redis-py's own AttributeError when a cluster client has disconnected it meanwhile,
-would pass for defects: nothing would be tried again, and no new master looked for.
+hiredis packs the commands: a batch of 256 requests is a command of 260 words, and redis-py's
+asyncio connections pack each word in Python. And a lost connection is told as one. uvloop's
+RuntimeError, and redis-py's AttributeError after a disconnect, would pass for defects: nothing
+would be tried again, and no new master looked for.
 """
 
 from typing import Any, Final

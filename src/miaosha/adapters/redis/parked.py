@@ -1,4 +1,4 @@
-"""Messages nobody could decode, in the stream `parked`: bounded, listed, put back once.
+"""Redis parking lot: messages nobody could decode, in the stream `parked`: bounded, put back once.
 
 An entry has the fields queue (the key of its stream), reason, raw (at most RAW_MAX bytes) and size.
 When the stream is full the oldest entry goes.

@@ -1,8 +1,8 @@
-"""One pipelined connection to a Redis or Valkey server, for a hot path.
+"""Pipelined connection: one connection to a Redis or Valkey server, for a hot path.
 
 All callers share it: a command is written at once, and the replies resolve the callers' futures in
 order. It never sends a command twice: a lost connection makes everything on the way unknown.
-Not for blocking commands, subscriptions or clusters (redis-py does those).
+It is not for blocking commands, subscriptions or clusters; redis-py does those.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""How full queues on Redis streams are: what is not acknowledged, and the bytes of their logs."""
+"""Stream gauge: how full queues on Redis are: unacknowledged entries, and bytes of the logs."""
 
 from collections.abc import Sequence
 from typing import Any, Final

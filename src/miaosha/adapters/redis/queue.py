@@ -1,4 +1,4 @@
-"""A queue on Redis: a stream and its consumer group."""
+"""Stream queue: a queue on Redis, which is a stream and its consumer group."""
 
 from typing import Final, NamedTuple
 

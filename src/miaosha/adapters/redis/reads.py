@@ -1,4 +1,4 @@
-"""What the store answers without changing anything."""
+"""Reads: what the store returns without changing anything."""
 
 import asyncio
 from collections import defaultdict

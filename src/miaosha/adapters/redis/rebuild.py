@@ -1,4 +1,4 @@
-"""The store's side of a rebuild: begin → merge… → finish, under one epoch and one lease."""
+"""Rebuilds: the store's side: begin → merge… → finish, under one epoch and one lease."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,6 +1,6 @@
-"""Reminders as one zset `reminders`: member `sale_id|rid`, score the due time in ms of this server.
+"""Redis reminders: one zset `reminders`: member `sale_id|rid`, score the due time in server ms.
 
-Only a nudge for punctuality: the sweep of the holds finds whatever is lost here. Several processes
+They only make it punctual: the sweep of the holds finds whatever is lost here. Several processes
 may deliver at once; a reminder then comes more than once.
 """
 

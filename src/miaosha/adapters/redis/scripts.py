@@ -1,7 +1,7 @@
-"""Loads the Lua scripts and runs them by digest, on one node or a cluster.
+"""Scripts: loads the Lua scripts and runs them by digest, on one node or a cluster.
 
 A script's file is its decision; `prelude.lua` is put after its first line. All scripts of a sale
-take the same keys in the same order, which share one hash tag, hence one node.
+take the same keys in the same order. The keys share one hash tag, hence one node.
 """
 
 import hashlib

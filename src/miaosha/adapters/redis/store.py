@@ -1,7 +1,7 @@
-"""The port StockStore on Redis or Valkey: each call is one Lua script (see lua/ and prelude.lua).
+"""Redis store: the port StockStore; each call is one Lua script (see lua/ and prelude.lua).
 
-What the scripts decide is specified by domain/allocation.py; here arguments are laid out and
-answers read, nothing is decided.
+domain/allocation.py specifies what the scripts decide. This module lays out arguments and reads
+replies; it decides nothing.
 """
 
 from collections.abc import Iterable, Sequence

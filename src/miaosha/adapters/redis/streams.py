@@ -1,9 +1,9 @@
-"""One consumer of one stream through a consumer group: read, handle, acknowledge.
+"""Stream reader: one consumer of one stream through a consumer group: read, handle, acknowledge.
 
-At least once and in order while one consumer lives: first what this consumer (by name) left
-unacknowledged, then what another gave back or left for longer than `reclaim_after_ms`, then what
-is new. A group of entries is acknowledged after its handler returned, and kept claimed until then.
-Knows nothing of what the messages mean: `decode` and `park` are passed in.
+At least once, and in order while one consumer lives. It takes first what this consumer (by name)
+left unacknowledged, then what another gave back or left for longer than `reclaim_after_ms`, then
+what is new. A group of entries is acknowledged after its handler returned, and kept claimed until
+then. The reader does not know what the messages mean: `decode` and `park` are passed in.
 """
 
 import asyncio

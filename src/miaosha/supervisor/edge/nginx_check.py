@@ -1,4 +1,4 @@
-"""The edge's configuration as nginx reads it, before it is started: its reason is said at once."""
+"""nginx check: lets nginx read its configuration before it starts, and says its reason at once."""
 
 import subprocess
 from pathlib import Path

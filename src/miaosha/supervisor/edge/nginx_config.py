@@ -1,7 +1,7 @@
-"""The edge: nginx's binary and its configuration, rendered from nginx.conf beside this file.
+"""nginx configuration: rendered from nginx.conf beside this file; also finds nginx's binary.
 
-Knows which address goes to which role, and nothing of what the roles do. Unix sockets of the roles
-may vanish and come back: nginx looks them up by path on each new connection.
+It knows which address goes to which role, and nothing of what the roles do. Unix sockets of the
+roles may vanish and come back: nginx looks them up by path on each new connection.
 """
 
 import importlib.resources

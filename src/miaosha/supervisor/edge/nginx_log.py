@@ -1,5 +1,7 @@
-"""The edge's error log, kept small: nginx writes a line for every request whose role is away, so a
-rush on a role that is down would fill the disk the ledger is on.
+"""nginx log: keeps the edge's error log small.
+
+nginx writes a line for every request whose role is away. A rush on a role that is down would fill
+the disk that the ledger is on.
 """
 
 import asyncio

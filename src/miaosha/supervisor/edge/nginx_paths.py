@@ -1,4 +1,4 @@
-"""Paths in nginx's configuration: quoted, and kept from being read as variables or patterns."""
+"""nginx paths: quoted for its configuration, and kept from being read as variables or patterns."""
 
 import re
 from collections.abc import Mapping

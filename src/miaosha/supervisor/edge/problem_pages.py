@@ -1,6 +1,6 @@
-"""What the edge answers by itself when something is wrong, as lines of nginx's configuration.
+"""Problem pages: what the edge answers by itself when something is wrong, as lines for nginx.
 
-Every status that nginx has a page for (in HTML, with its name) is a problem+json instead; where a
+Every status for which nginx has a page (in HTML, with its name) becomes problem+json. Where a
 person asked for a page, nginx.conf has a page of ours for some of them.
 """
 

@@ -1,6 +1,6 @@
-"""Which requests may bring a body through the edge: one table, as lines of nginx's configuration.
+"""Request bodies: one table of the requests that may bring a body through the edge.
 
-A body that is announced anywhere else is refused with 400 before any role hears of it. The table
+nginx refuses a body that is announced anywhere else with 400, and no role hears of it. The table
 follows the API's document (a test compares the two), the gateway and the sandbox's bank.
 """
 

@@ -1,5 +1,6 @@
-"""The edge of a deployment over several machines: nginx on a generated configuration, and its
-switch, in the foreground. `up` runs the same two beside its roles.
+"""Standalone edge: nginx and its switch in the foreground, for roles on other machines.
+
+`up` runs the same two beside its roles.
 """
 
 import asyncio

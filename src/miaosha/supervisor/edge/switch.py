@@ -1,8 +1,8 @@
-"""The edge's switch: of every sale that is over, a file in a directory that nginx looks into.
+"""Edge switch: keeps a file for every sale that is over, in a directory that nginx looks into.
 
-nginx then answers a press for it as a publisher would, and no role hears of it. A file takes no
-reload, which would end or double workers that hold sockets. The board of sales says what is over;
-a directory begins empty, whatever it held: nothing is over because it once was.
+nginx then answers a press for that sale as a publisher would, and no role hears of it. A file takes
+no reload; a reload would end or double workers that hold sockets. The board of sales says what is
+over. The directory begins empty, whatever it held.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""The edge's upstreams: which processes answer for a role, as lines of nginx's configuration.
+"""Upstreams: which processes answer for a role, as lines of nginx's configuration.
 
-Knows addresses (`unix:/path` or `host:port`) and how nginx chooses among them, nothing of paths.
+It knows addresses (`unix:/path` or `host:port`) and how nginx chooses among them, not URL paths.
 """
 
 import re

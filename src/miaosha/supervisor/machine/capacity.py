@@ -1,4 +1,4 @@
-"""What this machine has for sockets: descriptors, ports, memory and what else the kernel bounds."""
+"""Capacity: what this machine has for sockets: descriptors, ports, memory, other kernel limits."""
 
 import os
 import socket

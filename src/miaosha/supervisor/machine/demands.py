@@ -1,4 +1,4 @@
-"""What a rehearsal, a platform and a benchmark want of the machine, as a `Demand`."""
+"""Demands: what a rehearsal, a platform and a benchmark want of the machine."""
 
 import os
 import shutil

@@ -1,5 +1,4 @@
-"""Does this machine fit what is wanted of it? Asked before a start, by the doctor, and of a ramp
-that stands still."""
+"""Fit: compares a machine with a demand: before a start, for the doctor, and when a ramp stops."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final

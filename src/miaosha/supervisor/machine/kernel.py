@@ -1,4 +1,4 @@
-"""What the kernel allows and counts, read from /proc and the control groups below a root directory.
+"""Kernel: reads limits and counters from /proc and the control groups below a root directory.
 
 Each question has an answer for a kernel that does not know it: None, or no limit.
 """

@@ -1,7 +1,7 @@
-"""The limits of a machine that sockets and presses meet, in one table.
+"""Machine limits: the limits that sockets and presses meet, in one table.
 
-It is used before a start, by the doctor, for a ramp that stands still (fit.py), and docs/sockets.md
-is drawn from it. A `Demand` (demands.py) says what is wanted, `Machine` what there is.
+The start, the doctor and a ramp that stands still use it (fit.py); docs/sockets.md is drawn from
+it. A `Demand` (demands.py) says what is wanted, a `Machine` what there is.
 """
 
 from collections.abc import Callable

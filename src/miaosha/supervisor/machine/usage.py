@@ -1,4 +1,4 @@
-"""What processes use, from /proc: processor time, and memory that is theirs alone."""
+"""Usage: what processes use, from /proc: processor time, and memory that is theirs alone."""
 
 import contextlib
 import os

@@ -1,8 +1,7 @@
-"""The servers of a production deployment, private on this machine: RabbitMQ, a Valkey cluster of
-three masters and three replicas, MariaDB with a replica.
+"""Full stack: private servers as in production: RabbitMQ, a Valkey cluster, MariaDB, its replica.
 
-On free loopback ports, with passwords that lie in files nobody else can read. `full_stack` gives
-them as handles to stop, kill and hang; `run_by` lets a supervisor start and restart them itself.
+They listen on free loopback ports; their passwords lie in files that nobody else can read.
+`full_stack` yields them as handles to stop, kill and hang. `run_by` lets a supervisor run them.
 """
 
 import asyncio

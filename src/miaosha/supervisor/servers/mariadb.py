@@ -1,4 +1,4 @@
-"""A private MariaDB, and a read-only replica of it, from the system's package."""
+"""MariaDB: a private server from the system's package, and a read-only replica of it."""
 
 import asyncio
 import secrets

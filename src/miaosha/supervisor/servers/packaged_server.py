@@ -1,8 +1,8 @@
-"""A server of the system's packages as a private process: started, stopped, hung, started again.
+"""Packaged server: a server of the system's packages as a private process.
 
-On loopback and free ports, with its files in a directory that the caller removes. Started by root
-it runs as the system user of its package. It dies with this process and is stopped by its own pid.
-Which server it is: `rabbitmq`, `mariadb` and `postgres` beside this file.
+It listens on loopback and free ports; its files lie in a directory that the caller removes. Started
+by root it runs as the system user of its package. It dies with this process, and is stopped by its
+own pid. `rabbitmq` and `mariadb` beside this file say which server it is.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""A private RabbitMQ from the system's package.
+"""RabbitMQ: a private server from the system's package.
 
-It has a cookie, a user, a node name and an epmd of its own, so that it meets no other node; the
-epmd is started before it and ended after it.
+It has a cookie, a user, a node name and an epmd of its own, so it meets no other node. The epmd
+starts before it and ends after it.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What a private SQL server is to those who use it: an address with a password in it."""
+"""SQL server: the address of a private SQL server, with its password."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,6 +1,6 @@
-"""Starts private servers on this machine: a Valkey (or Redis) on a unix socket in a directory.
+"""Valkey: a private Valkey (or Redis) on a unix socket in a directory.
 
-Used by `up` for the embedded stores and by the tests. Every server is stopped by its own pid.
+`up` uses it for the embedded stores, and so do the tests. A server is stopped by its own pid.
 """
 
 import asyncio

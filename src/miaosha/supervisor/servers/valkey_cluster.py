@@ -1,8 +1,8 @@
-"""A private Valkey cluster on this machine: three masters, each with a replica, on loopback.
+"""Valkey cluster: three masters, each with a replica, private on loopback.
 
-Made by our own client, since the wheel has no valkey-cli. Its ports and password are kept beside
-the nodes' files, so that the same cluster comes back when it is started again in the same
-directory. The nodes die with this process and are stopped by their own pids.
+Our own client forms the cluster, since the wheel has no valkey-cli. Its ports and password are kept
+beside the nodes' files, so that a start in the same directory finds the same cluster. The nodes die
+with this process and are stopped by their own pids.
 """
 
 import asyncio

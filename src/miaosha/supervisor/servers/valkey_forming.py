@@ -1,6 +1,6 @@
-"""Makes running Valkey nodes a cluster, by the commands that valkey-cli would send.
+"""Cluster forming: makes running Valkey nodes a cluster, by the commands valkey-cli would send.
 
-Knows neither processes nor files: it gets a client of each node, and the ports they listen on.
+It knows neither processes nor files. It is given a client of each node, and their ports.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""`python -m miaosha.trials.crowd PLAN`: runs the buyers of one plan until told to finish.
+"""Crowd process: `python -m miaosha.trials.crowd PLAN` runs the buyers of one plan.
 
-A line on standard output a second says how far they are. A line (or the end) of standard input
-says that the sale is settled: every buyer asks `mine` once more, and the views are written.
+A line on standard output a second says how far they are. A line (or the end) of standard input says
+that the sale is settled. Then every buyer asks `mine` once more, and the views are written.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What each kind of buyer does: one coroutine a kind, in the table at the end."""
+"""Behaviour: what each kind of buyer does, one coroutine a kind, in the table at the end."""
 
 import asyncio
 import re

@@ -1,7 +1,7 @@
-"""One synthetic buyer: its connections, what it does through them, and what it was told.
+"""Buyer: one synthetic buyer, its connections, what it does, and what it was told.
 
-How it behaves is in behaviour.py. The buyer checks the contract from outside: versions never go
-back to something else, a request is never told two different fates, one hold gives one order.
+behaviour.py says how it behaves. The buyer checks the contract from outside: versions never go
+back, a request is never told two different fates, one hold gives one order.
 """
 
 import asyncio

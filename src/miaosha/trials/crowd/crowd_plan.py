@@ -1,4 +1,4 @@
-"""What the crowd is told to do (CrowdPlan), and what each buyer saw (View)."""
+"""Crowd plan: what the crowd is told to do (CrowdPlan), and what each buyer saw (View)."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""The crowd seen from its parent: makes the plan, starts the processes, reads their progress."""
+"""Crowd processes: the processes of the crowd, started, listened to, and ended."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""A lean HTTP/1.1 client for one buyer: one kept-alive connection from the buyer's own address."""
+"""HTTP client: lean HTTP/1.1 for one buyer: one kept-alive connection from the buyer's address."""
 
 import asyncio
 import contextlib

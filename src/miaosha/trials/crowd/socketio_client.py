@@ -1,7 +1,7 @@
-"""A lean Socket.IO v5 client over WebSocket: connect, events, acknowledged calls, pings.
+"""Socket.IO client: lean version 5 over WebSocket, with events, acknowledged calls and pings.
 
 Frames from a server are unmasked; ours are masked with zeros, which the protocol allows and which
-costs nothing. No reconnecting here: the buyer decides when.
+costs nothing. It does not reconnect: the buyer decides when.
 """
 
 import asyncio

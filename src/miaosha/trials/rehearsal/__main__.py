@@ -1,7 +1,7 @@
-"""`python -m miaosha.trials.rehearsal PLAN`: the sockets of one plan, until told to stop.
+"""Client process: `python -m miaosha.trials.rehearsal PLAN` holds the sockets of one plan.
 
-Orders come as lines on standard input (its end means stop); a line on standard output says how
-far it is every half second, and answers `tell`.
+Orders come as lines on standard input; its end means stop. Every half second a line on standard
+output says how far the process is. Another line answers `tell`.
 """
 
 import contextlib

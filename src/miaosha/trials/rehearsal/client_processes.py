@@ -1,4 +1,4 @@
-"""The client processes seen from their leader: started, told what to do, summed up."""
+"""Client processes: their leader starts them, gives them orders, and adds up what they say."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What the leader tells a client process, and what that says. Lines of JSON both ways."""
+"""Client protocol: the JSON lines between the leader and a client process, both ways."""
 
 import msgspec
 

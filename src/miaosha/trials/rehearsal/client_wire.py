@@ -1,6 +1,6 @@
-"""The bytes of a rehearsal's socket: opened, read and written without an object per socket.
+"""Client wire: the bytes of a rehearsal's socket, without an object for each socket.
 
-Frames are masked with zeros, which RFC 6455 allows and costs nothing.
+Frames are masked with zeros, which RFC 6455 allows and which costs nothing.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Which socket is to be opened when: in order and paced, and again after a random pause."""
+"""Connect schedule: which socket is opened when: in order, paced, and again after a pause."""
 
 import heapq
 import random

@@ -1,4 +1,4 @@
-"""What went wrong with a socket, as a short kind that can be counted."""
+"""Failure kinds: what went wrong with a socket, as a short kind that can be counted."""
 
 import errno
 import re

@@ -1,4 +1,4 @@
-"""Leads a rehearsal of sockets: against a private set, or against a deployment that is there."""
+"""Leader: leads a rehearsal of sockets, against private gateways or an existing deployment."""
 
 import asyncio
 import urllib.parse

@@ -1,4 +1,4 @@
-"""What a rehearsal came to: numbers with their units in the names, and the table of them."""
+"""Outcome: what a rehearsal measured, with the units in the names, and its table."""
 
 import msgspec
 from rich.table import Table

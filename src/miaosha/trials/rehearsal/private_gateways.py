@@ -1,7 +1,7 @@
-"""A private set for a rehearsal: a Valkey, gateways on loopback ports, and a sample sale.
+"""Private gateways: a Valkey, gateways on loopback ports and a sample sale, for a rehearsal.
 
-There is nothing else: no SQL, no publisher. The sale stands on the board as the scheduler would put
-it there, and changes as an admin would change it; results go over the bus as a consumer sends them.
+There is no SQL and no publisher. The sale is put on the board as the scheduler would, and changed
+as an admin would. Results go over the bus as a consumer sends them.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""A rehearsal from its start to its outcome: connect, hold, broadcast, results, storm."""
+"""Steps: the parts of a rehearsal: connect, hold, broadcast, results, storm."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Access tokens of made-up buyers, signed by hand: a million are needed within a minute."""
+"""Token mint: access tokens of made-up buyers, signed by hand, since a million are needed."""
 
 import hashlib
 import hmac
