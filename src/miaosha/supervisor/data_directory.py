@@ -18,10 +18,10 @@ from pathlib import Path
 
 import msgspec
 
+from miaosha.adapters.whole_files import first_text, write_whole
 from miaosha.domain.errors import MiaoshaError, SettingsError
 from miaosha.domain.urls import sqlite_url
 from miaosha.settings import Settings
-from miaosha.supervisor.private_files import first_text, write_whole
 from miaosha.supervisor.run_directory import PREFIX, kept_from_cleaners
 
 KEY_BYTES = 32

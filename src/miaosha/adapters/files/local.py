@@ -5,12 +5,11 @@ that a browser never runs as a page are taken. A file appears whole or not at al
 """
 
 import asyncio
-import os
 import re
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
+from miaosha.adapters.whole_files import write_whole
 from miaosha.domain.errors import DependencyDown, Problem
 
 URL_PATH: Final = "/files/"
@@ -77,14 +76,4 @@ class LocalFiles:
 
     def _write(self, target: Path, content: bytes) -> None:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        partial = target.parent / f".{uuid4().hex}.part"
-        try:
-            with os.fdopen(
-                os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb"
-            ) as out:
-                out.write(content)
-                out.flush()
-                os.fsync(out.fileno())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(target, content, mode=0o644)

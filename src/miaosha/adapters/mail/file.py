@@ -5,12 +5,11 @@ Sending the same letter again changes nothing.
 
 import asyncio
 import hashlib
-import os
 import re
 from pathlib import Path
-from uuid import uuid4
 
 from miaosha.adapters.mail.message import MessageFormat
+from miaosha.adapters.whole_files import write_whole
 from miaosha.domain.errors import DependencyDown
 from miaosha.ports.mail import Letter
 
@@ -35,17 +34,8 @@ class FileMailer:
     def _write(self, message: bytes, name: str) -> None:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         target = self._directory / name
-        if target.exists():
-            return
-        partial = self._directory / f".{uuid4().hex}.part"
-        try:
-            with os.fdopen(
-                os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
-            ) as out:
-                out.write(message)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        if not target.exists():
+            write_whole(target, message)
 
 
 def file_name(message_id: str) -> str:

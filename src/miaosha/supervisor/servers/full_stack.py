@@ -13,10 +13,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from miaosha.adapters.whole_files import first_text
 from miaosha.domain.errors import DependencyDown
 from miaosha.supervisor.child_spec import Spec
 from miaosha.supervisor.health_probes import working
-from miaosha.supervisor.private_files import first_text
 from miaosha.supervisor.servers import mariadb, rabbitmq
 from miaosha.supervisor.servers.packaged_server import STOP_S, PackagedServer
 from miaosha.supervisor.servers.rabbitmq import RabbitMq

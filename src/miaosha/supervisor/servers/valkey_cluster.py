@@ -21,8 +21,8 @@ from redis import exceptions
 from redis.asyncio import Redis
 from redis.crc import key_slot
 
+from miaosha.adapters.whole_files import write_whole
 from miaosha.domain.errors import DependencyDown
-from miaosha.supervisor.private_files import write_whole
 from miaosha.supervisor.servers import valkey_forming as forming
 from miaosha.supervisor.servers.packaged_server import LOOPBACK, PORTS, free_ports, is_free
 from miaosha.supervisor.servers.valkey import Valkey, answers, start_valkey, valkey_command

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import random
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from miaosha.adapters.whole_files import write_whole
 from miaosha.supervisor.die_with_parent import tethered
 from miaosha.trials.crowd.crowd_plan import (
     WEIGHTS,
@@ -60,7 +60,7 @@ class CrowdProcesses:
             out = self._directory / f"crowd-{share}.views"
             plan = msgspec.structs.replace(self._plan, people=people[share::shares], out=str(out))
             path = self._directory / f"crowd-{share}.plan"
-            _write_private(path, msgspec.msgpack.encode(plan))
+            write_whole(path, msgspec.msgpack.encode(plan))
             with log.open("ab") as errors:
                 process = await asyncio.create_subprocess_exec(
                     *tethered([sys.executable, "-m", "miaosha.trials.crowd", str(path)]),
@@ -141,8 +141,3 @@ def people(
         for i in range(len(ids), len(ids) + sign_ups)
     ]
     return known + new
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as handle:
-        handle.write(content)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import sys
 import time
 from array import array
@@ -13,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from miaosha.adapters.whole_files import write_whole
 from miaosha.supervisor.die_with_parent import tethered
 from miaosha.trials.rehearsal.client_protocol import (
     Arm,
@@ -105,9 +105,7 @@ class ClientProcesses:
     async def start(self, plans: Sequence[ClientPlan]) -> None:
         for number, plan in enumerate(plans):
             path = self._directory / f"sockets-{number}.plan"
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-            with os.fdopen(os.open(path, flags, 0o600), "wb") as handle:
-                handle.write(msgspec.msgpack.encode(plan))
+            write_whole(path, msgspec.msgpack.encode(plan))
             process = await asyncio.create_subprocess_exec(
                 *tethered([sys.executable, "-m", "miaosha.trials.rehearsal", str(path)]),
                 stdin=PIPE,

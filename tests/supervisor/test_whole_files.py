@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from miaosha.adapters.whole_files import first_text, write_whole
 from miaosha.supervisor import data_directory
-from miaosha.supervisor.private_files import first_text, write_whole
 from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 
 
