@@ -12,8 +12,9 @@ from bench.load import Load
 from bench.presses import Presses
 from bench.stack import Stack
 from bench.tally import Tally, milliseconds
-from bench.usage import Used, load_average, megabytes, per_purchase
+from bench.usage import load_average, megabytes, per_purchase
 from miaosha.domain.sale import Sale
+from miaosha.supervisor.machine.usage import Used
 
 PATH = ("publisher", "consumer", "store", "broker")  # what every purchase goes through
 LEAD_S = 0.3  # so that the clock of every publisher agrees that it is open

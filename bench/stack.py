@@ -12,11 +12,12 @@ from typing import Any
 
 from bench.sale_rows import SaleRows, books
 from bench.servers import Servers, servers
-from bench.usage import Used, used
+from bench.usage import used
 from miaosha import bootstrap
 from miaosha.bootstrap.auditing import open_auditor
 from miaosha.domain.sale import Sale
 from miaosha.settings import Settings, load
+from miaosha.supervisor.machine.usage import Used
 from miaosha.supervisor.run_directory import socket_place
 from miaosha.supervisor.servers.packaged_server import free_ports
 from miaosha.supervisor.up import Platform, platform

@@ -9,10 +9,11 @@ from bench.charts import line_chart
 from bench.commands import scale_charts
 from bench.measurement import Row
 from bench.report import Result, head, load, put, save, tables
-from bench.usage import Used, per_purchase, used
+from bench.usage import per_purchase, used
 
 from bench import sockets_rows
 from miaosha.domain.errors import SettingsError
+from miaosha.supervisor.machine.usage import Used
 
 
 def result(rows: list[Row]) -> Result:

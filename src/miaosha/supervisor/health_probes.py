@@ -13,6 +13,7 @@ from miaosha.domain.errors import DependencyDown
 from miaosha.ports.heartbeats import Heartbeat, Heartbeats
 from miaosha.serving.alive import STARTING, WORD
 from miaosha.supervisor.hang_detector import Life
+from miaosha.supervisor.machine.usage import stat_fields
 
 ANSWER_S = 2.0
 BEATS_EVERY_S = 0.5
@@ -23,20 +24,37 @@ SAID = {WORD: Life.ALIVE, STARTING: Life.STARTING}
 Asked = Callable[[int], Awaitable[bool]]
 
 
-async def http_ready(socket: Path) -> bool:
-    """Does the role behind this unix socket answer 200 to GET /readyz?"""
+async def heard(
+    where: Path | tuple[str, int], said: bytes = b"", bytes_max: int = 0, within_s: float = ANSWER_S
+) -> bytes | None:
+    """What the server on that socket, or at that host and port, answers to `said`.
+
+    Args:
+        bytes_max: the answer's first bytes; 0: its first line.
+
+    Returns:
+        b"" if the server hung up; None if nobody is there, or nothing came in `within_s` seconds.
+    """
     with contextlib.suppress(OSError, TimeoutError, ValueError):
-        async with asyncio.timeout(ANSWER_S):
-            reader, writer = await asyncio.open_unix_connection(str(socket))
+        async with asyncio.timeout(within_s):
+            opening = (
+                asyncio.open_unix_connection(str(where))
+                if isinstance(where, Path)
+                else asyncio.open_connection(*where)
+            )
+            reader, writer = await opening
             try:
-                writer.write(
-                    b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-                )
-                line = await reader.readline()
+                writer.write(said)
+                return await (reader.read(bytes_max) if bytes_max else reader.readline())
             finally:
                 writer.close()
-            return b" 200 " in line
-    return False
+    return None
+
+
+async def http_ready(socket: Path) -> bool:
+    """Does the role behind this unix socket answer 200 to GET /readyz?"""
+    asked = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    return b" 200 " in (await heard(socket, asked) or b"")
 
 
 async def port_open(host: str, port: int) -> bool:
@@ -51,29 +69,14 @@ async def port_open(host: str, port: int) -> bool:
 
 async def says_alive(socket: Path) -> Life:
     """What the loop of the role whose `--alive` socket this is says of itself."""
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(ANSWER_S):
-            reader, writer = await asyncio.open_unix_connection(str(socket))
-            try:
-                return SAID.get(await reader.readline(), Life.NONE)
-            finally:
-                writer.close()
-    return Life.NONE
+    return SAID.get(await heard(socket) or b"", Life.NONE)
 
 
 async def http_speaks(host: str, port: int) -> bool:
     """Does an HTTP server there do anything about a request? Any answer will do, and so will the
     end of the connection: the kernel alone would only accept it."""
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(ANSWER_S):
-            reader, writer = await asyncio.open_connection(host, port)
-            try:
-                writer.write(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
-                await reader.read(1)
-                return True
-            finally:
-                writer.close()
-    return False
+    asked = b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n"
+    return await heard((host, port), asked, bytes_max=1) is not None
 
 
 class Beats:
@@ -158,16 +161,8 @@ def processor_ns(pid: int) -> int:
 
 def state(pid: int) -> str:
     """The letter that Linux gives the state of the process; "" if there is none."""
-    fields = _stat(Path("/proc", str(pid)))
+    fields = stat_fields(pid)
     return fields[0] if fields else ""
-
-
-def _stat(process: Path) -> list[str]:
-    """What follows the name: state, parent, group, …"""
-    with contextlib.suppress(OSError):
-        raw = (process / "stat").read_bytes()
-        return raw.rpartition(b")")[2].decode("ascii").split()
-    return []
 
 
 def _listed(directory: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -27,15 +27,22 @@ def available_bytes() -> int:
 
 
 def used(pids: Iterable[int]) -> Used:
-    cpu_s, memory = 0.0, 0
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            fields = (
-                Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-            )
-            cpu_s += (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-            memory += private_bytes(pid)
-    return Used(cpu_s, memory)
+    """The sum of those that still run."""
+    running = [(cpu_s(fields), private_bytes(pid)) for pid in pids if (fields := stat_fields(pid))]
+    return Used(sum(spent_s for spent_s, _ in running), sum(memory for _, memory in running))
+
+
+def cpu_s(fields: Sequence[str]) -> float:
+    """Seconds of processor time, user's and system's, of `stat_fields`."""
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def stat_fields(pid: int) -> list[str]:
+    """What follows the name in /proc/PID/stat: state, parent, group, …; [] if it is gone."""
+    with contextlib.suppress(OSError):
+        # The name before may hold anything, brackets too.
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].decode("ascii").split()
+    return []
 
 
 def _field(path: Path, name: str) -> int:

@@ -1,12 +1,12 @@
 """MariaDB: a private server from the system's package, and a read-only replica of it."""
 
-import asyncio
 import secrets
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from miaosha.domain.errors import DependencyDown
+from miaosha.supervisor.health_probes import heard
 from miaosha.supervisor.servers.packaged_server import (
     LOOPBACK,
     USER,
@@ -152,14 +152,4 @@ def _at_start(server: SqlServer, *statements: str) -> None:
 
 async def _greets(port: int) -> bool:
     """The server speaks first, once it lets clients in."""
-    try:
-        reader, writer = await asyncio.open_connection(LOOPBACK, port)
-    except OSError:
-        return False
-    try:
-        async with asyncio.timeout(5):
-            return b"MariaDB" in await reader.read(256)
-    except (OSError, TimeoutError):
-        return False
-    finally:
-        writer.close()
+    return b"MariaDB" in (await heard((LOOPBACK, port), bytes_max=256, within_s=5) or b"")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from miaosha.domain.errors import DependencyDown, SettingsError
-from miaosha.supervisor.health_probes import port_open
+from miaosha.supervisor.health_probes import heard, port_open
 from miaosha.supervisor.servers.packaged_server import (
     LOOPBACK,
     USER,
@@ -176,15 +176,4 @@ def _environ(home: Path, port: int, dist_port: int, epmd_port: int) -> Mapping[s
 
 async def _greets(port: int) -> bool:
     """Does the server answer the protocol's greeting with its own?"""
-    try:
-        reader, writer = await asyncio.open_connection(LOOPBACK, port)
-    except OSError:
-        return False
-    try:
-        writer.write(b"AMQP\x00\x00\x09\x01")
-        async with asyncio.timeout(2):
-            return (await reader.readexactly(1)) == b"\x01"
-    except (OSError, TimeoutError, asyncio.IncompleteReadError):
-        return False
-    finally:
-        writer.close()
+    return await heard((LOOPBACK, port), b"AMQP\x00\x00\x09\x01", bytes_max=1) == b"\x01"

@@ -15,6 +15,9 @@ from miaosha.domain.errors import DependencyDown
 from miaosha.domain.urls import unix_url
 from miaosha.supervisor.child_output import last_of
 from miaosha.supervisor.die_with_parent import tethered
+from miaosha.supervisor.health_probes import heard
+
+PING = b"PING\r\n"
 
 
 def valkey_binary() -> str:
@@ -112,23 +115,9 @@ async def _spawn(args: list[str], socket: Path) -> Process:
 async def answers(socket: Path) -> bool:
     """Does a Valkey on this socket answer PING (so: it has loaded its data, unless it wants a
     password first)?"""
-    return (await _answer(socket)).startswith((b"+PONG", b"-NOAUTH"))
+    return (await heard(socket, PING) or b"").startswith((b"+PONG", b"-NOAUTH"))
 
 
 async def speaks(socket: Path) -> bool:
     """Does it answer PING with anything, such as that it is loading its data?"""
-    return bool(await _answer(socket))
-
-
-async def _answer(socket: Path) -> bytes:
-    """What it says to PING; nothing within two seconds: b""."""
-    try:
-        async with asyncio.timeout(2):
-            reader, writer = await asyncio.open_unix_connection(str(socket))
-            try:
-                writer.write(b"PING\r\n")
-                return await reader.readline()
-            finally:
-                writer.close()
-    except (OSError, TimeoutError):
-        return b""
+    return bool(await heard(socket, PING))
