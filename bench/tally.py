@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from miaosha.trials.percentiles import percentile
+
 PERCENTILES: Final = (50.0, 99.0, 99.9)
 
 
@@ -79,14 +81,6 @@ def together(tallies: Iterable[Tally]) -> Tally:
         errors["request_id_twice"] += twice
     whole.errors, whole.codes = dict(errors), dict(codes)
     return whole
-
-
-def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The smallest value that at least `percent` % of a sorted sequence do not exceed (else 0)."""
-    if not ordered:
-        return 0.0
-    rank = -(-len(ordered) * percent // 100)
-    return ordered[max(0, min(len(ordered), int(rank)) - 1)]
 
 
 def milliseconds(ordered: Sequence[float]) -> dict[str, float]:

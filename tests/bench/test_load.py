@@ -5,7 +5,7 @@ from itertools import count
 from pathlib import Path
 
 from bench.load import Generator, Load
-from bench.tally import Tally, milliseconds, percentile, together
+from bench.tally import Tally, milliseconds, together
 
 from tests.bench.faulty import BATCH, Behaviour, accepted, answer, serving
 
@@ -149,12 +149,3 @@ def test_an_open_loop_keeps_its_rate_and_says_what_it_could_not_send(run_dir: Pa
     assert tally.sent == 100
     stuck = drive(run_dir, lambda n: b"", rate_per_s=200, seconds=0.1, grace_s=0.1)
     assert stuck.errors == {"unanswered": 1, "unsent": 19}
-
-
-def test_percentiles_are_values_that_occurred() -> None:
-    values = [float(n) for n in range(1, 101)]
-    assert percentile(values, 50) == 50
-    assert percentile(values, 99) == 99
-    assert percentile(values, 99.9) == 100
-    assert percentile([], 99) == 0
-    assert percentile([3.0], 50) == 3.0

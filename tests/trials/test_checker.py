@@ -118,13 +118,6 @@ def test_outcomes_count_buyers_once() -> None:
     assert dict(ends) == {"paid": 2, "expired": 1, "sold_out": 1, "closed": 1}
 
 
-def test_percentiles() -> None:
-    assert report.percentile([], 0.5) == 0
-    assert report.percentile([5.0], 0.99) == 5
-    assert report.percentile([float(i) for i in range(100)], 0.5) == 50
-    assert report.percentile([float(i) for i in range(100)], 0.99) == 99
-
-
 @pytest.mark.parametrize(
     ("told", "complaints", "stale"),
     [

@@ -10,15 +10,10 @@ from miaosha.domain.money import Money
 from miaosha.serving.screen import Screen, cell
 from miaosha.trials.checker import SaleRows
 from miaosha.trials.crowd.crowd_plan import BuyerKind, View
+from miaosha.trials.percentiles import percentile
 
 SHOWN_MAX = 20
 OUTCOMES = ("paid", "expired", "declined", "left", "closed", "sold_out")
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of them lie; 0 of none."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
 
 def outcomes(views: Iterable[View]) -> Counter[str]:
@@ -48,9 +43,9 @@ def show(
     answers: Counter[str] = Counter()
     for view in views:
         answers.update(view.answers)
-    waits = [  # the deaf cut their own line before the result
+    waits = sorted(  # the deaf cut their own line before the result
         view.result_ms for view in views if view.result_ms >= 0 and view.kind is not BuyerKind.DEAF
-    ]
+    )
     presses = sum(view.presses for view in views)
     sent: Counter[str] = Counter(event for event, _, state in ledger.mails if state == "sent")
     ended: Counter[str] = Counter(hold.reason or "paid" for hold in ledger.holds)
@@ -74,7 +69,7 @@ def show(
     table.add_row("mails", f"{mails_written:,} ({_counts(sent)})")
     table.add_row(
         "press → result",
-        f"p50 {percentile(waits, 0.5):,.0f} ms, p99 {percentile(waits, 0.99):,.0f} ms "
+        f"p50 {percentile(waits, 50):,.0f} ms, p99 {percentile(waits, 99):,.0f} ms "
         f"of {len(waits):,} buyers",
     )
     screen.show(Rule("report", style="dim"), table)

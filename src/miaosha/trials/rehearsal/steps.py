@@ -10,6 +10,7 @@ from typing import Final
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.sale import Phase
 from miaosha.supervisor.machine.usage import Used, available_bytes, used
+from miaosha.trials.percentiles import percentile
 from miaosha.trials.rehearsal.client_processes import ClientProcesses
 from miaosha.trials.rehearsal.client_protocol import Said
 from miaosha.trials.rehearsal.outcome import (
@@ -243,7 +244,7 @@ def spread(moments: Sequence[float], began: float) -> Spread:
     if not moments:
         return Spread(0)
 
-    def at(share: float) -> float:
-        return round((moments[int(share * (len(moments) - 1))] - began) * 1000, 2)
+    def at(percent: float) -> float:
+        return round((percentile(moments, percent) - began) * 1000, 2)
 
-    return Spread(len(moments), at(0.0), at(0.5), at(0.99), at(1.0))
+    return Spread(len(moments), at(0), at(50), at(99), at(100))
