@@ -1,4 +1,4 @@
-"""`miaosha openapi`: the API's description, for client generators."""
+"""OpenAPI command: `miaosha openapi` prints the API's description, for client generators."""
 
 from miaosha.serving.screen import write_encoded
 

@@ -1,4 +1,4 @@
-"""What people type on a command line, read: money, moments, questions. Errors name the option."""
+"""Terms: reads what people type: money, moments, questions. Errors name the option."""
 
 import re
 from datetime import UTC, datetime, timedelta

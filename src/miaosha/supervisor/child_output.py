@@ -15,8 +15,8 @@ TAIL_BYTES: Final = 4_096
 
 
 class ChildOutput(asyncio.Protocol):
-    """Takes the stderr of a program that is not ours, which would wait for ever in front of a pipe
-    that nobody reads, and passes it on to `sys.stderr`."""
+    """Passes the stderr of a program that is not ours on to `sys.stderr`. Without a reader the
+    program would wait for ever in front of its pipe."""
 
     def __init__(self) -> None:
         self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)

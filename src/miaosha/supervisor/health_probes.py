@@ -96,7 +96,7 @@ class Beats:
                 found = await self._heartbeats.alive()
             except DependencyDown:
                 pass
-            finally:  # whoever waits no longer leaves nothing old behind
+            finally:  # a caller that waits no longer leaves nothing old behind
                 self._alive = found
         return self._alive
 

@@ -27,7 +27,7 @@ def descriptors() -> int:
 
 
 def most(cores: int, *, full: bool) -> int:
-    """How many processes make sense for so many cores; `full`: each holds what a core is worth."""
+    """How many processes make sense for `cores`; `full`: each holds what a core is worth."""
     return cores * PER_CORE_FULL_MAX if full else max(FEW, cores * PER_CORE_MAX)
 
 

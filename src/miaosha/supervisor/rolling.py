@@ -1,12 +1,12 @@
-"""A rolling upgrade: every role process of a running platform is replaced, one by one, by another
-that runs what is installed now, and no request is refused on the way.
+"""Rolling upgrade: replaces every role process of a running platform, one by one.
 
-For each: its successor starts beside it on a socket of its own and becomes ready; the edge's link
-moves to it; the predecessor takes what was already on its way, finishes it, and ends. A successor
-that does not become ready is ended instead, and everything goes on as it was.
+The new process runs what is installed now, and no request is refused on the way. For each process
+its successor starts beside it, on a socket of its own, and becomes ready. The edge's link moves to
+the successor. The predecessor finishes what was already on its way, and ends. A successor that does
+not become ready is ended instead, and everything goes on as it was.
 
-`miaosha roll` asks for it over a unix socket in the run directory: it writes a line, reads lines
-that tell how far it is, and a last one: DONE, or FAILED and why.
+`miaosha roll` asks for it over a unix socket in the run directory. It writes a line, and reads
+lines that tell how far the upgrade is. The last one is DONE, or FAILED and why.
 """
 
 import asyncio
@@ -72,7 +72,7 @@ class Rolling:
         except BaseException:
             await new.stop()
             raise
-        self._children.insert(self._children.index(old), new)  # both: whoever drains ends both
+        self._children.insert(self._children.index(old), new)  # a drain ends both
         await asyncio.sleep(ARRIVE_S)
         await old.stop(FINISH_WITHIN_S)
         self._children.remove(old)
@@ -143,7 +143,7 @@ async def _answer(
             say(DONE)
         except RollFailed as error:
             say(FAILED + str(error).replace("\n", " "))
-        except Exception as error:  # a full disk, say: whoever asked hears of it
+        except Exception as error:  # a full disk, say: the asker hears of it
             say(f"{FAILED}{type(error).__name__}: {error}".replace("\n", " "))
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(LINE_S):

@@ -33,7 +33,7 @@ class Alarm:
     """The first broken watch.
 
     Args:
-        stop: set when a watch breaks, so that whoever runs the platform ends it.
+        stop: set when a watch breaks, so that the caller ends the platform.
         tell: hears of it at once. It may fail: nothing depends on it.
 
     Attributes:

@@ -276,7 +276,7 @@ def _plan(demo: Demo, settings: Settings, sale: SampleSale, people: list[Visitor
 
 
 def head(url: str, admin: Login, buyer: Login) -> Table:
-    """Where the shop is, and whom to sign in as."""
+    """Where the shop is, and who can sign in."""
     table = Table.grid(padding=(0, 2))
     docs = Text(cell(f"{url}/api/docs"), style="dim")
     table.add_row(Text("Miaosha 秒殺", style="bold"), Text(cell(url), style="bold cyan"), docs)

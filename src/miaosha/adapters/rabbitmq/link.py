@@ -149,7 +149,7 @@ class Link:
 
     @asynccontextmanager
     async def channel(self, *, confirms: bool = False) -> AsyncIterator[Channel]:
-        """A channel of one's own, closed at the end: what it has not acknowledged comes again.
+        """A channel for the caller, closed at the end: what it has not acknowledged comes again.
         Errors inside are turned as `reaching` says."""
         with reaching():
             connection = await self.connection()

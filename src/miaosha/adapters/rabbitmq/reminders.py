@@ -46,8 +46,8 @@ def first_wait(wait_ms: int) -> int:
 
 
 class RabbitReminders:
-    """Sent on a connection of their own: a delay queue without a leader (`delay_of` tells when 3.10
-    has such) holds up the channel of whoever publishes to it, and in the end his whole connection.
+    """Sent on a connection of their own. A delay queue without a leader (`delay_of` tells when 3.10
+    has such) holds up the channel that publishes to it, and in the end the whole connection.
 
     Args:
         link: to read with.

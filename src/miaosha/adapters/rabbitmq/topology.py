@@ -64,10 +64,10 @@ def delay_of(after_ms: int) -> QuorumQueue:
     """One time to live per queue, and in its name: a queue expires messages at its head only. A
     dead message stays until `reminders` has confirmed it.
 
-    Nothing else is at least once, and these queues are never deleted: measured on 3.10, deleting
+    Nothing else is at least once, and these queues are never deleted. Measured on 3.10: deleting
     one in the moment in which it gets its leader ends the server's supervisor of all that forward
-    dead letters, after which no queue of that kind, old or new, finds a leader until the server
-    restarts. A sale's own queue is deleted, so it must not be of that kind.
+    dead letters. Then no queue of that kind, old or new, finds a leader until the server restarts.
+    A sale's own queue is deleted, so it must not be of that kind.
     """
     arguments = {
         **_dead_letters(REMINDERS.name),

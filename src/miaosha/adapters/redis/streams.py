@@ -86,9 +86,9 @@ class StreamReader(Generic[Message]):
         self._pause_s = PAUSE_FIRST_S
 
     async def run(self, handler: Callable[[list[Message]], Awaitable[None]]) -> None:
-        """Deliver until cancelled, or until the stream was dropped. A server that is away is
-        waited for, and a handler that raises gets the same messages again, both with growing
-        pauses of at most a second. Cancelled, it leaves what is undone to others."""
+        """Deliver until cancelled, or until the stream was dropped. It waits for a server that is
+        away. A handler that raises gets the same messages again. Both have growing pauses of at
+        most a second. Cancelled, it leaves what is undone to others."""
         try:
             await self._deliver(handler)
         except asyncio.CancelledError:

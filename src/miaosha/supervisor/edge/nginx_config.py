@@ -189,7 +189,7 @@ def csp(settings: Settings) -> str:
 
 
 def workers(sockets: int, cores: int, files: int) -> int:
-    """One a core, up to WORKERS_MAX; more if so many sockets need more: each is two of a worker's
+    """One a core, up to WORKERS_MAX; more if the sockets need more: each is two of a worker's
     `files`, and workers do not share them out evenly.
 
     Raises:
@@ -227,8 +227,8 @@ def _connections(site: Site) -> int:
 
 
 def _presses_max(settings: Settings, site: Site, addresses: Addresses) -> int:
-    """Connections to one publisher: waiting presses, two connections each, take half of a
-    worker's at most, so that a rush leaves the rest to sockets and to those who pay."""
+    """Connections to one publisher. Waiting presses, two connections each, take half of a
+    worker's at most: a rush leaves the rest to sockets and to those who pay."""
     publishers = max(settings.publishers, len(addresses.get("publisher", ())))
     return max(16, _connections(site) // 4 // publishers)
 

@@ -70,7 +70,7 @@ class PackagedServer:
         return self.process.pid
 
     def command(self) -> list[str]:
-        """Its command line as its account, for whoever starts it in `home`, with `environ`."""
+        """Its command line as its account; the caller starts it in `home`, with `environ`."""
         return become(self.account, self.args)
 
     async def make(self) -> None:

@@ -49,7 +49,7 @@ class _Kept(msgspec.Struct):
 
 @dataclass(frozen=True)
 class NodeCommand:
-    """How one node is run by whoever supervises it. `ready` ignores its argument (a pid)."""
+    """How a supervisor runs one node. `ready` ignores its argument (a pid)."""
 
     name: str
     args: Sequence[str]

@@ -93,8 +93,8 @@ def _say(line: Line) -> None:
 def rehearse(plan: ClientPlan) -> None:
     """Hold the sockets of `plan` until told to stop.
 
-    Looks at them every `pause_s`: a process that wakes up for every single message would take the
-    processor away from the servers each time, which clients on machines of their own do not.
+    Looks at them every `pause_s`. A process that wakes up for every single message would take the
+    processor away from the servers each time. Clients on machines of their own do not.
     """
     sockets = ClientSockets(plan)
     listener = Listener(sockets)

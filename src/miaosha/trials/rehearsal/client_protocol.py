@@ -90,7 +90,7 @@ class Tell(msgspec.Struct, frozen=True, tag="tell"):
 
 
 class Storm(msgspec.Struct, frozen=True, tag="storm"):
-    """Drop so many ready sockets at once and come back as fast as possible."""
+    """Drop `sockets` ready ones at once, and come back as fast as possible."""
 
     sockets: int
 

@@ -136,7 +136,7 @@ def sample(now_ms: int) -> Sale:
 async def stage(
     directory: Path, listen: str, gateways: int, tell: Tell, settings: Settings
 ) -> AsyncIterator[PrivateGateways]:
-    """Start a Valkey and so many gateways, on consecutive ports from `listen` (host:port).
+    """Start a Valkey and the gateways, on consecutive ports from `listen` (host:port).
 
     Raises:
         StartFailed, DependencyDown, SettingsError: a port cannot be had.
