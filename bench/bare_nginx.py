@@ -72,9 +72,9 @@ async def limit(presses: Presses, connections: int, seconds: float, processes: i
     )
     async with bare_nginx(workers=2) as (target, pid):
         load = Load(targets=(target,), connections=connections, seconds=seconds, ordered=False)
-        async with GeneratorProcesses(load, presses, processes) as crew:
+        async with GeneratorProcesses(load, presses, processes) as generators:
             before = used({"nginx": pid})
-            tally = await crew.run(time.monotonic() + 0.2)
+            tally = await generators.run(time.monotonic() + 0.2)
             after = used({"nginx": pid})
     answers = sum(tally.by_status().values())
     row.statuses, row.codes = tally.by_status(), dict(tally.codes)

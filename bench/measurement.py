@@ -79,14 +79,14 @@ async def pressed(
         beside: called with the start (time.monotonic); awaited together with the load.
     """
     presses = crowd(stack, sale, buyers, first_user=first_user, repeats=repeats)
-    async with GeneratorProcesses(load, presses, processes) as crew:
+    async with GeneratorProcesses(load, presses, processes) as generators:
         await stack.quiet()
         counted = await stack.counters()
         row.load_average = load_average()
         start = max(stack.opening(sale), time.monotonic()) + lead_s
         before = stack.used()
         besides = beside(start) if beside else None
-        tally = await crew.run(start)
+        tally = await generators.run(start)
         await stack.drained(sale.id)
         decided_at = time.monotonic()
         after = stack.used()

@@ -49,13 +49,13 @@ async def measure(subject: Subject, connections: int, directory: Path, issued_s:
         issued_s=issued_s,
     )
     async with AsyncExitStack() as stack:
-        crews = ClientProcesses(directory)
-        stack.push_async_callback(crews.stop)
-        await crews.start(plans(plan, this_machine().per_process))
+        clients = ClientProcesses(directory)
+        stack.push_async_callback(clients.stop)
+        await clients.start(plans(plan, this_machine().per_process))
         empty, others = used(subject.pids), _others(subject)
-        began = await crews.go()
-        await _until(crews, lambda said: said.settled_at > 0)
-        seconds, connected = crews.said.settled_at - began, used(subject.pids)
+        began = await clients.go()
+        await _until(clients, lambda said: said.settled_at > 0)
+        seconds, connected = clients.said.settled_at - began, used(subject.pids)
         await asyncio.sleep(QUIET_S)
         full, more = used(subject.pids), _others(subject)
         cpu_s = connected.cpu_s - empty.cpu_s
@@ -66,8 +66,8 @@ async def measure(subject: Subject, connections: int, directory: Path, issued_s:
             connects_per_s=connections / seconds,
             connects_per_core=connections / max(cpu_s, 0.001),
             connect_us=cpu_s * 1e6 / connections,
-            recipient_us=await _recipient_us(crews, subject, connections),
-            errors={**crews.said.failed, **crews.said.lost},
+            recipient_us=await _recipient_us(clients, subject, connections),
+            errors={**clients.said.failed, **clients.said.lost},
             also={name: (more[name].memory - others[name].memory) / connections for name in others},
         )
 
@@ -76,24 +76,24 @@ def _others(subject: Subject) -> dict[str, Used]:
     return {name: used(pids) for name, pids in subject.also.items()}
 
 
-async def _recipient_us(crews: ClientProcesses, subject: Subject, connections: int) -> float:
+async def _recipient_us(clients: ClientProcesses, subject: Subject, connections: int) -> float:
     spent_s = 0.0
     for _ in range(BROADCASTS):
-        await crews.arm(MARKER)
+        await clients.arm(MARKER)
         before = used(subject.pids).cpu_s
         await subject.tell()
-        await _until(crews, lambda said: said.reached >= connections)
+        await _until(clients, lambda said: said.reached >= connections)
         spent_s += used(subject.pids).cpu_s - before
     return spent_s * 1e6 / BROADCASTS / connections
 
 
-async def _until(crews: ClientProcesses, done: Callable[[Said], bool]) -> None:
+async def _until(clients: ClientProcesses, done: Callable[[Said], bool]) -> None:
     try:
         async with asyncio.timeout(WITHIN_S):
-            while not done(crews.said):  # noqa: ASYNC110
+            while not done(clients.said):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        said = crews.said
+        said = clients.said
         raise DependencyDown(
             f"{said.ready:,} sockets are ready and {said.reached:,} were told "
             f"after {WITHIN_S:.0f} s; failed: {said.failed}, lost: {said.lost}"

@@ -20,7 +20,12 @@ from miaosha.supervisor.die_with_parent import tethered
 from miaosha.supervisor.edge.nginx_config import nginx_binary
 from miaosha.supervisor.health_probes import port_open
 from miaosha.trials.rehearsal.leader import RehearsalOptions, gateway_settings
-from miaosha.trials.rehearsal.private_gateways import PrivateGateways, free_targets, sample, stage
+from miaosha.trials.rehearsal.private_gateways import (
+    PrivateGateways,
+    free_targets,
+    private_gateways,
+    sample,
+)
 
 RIVALS = Path(__file__).parent / "rivals"
 LISTEN = "127.0.0.1:20100"
@@ -56,7 +61,7 @@ async def ours(
 ) -> AsyncIterator[Subject]:
     """The gateway itself, told of changes over the bus; every socket has a token."""
     settings = gateway_settings(RehearsalOptions(connections=1))
-    async with stage(directory, LISTEN, gateways, _tell, settings) as running:
+    async with private_gateways(directory, LISTEN, gateways, _tell, settings) as running:
         await asyncio.sleep(SETTLE_S)
         keys = running.settings.secret_keys
         name = "miaosha gateway, with tokens" + ", `watch` apart" * watch_apart

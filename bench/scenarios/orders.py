@@ -110,9 +110,9 @@ async def _called(
     )
     await stack.quiet()
     row.load_average = load_average()
-    async with GeneratorProcesses(load, Raw(requests), 1) as crew:
+    async with GeneratorProcesses(load, Raw(requests), 1) as generators:
         before = stack.used()
-        tally = await crew.run(time.monotonic() + 0.2)
+        tally = await generators.run(time.monotonic() + 0.2)
         after = stack.used()
     answers = len(requests)
     row.statuses, row.codes = tally.by_status(), dict(tally.codes)

@@ -16,7 +16,7 @@ from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase
 from miaosha.trials.crowd.socketio_client import Socket, connect
 from miaosha.trials.rehearsal.leader import RehearsalOptions, gateway_settings
-from miaosha.trials.rehearsal.private_gateways import SALE_ID, PrivateGateways, stage
+from miaosha.trials.rehearsal.private_gateways import SALE_ID, PrivateGateways, private_gateways
 from miaosha.trials.rehearsal.token_mint import minting
 from tests.contract.sales import arm, press
 
@@ -95,7 +95,9 @@ async def decide(running: PrivateGateways, users: list[int]) -> None:
 async def test_everybody_has_the_result_after_reconnecting() -> None:
     with tempfile.TemporaryDirectory(prefix="ms-", dir="/tmp") as name:
         settings = gateway_settings(RehearsalOptions(connections=BUYERS))
-        async with stage(Path(name), "127.0.0.1:20500", 2, lambda text: None, settings) as running:
+        async with private_gateways(
+            Path(name), "127.0.0.1:20500", 2, lambda text: None, settings
+        ) as running:
             await running.show(Phase.OPEN)
             token = minting(running.settings.secret_keys, running.clock.now_ms() // 1000)
             users = list(range(1, BUYERS + 1))

@@ -19,7 +19,7 @@ from miaosha.trials.rehearsal.client_processes import (
 from miaosha.trials.rehearsal.client_protocol import ClientPlan, Said
 from miaosha.trials.rehearsal.leader import RehearsalOptions, gateway_settings, rehearse
 from miaosha.trials.rehearsal.outcome import RehearsalOutcome, table
-from miaosha.trials.rehearsal.private_gateways import SALE_ID, free_targets, stage
+from miaosha.trials.rehearsal.private_gateways import SALE_ID, free_targets, private_gateways
 from miaosha.trials.rehearsal.steps import Rehearsal
 
 ROOMY = Machine(20_000, 2_400_000, (32_768, 60_999), 24_000_000_000, 4_096, 2)
@@ -146,7 +146,7 @@ def test_a_client_process_stays_light() -> None:
 
 async def test_a_deployment_that_is_there(run_dir: Path) -> None:
     settings = gateway_settings(RehearsalOptions(connections=1))
-    async with stage(run_dir, "127.0.0.1:20700", 1, lambda _: None, settings) as there:
+    async with private_gateways(run_dir, "127.0.0.1:20700", 1, lambda _: None, settings) as there:
         options = RehearsalOptions(
             connections=60,
             hold_s=0.5,

@@ -100,7 +100,7 @@ class ClientProcesses:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._crews: list[ClientProcess] = []
+        self._clients: list[ClientProcess] = []
 
     async def start(self, plans: Sequence[ClientPlan]) -> None:
         for number, plan in enumerate(plans):
@@ -113,26 +113,26 @@ class ClientProcesses:
                 process_group=0,
                 limit=LINE_MAX,
             )
-            self._crews.append(ClientProcess(process))
+            self._clients.append(ClientProcess(process))
 
     async def go(self) -> float:
         """Wait until all of them are there, and let them begin; when that was (monotonic seconds).
         Raises TimeoutError."""
         async with asyncio.timeout(READY_S):
-            while not all(crew.empty_bytes for crew in self._crews):  # noqa: ASYNC110
+            while not all(client.empty_bytes for client in self._clients):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         began = time.monotonic()
-        await asyncio.gather(*(crew.order(Go()) for crew in self._crews))
+        await asyncio.gather(*(client.order(Go()) for client in self._clients))
         return began
 
     @property
     def alive(self) -> bool:
-        return all(crew.process.returncode is None for crew in self._crews)
+        return all(client.process.returncode is None for client in self._clients)
 
     @property
     def said(self) -> Said:
         """The sum; `settled_at` the last one's, 0 while one is not settled."""
-        each = [crew.said for crew in self._crews]
+        each = [client.said for client in self._clients]
         sums = {name: sum(getattr(said, name) for said in each) for name in _SUMS}
         settled = [said.settled_at for said in each]
         return Said(
@@ -145,30 +145,30 @@ class ClientProcesses:
 
     def grown(self) -> int:
         """Bytes the client processes took for their sockets."""
-        return sum(crew.said.memory - crew.empty_bytes for crew in self._crews)
+        return sum(client.said.memory - client.empty_bytes for client in self._clients)
 
     async def arm(self, marker: str) -> None:
         """Returns when every client process looks out for it. Raises TimeoutError."""
-        wanted = self.said.arms + len(self._crews)
-        await asyncio.gather(*(crew.order(Arm(marker)) for crew in self._crews))
+        wanted = self.said.arms + len(self._clients)
+        await asyncio.gather(*(client.order(Arm(marker)) for client in self._clients))
         async with asyncio.timeout(ANSWER_S):
             while self.said.arms < wanted:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
     async def storm(self, sockets: int) -> None:
         """Each process drops its even share of `sockets`."""
-        shares = _shares(sockets, len(self._crews))
-        for crew in self._crews:
-            crew.said.settled_at = 0.0  # what it said before is of before
-        orders = zip(self._crews, shares, strict=True)
-        await asyncio.gather(*(crew.order(Storm(share)) for crew, share in orders if share))
+        shares = _shares(sockets, len(self._clients))
+        for client in self._clients:
+            client.said.settled_at = 0.0  # what it said before is of before
+        orders = zip(self._clients, shares, strict=True)
+        await asyncio.gather(*(client.order(Storm(share)) for client, share in orders if share))
 
     async def gather(self) -> Gathered:
         """What was noted since the last time. Raises TimeoutError."""
-        return Gathered(await asyncio.gather(*(crew.moments() for crew in self._crews)))
+        return Gathered(await asyncio.gather(*(client.moments() for client in self._clients)))
 
     async def stop(self) -> None:
-        await asyncio.gather(*(crew.stop() for crew in self._crews))
+        await asyncio.gather(*(client.stop() for client in self._clients))
 
 
 def _shares(number: int, among: int) -> list[int]:

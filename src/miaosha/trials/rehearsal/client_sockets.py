@@ -56,7 +56,7 @@ class ClientSockets:
         self._token = minting(plan.secret_keys, plan.issued_s)
         self._upgrade = client_wire.upgrade(plan.host, plan.path)
         seed = f"{plan.seed}:{plan.first}"
-        self._turns = ConnectSchedule(plan.connections, plan.rate_per_s, seed)
+        self._schedule = ConnectSchedule(plan.connections, plan.rate_per_s, seed)
         room = plan.connections + SPARE
         self._stage, self._told = bytearray(room), bytearray(room)  # told: of the last `arm`
         self._number = array("I", bytes(4 * room))
@@ -81,11 +81,11 @@ class ClientSockets:
     def storm(self, sockets: int) -> None:
         """Drop the first ready sockets, and come back without pacing."""
         self._marker = b""  # what is told on the way back is no broadcast
-        self._turns.unpaced()
+        self._schedule.unpaced()
         self.said.settled_at = 0.0
         ready = [fd for fd, stage in enumerate(self._stage) if stage == SocketStage.READY]
         for fd in ready[:sockets]:
-            self._turns.at_once(self._number[fd])
+            self._schedule.at_once(self._number[fd])
             self._close(fd)
 
     def close(self) -> None:
@@ -96,14 +96,14 @@ class ClientSockets:
 
     def pause_s(self) -> float:
         """How long nothing is due."""
-        if self._turns.waiting:
+        if self._schedule.waiting:
             return 0.001 if self._in_flight < self._plan.in_flight_max else 0.05
         return 0.25
 
     def turn(self, now: float) -> None:
         """Open what is due, and look after those that have fallen silent."""
         room = min(OPENED_AT_ONCE, self._plan.in_flight_max - self._in_flight)
-        for number in self._turns.take(room, now):
+        for number in self._schedule.take(room, now):
             self._open(number, now)
         if now >= self._next_look:
             self._next_look = now + max(1.0, self._plan.connections / LOOKED_AT_PER_S)
@@ -250,7 +250,7 @@ class ClientSockets:
         self._stage[fd] = SocketStage.READY
         self._heard[fd] = now
         self._in_flight -= 1
-        self._turns.worked(self._number[fd])
+        self._schedule.worked(self._number[fd])
         self.connects.append(now - self._began[fd])
         said = self.said
         said.ready += 1
@@ -282,13 +282,13 @@ class ClientSockets:
         if ready:
             failure_kinds.count(self.said.lost, kind)
             self.said.settled_at = 0.0
-            self._turns.later(number)
+            self._schedule.later(number)
         else:
             self._retry(number, kind, retry_after_s)
 
     def _retry(self, number: int, kind: str, retry_after_s: float) -> None:
         failure_kinds.count(self.said.failed, kind)
-        if not self._turns.failed(number, retry_after_s):
+        if not self._schedule.failed(number, retry_after_s):
             self.said.gave_up += 1
 
     def _close(self, fd: int) -> None:

@@ -27,7 +27,7 @@ from miaosha.trials.rehearsal import client_processes
 from miaosha.trials.rehearsal.client_processes import ClientProcesses
 from miaosha.trials.rehearsal.client_protocol import ClientPlan
 from miaosha.trials.rehearsal.outcome import RehearsalOutcome
-from miaosha.trials.rehearsal.private_gateways import SALE_ID, PrivateGateways, stage
+from miaosha.trials.rehearsal.private_gateways import SALE_ID, PrivateGateways, private_gateways
 from miaosha.trials.rehearsal.steps import Rehearsal, Show
 
 SETTLE_S: Final = 1.5  # after their start gateways have given back what importing took
@@ -97,7 +97,7 @@ async def rehearse(
         count = options.gateways or capacity.this_machine(kernel).gateways(options.connections)
         begun = _begin(kernel, options, count, sources, directory, note)
         settings = gateway_settings(options)
-        async with stage(directory, options.listen, count, note, settings) as running:
+        async with private_gateways(directory, options.listen, count, note, settings) as running:
             plan = _plan(options, running.targets, "127.0.0.1")
             return await _lead(options, plan, sources, running, directory, show, begun)
 
@@ -199,10 +199,10 @@ async def _lead(
     )
     await asyncio.sleep(SETTLE_S if running else 0)
     empty = used(running.pids) if running else Used(0.0, 0)
-    async with _crews(directory) as crews:
-        rehearsal = Rehearsal(crews, outcome, running, FIRST_USER if keys else 0, show)
-        await crews.start(plans)
-        began = await crews.go()
+    async with _clients(directory) as clients:
+        rehearsal = Rehearsal(clients, outcome, running, FIRST_USER if keys else 0, show)
+        await clients.start(plans)
+        began = await clients.go()
         free_memory = available_bytes()
         connecting = rehearsal.connect(began, empty, free_memory, options.ramp_per_s)
         await rehearsal.step("connecting", connecting)
@@ -230,9 +230,9 @@ def _stopped_by(begun: RehearsalStart, outcome: RehearsalOutcome) -> list[str]:
 
 
 @asynccontextmanager
-async def _crews(directory: Path) -> AsyncIterator[ClientProcesses]:
-    crews = ClientProcesses(directory)
+async def _clients(directory: Path) -> AsyncIterator[ClientProcesses]:
+    clients = ClientProcesses(directory)
     try:
-        yield crews
+        yield clients
     finally:
-        await crews.stop()
+        await clients.stop()

@@ -133,7 +133,7 @@ def sample(now_ms: int) -> Sale:
 
 
 @contextlib.asynccontextmanager
-async def stage(
+async def private_gateways(
     directory: Path, listen: str, gateways: int, tell: Tell, settings: Settings
 ) -> AsyncIterator[PrivateGateways]:
     """Start a Valkey and the gateways, on consecutive ports from `listen` (host:port).

@@ -43,19 +43,19 @@ class Rehearsal:
     """What the steps share.
 
     Attributes:
-        stage: the private set; None when somebody else's deployment is driven.
+        gateways: the private set; None when somebody else's deployment is driven.
         first_user: of the sockets' users; 0: they have no token.
         show: told what is going on, several times a second.
     """
 
-    crews: ClientProcesses
+    clients: ClientProcesses
     outcome: RehearsalOutcome
-    stage: PrivateGateways | None
+    gateways: PrivateGateways | None
     first_user: int
     show: Show
 
     def _used(self) -> Used:
-        return used(self.stage.pids) if self.stage else Used(0.0, 0)
+        return used(self.gateways.pids) if self.gateways else Used(0.0, 0)
 
     async def step(self, what: str, work: Awaitable[None]) -> None:
         """Do a part of it; one that fails is noted, and what is known so far is not lost."""
@@ -85,12 +85,12 @@ class Rehearsal:
         """
         changed_at, before = time.monotonic(), progress(Said())
         end = changed_at + within_s
-        while not done(said := self.crews.said):
+        while not done(said := self.clients.said):
             now_at = progress(said)
             if now_at != before:
                 before, changed_at = now_at, time.monotonic()
             stalled = time.monotonic() - changed_at > seconds
-            if stalled or time.monotonic() > end or not self.crews.alive:
+            if stalled or time.monotonic() > end or not self.clients.alive:
                 return False
             self.show(what, said)
             await asyncio.sleep(POLL_S)
@@ -117,17 +117,17 @@ class Rehearsal:
             STEP_S + o.connections / CONNECTS_MIN_PER_S + pace_s,
             lambda said: (said.ready, said.gave_up),
         )
-        said = self.crews.said
+        said = self.clients.said
         o.ready = said.ready
         o.connect_s = (said.settled_at or time.monotonic()) - began
         o.connects_per_s = o.ready / max(o.connect_s, 0.001)
-        o.connect_latency = spread((await self.crews.gather()).connects, 0.0)
+        o.connect_latency = spread((await self.clients.gather()).connects, 0.0)
         connected = self._used()
         await asyncio.sleep(QUIET_S)
         if o.ready:
             o.machine_bytes_per_connection = (free_bytes - available_bytes()) / o.ready
-            o.client_bytes_per_connection = self.crews.grown() / o.ready
-        if self.stage and o.ready:
+            o.client_bytes_per_connection = self.clients.grown() / o.ready
+        if self.gateways and o.ready:
             cpu_s = connected.cpu_s - empty.cpu_s
             o.connect_cpu_us = cpu_s * 1e6 / o.ready
             o.connects_per_s_per_core = o.ready / max(cpu_s, 0.001)
@@ -137,57 +137,57 @@ class Rehearsal:
             raise TimeoutError(
                 f"it stands still at {said.ready:,} of {o.connections:,} sockets: "
                 f"none was added for {stands_s:.0f} s"
-                if self.crews.alive
+                if self.clients.alive
                 else "a client process has died"
             )
 
     async def hold(self, seconds: float) -> None:
         """Heartbeats and nothing else."""
-        before, said, began = self._used(), self.crews.said, time.monotonic()
+        before, said, began = self._used(), self.clients.said, time.monotonic()
         while (left_s := began + seconds - time.monotonic()) > 0:
-            self.show(f"holding, {left_s:.0f} s left", self.crews.said)
+            self.show(f"holding, {left_s:.0f} s left", self.clients.said)
             await asyncio.sleep(min(left_s, POLL_S * 5))
         o = self.outcome
         o.held_s = time.monotonic() - began
-        o.pings = self.crews.said.pings - said.pings
-        if self.stage and o.held_s:
+        o.pings = self.clients.said.pings - said.pings
+        if self.gateways and o.held_s:
             o.hold_cpu_percent = (self._used().cpu_s - before.cpu_s) / o.held_s * 100
 
     async def broadcasts(self) -> None:
         """The sale opens; then, after results in the calm, it pauses while results are sent."""
-        assert self.stage
+        assert self.gateways
         o = self.outcome
-        o.broadcast, _ = await self._broadcast(self.stage, Phase.OPEN, results=False)
+        o.broadcast, _ = await self._broadcast(self.gateways, Phase.OPEN, results=False)
         if not self.first_user:
             o.notes.append("no tokens: personal results were not measured")
             return
-        o.personal = await self._results(self.stage)
+        o.personal = await self._results(self.gateways)
         o.busy_broadcast, o.busy_personal = await self._broadcast(
-            self.stage, Phase.PAUSED, results=True
+            self.gateways, Phase.PAUSED, results=True
         )
 
-    async def _results(self, stage: PrivateGateways) -> PersonalResults:
+    async def _results(self, gateways: PrivateGateways) -> PersonalResults:
         """Results while nothing else is going on."""
-        before = self.crews.said.results
-        sent = await self._send(stage, RESULTS)
+        before = self.clients.said.results
+        sent = await self._send(gateways, RESULTS)
         await self._until("results", lambda said: said.results >= before + sent, RESULTS_S)
-        late = (await self.crews.gather()).latencies
+        late = (await self.clients.gather()).latencies
         return PersonalResults(sent=sent, missing=sent - len(late), latency=spread(late, 0.0))
 
     async def _broadcast(
-        self, stage: PrivateGateways, phase: Phase, *, results: bool
+        self, gateways: PrivateGateways, phase: Phase, *, results: bool
     ) -> tuple[BroadcastResult, PersonalResults | None]:
-        await self.crews.gather()  # forget what was noted before
-        await self.crews.arm(f'"phase":"{phase.value}"')
-        expected, before = self.crews.said.ready, self._used()
+        await self.clients.gather()  # forget what was noted before
+        await self.clients.arm(f'"phase":"{phase.value}"')
+        expected, before = self.clients.said.ready, self._used()
         began = time.monotonic()
-        await stage.show(phase)
-        sending = asyncio.create_task(self._send_along(stage, expected)) if results else None
+        await gateways.show(phase)
+        sending = asyncio.create_task(self._send_along(gateways, expected)) if results else None
         await self._until("broadcast", lambda said: said.reached >= expected, SILENT_S)
         sent = await sending if sending else 0
         spent_s = self._used().cpu_s - before.cpu_s
         await asyncio.sleep(TWICE_S)
-        gathered, said = await self.crews.gather(), self.crews.said
+        gathered, said = await self.clients.gather(), self.clients.said
         told = BroadcastResult(
             expected=expected,
             delivery=spread(gathered.arrived, began),
@@ -199,42 +199,42 @@ class Rehearsal:
         late = spread(gathered.latencies, 0.0)
         return told, PersonalResults(sent=sent, missing=missing, latency=late) if results else None
 
-    async def _send(self, stage: PrivateGateways, number: int) -> int:
+    async def _send(self, gateways: PrivateGateways, number: int) -> int:
         """So many results, a few at a time, to sockets taken at random."""
         dice = random.Random(1)  # noqa: S311 - a sample
         for _ in range(number // RESULTS_AT_ONCE):
-            await self._tell(stage, dice)
+            await self._tell(gateways, dice)
         return number // RESULTS_AT_ONCE * RESULTS_AT_ONCE
 
-    async def _tell(self, stage: PrivateGateways, dice: random.Random) -> None:
+    async def _tell(self, gateways: PrivateGateways, dice: random.Random) -> None:
         chosen = range(self.first_user, self.first_user + self.outcome.connections)
-        await stage.tell(dice.sample(chosen, min(RESULTS_AT_ONCE, len(chosen))))
+        await gateways.tell(dice.sample(chosen, min(RESULTS_AT_ONCE, len(chosen))))
         await asyncio.sleep(RESULT_EVERY_S)
 
-    async def _send_along(self, stage: PrivateGateways, expected: int) -> int:
+    async def _send_along(self, gateways: PrivateGateways, expected: int) -> int:
         """Results for as long as the broadcast takes."""
         dice, sent = random.Random(2), 0  # noqa: S311 - a sample
         until = time.monotonic() + STALLED_S
-        while self.crews.said.reached < expected and time.monotonic() < until:
-            await self._tell(stage, dice)
+        while self.clients.said.reached < expected and time.monotonic() < until:
+            await self._tell(gateways, dice)
             sent += min(RESULTS_AT_ONCE, self.outcome.connections)
         return sent
 
     async def count(self) -> None:
         """What both sides counted."""
         await asyncio.sleep(SAID_S)
-        self.outcome.clients = self.crews.said
-        if self.stage:
-            self.outcome.restarts = self.stage.restarts
-            self.outcome.gateway_counts = await self.stage.counted()
+        self.outcome.clients = self.clients.said
+        if self.gateways:
+            self.outcome.restarts = self.gateways.restarts
+            self.outcome.gateway_counts = await self.gateways.counted()
 
     async def storm(self, sockets: int) -> None:
         """So many sockets are cut off at once and come back as fast as they can."""
         o, began = self.outcome, time.monotonic()
-        await self.crews.storm(sockets)
+        await self.clients.storm(sockets)
         back = await self._until("storm", lambda said: said.settled_at > began, STALLED_S)
         o.storm_sockets = sockets
-        o.storm_s = self.crews.said.settled_at - began if back else time.monotonic() - began
+        o.storm_s = self.clients.said.settled_at - began if back else time.monotonic() - began
         if not back:
             o.notes.append("the storm did not settle")
 
