@@ -18,11 +18,11 @@ from miaosha.adapters.sql.ledger import SqlLedger
 from miaosha.adapters.sql.server_database import ServerDatabase
 from miaosha.domain.errors import Fault, Overloaded, Problem
 from miaosha.domain.messages import Batch
-from miaosha.supervisor.servers.mariadb import start_mariadb
 from miaosha.supervisor.servers.sql_server import SqlServer
 from miaosha.usecases.checkout import Paid
 from tests.contract.sql.cutting import Cut, CuttingProxy
 from tests.contract.sql.servers import CONNECTIONS, connected, emptied, running, serving
+from tests.kit.mariadb import start_mariadb
 from tests.kit.postgres import start_postgres
 from tests.usecases.conftest import Urls, fresh_servers_on, urls
 from tests.usecases.test_crashes import decide, decline, expire, extend, pay, pay_refused, recover

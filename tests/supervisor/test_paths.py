@@ -27,10 +27,10 @@ from miaosha.supervisor.edge.nginx_check import check_config
 from miaosha.supervisor.edge.nginx_paths import quoted
 from miaosha.supervisor.edge.upstreams import upstream_lines
 from miaosha.supervisor.run_directory import run_directory, socket_place
-from miaosha.supervisor.servers.mariadb import start_mariadb, start_mariadb_replica
 from miaosha.supervisor.servers.rabbitmq import prepare_rabbitmq, start_rabbitmq
 from miaosha.supervisor.servers.valkey import start_valkey
 from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
+from tests.kit.mariadb import start_mariadb, start_mariadb_replica
 from tests.kit.running import Answer, eventually, free_port, miaosha, starting
 from tests.supervisor.edge.test_edge import StandIn
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from miaosha.adapters.keyring import Keyring
 from miaosha.adapters.whole_files import first_text, write_whole
 from miaosha.supervisor import data_directory
 from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
@@ -45,7 +46,8 @@ def test_keys_are_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
         data_directory.secret_keys(tmp_path)
     assert not (tmp_path / "secret.keys").exists()
     keys = data_directory.secret_keys(tmp_path)
-    assert len(keys) > data_directory.KEY_BYTES and data_directory.secret_keys(tmp_path) == keys
+    assert keys and data_directory.secret_keys(tmp_path) == keys
+    Keyring.parse(keys)
     assert (tmp_path / "secret.keys").stat().st_mode & 0o777 == 0o600
 
 

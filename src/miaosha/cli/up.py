@@ -38,13 +38,9 @@ def up(
     ] = None,
 ) -> None:
     """Run the whole platform on this machine: its servers, nginx and every role."""
-    overrides: dict[str, str | int] = {}
-    if port is not None:
-        overrides["port"] = port
-    if data_dir is not None:
-        overrides["data_dir"] = str(data_dir)
-    if user is not None:
-        overrides["user"] = user
+    place = None if data_dir is None else str(data_dir)
+    given = {"port": port, "data_dir": place, "user": user}
+    overrides = {name: value for name, value in given.items() if value is not None}
     as_account(lambda: load(None, **overrides), keeps_data=True)
     outlet.install()  # nothing that is said may stop the platform
     finish(lambda: _up(load(None, **overrides), stack))

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from miaosha.domain.errors import DependencyDown, SettingsError
+from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
-from miaosha.supervisor.servers.packaged_server import find
+from miaosha.supervisor.servers.packaged_server import setpriv
 
 ROOT: Final = 0
 PRIVILEGED_BELOW: Final = 1_024  # where the kernel does not say
@@ -107,12 +107,8 @@ def _name(uid: int) -> str:
 
 
 def _setpriv(settings: Settings, account: pwd.struct_passwd) -> list[str]:
-    tool = find("setpriv", Path("/usr/bin/setpriv"))
-    if not tool:
-        raise DependencyDown(
-            "no setpriv on this machine. On Debian or Ubuntu: apt install util-linux"
-        )
-    command = [tool, f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--init-groups"]
+    user = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--init-groups"]
+    command = [setpriv(), *user]
     ports = [settings.port, *([settings.redirect_port] if settings.redirect_port else [])]
     if min(ports) < _privileged_below():
         command += ["--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service"]

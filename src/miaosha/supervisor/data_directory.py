@@ -5,7 +5,6 @@ files/ (pictures), secret.keys (0600), machine, edge.log and the one before it (
 platform runs, run.json (0600) holds the addresses that other commands use.
 """
 
-import base64
 import contextlib
 import fcntl
 import os
@@ -18,13 +17,13 @@ from pathlib import Path
 
 import msgspec
 
+from miaosha.adapters.keyring import generate
 from miaosha.adapters.whole_files import first_text, write_whole
 from miaosha.domain.errors import MiaoshaError, SettingsError
 from miaosha.domain.urls import sqlite_url
 from miaosha.settings import Settings
 from miaosha.supervisor.run_directory import PREFIX, kept_from_cleaners
 
-KEY_BYTES = 32
 MACHINE_HOST_MAX = 24  # characters of the host's name in a machine's
 DATABASE = "miaosha.sqlite"
 SERVERS = "servers"  # of the full stack
@@ -101,8 +100,7 @@ def locked(path: Path) -> Iterator[None]:
 
 def secret_keys(path: Path) -> str:
     """The ring in `secret.keys`, written (0600) on first use: `kid:base64url,…`."""
-    secret = base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).rstrip(b"=").decode()
-    return first_text(path / "secret.keys", f"k{secrets.token_hex(3)}:{secret}")
+    return first_text(path / "secret.keys", generate())
 
 
 def machine(path: Path) -> str:

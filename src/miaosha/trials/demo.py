@@ -143,7 +143,7 @@ class Show:
         self._parts = parts
         self._database = database
         self._stop = stop
-        self._mob: CrowdProcesses | None = None
+        self._crowd: CrowdProcesses | None = None
         self.terminal: Terminal | None = None
 
     async def prepare(self) -> None:
@@ -167,10 +167,10 @@ class Show:
         )
         if demo.crowd:
             people = crowd_processes.people(ids, tokens, sign_ups, demo.seed)
-            self._mob = CrowdProcesses(
+            self._crowd = CrowdProcesses(
                 _plan(demo, settings, self._sale, people), self._running.places.data
             )
-            await self._mob.start(self._running.places.data / "logs" / "crowd.log")
+            await self._crowd.start(self._running.places.data / "logs" / "crowd.log")
 
     async def run(self) -> int:
         """Show the sale until it is settled or interrupted; the exit status."""
@@ -188,8 +188,8 @@ class Show:
                 self._screen.say("the platform stays up; Ctrl-C stops it", style="dim")
             await self._stop.wait()
             status = 0
-        if self._mob is not None:
-            await self._mob.stop()
+        if self._crowd is not None:
+            await self._crowd.stop()
         return INTERRUPTED if status is None else status
 
     async def _watch(self) -> str:
@@ -197,9 +197,9 @@ class Show:
         assert self.terminal is not None
         wrong = ""
         while not self._stop.is_set():
-            seen = await self._watcher.look(self._mob.progress if self._mob else None)
+            seen = await self._watcher.look(self._crowd.progress if self._crowd else None)
             self.terminal.show(seen)
-            if self._mob is not None and not self._mob.alive and not self._mob.progress.ended:
+            if self._crowd is not None and not self._crowd.alive and not self._crowd.progress.ended:
                 wrong = wrong or "the crowd died; see its log"
             if self._ends and (wrong or self._over(seen)):
                 self.terminal.show(seen, last=True)
@@ -236,7 +236,7 @@ class Show:
     async def _report(self, wrong: str) -> int:
         """The numbers, every contradiction, and the last line."""
         self._screen.say("asking every buyer once more …", style="dim")
-        views = await self._mob.finish() if self._mob else []
+        views = await self._crowd.finish() if self._crowd else []
         broken = [wrong] if wrong else []
         try:
             ledger = await checker.read_ledger(self._database, self._sale.sale_id)

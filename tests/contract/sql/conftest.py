@@ -18,10 +18,10 @@ from miaosha.adapters.sql.engine import open_database
 from miaosha.adapters.sql.file_database import PRAGMAS, attach_rules
 from miaosha.adapters.sql.migrate import upgrade
 from miaosha.adapters.sql.server_database import ServerDatabase
-from miaosha.supervisor.servers.mariadb import start_mariadb
 from miaosha.supervisor.servers.sql_server import SqlServer
 from tests.contract.sql.servers import connected, emptied, running
 from tests.contract.sql.shop import Shop
+from tests.kit.mariadb import start_mariadb
 from tests.kit.postgres import start_postgres
 
 

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Engine, event
 
 from miaosha.adapters.sql import migrate
-from miaosha.supervisor.servers.mariadb import start_mariadb
 from tests.contract.sql.servers import serving
+from tests.kit.mariadb import start_mariadb
 from tests.kit.postgres import start_postgres
 
 CHANGES = ("CREATE", "ALTER", "DROP")

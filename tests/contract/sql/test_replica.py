@@ -13,10 +13,10 @@ from sqlalchemy import Connection, text
 from miaosha.adapters.sql import migrate, replica
 from miaosha.adapters.sql.backoffice import SqlOffice
 from miaosha.adapters.sql.engine import open_database
-from miaosha.supervisor.servers.mariadb import start_mariadb, start_mariadb_replica
 from miaosha.supervisor.servers.sql_server import SqlServer
 from tests.contract.sql.servers import administer
 from tests.contract.sql.shop import Shop
+from tests.kit.mariadb import start_mariadb, start_mariadb_replica
 
 pytestmark = pytest.mark.servers
 LATE_S = 30

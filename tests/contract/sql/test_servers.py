@@ -19,11 +19,11 @@ from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded
 from miaosha.domain.reservation import GRACE_MS, HoldState
 from miaosha.domain.sale import Phase
 from miaosha.ports.ledger import Begun, NotPayable
-from miaosha.supervisor.servers.mariadb import start_mariadb
 from miaosha.supervisor.servers.sql_server import SqlServer
 from tests.contract.sql.cutting import Cut, CuttingProxy
 from tests.contract.sql.servers import CONNECTIONS, connected, serving
 from tests.contract.sql.shop import DELIVERY, NOW, PAY_WITHIN_S, Shop, winner
+from tests.kit.mariadb import start_mariadb
 from tests.kit.postgres import start_postgres
 
 pytestmark = pytest.mark.servers

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from miaosha.supervisor.machine.kernel import UNLIMITED, Kernel
+from miaosha.supervisor.machine.usage import available_bytes
 
 DESCRIPTORS_KEPT: Final = 1_000  # of a process, for everything but its sockets
 DESCRIPTORS_MIN: Final = 2 * DESCRIPTORS_KEPT + 1  # of a process: with less it is hardly worth one
@@ -81,7 +82,7 @@ def this_machine(kernel: Kernel | None = None) -> Machine:
         files_used=kernel.sysctl("fs.file-nr") or 0,
         ports=(ports[0], ports[1]),
         reserved=_reserved(kernel, ports[0], ports[1]),
-        memory=min(_memory(kernel), kernel.group_left("memory")),
+        memory=min(available_bytes(kernel), kernel.group_left("memory")),
         backlog=_or(kernel.sysctl("net.core.somaxconn")),
         syn_backlog=_syn_backlog(kernel),
         cores=os.cpu_count() or 1,
@@ -102,10 +103,6 @@ def this_machine(kernel: Kernel | None = None) -> Machine:
 
 def _or(found: int | None, otherwise: int = UNLIMITED) -> int:
     return otherwise if found is None else found
-
-
-def _memory(kernel: Kernel) -> int:
-    return (kernel.field("proc/meminfo", "MemAvailable:") or 0) * 1024
 
 
 def _syn_backlog(kernel: Kernel) -> int:

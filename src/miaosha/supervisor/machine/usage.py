@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from miaosha.supervisor.machine.kernel import Kernel
+
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -18,12 +20,12 @@ class Used(NamedTuple):
 
 def private_bytes(pid: int) -> int:
     """RssAnon: what the process does not share with others; 0 if it is gone."""
-    return _field(Path(f"/proc/{pid}/status"), "RssAnon:")
+    return (Kernel().field(f"proc/{pid}/status", "RssAnon:") or 0) * 1024
 
 
-def available_bytes() -> int:
+def available_bytes(kernel: Kernel | None = None) -> int:
     """Memory of the machine that can still be taken."""
-    return _field(Path("/proc/meminfo"), "MemAvailable:")
+    return ((kernel or Kernel()).field("proc/meminfo", "MemAvailable:") or 0) * 1024
 
 
 def used(pids: Iterable[int]) -> Used:
@@ -43,11 +45,3 @@ def stat_fields(pid: int) -> list[str]:
         # The name before may hold anything, brackets too.
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].decode("ascii").split()
     return []
-
-
-def _field(path: Path, name: str) -> int:
-    with contextlib.suppress(OSError):
-        for line in path.read_text("utf-8").splitlines():
-            if line.startswith(name):
-                return int(line.split()[1]) * 1024
-    return 0

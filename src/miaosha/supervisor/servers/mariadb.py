@@ -32,30 +32,6 @@ def installed() -> bool:
     return None not in (find("mariadbd", SERVER), find("mariadb-install-db", INSTALL))
 
 
-async def start_mariadb(directory: Path, name: str = "mariadb") -> SqlServer:
-    """A durable primary with an empty database and a user; its files are in `directory`/`name`.
-
-    Raises:
-        DependencyDown: not installed, or it did not start.
-    """
-    server = prepare_mariadb(directory, name)
-    await server.start()
-    return server
-
-
-async def start_mariadb_replica(
-    directory: Path, primary: SqlServer, name: str = "replica", *, delay_s: int = 0
-) -> SqlServer:
-    """A read-only copy of `primary` from its first change on, `delay_s` seconds behind it.
-
-    Raises:
-        DependencyDown: not installed, or it did not start.
-    """
-    server = prepare_mariadb_replica(directory, primary, name, delay_s=delay_s)
-    await server.start()
-    return server
-
-
 def prepare_mariadb(directory: Path, name: str = "mariadb", password: str = "") -> SqlServer:
     """The primary in `directory`/`name`, new or of an earlier start; nothing runs yet.
 

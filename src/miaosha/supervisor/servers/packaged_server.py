@@ -217,13 +217,15 @@ def become(account: str | None, args: Sequence[str]) -> list[str]:
     where that user cannot go, so it is setpriv that becomes it."""
     if account is None:
         return tethered(args)
-    tool = find("setpriv", Path("/usr/bin/setpriv"))
-    if not tool:
-        raise DependencyDown(
-            "no setpriv on this machine. On Debian or Ubuntu: apt install util-linux"
-        )
     user = [f"--reuid={account}", f"--regid={account}", "--clear-groups"]
-    return [tool, *user, "--pdeathsig=TERM", "--", *args]
+    return [setpriv(), *user, "--pdeathsig=TERM", "--", *args]
+
+
+def setpriv() -> str:
+    """The tool that becomes an account. Raises DependencyDown if there is none."""
+    if found := find("setpriv", Path("/usr/bin/setpriv")):
+        return found
+    raise DependencyDown("no setpriv on this machine. On Debian or Ubuntu: apt install util-linux")
 
 
 def find(name: str, usual: Path) -> str | None:
