@@ -90,10 +90,10 @@ async def run_demo(demo: Demo) -> int:
                 bootstrap.api(running.settings) as parts,
                 _reading(running.settings) as database,
             ):
-                show = Show(demo, screen, running, parts, database, stop)
-                await show.prepare()
-                terminal = show.terminal
-                status = await show.run()
+                running_demo = RunningDemo(demo, screen, running, parts, database, stop)
+                await running_demo.prepare()
+                terminal = running_demo.terminal
+                status = await running_demo.run()
             if stop.is_set():
                 screen.say("draining …", style="dim")
         return status
@@ -125,7 +125,7 @@ def _settings(demo: Demo, data: Path) -> Settings:
     return load(None, **overrides)
 
 
-class Show:
+class RunningDemo:
     """The running demo: sample, crowd, terminal, and the report at its end."""
 
     def __init__(
