@@ -229,7 +229,7 @@ async def test_stock_up_and_down(world: World, admin: Person) -> None:
     path = f"/api/v1/admin/sales/{sale_id}/stock"
     raised = await world.http.post(path, json={"stock": 2}, headers=admin.auth)
     assert raised.json()["sale"]["stock"] == 2
-    hold = await world.parts.ledger.live_hold(sale_id, people[1].id)
+    hold = await world.parts.ledger.holds.live(sale_id, people[1].id)
     assert hold and hold.promoted  # standby got the new unit at once
     below = await world.http.post(path, json={"stock": 1}, headers=admin.auth)
     assert (below.status_code, below.json()["code"]) == (409, "conflict")
@@ -245,8 +245,8 @@ async def test_stock_up_and_down(world: World, admin: Person) -> None:
 async def test_rebuilding_ends_a_freeze(world: World, admin: Person, buyer: Person) -> None:
     sale_id = await world.sale(admin)
     await world.hold(sale_id, buyer)
-    terms = await world.parts.ledger.terms(sale_id)
-    assert terms and await world.parts.ledger.freeze(sale_id, terms.epoch, "a test")
+    terms = await world.parts.ledger.sales.terms(sale_id)
+    assert terms and await world.parts.ledger.sales.freeze(sale_id, terms.epoch, "a test")
     frozen = await world.http.get(f"/api/v1/admin/sales/{sale_id}", headers=admin.auth)
     assert (frozen.json()["phase"], frozen.json()["sale"]["frozen"]) == ("frozen", "a test")
     rebuilt = await world.http.post(f"/api/v1/admin/sales/{sale_id}/rebuild", headers=admin.auth)
@@ -356,9 +356,11 @@ async def test_parked_mails_and_their_return(world: World, admin: Person, buyer:
     sale_id = await world.sale(admin)
     await world.hold(sale_id, buyer)
     ledger, now = world.parts.ledger, world.parts.clock.now_ms()
-    mails = [m for m in await ledger.outbox_new(now + 1, 1_000) if m.sale_id == sale_id]
+    mails = [m for m in await ledger.outbox.due(now + 1, 1_000) if m.sale_id == sale_id]
     assert [mail.event for mail in mails] == ["won"]
-    await ledger.outbox_failed(mails[0].id, now, None, "The mail server refused this letter (550).")
+    await ledger.outbox.mark_failed(
+        mails[0].id, now, None, "The mail server refused this letter (550)."
+    )
     listed = await parked(world, admin)
     [item] = [item for item in listed["items"] if item["id"] == f"mail-{mails[0].id}"]
     assert (item["kind"], item["source"], item["message"]) == ("mail", "won", None)
@@ -371,7 +373,7 @@ async def test_parked_mails_and_their_return(world: World, admin: Person, buyer:
     path = f"/api/v1/admin/parked/{item['id']}/redrive"
     assert (await world.http.post(path, headers=admin.auth)).status_code == 204
     assert (await world.http.post(path, headers=admin.auth)).status_code == 404
-    await ledger.outbox_failed(mails[0].id, now, None, "again")
+    await ledger.outbox.mark_failed(mails[0].id, now, None, "again")
     every = "/api/v1/admin/parked/redrive-mails"
     assert (await world.http.post(every, headers=admin.auth)).json()["mails"] >= 1
     assert (await world.http.post(every, headers=admin.auth)).json() == {"mails": 0}

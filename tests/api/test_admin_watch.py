@@ -87,7 +87,7 @@ async def test_an_audit_that_takes_longer_than_a_page_waits_goes_on_and_every_pr
     run = (await check(world, admin, sale_id))["run"]
     assert run["looked"] == 400_000
     parts = world.parts
-    elsewhere = Watch(parts.office, parts.ledger, parts.inspector, parts.clock)
+    elsewhere = Watch(parts.office, parts.ledger.audits, parts.inspector, parts.clock)
 
     async def seen() -> bool:
         return await elsewhere.audit_run(sale_id) == AuditRun(run["started_at_ms"], 400_000)
@@ -110,7 +110,7 @@ async def test_an_audit_that_takes_longer_than_a_page_waits_goes_on_and_every_pr
 async def test_an_audit_whose_process_died_is_not_waited_for(world: World, admin: Person) -> None:
     sale_id = await world.sale(admin)
     ledger, now_ms = world.parts.ledger, world.parts.clock.now_ms()
-    assert await ledger.begin_audit(sale_id, "dead", AuditRun(now_ms, 0), now_ms)
+    assert await ledger.audits.begin(sale_id, "dead", AuditRun(now_ms, 0), now_ms)
     assert (await check(world, admin, sale_id))["run"] is not None
     assert world.auditor.runs == 0
     world.clock.advance(ALIVE_MS / 1_000 + 1)
@@ -147,7 +147,7 @@ async def test_the_books_of_a_sale_that_takes_long_to_count_are_counted_less_oft
 
     sale_id, office = await world.sale(admin), Slow()
     parts = world.parts
-    watching = Watch(cast("Any", office), parts.ledger, parts.inspector, parts.clock)
+    watching = Watch(cast("Any", office), parts.ledger.audits, parts.inspector, parts.clock)
     for _ in range(10):
         await watching.books(sale_id)
         world.clock.advance(1)

@@ -80,7 +80,7 @@ async def test_a_checkout_takes_what_people_type(
     }
     paid = await pay(world, sale_id, buyer, body)
     assert paid.status_code == 201
-    delivery = await world.parts.ledger.delivery_of(paid.json()["id"])
+    delivery = await world.parts.ledger.orders.delivery(paid.json()["id"])
     assert delivery is not None
     assert (delivery.phone, delivery.name) == ("+886 2 2345-6789 #12", "Pat Doe")
 
@@ -324,12 +324,12 @@ async def test_more_time_under_every_other_state(
     sale_id = await world.sale(admin, pay_within_s=30)
     path = f"/api/v1/sales/{sale_id}/purchases/mine/extend"
     await world.hold(sale_id, buyer)
-    terms = await world.parts.ledger.terms(sale_id)
-    assert terms and await world.parts.ledger.freeze(sale_id, terms.epoch, "test")
+    terms = await world.parts.ledger.sales.terms(sale_id)
+    assert terms and await world.parts.ledger.sales.freeze(sale_id, terms.epoch, "test")
     frozen = await world.http.post(path, headers=buyer.auth)
     assert (frozen.status_code, frozen.json()["code"]) == (503, "frozen")
     assert int(frozen.headers["retry-after"]) >= 1
-    assert await world.parts.ledger.unfreeze(sale_id, terms.epoch + 1)
+    assert await world.parts.ledger.rebuilds.unfreeze(sale_id, terms.epoch + 1)
     wrong = await world.http.post(path, headers=buyer.auth, params={"pay_by_ms": "soon"})
     assert (wrong.status_code, wrong.json()["field"]) == (400, "pay_by_ms")
     world.clock.advance(33)
@@ -346,8 +346,8 @@ async def test_a_frozen_sale_still_tells_and_takes_payment(
     other = await world.person()
     await world.hold(sale_id, buyer)
     body = await world.checkout_body(sale_id, buyer)
-    terms = await world.parts.ledger.terms(sale_id)
-    assert terms and await world.parts.ledger.freeze(sale_id, terms.epoch, "test")
+    terms = await world.parts.ledger.sales.terms(sale_id)
+    assert terms and await world.parts.ledger.sales.freeze(sale_id, terms.epoch, "test")
     path = f"/api/v1/sales/{sale_id}/purchases/mine"
     asked = await world.http.get(path, headers=other.auth)
     assert (asked.status_code, asked.json()["code"]) == (503, "frozen")

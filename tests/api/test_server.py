@@ -70,15 +70,15 @@ async def test_a_caller_who_leaves_is_no_defect_and_a_payment_goes_on(
     sale_id = await world.sale(admin)
     await world.hold(sale_id, buyer)
     body = msgspec.json.encode(await world.checkout_body(sale_id, buyer))
-    ledger: Any = world.parts.checkout._ledger
-    began, go_on, original = asyncio.Event(), asyncio.Event(), ledger.begin_payment
+    attempts: Any = world.parts.checkout._attempts
+    began, go_on, original = asyncio.Event(), asyncio.Event(), attempts.begin
 
     async def slow(*args: Any) -> Any:
         began.set()
         await go_on.wait()
         return await original(*args)
 
-    ledger.begin_payment = slow
+    attempts.begin = slow
     process = Process("api", "0", f"unix:{run_dir / 'api.sock'}")
     bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(listen(world.app, process, Settings(), bound.set_result))
@@ -103,7 +103,7 @@ async def test_a_caller_who_leaves_is_no_defect_and_a_payment_goes_on(
     assert not [entry for entry in logged if entry["event"] == "unexpected"]
     answered = [entry["status"] for entry in logged if entry["event"] == "request"]
     assert answered == [408, 201]
-    assert len((await world.parts.ledger.orders(buyer.id, None, 10)).items) == 1
+    assert len((await world.parts.ledger.orders.page(buyer.id, None, 10)).items) == 1
 
 
 @pytest.mark.parametrize("address", ["", "nowhere", "localhost:http"])

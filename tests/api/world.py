@@ -34,7 +34,7 @@ from miaosha.bootstrap import ApiParts
 from miaosha.domain.allocation import Decision, Letter
 from miaosha.domain.errors import Problem
 from miaosha.domain.messages import Batch, BusMessage
-from miaosha.ports.ledger import Hold, Winner
+from miaosha.ports.holds import Hold, Winner
 from miaosha.ports.rebuilding import HoldTimes
 from miaosha.ports.tokens import CheckoutClaim, Identity
 from miaosha.settings import Settings
@@ -249,7 +249,7 @@ class World:
 
     async def press(self, sale_id: int, *user_ids: int) -> Batch:
         """What publisher and consumer do: decide, and grant whoever won."""
-        terms = await self.parts.ledger.terms(sale_id)
+        terms = await self.parts.ledger.sales.terms(sale_id)
         assert terms is not None
         batch = Batch(1, sale_id, f"0190-{next(_numbers)}", self.clock.now_ms(), list(user_ids))
         decision = await self.parts.store.decide(sale_id, terms.epoch, batch)
@@ -265,7 +265,7 @@ class World:
 
     async def hold(self, sale_id: int, person: Person) -> Hold:
         await self.press(sale_id, person.id)
-        hold = await self.parts.ledger.live_hold(sale_id, person.id)
+        hold = await self.parts.ledger.holds.live(sale_id, person.id)
         assert hold is not None
         return hold
 
@@ -342,8 +342,10 @@ class Core:
         )
         self.tokens = PlainTokens()
         self.announcer = Announcer(bus, self.tokens)
-        self.granter = Granter(ledger, store, broker, self.announcer, clock)
-        self.release = Release(ledger, store, self.granter, self.announcer, clock)
+        self.granter = Granter(ledger.sales, ledger.holds, store, broker, self.announcer, clock)
+        self.release = Release(
+            ledger.sales, ledger.holds, store, self.granter, self.announcer, clock
+        )
 
 
 def _parts(
@@ -359,7 +361,8 @@ def _parts(
     payments = SandboxPayments(database, clock, b"w" * 32, SHOP + SANDBOX_PAGE)
     catalogue = SqlCatalogue(database)
     times = HoldTimes(120, 300)
-    rebuilder = Rebuilder(ledger, store, broker, clock, f"test-{next(_numbers)}", times)
+    sales, holds, owner = ledger.sales, ledger.holds, f"test-{next(_numbers)}"
+    rebuilder = Rebuilder(ledger.leases, ledger.rebuilds, holds, store, broker, clock, owner, times)
     return ApiParts(
         ledger=ledger,
         store=store,
@@ -375,15 +378,25 @@ def _parts(
         files=files,
         payments=payments,
         heartbeats=heartbeats,
-        query=Query(ledger, store, broker, tokens, clock),
-        checkout=Checkout(ledger, payments, tokens, core.release, core.announcer, clock),
+        query=Query(sales, holds, ledger.orders, store, tokens, clock),
+        checkout=Checkout(
+            holds,
+            ledger.attempts,
+            ledger.orders,
+            payments,
+            tokens,
+            core.release,
+            core.announcer,
+            clock,
+        ),
         release=core.release,
-        extension=Extension(ledger, core.granter, clock, 120),
+        extension=Extension(sales, holds, core.granter, clock, 120),
         auditor=cast("Any", auditor),
-        parking=Parking(ledger, broker, SqlTrail(database), clock),
-        inspector=Inspector(cast("Any", auditor), ledger, clock, f"test-{next(_numbers)}"),
+        parking=Parking(ledger.outbox, broker, SqlTrail(database), clock),
+        inspector=Inspector(cast("Any", auditor), ledger.audits, clock, f"test-{next(_numbers)}"),
         control=Control(
-            ledger,
+            sales,
+            holds,
             store,
             catalogue,
             core.granter,

@@ -80,20 +80,20 @@ async def work(what: str, sale_id: int, urls: list[str]) -> Cost:
         database_url=database, redis_url=store, broker_url=broker, secret_keys=generate()
     )
     async with bootstrap.scheduler(settings, "0") as parts:
-        terms = await parts.ledger.terms(sale_id)
+        terms = await parts.ledger.sales.terms(sale_id)
         assert terms is not None
         memory.settle()  # as the role does
         watchdog = Watchdog()
         watchdog.begin()
         if what == "settle":
             await parts.settlement.advance(terms)
-            after = await parts.ledger.terms(sale_id)
+            after = await parts.ledger.sales.terms(sale_id)
             came_to = str(after.phase) if after else ""
         elif what == "rebuild":
             came_to = str(await parts.control.rebuild(sale_id, "measured"))
         else:
             await parts.settlement.reconcile(terms)
-            came_to = str((await parts.ledger.verdict(sale_id) or "")[:60])
+            came_to = str((await parts.ledger.audits.verdict(sale_id) or "")[:60])
         return watchdog.end(came_to)
 
 

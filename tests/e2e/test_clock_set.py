@@ -100,7 +100,7 @@ class Buyer:
         return float(mine["pay_by_ms"] - mine["server_time_ms"]) / 1_000
 
     async def frozen(self) -> str:
-        terms = await self.parts.ledger.terms(self.sale_id)
+        terms = await self.parts.ledger.sales.terms(self.sale_id)
         assert terms is not None
         return terms.frozen or ""
 
@@ -156,7 +156,7 @@ async def test_for_good_and_a_leader_that_dies(
     assert EXTRA_S < await buyer.left_s() <= 600 + 120 + 5
 
     async def led_by() -> str:
-        row, _ = await parts.ledger.take_lease("scheduler", "nobody at all", 0, None)
+        row, _ = await parts.ledger.leases.take("scheduler", "nobody at all", 0, None)
         return str(row.owner)
 
     before = await led_by()

@@ -39,7 +39,7 @@ class Selling:
         return sale_keys(self.rush.sale_id)
 
     async def epoch(self) -> int:
-        terms = await self.rush.parts.ledger.terms(self.rush.sale_id)
+        terms = await self.rush.parts.ledger.sales.terms(self.rush.sale_id)
         assert terms is not None
         return terms.epoch
 

@@ -85,7 +85,7 @@ async def armed(parts: ApiParts, sale_ids: list[int]) -> bool:
     if board is None or not set(sale_ids) <= set(board.sales):
         return False
     readings = await parts.store.readings(sale_ids)
-    terms = {terms.sale_id: terms for terms in await parts.ledger.live_terms()}
+    terms = {terms.sale_id: terms for terms in await parts.ledger.sales.live()}
     return all(
         reading is not None and reading.epoch == terms[id_].epoch and terms[id_].frozen is None
         for id_, reading in readings.items()
@@ -166,7 +166,7 @@ async def test_every_live_sale_is_on_the_board_pressed_for_and_decided(
     assert await presses(up, bought, tokens) == {(202, ""): SALES}
 
     async def held() -> bool:
-        holds = [await parts.ledger.live_hold(id_, user) for id_, user in bought.items()]
+        holds = [await parts.ledger.holds.live(id_, user) for id_, user in bought.items()]
         return all(hold is not None for hold in holds)
 
     await until("every accepted press has its unit", held)
@@ -185,7 +185,7 @@ async def test_one_more_is_refused_by_name_and_stays_a_draft(up: Up, parts: ApiP
     admin, _ = await sample_sale.logins(parts)
     with asking(up) as http:
         signed = await http.request("POST", "/api/v1/sessions", admin._asdict())
-    live = await parts.ledger.live_ids()
+    live = await parts.ledger.sales.live_ids()
     sale = await parts.catalogue.sale(live[0])
     assert sale is not None
     terms = draft_of(
@@ -207,7 +207,7 @@ async def test_one_more_is_refused_by_name_and_stays_a_draft(up: Up, parts: ApiP
 
 
 async def test_a_consumer_that_starts_anew_takes_all_of_them_up(up: Up, parts: ApiParts) -> None:
-    sale_ids = await parts.ledger.live_ids()
+    sale_ids = await parts.ledger.sales.live_ids()
     old = up.children()["consumer"]
     os.kill(old, signal.SIGKILL)
     eventually("another consumer", lambda: up.children().get("consumer", old) != old)
@@ -217,7 +217,7 @@ async def test_a_consumer_that_starts_anew_takes_all_of_them_up(up: Up, parts: A
     assert await presses(up, bought, tokens) == {(202, ""): len(wanted)}
 
     async def held() -> bool:
-        holds = [await parts.ledger.live_hold(id_, user) for id_, user in bought.items()]
+        holds = [await parts.ledger.holds.live(id_, user) for id_, user in bought.items()]
         return all(hold is not None for hold in holds)
 
     await until("every press has its unit", held)

@@ -56,7 +56,7 @@ async def through(proxy: CuttingProxy, server: SqlServer, servers: Servers) -> A
     once when it opens one)."""
     database = connected(server.url.replace(f":{server.port}/", f":{proxy.port}/"))
     ledger = SqlLedger(database)
-    await ledger.take_lease("a connection", "is open", servers.clock.now_ms(), None)
+    await ledger.leases.take("a connection", "is open", servers.clock.now_ms(), None)
     payments = SandboxPayments(database, servers.clock, b"w" * 32, "http://localhost/sandbox")
     yield World(replace(servers, ledger=ledger, payments=payments))
     await database.close()
@@ -121,7 +121,7 @@ async def test_a_payment_cut_off_at_any_commit_is_one_order(
                 again = await world.checkout.pay(sale_id, users[0], token, GOOD, HOME, RETURN_URL)
             assert isinstance(again, Paid) and again.repeated
             await World(servers).duties(sale_id)
-            terms = await servers.ledger.terms(sale_id)
+            terms = await servers.ledger.sales.terms(sale_id)
             assert (terms.granted, terms.sold) == (1, 1)
             assert (await servers.auditor.audit(sale_id)).clean
 
@@ -174,7 +174,7 @@ async def test_the_primary_restarts_among_payments(urls: Urls, kind: str, sig: i
 async def _all_sold(world: World, sale_id: int, orders: list[str]) -> None:
     assert len(set(orders)) == BUYERS
     await world.duties(sale_id)
-    terms = await world.servers.ledger.terms(sale_id)
+    terms = await world.servers.ledger.sales.terms(sale_id)
     assert (terms.granted, terms.sold) == (BUYERS, BUYERS)
     verdict = await world.servers.auditor.audit(sale_id)
     assert verdict.clean, verdict.findings
@@ -214,12 +214,12 @@ async def test_connections_that_run_out_are_said_so_and_come_back(
     await asyncio.wait_for(all_out.wait(), 20)
     ledger = SqlLedger(database)
     with pytest.raises(Overloaded, match="sql_connections"):
-        await ledger.take_lease("a", "me", 1, None)
+        await ledger.leases.take("a", "me", 1, None)
     with pytest.raises(Overloaded, match="sql_connections"):
-        await ledger.mark_refunded("a:1", 1)
+        await ledger.attempts.mark_refunded("a:1", 1)
     await ledger.ping()  # reading goes on
     go_on.set()
     await asyncio.gather(*holding)
-    row, _ = await ledger.take_lease("a", "me", 1, None)
+    row, _ = await ledger.leases.take("a", "me", 1, None)
     assert row.owner == "me"
     await database.close()

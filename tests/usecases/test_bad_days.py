@@ -59,22 +59,24 @@ async def test_a_sale_paused_beyond_its_end_is_resumed_and_settles(world: World)
     await manage.pause("cli", sale.id)
     servers.clock.advance(1)
     await manage.close("cli", sale.id)
-    await world.settlement.advance(await servers.ledger.terms(sale.id))
-    assert (await servers.ledger.terms(sale.id)).phase == "paused", "a batch waits for its outcome"
+    await world.settlement.advance(await servers.ledger.sales.terms(sale.id))
+    assert (await servers.ledger.sales.terms(sale.id)).phase == "paused", (
+        "a batch waits for its outcome"
+    )
 
     await manage.resume("cli", sale.id)
     await acknowledge_all(world, sale.id)
 
     assert await world.state(sale.id, batch.user_ids[0]) == "held"
     await world.pay(sale.id, batch.user_ids[0])
-    await world.settlement.advance(await servers.ledger.terms(sale.id))
-    assert (await servers.ledger.terms(sale.id)).phase == "settled"
+    await world.settlement.advance(await servers.ledger.sales.terms(sale.id))
+    assert (await servers.ledger.sales.terms(sale.id)).phase == "settled"
     await clean(world, sale.id)
 
 
 async def test_two_rebuilds_asked_for_in_one_process_take_turns(world: World) -> None:
     sale = await world.sale(stock=1)
-    before = await world.servers.ledger.terms(sale.id)
+    before = await world.servers.ledger.sales.terms(sale.id)
 
     done = await asyncio.gather(
         world.control.rebuild(sale.id),
@@ -83,7 +85,7 @@ async def test_two_rebuilds_asked_for_in_one_process_take_turns(world: World) ->
     )
 
     assert sorted(done) == [False, False, True]
-    after = await world.servers.ledger.terms(sale.id)
+    after = await world.servers.ledger.sales.terms(sale.id)
     assert (after.epoch, after.frozen) == (before.epoch + 1, None)
     await clean(world, sale.id)
 
@@ -105,13 +107,13 @@ async def test_a_board_of_another_version_is_written_anew(world: World) -> None:
 
 async def test_terms_from_before_a_rebuild_cause_no_second_one(world: World) -> None:
     sale = await world.sale(stock=1)
-    old = await world.servers.ledger.terms(sale.id)
+    old = await world.servers.ledger.sales.terms(sale.id)
     await world.control.rebuild(sale.id)
-    rebuilt = await world.servers.ledger.terms(sale.id)
+    rebuilt = await world.servers.ledger.sales.terms(sale.id)
 
     assert not await world.settlement.heal(old), "its terms are of no use"
 
-    assert await world.servers.ledger.terms(sale.id) == rebuilt
+    assert await world.servers.ledger.sales.terms(sale.id) == rebuilt
     assert await world.settlement.heal(rebuilt)
 
 
@@ -119,22 +121,22 @@ async def test_a_hold_for_a_person_is_not_rebuilt_by_a_scheduler_with_old_terms(
     world: World,
 ) -> None:
     sale = await world.sale(stock=1)
-    old = await world.servers.ledger.terms(sale.id)
-    await world.servers.ledger.freeze(sale.id, old.epoch, f"{HOLD}I1")
+    old = await world.servers.ledger.sales.terms(sale.id)
+    await world.servers.ledger.sales.freeze(sale.id, old.epoch, f"{HOLD}I1")
 
     await world.servers.store._client.flushall()
     assert not await world.settlement.heal(old)
 
-    assert (await world.servers.ledger.terms(sale.id)).frozen == f"{HOLD}I1"
+    assert (await world.servers.ledger.sales.terms(sale.id)).frozen == f"{HOLD}I1"
 
 
 async def test_a_death_amid_forgetting_a_sale_leaves_no_log_behind(world: World) -> None:
     for at in (1, 2):
         sale = await world.sale(stock=1)
-        terms = await world.servers.ledger.terms(sale.id)
+        terms = await world.servers.ledger.sales.terms(sale.id)
         await world.control.close(sale.id)
         world.servers.clock.advance(1)
-        assert await world.servers.ledger.settle_sale(sale.id, "{}", world.servers.clock.now_ms())
+        assert await world.servers.ledger.sales.settle(sale.id, "{}", world.servers.clock.now_ms())
         await world.control.refresh_board()
         mortal = World(world.servers, Fate(at, after=True))
         with pytest.raises(Died):
@@ -153,17 +155,17 @@ async def test_a_sale_whose_stock_was_raised_just_now_is_not_closed_as_sold_out(
     await world.press(sale.id, users := await world.users(1))
     await acknowledge_all(world, sale.id)
     await world.pay(sale.id, users[0])
-    sold_out = await world.servers.ledger.terms(sale.id)
+    sold_out = await world.servers.ledger.sales.terms(sale.id)
     await world.control.stock(sale.id, 2)
 
     await world.settlement.advance(sold_out)
-    assert (await world.servers.ledger.terms(sale.id)).closes_at_ms == sale.closes_at_ms
+    assert (await world.servers.ledger.sales.terms(sale.id)).closes_at_ms == sale.closes_at_ms
 
     await world.press(sale.id, users := await world.users(1))
     await acknowledge_all(world, sale.id)
     await world.pay(sale.id, users[0])
-    await world.settlement.advance(await world.servers.ledger.terms(sale.id))
-    closes_at_ms = (await world.servers.ledger.terms(sale.id)).closes_at_ms
+    await world.settlement.advance(await world.servers.ledger.sales.terms(sale.id))
+    closes_at_ms = (await world.servers.ledger.sales.terms(sale.id)).closes_at_ms
     assert closes_at_ms == world.servers.clock.now_ms()
     assert (await world.servers.store.reading(sale.id)).closes_at_ms == closes_at_ms
     await clean(world, sale.id)
@@ -186,7 +188,7 @@ async def test_a_reminder_of_a_miscounted_sale_does_not_come_again_for_ever(worl
     broken, broken_user = await sold(world, pay_within_s=60)
     sound, user = await sold(world, pay_within_s=60)
     rids = [
-        (await world.servers.ledger.live_hold(sale_id, buyer)).rid
+        (await world.servers.ledger.holds.live(sale_id, buyer)).rid
         for sale_id, buyer in ((broken, broken_user), (sound, user))
     ]
     await miscount(world, broken)
@@ -239,13 +241,13 @@ async def test_asking_again_during_a_payment_neither_ends_nor_repeats_it(world: 
         with pytest.raises(Problem) as busy:
             await paying
         assert busy.value.code == "payment_in_progress"
-    assert (await world.servers.ledger.live_hold(sale_id, user)).attempt == 1
+    assert (await world.servers.ledger.holds.live(sale_id, user)).attempt == 1
     assert await world.state(sale_id, user) == "paying"
 
 
 async def test_terms_from_before_a_pause_or_a_close_do_not_undo_it(world: World) -> None:
     sale = await world.sale(stock=1)
-    open_terms = await world.servers.ledger.terms(sale.id)
+    open_terms = await world.servers.ledger.sales.terms(sale.id)
     await world.control.pause(sale.id)
     await world.control.catch_up(open_terms)
     assert (await world.servers.store.reading(sale.id)).phase == "paused"
@@ -264,7 +266,7 @@ async def test_who_got_more_time_by_a_rebuild_is_told_with_a_token_that_lasts_as
     world.servers.clock.advance(10_000)
     world.servers.bus.messages.clear()
     await world.servers.store._client.flushall()
-    await world.settlement.heal(await world.servers.ledger.terms(sale_id))
+    await world.settlement.heal(await world.servers.ledger.sales.terms(sale_id))
     world.servers.clock.advance(40_000)
 
     (told,) = world.servers.bus.results(user)
@@ -293,7 +295,7 @@ async def test_money_without_a_unit_is_given_back_and_told(servers: Servers, die
     world = World(replace(servers, payments=payments))
     sale_id, user = await sold(world, pay_within_s=60)
     asked = await world.pay(sale_id, user, REDIRECT)
-    rid = (await servers.ledger.live_hold(sale_id, user)).rid
+    rid = (await servers.ledger.holds.live(sale_id, user)).rid
     servers.clock.advance(300_000)
     await world.checkout.settle_stale(servers.clock.now_ms())
     assert await world.state(sale_id, user) == "expired"
@@ -306,7 +308,7 @@ async def test_money_without_a_unit_is_given_back_and_told(servers: Servers, die
     await world.checkout.complete(f"{rid}:1")
 
     assert (await servers.payments.lookup(f"{rid}:1")).state == "refunded"
-    assert await servers.ledger.order_of(rid, user) is None
-    mails = await servers.ledger.outbox_new(servers.clock.now_ms(), 10)
+    assert await servers.ledger.orders.by_rid(rid, user) is None
+    mails = await servers.ledger.outbox.due(servers.clock.now_ms(), 10)
     assert [mail.event for mail in mails] == ["won", "expired", "refunded"]
     await clean(world, sale_id)

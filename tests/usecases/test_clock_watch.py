@@ -6,7 +6,7 @@ import pytest
 
 from miaosha.domain.reservation import GRACE_MS, HoldState
 from miaosha.ports.leases import LeaseRow
-from miaosha.ports.ledger import Terms
+from miaosha.ports.sale_rows import Terms
 from miaosha.usecases.clock_watch import CLOCK, LEADERLESS_MAX_MS, STEADY_S
 from miaosha.usecases.merging import EXTRA_MS
 from tests.usecases.test_histories import acknowledge_all, clean
@@ -26,7 +26,7 @@ class Held:
         self.rid = rid
 
     async def terms(self) -> Terms:
-        terms: Terms | None = await self.world.servers.ledger.terms(self.sale_id)
+        terms: Terms | None = await self.world.servers.ledger.sales.terms(self.sale_id)
         assert terms is not None
         return terms
 
@@ -34,7 +34,7 @@ class Held:
         return await self.world.settlement.heal(await self.terms())
 
     async def pay_left_ms(self) -> int:
-        hold = await self.world.servers.ledger.live_hold(self.sale_id, self.users[0])
+        hold = await self.world.servers.ledger.holds.live(self.sale_id, self.users[0])
         assert hold is not None and hold.state is HoldState.HELD, "the hold has ended"
         return int(hold.pay_by_ms - self.world.servers.clock.now_ms())
 

@@ -70,7 +70,7 @@ async def close_and_settle(world: World, sale_id: int, users: list[int], batch: 
     for _ in range(3):
         await world.release.sweep()
         world.servers.clock.advance(60_000 + GRACE_MS)
-    terms = await world.servers.ledger.terms(sale_id)
+    terms = await world.servers.ledger.sales.terms(sale_id)
     await world.settlement.advance(terms)
 
 
@@ -80,7 +80,7 @@ async def recover(servers: Servers, sale_id: int, batch: Batch) -> World:
     servers.clock.advance(31_000)  # a dead rebuilder's lease ends
     for _ in range(3):
         await world.duties(sale_id)
-        terms = await servers.ledger.terms(sale_id)
+        terms = await servers.ledger.sales.terms(sale_id)
         await world.settlement.advance(terms)
         if terms.phase != "settled" and terms.frozen is None:
             await world.allocator.handle([batch])
@@ -138,7 +138,7 @@ async def one_life(servers: Servers, act: Act, decided: bool, fate: Fate) -> boo
     if decided:
         await acknowledge_all(world, sale.id)
     elif act is decline:
-        terms = await servers.ledger.terms(sale.id)
+        terms = await servers.ledger.sales.terms(sale.id)
         await servers.store.decide(sale.id, terms.epoch, batch)
     with contextlib.suppress(Died, Fault, Problem):
         await act(World(servers, fate), sale.id, users, batch)
@@ -149,7 +149,7 @@ async def one_life(servers: Servers, act: Act, decided: bool, fate: Fate) -> boo
 
 async def whole(world: World, sale_id: int, users: list[int], batch: Batch, where: str) -> None:
     """Nothing lost, nothing doubled: everybody has an outcome, every unit is somewhere, I1-I10."""
-    terms = await world.servers.ledger.terms(sale_id)
+    terms = await world.servers.ledger.sales.terms(sale_id)
     assert terms.frozen is None, (where, terms.frozen)
     if terms.phase != "settled":
         await acknowledge_all(world, sale_id)
@@ -159,7 +159,7 @@ async def whole(world: World, sale_id: int, users: list[int], batch: Batch, wher
         reading = await world.servers.store.reading(sale_id)
         assert (reading.free, reading.ungranted) == (reading.stock - terms.granted, 0), where
         assert terms.granted == min(terms.stock, reading.held + reading.paid), where
-    assert not await world.servers.ledger.unsynced(10), where
+    assert not await world.servers.ledger.holds.unsynced(10), where
     verdict = await world.servers.auditor.audit(sale_id)
     assert verdict.clean, (where, verdict.findings)
 
@@ -174,6 +174,6 @@ async def test_a_payment_whose_beginning_is_not_known_is_looked_up(servers: Serv
     fate = Fate(1, after=True, survived=True)
     paid = await World(servers, fate).checkout.pay(sale.id, users[0], token, GOOD, HOME, RETURN_URL)
 
-    assert fate.where == "after SqlLedger.begin_payment"
+    assert fate.where == "after SqlAttempts.begin"
     assert isinstance(paid, Paid) and not paid.repeated
     assert await world.state(sale.id, users[0]) == "paid"

@@ -110,8 +110,8 @@ async def test_a_frozen_sale_moves_nothing_and_a_rebuild_keeps_what_was_moved(
 ) -> None:
     sale_id, [user, other] = await sold_to(world, stock=2, presses=2)
     hold = await world.extension.extend(sale_id, user)
-    terms = await world.servers.ledger.terms(sale_id)
-    await world.servers.ledger.freeze(sale_id, terms.epoch, "a test")
+    terms = await world.servers.ledger.sales.terms(sale_id)
+    await world.servers.ledger.sales.freeze(sale_id, terms.epoch, "a test")
     assert await refused(world, sale_id, other) == "frozen"
 
     await world.rebuilder.rebuild(sale_id, "a test")

@@ -158,7 +158,7 @@ async def test_a_hundred_parallel_checkouts_make_one_order_and_one_charge(world:
     assert len(paid) >= 1 and len({p.order.id for p in paid}) == 1
     assert len([p for p in paid if not p.repeated]) == 1
     assert set(refused) <= {"payment_in_progress"} and len(paid) + len(refused) == 100
-    terms = await world.servers.ledger.terms(sale_id)
+    terms = await world.servers.ledger.sales.terms(sale_id)
     assert (terms.granted, terms.sold) == (1, 1)
     await clean(world, sale_id)
 
@@ -213,7 +213,7 @@ async def test_a_hold_sql_does_not_know_yet_is_granted_then_declined(world: Worl
     sale = await world.sale(stock=1)
     users = await world.users(2)
     batch = await world.press(sale.id, users)
-    terms = await world.servers.ledger.terms(sale.id)
+    terms = await world.servers.ledger.sales.terms(sale.id)
     await world.servers.store.decide(sale.id, terms.epoch, batch)
     assert await world.state(sale.id, users[0]) == "queued"
 
@@ -257,10 +257,10 @@ async def test_after_closing_units_still_reach_standby_and_the_sale_settles(worl
 
     assert await world.state(sale_id, users[2]) == "closed"
     await acknowledge_all(world, sale_id)
-    terms = await world.servers.ledger.terms(sale_id)
+    terms = await world.servers.ledger.sales.terms(sale_id)
     await world.settlement.advance(terms)
 
-    terms = await world.servers.ledger.terms(sale_id)
+    terms = await world.servers.ledger.sales.terms(sale_id)
     assert terms.phase == "settled"
     assert await world.servers.store.reading(sale_id) is None
     assert [await world.state(sale_id, u) for u in users] == ["expired", "paid", "closed"]

@@ -13,7 +13,7 @@ TTL_S = 10.0
 
 
 def candidate(world: World) -> Candidate:
-    return Candidate(world.servers.ledger, world.servers.clock, TTL_S)
+    return Candidate(world.servers.ledger.leases, world.servers.clock, TTL_S)
 
 
 @pytest.mark.parametrize("hours", [-1, 0, 1])
@@ -55,7 +55,7 @@ async def test_a_person_waits_for_the_lease_of_a_rebuild_that_died(
     monkeypatch.setattr(rebuild_lease, "LOOK_S", 0.01)
     sale = await world.sale(stock=1)
     ledger, clock = world.servers.ledger, world.servers.clock
-    await ledger.take_lease(f"rebuild:{sale.id}", "died", clock.now_ms(), None)
+    await ledger.leases.take(f"rebuild:{sale.id}", "died", clock.now_ms(), None)
     assert not await world.control.rebuild(sale.id), "the system comes again by itself"
 
     asked = asyncio.create_task(world.control.rebuild(sale.id, patient=True))
@@ -72,11 +72,11 @@ async def test_a_person_hears_at_once_of_a_rebuild_that_lives(
     sale = await world.sale(stock=1)
     ledger, clock = world.servers.ledger, world.servers.clock
     name = f"rebuild:{sale.id}"
-    await ledger.take_lease(name, "lives", clock.now_ms(), None)
+    await ledger.leases.take(name, "lives", clock.now_ms(), None)
     asked = asyncio.create_task(world.control.rebuild(sale.id, patient=True))
     while not asked.done():
         await asyncio.sleep(0.01)
-        await ledger.take_lease(name, "lives", clock.now_ms(), None)
+        await ledger.leases.take(name, "lives", clock.now_ms(), None)
     assert not await asked
 
 

@@ -34,7 +34,7 @@ class Notes:
 class NotingControl(Control):
     def __init__(self, notes: Notes, catalogue: "OneCatalogue") -> None:
         self._notes = notes
-        self._sales = catalogue
+        self._of = catalogue
 
     async def schedule(self, sale_id: int) -> None:
         self._done("schedule", sale_id, phase=Phase.SCHEDULED)
@@ -62,8 +62,8 @@ class NotingControl(Control):
 
     def _done(self, what: str, sale_id: int, **changes: Any) -> None:
         self._notes.said.append(f"control {what}")
-        old = self._sales.kept[sale_id]
-        self._sales.kept[sale_id] = msgspec.structs.replace(old, **changes)
+        old = self._of.kept[sale_id]
+        self._of.kept[sale_id] = msgspec.structs.replace(old, **changes)
 
 
 class OneCatalogue:

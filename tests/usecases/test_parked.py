@@ -21,15 +21,15 @@ from tests.usecases.world import Died, Fate, Mortal, Servers, World
 EVERYTHING = 100
 
 
-def post_of(world: World, mailbox: Mailbox, ledger: Any = None, broker: Any = None) -> Post:
+def post_of(world: World, mailbox: Mailbox, outbox: Any = None, broker: Any = None) -> Post:
     s = world.servers
     counters: defaultdict[str, float] = defaultdict(int)
-    ledger, broker = ledger or s.ledger, broker or s.broker
-    return Post(ledger, broker, mailbox, s.clock, ATTEMPTS, "http://localhost", counters)
+    outbox, broker = outbox or s.ledger.outbox, broker or s.broker
+    return Post(outbox, broker, mailbox, s.clock, ATTEMPTS, "http://localhost", counters)
 
 
 def parking_of(servers: Servers) -> Parking:
-    return Parking(servers.ledger, servers.broker, servers.trail, servers.clock)
+    return Parking(servers.ledger.outbox, servers.broker, servers.trail, servers.clock)
 
 
 async def given_up(world: World, post: Post, mailbox: Mailbox, count: int) -> None:
@@ -160,13 +160,13 @@ async def test_dying_anywhere_on_the_way_back_loses_no_mail(
             world, mailbox = World(servers), Mailbox()
             await given_up(world, post_of(world, mailbox), mailbox, 1)
             fate = Fate(at, after, survived=survived)
-            ledger, broker = Mortal(servers.ledger, fate), Mortal(servers.broker, fate)
+            outbox, broker = Mortal(servers.ledger.outbox, fate), Mortal(servers.broker, fate)
             with contextlib.suppress(Died, Fault):
                 trail = Mortal(servers.trail, fate)
-                parking = Parking(ledger, broker, trail, servers.clock)
+                parking = Parking(outbox, broker, trail, servers.clock)
                 [item] = await parking.list(EVERYTHING)
                 await parking.redrive("cli", item.id)
-                await deliver_due(world, post_of(world, mailbox, ledger, broker))
+                await deliver_due(world, post_of(world, mailbox, outbox, broker))
             await parking_of(servers).redrive_mails("cli")  # the command is repeated
             for _ in range(3):
                 servers.clock.advance(601_000)
@@ -209,8 +209,8 @@ async def test_who_leads_no_longer_counts_nothing_as_parked(world: World, schedu
         return world.counters["parked_mails"] == 2
 
     async def another_leads() -> bool:
-        row, _ = await ledger.take_lease(LEASE, "another", 0, None)
-        row, _ = await ledger.take_lease(LEASE, "another", 0, row)
+        row, _ = await ledger.leases.take(LEASE, "another", 0, None)
+        row, _ = await ledger.leases.take(LEASE, "another", 0, row)
         return bool(row.owner == "another")
 
     async def follows() -> bool:

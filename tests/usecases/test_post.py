@@ -43,7 +43,7 @@ def mailbox() -> Mailbox:
 def post(world: World, mailbox: Mailbox) -> Post:
     s = world.servers
     counters: defaultdict[str, float] = defaultdict(int)
-    return Post(s.ledger, s.broker, mailbox, s.clock, ATTEMPTS, "http://localhost", counters)
+    return Post(s.ledger.outbox, s.broker, mailbox, s.clock, ATTEMPTS, "http://localhost", counters)
 
 
 async def winners(world: World, count: int) -> tuple[int, list[int]]:
@@ -63,7 +63,7 @@ async def states(world: World) -> list[str]:
 
 async def deliver_due(world: World, post: Post) -> int:
     """What is due now, relayed and handed to the mailer."""
-    due = await world.servers.ledger.outbox_new(world.servers.clock.now_ms(), 100)
+    due = await world.servers.ledger.outbox.due(world.servers.clock.now_ms(), 100)
     assert await post.relay() == len(due)
     for item in due:
         await post.deliver(MailJob(item.id, item.dedupe_key))

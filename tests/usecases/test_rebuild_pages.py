@@ -1,4 +1,4 @@
-"""Rebuilds read a sale in pages, and go on whoever waits for them, or dies over them."""
+"""RebuildRows read a sale in pages, and go on whoever waits for them, or dies over them."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from miaosha.adapters.sql import rebuilds
+from miaosha.adapters.sql import holds
 from miaosha.domain.errors import Fault
 from miaosha.usecases import control, merging
 from miaosha.usecases.rebuild_lease import LEASE_S
@@ -21,7 +21,7 @@ PAGE = 3  # rows; small enough for one buyer's to fill more than one
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (merging, control):
         monkeypatch.setattr(module, "PAGE", PAGE)
-    monkeypatch.setattr(rebuilds, "_PAGE", rebuilds._PAGE.limit(PAGE))
+    monkeypatch.setattr(holds, "_PAGE", holds._PAGE.limit(PAGE))
 
 
 async def declined(world: World, sale_id: int, user: int, times: int) -> None:
@@ -103,7 +103,7 @@ def gate(world: World) -> Gate:
 
 
 async def frozen(world: World, sale_id: int) -> str | None:
-    reason: str | None = (await world.servers.ledger.terms(sale_id)).frozen
+    reason: str | None = (await world.servers.ledger.sales.terms(sale_id)).frozen
     return reason
 
 
@@ -168,8 +168,8 @@ async def test_an_admins_rebuild_lifts_a_hold_wherever_its_process_dies(
         healthy = World(servers)
         if not sale_id:
             sale_id = (await healthy.sale(stock=1)).id
-        terms = await servers.ledger.terms(sale_id)
-        await servers.ledger.freeze(sale_id, terms.epoch, f"{HOLD}I2")
+        terms = await servers.ledger.sales.terms(sale_id)
+        await servers.ledger.sales.freeze(sale_id, terms.epoch, f"{HOLD}I2")
         fate = Fate(at, after)
         with contextlib.suppress(Died, Fault):
             await World(servers, fate).control.rebuild(sale_id)

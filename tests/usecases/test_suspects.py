@@ -9,7 +9,7 @@ from sqlalchemy import update
 from miaosha.adapters.sql.tables import ledger, outbox
 from miaosha.bootstrap.auditing import open_auditor
 from miaosha.ports.audits import Suspects
-from miaosha.ports.ledger import Terms
+from miaosha.ports.sale_rows import Terms
 from miaosha.usecases.settlement import HOLD, REBUILDS_MAX
 from tests.usecases.conftest import Urls
 from tests.usecases.test_histories import acknowledge_all, clean
@@ -36,7 +36,7 @@ class Shop:
         self.world, self.sale_id, self.users = world, sale_id, users
 
     async def terms(self) -> Terms:
-        found: Terms = await self.world.servers.ledger.terms(self.sale_id)
+        found: Terms = await self.world.servers.ledger.sales.terms(self.sale_id)
         return found
 
     async def reason(self) -> str:
@@ -63,7 +63,7 @@ class Shop:
         self.world = World(self.world.servers)
 
     async def suspects(self) -> Suspects:
-        found: Suspects = await self.world.servers.ledger.suspects(self.sale_id)
+        found: Suspects = await self.world.servers.ledger.audits.suspects(self.sale_id)
         return found
 
 

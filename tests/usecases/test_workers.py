@@ -28,7 +28,7 @@ from miaosha.workers.scheduler import Scheduler
 from tests.contract.sql.shop import all_holds
 from tests.usecases.conftest import Urls
 from tests.usecases.test_histories import acknowledge_all, clean
-from tests.usecases.world import Servers, World
+from tests.usecases.world import NOUNS, Servers, World
 
 DEADLINE_S = 10.0
 
@@ -36,7 +36,7 @@ DEADLINE_S = 10.0
 @pytest.fixture
 async def scheduler(world: World) -> AsyncIterator[Scheduler]:
     s = world.servers
-    post = Post(s.ledger, s.broker, None, s.clock, 3, "http://localhost", defaultdict(int))
+    post = Post(s.ledger.outbox, s.broker, None, s.clock, 3, "http://localhost", defaultdict(int))
     parts = SchedulerParts(
         ledger=s.ledger,
         store=s.store,
@@ -80,7 +80,7 @@ async def test_a_sale_that_cannot_be_rebuilt_stops_no_other(
 ) -> None:
     broken, sound = await world.sale(stock=1), await world.sale(stock=1)
     await spoil(world.servers, broken.id)
-    assert await world.servers.ledger.freeze(broken.id, 1, "drill")
+    assert await world.servers.ledger.sales.freeze(broken.id, 1, "drill")
     batch = await world.press(sound.id, await world.users(1))
     await world.servers.store.decide(sound.id, 1, batch)  # its consumer dies here
 
@@ -89,7 +89,7 @@ async def test_a_sale_that_cannot_be_rebuilt_stops_no_other(
         return await world.state(sound.id, batch.user_ids[0]) == "held"
 
     await until(won)
-    terms = await world.servers.ledger.terms(broken.id)
+    terms = await world.servers.ledger.sales.terms(broken.id)
     assert terms.frozen == "drill"
 
 
@@ -104,7 +104,7 @@ async def test_where_many_need_a_round_the_sale_that_opened_first_has_its_first(
     ids = [(await world.sale(stock=1)).id for _ in range(3)]
     opened_at = dict(zip(ids, (3_000, 1_000, 2_000), strict=True))
     for sale_id, at_ms in opened_at.items():
-        assert await world.servers.ledger.freeze(sale_id, 1, "drill")
+        assert await world.servers.ledger.sales.freeze(sale_id, 1, "drill")
         moved = update(sales).where(sales.c.id == sale_id).values(opens_at_ms=at_ms)
         await world.servers.ledger._db.write(partial(_execute, moved))
     await duty(scheduler, "sales")()
@@ -164,7 +164,7 @@ async def test_a_drained_consumer_handles_nothing_any_more(
                 raise
             swallowed = True
 
-    consuming = Consumer(servers.broker, servers.ledger, servers.store, handle, "one")
+    consuming = Consumer(servers.broker, servers.ledger.sales, servers.store, handle, "one")
     following = asyncio.create_task(consuming.follow())
     await world.press(sale.id, await world.users(1))
     await world.press(sale.id, await world.users(1))
@@ -181,14 +181,16 @@ async def test_a_drained_consumer_handles_nothing_any_more(
 
 
 class Leaving:
-    """A port that can be away."""
+    """A port that can be away, with all its nouns."""
 
-    def __init__(self, port: Any) -> None:
+    def __init__(self, port: Any, away: asyncio.Event | None = None) -> None:
         self._port = port
-        self.away = False
+        self.away = away or asyncio.Event()
 
     def __getattr__(self, name: str) -> Any:
-        return self._down if self.away else getattr(self._port, name)
+        if name in NOUNS:
+            return Leaving(getattr(self._port, name), self.away)
+        return self._down if self.away.is_set() else getattr(self._port, name)
 
     async def _down(self, *args: Any, **kwargs: Any) -> None:
         raise DependencyDown("away for a minute")
@@ -202,12 +204,12 @@ async def test_while_sql_is_away_deciding_goes_on_and_winners_wait(servers: Serv
     users = await world.users(3)
     batch = await world.press(sale.id, users)
 
-    ledger.away = True
+    ledger.away.set()
     await asyncio.wait_for(world.allocator.handle([batch]), DEADLINE_S)
     told = [[r.state for r in servers.bus.results(user)] for user in users]
     assert told == [[], ["standby"], ["sold_out"]], "nobody is told held before SQL knows it"
 
-    ledger.away = False
+    ledger.away.clear()
     assert await world.state(sale.id, users[0]) == "queued"
     assert await world.promoter.grant_left_over(sale.id, 0) == 1
     assert [await world.state(sale.id, u) for u in users] == ["held", "standby", "none"]
@@ -261,20 +263,23 @@ async def test_while_the_broker_is_away_no_rebuild_begins(servers: Servers) -> N
     await world.press(sale.id, await world.users(1))
     await acknowledge_all(world, sale.id)
     await servers.store._client.flushall()
-    before = await servers.ledger.terms(sale.id), await all_holds(servers.ledger, sale.id)
+    before = (
+        await servers.ledger.sales.terms(sale.id),
+        await all_holds(servers.ledger.holds, sale.id),
+    )
 
-    broker.away = True
+    broker.away.set()
     for _ in range(3):
         with pytest.raises(DependencyDown):
             await world.settlement.heal(before[0])
     assert before == (
-        await servers.ledger.terms(sale.id),
-        await all_holds(servers.ledger, sale.id),
+        await servers.ledger.sales.terms(sale.id),
+        await all_holds(servers.ledger.holds, sale.id),
     )
 
-    broker.away = False
+    broker.away.clear()
     await world.settlement.heal(before[0])
-    assert (await servers.ledger.terms(sale.id)).epoch == before[0].epoch + 1
+    assert (await servers.ledger.sales.terms(sale.id)).epoch == before[0].epoch + 1
     await clean(world, sale.id)
 
 

@@ -14,8 +14,9 @@ from miaosha.domain.errors import DependencyDown, OutcomeUnknown
 from miaosha.domain.messages import BATCH_VERSION, Batch, BusMessage, Result, Results
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Mode, Phase, Question, Sale
+from miaosha.ports.attempts import Attempt
 from miaosha.ports.catalogue import Product, SaleDraft
-from miaosha.ports.ledger import Attempt, Ledger
+from miaosha.ports.ledger import Ledger
 from miaosha.ports.orders import Delivery
 from miaosha.ports.payments import Card, Payments
 from miaosha.ports.rebuilding import HoldTimes
@@ -44,6 +45,7 @@ LIVE_MAX = 5  # sales
 LEASE_MS = 10_000
 STEP_MAX_MS = 5_000
 TIMES = HoldTimes(EXTEND_BY_S, 300)
+NOUNS = frozenset(Ledger.__annotations__)
 RETURN_URL = "http://localhost:8000/"
 
 
@@ -139,6 +141,8 @@ class Mortal:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._port, name)
+        if name in NOUNS:
+            return Mortal(value, self._fate)
         if not callable(value) or name == "replay":
             return value
         return self._wrap(name, value)
@@ -193,22 +197,35 @@ class World:
     def __post_init__(self) -> None:
         s = self.servers
         ledger: Ledger = self._mortal(s.ledger)
+        sales, holds = ledger.sales, ledger.holds
         store = self._mortal(s.store)
         broker = self._mortal(s.broker)
         payments: Payments = self._mortal(s.payments)
         clock = s.clock
         self.announcer = Announcer(s.bus, s.tokens)
-        self.granter = Granter(ledger, store, broker, self.announcer, clock)
-        self.release = Release(ledger, store, self.granter, self.announcer, clock)
-        self.extension = Extension(ledger, self.granter, clock, EXTEND_BY_S)
-        self.checkout = Checkout(ledger, payments, s.tokens, self.release, self.announcer, clock)
-        self.allocator = Allocator(ledger, store, self.granter, self.announcer, self.counters)
-        self.query = Query(ledger, store, broker, s.tokens, clock)
+        self.granter = Granter(sales, holds, store, broker, self.announcer, clock)
+        self.release = Release(sales, holds, store, self.granter, self.announcer, clock)
+        self.extension = Extension(sales, holds, self.granter, clock, EXTEND_BY_S)
+        self.checkout = Checkout(
+            holds,
+            ledger.attempts,
+            ledger.orders,
+            payments,
+            s.tokens,
+            self.release,
+            self.announcer,
+            clock,
+        )
+        self.allocator = Allocator(sales, holds, store, self.granter, self.announcer, self.counters)
+        self.query = Query(sales, holds, ledger.orders, store, s.tokens, clock)
         self.promoter = Promoter(store, self.granter, self.announcer)
         owner = f"world-{next(_starts)}"
-        self.rebuilder = Rebuilder(ledger, store, broker, clock, owner, TIMES)
+        self.rebuilder = Rebuilder(
+            ledger.leases, ledger.rebuilds, holds, store, broker, clock, owner, TIMES
+        )
         self.control = Control(
-            ledger,
+            sales,
+            holds,
             store,
             s.catalogue,
             self.granter,
@@ -218,10 +235,19 @@ class World:
             clock,
             LIVE_MAX,
         )
-        self.watch = ClockWatch(ledger, self.control, clock, LEASE_MS, STEP_MAX_MS)
-        inspector = Inspector(s.auditor, ledger, clock, f"world-{next(_starts)}")
+        self.watch = ClockWatch(sales, self.control, clock, LEASE_MS, STEP_MAX_MS)
+        inspector = Inspector(s.auditor, ledger.audits, clock, f"world-{next(_starts)}")
         self.settlement = Settlement(
-            ledger, store, broker, s.auditor, inspector, self.control, clock, 0, self.watch
+            sales,
+            ledger.audits,
+            store,
+            broker,
+            s.auditor,
+            inspector,
+            self.control,
+            clock,
+            0,
+            self.watch,
         )
 
     def _mortal(self, port: Any) -> Any:
@@ -286,7 +312,7 @@ class World:
 
     async def duties(self, sale_id: int) -> None:
         """One round of the scheduler for one sale, with nothing too young to be left over."""
-        terms = await self.servers.ledger.terms(sale_id)
+        terms = await self.servers.ledger.sales.terms(sale_id)
         assert terms is not None
         await self.release.sweep()
         await self.release.finish_unsynced()

@@ -62,7 +62,7 @@ async def get_delivery(request: Req, order_id: FromPath[str]) -> DeliveryView:
         known = str(UUID(order_id))
     except ValueError:
         raise Problem("not_found") from None
-    delivery = await parts.ledger.delivery_of(known)
+    delivery = await parts.ledger.orders.delivery(known)
     if delivery is None:
         raise Problem("not_found")
     now = parts.clock.now_ms()

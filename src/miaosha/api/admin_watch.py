@@ -14,7 +14,7 @@ from miaosha.api.context import WAIT_S, Desk, desk_of
 from miaosha.api.declare import Req, Who, operation
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.ports.heartbeats import Heartbeat
-from miaosha.ports.ledger import Terms
+from miaosha.ports.sale_rows import Terms
 from miaosha.ports.store import Reading
 from miaosha.usecases.audit import last_verdict
 
@@ -33,7 +33,7 @@ async def stats(request: Req, sale_id: FromPath[int]) -> Stats:
     """Ledger (SQL), reading (Redis), pressure (broker) and every role's heartbeat, side by side."""
     desk = desk_of(request)
     sale = await desk.parts.catalogue.sale(sale_id)
-    terms = await desk.parts.ledger.terms(sale_id)
+    terms = await desk.parts.ledger.sales.terms(sale_id)
     if sale is None or terms is None:
         raise Problem("not_found")
     books = await desk.watch.books(sale_id)
@@ -127,7 +127,7 @@ async def report(request: Req, sale_id: FromPath[int]) -> Report:
     still runs: so far."""
     desk = desk_of(request)
     sale = await desk.manage.get(sale_id)
-    terms = await desk.parts.ledger.terms(sale_id)
+    terms = await desk.parts.ledger.sales.terms(sale_id)
     if terms is None:
         raise Problem("not_found")
     books = await desk.watch.books(sale_id)

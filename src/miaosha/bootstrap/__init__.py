@@ -55,7 +55,17 @@ def _owner(role: str, instance: str) -> str:
 def _checkout(core: Core, payments: Payments) -> "Checkout":
     from miaosha.usecases.checkout import Checkout
 
-    return Checkout(core.ledger, payments, core.tokens, core.release, core.announcer, core.clock)
+    ledger = core.ledger
+    return Checkout(
+        ledger.holds,
+        ledger.attempts,
+        ledger.orders,
+        payments,
+        core.tokens,
+        core.release,
+        core.announcer,
+        core.clock,
+    )
 
 
 def _payments(core: Core, settings: Settings) -> Payments:
@@ -75,9 +85,20 @@ def _control(core: Core, catalogue: Catalogue, settings: Settings, owner: str) -
     from miaosha.usecases.rebuild import Rebuilder
 
     times = HoldTimes(settings.extend_by_s, settings.payment_max_s)
-    rebuilder = Rebuilder(core.ledger, core.store, core.broker, core.clock, owner, times)
+    ledger = core.ledger
+    rebuilder = Rebuilder(
+        ledger.leases,
+        ledger.rebuilds,
+        ledger.holds,
+        core.store,
+        core.broker,
+        core.clock,
+        owner,
+        times,
+    )
     return Control(
-        core.ledger,
+        ledger.sales,
+        ledger.holds,
         core.store,
         catalogue,
         core.granter,
@@ -136,7 +157,8 @@ async def consumer(
         await refuse_unfit(settings)
         opened = Opening(settings, stack, settings.sql_connections_consumer)
         core = await open_core(opened)
-        allocator = Allocator(core.ledger, core.store, core.granter, core.announcer, counters)
+        sales, holds = core.ledger.sales, core.ledger.holds
+        allocator = Allocator(sales, holds, core.store, core.granter, core.announcer, counters)
         yield ConsumerParts(
             core.ledger,
             core.store,
@@ -173,7 +195,7 @@ def _post(core: Core, settings: Settings, letters: Any, counters: Any) -> "Post"
     from miaosha.usecases.mail_queue import Post
 
     return Post(
-        core.ledger,
+        core.ledger.outbox,
         core.broker,
         letters,
         core.clock,
@@ -198,15 +220,16 @@ async def scheduler(settings: Settings, instance: str) -> AsyncIterator[Schedule
         owner = _owner("scheduler", instance)
         control = _control(core, SqlCatalogue(core.database), settings, owner)
         watch = ClockWatch(
-            core.ledger, control, core.clock, settings.lease_ms, settings.clock_step_max_ms
+            core.ledger.sales, control, core.clock, settings.lease_ms, settings.clock_step_max_ms
         )
         auditor = await _auditor(settings, stack)
         settlement = Settlement(
-            core.ledger,
+            core.ledger.sales,
+            core.ledger.audits,
             core.store,
             core.broker,
             auditor,
-            Inspector(auditor, core.ledger, core.clock, owner),
+            Inspector(auditor, core.ledger.audits, core.clock, owner),
             control,
             core.clock,
             settings.confirm_timeout_ms + SETTLE_MARGIN_MS,
@@ -247,7 +270,7 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
         await refuse_unfit(settings)
         opened = Opening(settings, stack, settings.sql_connections_api)
         core = await open_core(opened)
-        catalogue = SqlCatalogue(core.database)
+        ledger, catalogue = core.ledger, SqlCatalogue(core.database)
         payments = _payments(core, settings)
         passwords = Argon2Passwords(settings.password_queue_max)
         stack.callback(passwords.close)
@@ -268,13 +291,17 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
             files=open_files(settings),
             payments=payments,
             heartbeats=core.heartbeats,
-            query=Query(core.ledger, core.store, core.broker, core.tokens, core.clock),
+            query=Query(
+                ledger.sales, ledger.holds, ledger.orders, core.store, core.tokens, core.clock
+            ),
             checkout=_checkout(core, payments),
             release=core.release,
-            extension=Extension(core.ledger, core.granter, core.clock, settings.extend_by_s),
+            extension=Extension(
+                ledger.sales, ledger.holds, core.granter, core.clock, settings.extend_by_s
+            ),
             auditor=auditor,
-            inspector=Inspector(auditor, core.ledger, core.clock, owner),
-            parking=Parking(core.ledger, core.broker, trail, core.clock),
+            inspector=Inspector(auditor, core.ledger.audits, core.clock, owner),
+            parking=Parking(core.ledger.outbox, core.broker, trail, core.clock),
             control=_control(core, catalogue, settings, owner),
             checks=opened.checks,
         )

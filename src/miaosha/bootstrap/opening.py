@@ -167,8 +167,8 @@ async def open_core(opened: Opening) -> Core:
     ledger = opened.ledger(database)
     tokens = opened.tokens()
     announcer = Announcer(bus, tokens)
-    granter = Granter(ledger, store, broker, announcer, clock)
-    release = Release(ledger, store, granter, announcer, clock)
+    granter = Granter(ledger.sales, ledger.holds, store, broker, announcer, clock)
+    release = Release(ledger.sales, ledger.holds, store, granter, announcer, clock)
     return Core(
         database,
         ledger,

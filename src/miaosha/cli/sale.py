@@ -164,7 +164,7 @@ def show(sale: SaleId, json: AsJson = False, data_dir: DataDir = None) -> None:
     async def work() -> None:
         async with opened(data_dir) as parts:
             found = await _manage(parts).get(sale)
-            terms = await parts.ledger.terms(sale)
+            terms = await parts.ledger.sales.terms(sale)
             reading = await parts.store.reading(sale)
             now = parts.clock.now_ms()
         if json:

@@ -29,25 +29,25 @@ class AuditRun(msgspec.Struct, frozen=True):
     looked: int
 
 
-class AuditsLedger(Protocol):
+class Audits(Protocol):
     async def suspects(self, sale_id: int) -> Suspects:
         """Nothing and 0 if nothing is remembered."""
 
     async def freeze_suspect(self, sale_id: int, epoch: int, why: str, suspects: Suspects) -> bool:
-        """`Ledger.freeze`, and in the same transaction `suspects` replace what is remembered.
+        """`SaleRows.freeze`, and in the same transaction `suspects` replace what is remembered.
         False, with nothing changed, if the epoch had moved."""
 
     async def forget_suspects(self, sale_id: int) -> None: ...
 
-    async def begin_audit(self, sale_id: int, owner: str, run: AuditRun, now_ms: int) -> bool:
+    async def begin(self, sale_id: int, owner: str, run: AuditRun, now_ms: int) -> bool:
         """Write down that it is under way. False while another owner's is alive (by its beats)."""
 
-    async def beat_audit(self, sale_id: int, owner: str, looked: int, now_ms: int) -> None:
+    async def beat(self, sale_id: int, owner: str, looked: int, now_ms: int) -> None:
         """The audit of this owner goes on. Nothing if it is another's by now."""
 
-    async def end_audit(self, sale_id: int, owner: str) -> None: ...
+    async def end(self, sale_id: int, owner: str) -> None: ...
 
-    async def audit_run(self, sale_id: int, now_ms: int) -> AuditRun | None:
+    async def under_way(self, sale_id: int, now_ms: int) -> AuditRun | None:
         """The audit that is alive, if any."""
 
     async def keep_verdict(self, sale_id: int, verdict: str) -> None:

@@ -17,15 +17,15 @@ class LeaseRow(NamedTuple):
 
 
 class Leases(Protocol):
-    async def take_lease(
+    async def take(
         self, name: str, owner: str, until_ms: int, dead: LeaseRow | None
     ) -> tuple[LeaseRow, LeaseRow | None]:
         """Take it, prolong it, or see who has it. It is taken if nobody has it, and if it is still
         exactly `dead`, whose owner gave no sign of life for too long. Returns the row as it is
         then, and as it was before (None: there was none)."""
 
-    async def free_lease(self, name: str, owner: str) -> None:
+    async def free(self, name: str, owner: str) -> None:
         """It is nobody's, if `owner` has it; its times stay to be seen."""
 
-    async def drop_lease(self, name: str, owner: str) -> None:
+    async def drop(self, name: str, owner: str) -> None:
         """It is gone, if `owner` has it."""

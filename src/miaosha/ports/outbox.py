@@ -1,11 +1,15 @@
-"""What the ledger's outbox answers: a mail to send, what must be known to write it, and mails that
-were given up on.
+"""Outbox: mails to send, what must be known to write them, and those that were given up on.
+
+Part of `ports.ledger.Ledger`, whose first lines hold here, too.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from miaosha.domain.money import Money
+
+REDRIVE_MAX = 500  # mails of one call
+PUT_OFF_MAX_MS = 600_000  # no mail's next time is further ahead
 
 
 class OutboxItem(NamedTuple):
@@ -45,18 +49,29 @@ class ParkedMail(NamedTuple):
     parked_at_ms: int
 
 
-class ParkedMails(Protocol):
-    """Part of `ports.ledger.Ledger`, whose first lines hold here, too."""
+class Outbox(Protocol):
+    async def due(self, now_ms: int, limit: int) -> list[OutboxItem]:
+        """Rows not queued yet, and queued ones whose retry time has come or that were queued long
+        ago without an end (the mail queue may have lost them). Also rows whose time is further
+        ahead than PUT_OFF_MAX_MS: the clock was ahead when they were written."""
 
-    async def parked_mails(self, limit: int) -> list[ParkedMail]:
+    async def mark_queued(self, ids: Sequence[int], now_ms: int) -> None: ...
+
+    async def item(self, outbox_id: int) -> tuple[OutboxItem, Recipient] | None: ...
+
+    async def mark_sent(self, outbox_id: int, now_ms: int) -> bool:
+        """False if it was sent or parked before."""
+
+    async def mark_failed(
+        self, outbox_id: int, now_ms: int, retry_at_ms: int | None, reason: str
+    ) -> None:
+        """Counts an attempt; retry_at_ms None parks it."""
+
+    async def parked(self, limit: int) -> list[ParkedMail]:
         """Those given up on last, newest first."""
 
-    async def count_parked_mails(self) -> int: ...
+    async def count_parked(self) -> int: ...
 
-    async def redrive_mails(self, ids: Sequence[int], now_ms: int) -> list[int]:
+    async def redrive(self, ids: Sequence[int], now_ms: int) -> list[int]:
         """Parked mails (of `ids`, at most REDRIVE_MAX) become new ones, with all their attempts
         before them; returns which. One that is not parked, or not any more, is left alone."""
-
-
-REDRIVE_MAX = 500
-PUT_OFF_MAX_MS = 600_000  # no mail's next time is further ahead

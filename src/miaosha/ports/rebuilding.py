@@ -3,13 +3,12 @@ some buyers. Parts of `ports.ledger.Ledger` and `ports.store.StockStore`, whose 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from miaosha.domain.place import Place
 from miaosha.domain.reservation import HoldState
-
-if TYPE_CHECKING:
-    from miaosha.ports.ledger import Hold, Terms
+from miaosha.ports.holds import Hold
+from miaosha.ports.sale_rows import Terms
 
 PAGE: Final = 512  # rows, places or buyers in one call
 LIVE: Final = (HoldState.HELD, HoldState.PAYING)  # holds whose time runs
@@ -31,7 +30,7 @@ class HoldBounds(NamedTuple):
     begun_ms: int
     now_ms: int
 
-    def keep(self, hold: "Hold") -> bool:
+    def keep(self, hold: Hold) -> bool:
         """Whether the hold's times lie within, or it is over."""
         if hold.state not in LIVE:
             return True
@@ -40,18 +39,14 @@ class HoldBounds(NamedTuple):
         return in_time and self.soonest_ms <= hold.pay_by_ms <= self.latest_ms
 
 
-class RebuildLedger(Protocol):
-    async def begin_rebuild(self, sale_id: int, why: str, *, anew: bool = False) -> "Terms | None":
+class RebuildRows(Protocol):
+    async def begin(self, sale_id: int, why: str, *, anew: bool = False) -> Terms | None:
         """epoch + 1, frozen = existing reason or `why` (`anew`: `why`). Returns the new terms; None
         for a draft or settled sale."""
 
-    async def holds_page(self, sale_id: int, after: tuple[int, str]) -> "list[Hold]":
-        """The rows behind (user, rid) `after`, in that order: PAGE of them, or fewer, which are the
-        last. (0, "") begins."""
-
     async def bring_within(
         self, sale_id: int, rids: Sequence[str], bounds: HoldBounds
-    ) -> "dict[str, Hold]":
+    ) -> dict[str, Hold]:
         """Move the times of these rows (at most PAGE) to the nearest that `bounds` keep. Answers
         all of them by rid, as they are then."""
 

@@ -103,20 +103,8 @@ class Ending(NamedTuple):
     version: int
 
 
-class StockStore(RebuildStore, Protocol):
-    async def now_ms(self) -> int:
-        """The store's clock, Unix ms, as it is: it may be set. `Clock` is what to tell the time
-        by."""
-
-    async def reading(self, sale_id: int) -> Reading | None:
-        """None if Redis knows nothing of the sale."""
-
-    async def readings(
-        self, sale_ids: Sequence[int], within_s: float | None = None
-    ) -> dict[int, Reading | None]:
-        """`reading` of many sales, in few round trips; each is one step, all of them are not. A
-        sale whose server does not answer (within `within_s` seconds, if given), or whose state
-        cannot be read, is left out. Raises DependencyDown if no server answers."""
+class Decisions(Protocol):
+    """What becomes of requests, and of the units that holds and standby wait for."""
 
     async def decide(
         self,
@@ -134,7 +122,16 @@ class StockStore(RebuildStore, Protocol):
         """`decide` for several batches of one sale in order, in one round trip. Not one atomic
         step: each batch is."""
 
+    async def letter(self, sale_id: int, batch_id: str, index: int) -> str | None:
+        """The recorded letter of a request, or None while its batch is not recorded."""
+
     async def granted(self, sale_id: int, epoch: int, told: Sequence[Told]) -> Refusal | None: ...
+
+    async def ungranted(
+        self, sale_id: int, *, older_than_ms: int, limit: int
+    ) -> tuple[int, list[Ungranted]]:
+        """(epoch, holds put on `ungranted` at least `older_than_ms` ms ago, oldest first), read
+        in one step: the grant must use exactly this epoch."""
 
     async def release(
         self, sale_id: int, epoch: int, endings: Sequence[Ending]
@@ -152,17 +149,14 @@ class StockStore(RebuildStore, Protocol):
     ) -> list[Promoted] | Refusal:
         """At most PROMOTE_MAX; call again while it returns that many."""
 
+    async def heads(self, sale_id: int, limit: int) -> list[Head]:
+        """The first `limit` buyers of standby by rank."""
+
     async def leave(self, sale_id: int, epoch: int, user_id: int) -> Place | None | Refusal: ...
 
-    async def resize(self, sale_id: int, epoch: int, stock: int) -> list[Promoted] | Refusal: ...
 
-    async def set_phase(
-        self, sale_id: int, epoch: int, phase: str, closes_at_ms: int, *, rebuilder: str = ""
-    ) -> Refusal | None:
-        """`phase`: open or paused. With the `rebuilder` of a rebuild it also ends the freeze."""
-
-    async def drop(self, sale_id: int, epoch: int) -> Refusal | None:
-        """Delete everything of a settled sale (not its entry in `sales`)."""
+class PlaceViews(Protocol):
+    """The places of buyers, as they may see them."""
 
     async def place(self, sale_id: int, user_id: int) -> PlaceView | None:
         """A read; takes no epoch and is answered in every phase."""
@@ -170,20 +164,42 @@ class StockStore(RebuildStore, Protocol):
     async def places(self, sale_ids: Sequence[int], user_id: int) -> dict[int, PlaceView | None]:
         """`place` of one buyer in many sales; as `readings`."""
 
-    async def letter(self, sale_id: int, batch_id: str, index: int) -> str | None:
-        """The recorded letter of a request, or None while its batch is not recorded."""
 
-    async def ungranted(
-        self, sale_id: int, *, older_than_ms: int, limit: int
-    ) -> tuple[int, list[Ungranted]]:
-        """(epoch, holds put on `ungranted` at least `older_than_ms` ms ago, oldest first), read
-        in one step: the grant must use exactly this epoch."""
+class Readings(Protocol):
+    """The counters of sales, and the clock."""
 
-    async def heads(self, sale_id: int, limit: int) -> list[Head]:
-        """The first `limit` buyers of standby by rank."""
+    async def reading(self, sale_id: int) -> Reading | None:
+        """None if Redis knows nothing of the sale."""
 
-    # the board, for every role's local cache: every sale that is published and not settled, and
-    # those settled lately
+    async def readings(
+        self, sale_ids: Sequence[int], within_s: float | None = None
+    ) -> dict[int, Reading | None]:
+        """`reading` of many sales, in few round trips; each is one step, all of them are not. A
+        sale whose server does not answer (within `within_s` seconds, if given), or whose state
+        cannot be read, is left out. Raises DependencyDown if no server answers."""
+
+    async def now_ms(self) -> int:
+        """The store's clock, Unix ms, as it is: it may be set. `Clock` is what to tell the time
+        by."""
+
+
+class SaleStates(Protocol):
+    """What holds for a sale as a whole."""
+
+    async def set_phase(
+        self, sale_id: int, epoch: int, phase: str, closes_at_ms: int, *, rebuilder: str = ""
+    ) -> Refusal | None:
+        """`phase`: open or paused. With the `rebuilder` of a rebuild it also ends the freeze."""
+
+    async def resize(self, sale_id: int, epoch: int, stock: int) -> list[Promoted] | Refusal: ...
+
+    async def drop(self, sale_id: int, epoch: int) -> Refusal | None:
+        """Delete everything of a settled sale (not its entry in `sales`)."""
+
+
+class SaleBoards(Protocol):
+    """The board, for every role's local cache: every sale that is published and not settled, and
+    those settled lately."""
 
     async def write_sales(self, sales: Sequence[Sale]) -> None:
         """Replace the `sales` hash."""
@@ -191,3 +207,7 @@ class StockStore(RebuildStore, Protocol):
     async def read_sales(self, seen: SaleBoard | None = None) -> SaleBoard | None:
         """The board as it is now. One that did not change since `seen` was read costs a small
         read, and `seen` is returned. None: the hash is missing (roles keep their last copy)."""
+
+
+class StockStore(Decisions, PlaceViews, Readings, SaleStates, SaleBoards, RebuildStore, Protocol):
+    """All of them: one store has them, and shares connections, scripts and what is frozen."""

@@ -16,8 +16,9 @@ from miaosha.domain.errors import Fault
 from miaosha.domain.messages import Batch, Result
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase
-from miaosha.ports.ledger import GrantRefusal, Hold, Ledger, Winner
-from miaosha.ports.store import StockStore
+from miaosha.ports.holds import GrantRefusal, Hold, Holds, Winner
+from miaosha.ports.sale_rows import SaleRows
+from miaosha.ports.store import Decisions
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.grant import Granter
 
@@ -32,13 +33,15 @@ class Allocator:
 
     def __init__(
         self,
-        ledger: Ledger,
-        store: StockStore,
+        sales: SaleRows,
+        holds: Holds,
+        store: Decisions,
         granter: Granter,
         announcer: Announcer,
         counters: MutableMapping[str, float],
     ) -> None:
-        self._ledger = ledger
+        self._sales = sales
+        self._holds = holds
         self._store = store
         self._granter = granter
         self._announcer = announcer
@@ -74,7 +77,7 @@ class Allocator:
     async def _epoch(self, sale_id: int) -> int | None:
         """The epoch last read from the ledger; None for a sale that is settled or unknown."""
         if sale_id not in self._epochs:
-            terms = await self._ledger.terms(sale_id)
+            terms = await self._sales.terms(sale_id)
             if terms is None or terms.phase is Phase.SETTLED:
                 return None
             self._epochs[sale_id] = terms.epoch
@@ -132,7 +135,7 @@ class Allocator:
 
     async def _known(self, rids: Sequence[str]) -> list[Hold]:
         """Rows of holds that another request of the same buyer won: told only if SQL has them."""
-        return list((await self._ledger.holds(rids)).values())
+        return list((await self._holds.by_rid(rids)).values())
 
     def _count(self, decided: Sequence[tuple[Batch, Decision]], winners: int) -> None:
         self._counters["batches"] += len(decided)

@@ -12,7 +12,7 @@ from miaosha.domain.messages import Positions, Result, Results, SaleChanged, Sta
 from miaosha.domain.reservation import State, place_of
 from miaosha.domain.sale import SaleView
 from miaosha.ports.bus import Bus
-from miaosha.ports.ledger import Hold
+from miaosha.ports.holds import Hold
 from miaosha.ports.tokens import Tokens
 
 RESULTS_PER_MESSAGE = 1_000

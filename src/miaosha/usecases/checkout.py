@@ -14,9 +14,10 @@ from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Problem
 from miaosha.domain.fields import plain_line, plain_text
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.typed import card_code, card_expiry, card_number, phone_number
+from miaosha.ports.attempts import Attempt, Attempts, Begun, NotPayable, attempt_key
 from miaosha.ports.clock import Clock
-from miaosha.ports.ledger import Attempt, Begun, Hold, Ledger, NotPayable, attempt_key
-from miaosha.ports.orders import Delivery, Order
+from miaosha.ports.holds import Hold, Holds
+from miaosha.ports.orders import Delivery, Order, Orders
 from miaosha.ports.payments import Card, Charge, ChargeState, Payments
 from miaosha.ports.tokens import CheckoutClaim, Tokens
 from miaosha.usecases.announce import Announcer
@@ -71,14 +72,18 @@ def _read(value: str | None, field: str, right: str) -> str:
 class Checkout:
     def __init__(
         self,
-        ledger: Ledger,
+        holds: Holds,
+        attempts: Attempts,
+        orders: Orders,
         payments: Payments,
         tokens: Tokens,
         release: Release,
         announcer: Announcer,
         clock: Clock,
     ) -> None:
-        self._ledger = ledger
+        self._holds = holds
+        self._attempts = attempts
+        self._orders = orders
         self._payments = payments
         self._tokens = tokens
         self._release = release
@@ -110,7 +115,7 @@ class Checkout:
         if claim.user_id != user_id or claim.sale_id != sale_id:
             raise Problem("unauthorized", "This checkout token belongs to somebody else.")
         if claim.expired:  # the owner of what is paid gets the order even so
-            if order := await self._ledger.order_of(claim.rid, user_id):
+            if order := await self._orders.by_rid(claim.rid, user_id):
                 return Paid(order, repeated=True)
             raise Problem("hold_expired")
         attempt = await self._pin(claim, delivery)
@@ -129,7 +134,7 @@ class Checkout:
         """None: another attempt has the hold."""
         now_ms = self._clock.now_ms()
         try:
-            pinned = await self._ledger.begin_payment(claim.rid, claim.user_id, delivery, now_ms)
+            pinned = await self._attempts.begin(claim.rid, claim.user_id, delivery, now_ms)
         except OutcomeUnknown:
             if (begun := await self._begun(claim, now_ms)) is None:
                 raise
@@ -148,21 +153,21 @@ class Checkout:
     async def _begun(self, claim: CheckoutClaim, at_ms: int) -> Begun | None:
         """The attempt begun at that instant or later, if there is one. Were it another request's,
         both would charge by one key, hence once, and get one order."""
-        hold = (await self._ledger.holds([claim.rid])).get(claim.rid)
+        hold = (await self._holds.by_rid([claim.rid])).get(claim.rid)
         if hold is None or hold.state is not HoldState.PAYING:
             return None
         if (hold.paying_since_ms or 0) < at_ms:
             return None
-        attempt = await self._ledger.attempt_of(attempt_key(hold.rid, hold.attempt))
+        attempt = await self._attempts.by_key(attempt_key(hold.rid, hold.attempt))
         return Begun(attempt, hold) if attempt else None
 
     async def _other_attempt(self, claim: CheckoutClaim) -> Order:
         """The order of an attempt that charged and whose process then died, or lost SQL's answer:
         the buyer who asks again does not wait until the scheduler finds it."""
-        hold = (await self._ledger.holds([claim.rid])).get(claim.rid)
+        hold = (await self._holds.by_rid([claim.rid])).get(claim.rid)
         if hold is not None and hold.state is HoldState.PAYING:
             await self.complete(attempt_key(hold.rid, hold.attempt))
-        if order := await self._ledger.order_of(claim.rid, claim.user_id):
+        if order := await self._orders.by_rid(claim.rid, claim.user_id):
             return order
         raise Problem("payment_in_progress", retry_after_s=1)
 
@@ -183,10 +188,10 @@ class Checkout:
     async def _capture(self, attempt: Attempt) -> Order | None:
         """PAYING → PAID; None if this attempt does not own the hold any more: money goes back."""
         now_ms = self._clock.now_ms()
-        captured = await known(lambda: self._ledger.capture(attempt.rid, attempt.attempt, now_ms))
+        captured = await known(lambda: self._attempts.capture(attempt.rid, attempt.attempt, now_ms))
         if captured.order is None:
             await self._payments.refund(attempt.key)
-            await known(lambda: self._ledger.mark_refunded(attempt.key, now_ms))
+            await known(lambda: self._attempts.mark_refunded(attempt.key, now_ms))
             log.warning("late_money_returned", rid=attempt.rid, attempt=attempt.attempt)
             return None
         if captured.hold is not None:
@@ -210,12 +215,12 @@ class Checkout:
         state = "voided" if charge.state is ChargeState.VOIDED else "refused"
         now_ms = self._clock.now_ms()
         released = await known(
-            lambda: self._ledger.refuse(attempt.rid, attempt.attempt, now_ms, state=state)
+            lambda: self._attempts.refuse(attempt.rid, attempt.attempt, now_ms, state=state)
         )
         if released.holds:
             await self._release.tell(attempt.sale_id, released.epoch, released.holds)
             return
-        hold = (await self._ledger.holds([attempt.rid])).get(attempt.rid)
+        hold = (await self._holds.by_rid([attempt.rid])).get(attempt.rid)
         if hold is not None and hold.state is HoldState.HELD:
             await self._announcer.holds([hold])
 
@@ -225,7 +230,7 @@ class Checkout:
         Raises:
             Problem: not_found for a key nobody has.
         """
-        attempt = await self._ledger.attempt_of(key)
+        attempt = await self._attempts.by_key(key)
         if attempt is None:
             raise Problem("not_found")
         charge = await self._payments.lookup(key)
@@ -234,12 +239,12 @@ class Checkout:
         elif charge.state in (ChargeState.REFUSED, ChargeState.VOIDED):
             await self._give_back(attempt, charge)
         elif charge.state is ChargeState.REFUNDED:  # and whoever gave it back may have died then
-            await self._ledger.mark_refunded(key, self._clock.now_ms())
+            await self._attempts.mark_refunded(key, self._clock.now_ms())
 
     async def settle_stale(self, before_ms: int, limit: int = 64) -> int:
         """Settle payments that began before `before_ms` and never ended: void at the provider,
         which says charged, refused or voided once and for all; returns how many."""
-        attempts = await self._ledger.stale_payments(before_ms, limit)
+        attempts = await self._attempts.stale(before_ms, limit)
         settled = 0
         for attempt in attempts:
             try:

@@ -11,7 +11,7 @@ import structlog
 
 from miaosha.ports.clock import StepClock
 from miaosha.ports.leases import LeaseRow
-from miaosha.ports.ledger import Ledger
+from miaosha.ports.sale_rows import SaleRows
 from miaosha.usecases.control import Control
 
 CLOCK: Final = "clock: "  # a freeze that ends by itself, once the clock is believed
@@ -28,9 +28,9 @@ class ClockWatch:
     """
 
     def __init__(
-        self, ledger: Ledger, control: Control, clock: StepClock, lease_ms: int, step_max_ms: int
+        self, sales: SaleRows, control: Control, clock: StepClock, lease_ms: int, step_max_ms: int
     ) -> None:
-        self._ledger = ledger
+        self._sales = sales
         self._control = control
         self._clock = clock
         self._lease_ms = lease_ms
@@ -66,9 +66,9 @@ class ClockWatch:
 
     async def _freeze(self, why: str) -> None:
         frozen = 0
-        for terms in await self._ledger.live_terms():
+        for terms in await self._sales.live():
             if terms.epoch and terms.frozen is None:
-                frozen += await self._ledger.freeze(terms.sale_id, terms.epoch, CLOCK + why)
+                frozen += await self._sales.freeze(terms.sale_id, terms.epoch, CLOCK + why)
         if frozen:
             log.error("sales_frozen", why=why, sales=frozen)
             await self._control.refresh_board()

@@ -15,8 +15,9 @@ from miaosha.domain.sale import Phase, Sale, view
 from miaosha.ports.catalogue import Catalogue
 from miaosha.ports.clock import Clock
 from miaosha.ports.heartbeats import Heartbeats
-from miaosha.ports.ledger import Ledger, Terms, Unpublished
+from miaosha.ports.holds import Holds
 from miaosha.ports.rebuilding import PAGE
+from miaosha.ports.sale_rows import SaleRows, Terms, Unpublished
 from miaosha.ports.store import SaleBoard, StockStore
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.coalesce import Together
@@ -40,7 +41,8 @@ class Control:
 
     def __init__(
         self,
-        ledger: Ledger,
+        sales: SaleRows,
+        holds: Holds,
         store: StockStore,
         catalogue: Catalogue,
         granter: Granter,
@@ -50,7 +52,8 @@ class Control:
         clock: Clock,
         live_max: int,
     ) -> None:
-        self._ledger = ledger
+        self._sales = sales
+        self._holds = holds
         self._store = store
         self._catalogue = catalogue
         self._granter = granter
@@ -67,7 +70,7 @@ class Control:
     async def schedule(self, sale_id: int) -> None:
         """draft → scheduled; Redis is armed at once. Raises Problem("conflict"), naming
         `live_sales_max` where that is why."""
-        published = await self._ledger.publish(sale_id, self._live_max)
+        published = await self._sales.publish(sale_id, self._live_max)
         if published is Unpublished.FULL:
             raise Problem(
                 "conflict",
@@ -88,14 +91,14 @@ class Control:
 
     async def close(self, sale_id: int) -> None:
         """closes_at = now. Raises Problem("conflict") if it is over already."""
-        terms = await self._ledger.close(sale_id, self._clock.now_ms())
+        terms = await self._sales.close(sale_id, self._clock.now_ms())
         if terms is None:
             raise Problem("conflict", "The sale is over, or not scheduled.")
         await self._tell(terms)
 
     async def close_sold_out(self, sale_id: int) -> None:
         """closes_at = now if every unit is paid now: the stock may have been raised just before."""
-        terms = await self._ledger.close(sale_id, self._clock.now_ms(), if_sold_out=True)
+        terms = await self._sales.close(sale_id, self._clock.now_ms(), if_sold_out=True)
         if terms is not None:
             await self._tell(terms)
 
@@ -103,16 +106,16 @@ class Control:
         """A new total. Raised: Redis follows and promotes. Lowered: never below what is granted,
         and Redis is rebuilt; `within_s`: as `rebuild_within`. Raises Problem: not_found, conflict.
         """
-        terms = await self._ledger.terms(sale_id)
+        terms = await self._sales.terms(sale_id)
         if terms is None:
             raise Problem("not_found", f"There is no sale {sale_id}.")
         if stock > terms.stock:
-            raised = await self._ledger.raise_stock(sale_id, stock, self._clock.now_ms())
+            raised = await self._sales.raise_stock(sale_id, stock, self._clock.now_ms())
             if raised is None:
                 raise Problem("conflict", "The stock of a sale that is over cannot be raised.")
             await self._resize(raised)
         elif stock < terms.stock:
-            if await self._ledger.lower_stock(sale_id, stock) is None:
+            if await self._sales.lower_stock(sale_id, stock) is None:
                 raise Problem("conflict", "More units than that are already granted.")
             if terms.phase is not Phase.DRAFT:
                 await self.rebuild_within(sale_id, within_s, "stock lowered")
@@ -166,7 +169,7 @@ class Control:
         """A rebuild gave them more time, and the checkout token they have ends with the old one."""
         after = (0, "")
         while True:
-            page = await self._ledger.holds_page(sale_id, after)
+            page = await self._holds.page(sale_id, after)
             await self._announcer.holds([hold for hold in page if hold.state is HoldState.HELD])
             if len(page) < PAGE:
                 return
@@ -180,14 +183,14 @@ class Control:
         told = (reading.phase, reading.closes_at_ms)
         if told != (stored_phase(terms), terms.closes_at_ms):
             # Redis may be the newer of the two: what SQL says after it was read is not older
-            latest = await self._ledger.terms(terms.sale_id)
+            latest = await self._sales.terms(terms.sale_id)
             if latest and told != (stored_phase(latest), latest.closes_at_ms):
                 await self._tell(latest)
         if reading.stock < terms.stock:
             await self._resize(terms)
 
     async def _set_phase(self, sale_id: int, old: Phase, new: Phase) -> Terms:
-        terms = await self._ledger.set_phase(sale_id, old, new)
+        terms = await self._sales.set_phase(sale_id, old, new)
         if terms is None:
             raise Problem("conflict", f"The sale is not {old}.")
         return terms

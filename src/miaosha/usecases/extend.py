@@ -11,7 +11,8 @@ from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.reservation import GRACE_MS, HoldState, State
 from miaosha.domain.sale import Phase
 from miaosha.ports.clock import Clock
-from miaosha.ports.ledger import Hold, Ledger
+from miaosha.ports.holds import Hold, Holds
+from miaosha.ports.sale_rows import SaleRows
 from miaosha.usecases.grant import Granter
 from miaosha.usecases.retry_unknown import known
 
@@ -21,8 +22,11 @@ log = structlog.get_logger()
 class Extension:
     """Args: extend_by_s: seconds a hold's pay_by moves, once."""
 
-    def __init__(self, ledger: Ledger, granter: Granter, clock: Clock, extend_by_s: int) -> None:
-        self._ledger = ledger
+    def __init__(
+        self, sales: SaleRows, holds: Holds, granter: Granter, clock: Clock, extend_by_s: int
+    ) -> None:
+        self._sales = sales
+        self._holds = holds
         self._granter = granter
         self._clock = clock
         self._extend_by_s = extend_by_s
@@ -38,10 +42,10 @@ class Extension:
             Problem: not_found (no hold), hold_expired, payment_in_progress, conflict (paid),
                 already_extended, frozen.
         """
-        terms = await self._ledger.terms(sale_id)
+        terms = await self._sales.terms(sale_id)
         if terms is None or terms.phase is Phase.DRAFT:
             raise Problem("not_found")
-        hold = await self._ledger.live_hold(sale_id, user_id)
+        hold = await self._holds.live(sale_id, user_id)
         if hold is None:
             raise await self._no_hold(sale_id, user_id)
         self._judge(hold)
@@ -51,7 +55,7 @@ class Extension:
             raise Problem("already_extended")
         now_ms = self._clock.now_ms()
         epoch, extra_s = terms.epoch, self._extend_by_s
-        asked = await known(lambda: self._ledger.extend(hold.rid, user_id, epoch, extra_s, now_ms))
+        asked = await known(lambda: self._holds.extend(hold.rid, user_id, epoch, extra_s, now_ms))
         longer = asked.hold or hold
         self._judge(longer)
         if not longer.extended:  # the epoch moved in between: a freeze or a rebuild
@@ -62,7 +66,7 @@ class Extension:
         return longer
 
     async def _no_hold(self, sale_id: int, user_id: int) -> Problem:
-        newest = await self._ledger.newest_hold(sale_id, user_id)
+        newest = await self._holds.newest(sale_id, user_id)
         if newest is not None and newest.reason == State.EXPIRED:
             return Problem("hold_expired")
         return Problem("not_found", "There is no reservation to extend.")

@@ -15,8 +15,9 @@ from miaosha.domain.errors import Fault
 from miaosha.domain.reservation import GRACE_MS, HoldState, State
 from miaosha.ports.broker import Broker, Reminder
 from miaosha.ports.clock import Clock
-from miaosha.ports.ledger import GrantRefusal, Hold, Ledger, Winner
-from miaosha.ports.store import Ending, StockStore, Told
+from miaosha.ports.holds import GrantRefusal, Hold, Holds, Winner
+from miaosha.ports.sale_rows import SaleRows
+from miaosha.ports.store import Decisions, Ending, Told
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.retry_unknown import known
 
@@ -36,9 +37,16 @@ def ending(hold: Hold) -> Ending:
 
 class Granter:
     def __init__(
-        self, ledger: Ledger, store: StockStore, broker: Broker, announcer: Announcer, clock: Clock
+        self,
+        sales: SaleRows,
+        holds: Holds,
+        store: Decisions,
+        broker: Broker,
+        announcer: Announcer,
+        clock: Clock,
     ) -> None:
-        self._ledger = ledger
+        self._sales = sales
+        self._holds = holds
         self._store = store
         self._broker = broker
         self._announcer = announcer
@@ -61,7 +69,7 @@ class Granter:
         while todo:
             chunk, todo = todo[:GRANT_CHUNK], todo[GRANT_CHUNK:]
             now_ms = self._clock.now_ms()
-            grant = partial(self._ledger.grant, sale_id, epoch, chunk, now_ms)
+            grant = partial(self._holds.grant, sale_id, epoch, chunk, now_ms)
             holds = await known(grant)
             if isinstance(holds, GrantRefusal):
                 await self._refused(sale_id, epoch, holds)
@@ -84,7 +92,7 @@ class Granter:
 
     async def _refused(self, sale_id: int, epoch: int, why: GrantRefusal) -> None:
         if why in (GrantRefusal.STOCK, GrantRefusal.USER):
-            frozen = await self._ledger.freeze(sale_id, epoch, f"grant refused: {why}")
+            frozen = await self._sales.freeze(sale_id, epoch, f"grant refused: {why}")
             log.error("grant_refused", sale_id=sale_id, epoch=epoch, why=why, frozen=frozen)
 
     async def _tell_store(self, sale_id: int, epoch: int, holds: Iterable[Hold]) -> None:

@@ -8,7 +8,7 @@ import itertools
 from typing import Final
 
 from miaosha.domain.errors import Fault
-from miaosha.ports.audits import AuditRun, AuditsLedger
+from miaosha.ports.audits import AuditRun, Audits
 from miaosha.ports.clock import Clock
 from miaosha.usecases.audit import Auditor, Verdict
 
@@ -19,16 +19,16 @@ BEAT_S: Final = 2.0
 class Inspector:
     """Args: owner: unique per process and start."""
 
-    def __init__(self, auditor: Auditor, ledger: AuditsLedger, clock: Clock, owner: str) -> None:
+    def __init__(self, auditor: Auditor, audits: Audits, clock: Clock, owner: str) -> None:
         self._auditor = auditor
-        self._ledger = ledger
+        self._audits = audits
         self._clock = clock
         self._owner = owner
         self._numbers = itertools.count(1)
 
     def begin(self, sale_id: int) -> "Inspection":
         owner = f"{self._owner}:{next(self._numbers)}"[-80:]
-        return Inspection(self._auditor, self._ledger, self._clock, owner, sale_id)
+        return Inspection(self._auditor, self._audits, self._clock, owner, sale_id)
 
     async def audit(self, sale_id: int) -> Verdict:
         """Raises as `Auditor.audit`. Two at once, in any processes, do no harm: of the later one
@@ -40,10 +40,10 @@ class Inspection:
     """One audit. Attributes: looked: rows, places and batches so far."""
 
     def __init__(
-        self, auditor: Auditor, ledger: AuditsLedger, clock: Clock, owner: str, sale_id: int
+        self, auditor: Auditor, audits: Audits, clock: Clock, owner: str, sale_id: int
     ) -> None:
         self._auditor = auditor
-        self._ledger = ledger
+        self._audits = audits
         self._clock = clock
         self._owner = owner
         self._sale_id = sale_id
@@ -65,7 +65,7 @@ class Inspection:
             await asyncio.wait({telling})
             if self._written:
                 with contextlib.suppress(Fault):  # it is seen to be dead
-                    await self._ledger.end_audit(self._sale_id, self._owner)
+                    await self._audits.end(self._sale_id, self._owner)
 
     def _told(self, looked: int) -> None:
         self._looked = looked
@@ -80,8 +80,6 @@ class Inspection:
     async def _beat(self) -> None:
         now_ms = self._clock.now_ms()
         if self._written:
-            await self._ledger.beat_audit(self._sale_id, self._owner, self._looked, now_ms)
+            await self._audits.beat(self._sale_id, self._owner, self._looked, now_ms)
         else:
-            self._written = await self._ledger.begin_audit(
-                self._sale_id, self._owner, self.state, now_ms
-            )
+            self._written = await self._audits.begin(self._sale_id, self._owner, self.state, now_ms)

@@ -43,7 +43,7 @@ class Candidate:
                 there was none).
         """
         until_ms = self._clock.now_ms() + round(self._ttl_s * 1000)
-        row, before = await self._leases.take_lease(name, owner, until_ms, self._dead(name))
+        row, before = await self._leases.take(name, owner, until_ms, self._dead(name))
         if row.owner == owner:
             self._seen.pop(name, None)
             if took is not None and (before is None or before.owner != owner):
@@ -64,11 +64,11 @@ class Candidate:
 
     async def free(self, name: str, owner: str) -> None:
         """It is nobody's; its times stay to be seen by who takes it next."""
-        await self._leases.free_lease(name, owner)
+        await self._leases.free(name, owner)
 
     async def drop(self, name: str, owner: str) -> None:
         """It is gone."""
-        await self._leases.drop_lease(name, owner)
+        await self._leases.drop(name, owner)
 
     def _dead(self, name: str) -> LeaseRow | None:
         seen = self._seen.get(name)

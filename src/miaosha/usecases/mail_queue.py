@@ -12,9 +12,8 @@ from miaosha.domain.errors import MiaoshaError, Problem
 from miaosha.domain.messages import MailJob
 from miaosha.ports.broker import Broker
 from miaosha.ports.clock import Clock
-from miaosha.ports.ledger import Ledger
 from miaosha.ports.mail import Mailer
-from miaosha.ports.outbox import PUT_OFF_MAX_MS
+from miaosha.ports.outbox import PUT_OFF_MAX_MS, Outbox
 from miaosha.usecases.notify import compose
 
 RELAY_MAX = 256
@@ -29,7 +28,7 @@ class Post:
 
     def __init__(
         self,
-        ledger: Ledger,
+        outbox: Outbox,
         broker: Broker,
         mailer: Mailer | None,
         clock: Clock,
@@ -37,7 +36,7 @@ class Post:
         public_url: str,
         counters: MutableMapping[str, float],
     ) -> None:
-        self._ledger = ledger
+        self._outbox = outbox
         self._broker = broker
         self._mailer = mailer
         self._clock = clock
@@ -47,10 +46,10 @@ class Post:
 
     async def relay(self) -> int:
         """Queue new and retried outbox rows; returns how many. Queueing one twice is harmless."""
-        items = await self._ledger.outbox_new(self._clock.now_ms(), RELAY_MAX)
+        items = await self._outbox.due(self._clock.now_ms(), RELAY_MAX)
         if items:
             await self._broker.send_mail([MailJob(item.id, item.dedupe_key) for item in items])
-            await self._ledger.outbox_queued([item.id for item in items], self._clock.now_ms())
+            await self._outbox.mark_queued([item.id for item in items], self._clock.now_ms())
         return len(items)
 
     async def deliver(self, job: MailJob) -> None:
@@ -61,7 +60,7 @@ class Post:
             Fault: the ledger is away; the job comes again.
         """
         assert self._mailer is not None
-        found = await self._ledger.outbox_item(job.outbox_id)
+        found = await self._outbox.item(job.outbox_id)
         if found is None or found[0].state in ("sent", "parked"):
             return
         item, recipient = found
@@ -77,11 +76,11 @@ class Post:
             delay_ms = min(PUT_OFF_MAX_MS, RETRY_FIRST_MS * RETRY_GROWTH**item.attempts)
             await self._later(job, None if last else self._clock.now_ms() + delay_ms, error)
         else:
-            self._counters["sent"] += await self._ledger.outbox_sent(item.id, self._clock.now_ms())
+            self._counters["sent"] += await self._outbox.mark_sent(item.id, self._clock.now_ms())
 
     async def _later(self, job: MailJob, retry_at_ms: int | None, error: Exception) -> None:
         self._counters["parked" if retry_at_ms is None else "retried"] += 1
         # Our own errors name no person; what others say may name the recipient.
         reason = str(error) if isinstance(error, MiaoshaError) else type(error).__name__
         log.warning("mail_failed", outbox=job.outbox_id, parked=retry_at_ms is None, reason=reason)
-        await self._ledger.outbox_failed(job.outbox_id, self._clock.now_ms(), retry_at_ms, reason)
+        await self._outbox.mark_failed(job.outbox_id, self._clock.now_ms(), retry_at_ms, reason)

@@ -11,9 +11,9 @@ from typing import Final
 from miaosha.domain.allocation import Place, Row, merge
 from miaosha.domain.reservation import HoldState, State
 from miaosha.ports.clock import Clock
-from miaosha.ports.ledger import Hold, Ledger, Terms
-from miaosha.ports.rebuilding import PAGE, HoldBounds, HoldTimes
-from miaosha.ports.store import StockStore
+from miaosha.ports.holds import Hold, Holds
+from miaosha.ports.rebuilding import PAGE, HoldBounds, HoldTimes, RebuildRows, RebuildStore
+from miaosha.ports.sale_rows import Terms
 from miaosha.usecases.newest import Newest
 from miaosha.usecases.rebuild_lease import Superseded, Turn
 
@@ -31,14 +31,16 @@ class Merging:
 
     def __init__(
         self,
-        ledger: Ledger,
-        store: StockStore,
+        holds: Holds,
+        rebuilds: RebuildRows,
+        store: RebuildStore,
         clock: Clock,
         turn: Turn,
         terms: Terms,
         times: HoldTimes,
     ) -> None:
-        self._ledger = ledger
+        self._holds = holds
+        self._rebuilds = rebuilds
         self._store = store
         self._clock = clock
         self._turn = turn
@@ -56,7 +58,7 @@ class Merging:
             cursor, chunk = await self._store.scan_places(self._terms.sale_id, cursor)
             held = {user: place for user, place in chunk if place.state is State.HELD}
             for users in _chunks(list(held)):
-                known = await self._ledger.buyers(self._terms.sale_id, users)
+                known = await self._rebuilds.buyers(self._terms.sale_id, users)
                 places = {user: held[user] for user in users if user not in known}
                 await self._write(places, {user: merge(p, ()) for user, p in places.items()})
             if cursor == 0:
@@ -80,11 +82,11 @@ class Merging:
                 return
 
     async def _page(self, after: tuple[int, str]) -> list[Hold]:
-        page = await self._ledger.holds_page(self._terms.sale_id, after)
+        page = await self._holds.page(self._terms.sale_id, after)
         bounds = self._bounds(self._clock.now_ms())
         outside = [hold.rid for hold in page if not bounds.keep(hold)]
         if outside:
-            fresh = await self._ledger.bring_within(self._terms.sale_id, outside, bounds)
+            fresh = await self._rebuilds.bring_within(self._terms.sale_id, outside, bounds)
             page = [fresh.get(hold.rid, hold) for hold in page]
         return page
 

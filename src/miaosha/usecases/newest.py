@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from miaosha.domain.messages import Batch
-from miaosha.ports.ledger import Hold
+from miaosha.ports.holds import Hold
 
 SHARDS: Final = 256
 

@@ -7,8 +7,7 @@ from typing import Final, NamedTuple
 
 from miaosha.ports.broker import Broker, Parked
 from miaosha.ports.clock import Clock
-from miaosha.ports.ledger import Ledger
-from miaosha.ports.outbox import REDRIVE_MAX, ParkedMail
+from miaosha.ports.outbox import REDRIVE_MAX, Outbox, ParkedMail
 from miaosha.ports.trail import Trail
 
 MAIL_ID: Final = "mail-"  # before the number of an outbox row; no id of a broker begins so
@@ -37,8 +36,8 @@ class Counts(NamedTuple):
 
 
 class Parking:
-    def __init__(self, ledger: Ledger, broker: Broker, trail: Trail, clock: Clock) -> None:
-        self._ledger = ledger
+    def __init__(self, outbox: Outbox, broker: Broker, trail: Trail, clock: Clock) -> None:
+        self._outbox = outbox
         self._broker = broker
         self._trail = trail
         self._clock = clock
@@ -46,12 +45,12 @@ class Parking:
     async def list(self, limit: int) -> list[Item]:
         """The newest of both, newest first."""
         items = [_message(one) for one in await self._broker.parked(limit)]
-        items += [_mail(one) for one in await self._ledger.parked_mails(limit)]
+        items += [_mail(one) for one in await self._outbox.parked(limit)]
         items.sort(key=lambda item: item.parked_at_ms, reverse=True)
         return items[:limit]
 
     async def counts(self) -> Counts:
-        return Counts(await self._broker.count_parked(), await self._ledger.count_parked_mails())
+        return Counts(await self._broker.count_parked(), await self._outbox.count_parked())
 
     async def redrive(self, actor: str, item_id: str) -> bool:
         """Back into its queue, once: a mail is sent again under its old Message-ID, with all its
@@ -64,7 +63,7 @@ class Parking:
             number = item_id.removeprefix(MAIL_ID)
             known = number.isascii() and number.isdigit() and len(number) < 19
             ids = [int(number)] if known else []
-            done = bool(await self._ledger.redrive_mails(ids, self._clock.now_ms()))
+            done = bool(await self._outbox.redrive(ids, self._clock.now_ms()))
         else:
             done = await self._broker.redrive(item_id)
         if done:
@@ -73,11 +72,11 @@ class Parking:
 
     async def redrive_mails(self, actor: str) -> int:
         """All mails that are parked now are sent again; returns how many."""
-        left, sent = await self._ledger.count_parked_mails(), 0
+        left, sent = await self._outbox.count_parked(), 0
         while left > 0:
-            mails = await self._ledger.parked_mails(REDRIVE_MAX)
+            mails = await self._outbox.parked(REDRIVE_MAX)
             ids = sorted(mail.id for mail in mails)
-            moved = await self._ledger.redrive_mails(ids, self._clock.now_ms())
+            moved = await self._outbox.redrive(ids, self._clock.now_ms())
             sent += len(moved)
             left -= len(ids) or left  # what is parked meanwhile is another day's
         if sent:

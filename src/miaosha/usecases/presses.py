@@ -12,7 +12,7 @@ import msgspec
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.place import Letter
 from miaosha.ports.broker import Broker
-from miaosha.ports.store import StockStore
+from miaosha.ports.store import Decisions
 
 BATCHES_MAX: Final = 20_000  # read of one log
 PRESSES_MAX: Final = 200  # told
@@ -30,7 +30,7 @@ class PressLine(msgspec.Struct, frozen=True):
 
 
 class Presses:
-    def __init__(self, broker: Broker, store: StockStore, read_within_s: float = READ_WITHIN_S):
+    def __init__(self, broker: Broker, store: Decisions, read_within_s: float = READ_WITHIN_S):
         self._broker = broker
         self._store = store
         self._read_within_s = read_within_s

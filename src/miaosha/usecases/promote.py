@@ -4,8 +4,8 @@ and tell the head of the line where it stands.
 
 from miaosha.domain.allocation import PROMOTE_MAX, Refusal
 from miaosha.domain.messages import Standby
-from miaosha.ports.ledger import GrantRefusal, Winner
-from miaosha.ports.store import StockStore
+from miaosha.ports.holds import GrantRefusal, Winner
+from miaosha.ports.store import Decisions
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.grant import Granter, winner
 
@@ -14,7 +14,7 @@ UNGRANTED_MAX = 512
 
 
 class Promoter:
-    def __init__(self, store: StockStore, granter: Granter, announcer: Announcer) -> None:
+    def __init__(self, store: Decisions, granter: Granter, announcer: Announcer) -> None:
         self._store = store
         self._granter = granter
         self._announcer = announcer

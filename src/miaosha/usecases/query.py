@@ -7,9 +7,10 @@ from miaosha.domain.errors import Problem
 from miaosha.domain.messages import split_rid
 from miaosha.domain.reservation import HoldState, State, place_of
 from miaosha.domain.sale import Phase
-from miaosha.ports.broker import Broker
 from miaosha.ports.clock import Clock
-from miaosha.ports.ledger import Hold, Ledger, Terms
+from miaosha.ports.holds import Hold, Holds
+from miaosha.ports.orders import Orders
+from miaosha.ports.sale_rows import SaleRows, Terms
 from miaosha.ports.store import PlaceView, Reading, StockStore
 from miaosha.ports.tokens import Tokens
 
@@ -33,11 +34,18 @@ class Mine(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Query:
     def __init__(
-        self, ledger: Ledger, store: StockStore, broker: Broker, tokens: Tokens, clock: Clock
+        self,
+        sales: SaleRows,
+        holds: Holds,
+        orders: Orders,
+        store: StockStore,
+        tokens: Tokens,
+        clock: Clock,
     ) -> None:
-        self._ledger = ledger
+        self._sales = sales
+        self._holds = holds
+        self._orders = orders
         self._store = store
-        self._broker = broker
         self._tokens = tokens
         self._clock = clock
 
@@ -53,13 +61,13 @@ class Query:
                 bad_request (a request id that is none).
         """
         rid = _request(request_id)
-        terms = await self._ledger.terms(sale_id)
+        terms = await self._sales.terms(sale_id)
         if terms is None or terms.phase is Phase.DRAFT:
             raise Problem("not_found")
-        if hold := await self._ledger.live_hold(sale_id, user_id):
+        if hold := await self._holds.live(sale_id, user_id):
             return await self._row(hold)
         if terms.phase is Phase.SETTLED:
-            newest = await self._ledger.newest_hold(sale_id, user_id)
+            newest = await self._holds.newest(sale_id, user_id)
             return await self._row(newest) if newest else self._bare(State.CLOSED)
         reading = await self._store.reading(sale_id)
         if terms.frozen is not None or reading is None or reading.epoch != terms.epoch:
@@ -76,7 +84,7 @@ class Query:
                 return await self._place(terms, reading, view)
         if view:
             return self._bare(view.place.state, view.place.version, view.place.rid)
-        newest = await self._ledger.newest_hold(sale_id, user_id)
+        newest = await self._holds.newest(sale_id, user_id)
         return await self._row(newest) if newest else self._bare(State.NONE)
 
     async def _place(self, terms: Terms, reading: Reading, view: PlaceView) -> Mine:
@@ -86,7 +94,7 @@ class Query:
             state = State.CLOSED if drained else State.STANDBY
             position = None if drained else view.position
             return self._bare(state, place.version, place.rid, position=position)
-        row = (await self._ledger.holds([place.rid])).get(place.rid)  # it may have ended just now
+        row = (await self._holds.by_rid([place.rid])).get(place.rid)  # it may have ended just now
         return await self._row(row) if row else self._bare(State.QUEUED, 0, place.rid)
 
     async def _request(self, sale_id: int, batch_id: str, index: int) -> Mine:
@@ -106,7 +114,7 @@ class Query:
         state = place_of(hold.state, hold.reason)
         order = token = None
         if hold.state is HoldState.PAID:
-            order = await self._ledger.order_of(hold.rid, hold.user_id)
+            order = await self._orders.by_rid(hold.rid, hold.user_id)
         if hold.state is HoldState.HELD:
             token = self._tokens.checkout(hold.rid, hold.sale_id, hold.user_id, hold.pay_by_ms)
         return Mine(

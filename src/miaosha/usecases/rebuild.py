@@ -20,8 +20,10 @@ from miaosha.domain.messages import BATCH_VERSION, Batch
 from miaosha.domain.sale import Phase
 from miaosha.ports.broker import Broker
 from miaosha.ports.clock import Clock
-from miaosha.ports.ledger import Ledger, Terms
-from miaosha.ports.rebuilding import HoldTimes, RebuildMeta
+from miaosha.ports.holds import Holds
+from miaosha.ports.leases import Leases
+from miaosha.ports.rebuilding import HoldTimes, RebuildMeta, RebuildRows
+from miaosha.ports.sale_rows import Terms
 from miaosha.ports.store import StockStore
 from miaosha.usecases.lease import Candidate
 from miaosha.usecases.merging import Merging
@@ -41,21 +43,24 @@ class Rebuilder:
 
     def __init__(
         self,
-        ledger: Ledger,
+        leases: Leases,
+        rebuilds: RebuildRows,
+        holds: Holds,
         store: StockStore,
         broker: Broker,
         clock: Clock,
         owner: str,
         times: HoldTimes,
     ) -> None:
-        self._ledger = ledger
+        self._rebuilds = rebuilds
+        self._holds = holds
         self._store = store
         self._broker = broker
         self._clock = clock
         self._owner = owner
         self._times = times
         self._turns = itertools.count(1)
-        self._candidate = Candidate(ledger, clock, LEASE_S)
+        self._candidate = Candidate(leases, clock, LEASE_S)
 
     async def rebuild(
         self, sale_id: int, why: str, *, anew: bool = False, patient: bool = False
@@ -87,14 +92,16 @@ class Rebuilder:
         # Nothing is begun that cannot go on: each beginning moves the epoch and every held row.
         await self._broker.ping()
         await self._store.now_ms()
-        terms = await self._ledger.begin_rebuild(sale_id, why, anew=anew)
+        terms = await self._rebuilds.begin(sale_id, why, anew=anew)
         if terms is None:
             raise Superseded("settled")
         await self._broker.open(sale_id)
         if not await self._store.begin_rebuild(sale_id, terms.epoch, turn.rebuilder):
             raise Superseded("begin")
         marker = await self._mark(sale_id)
-        merging = Merging(self._ledger, self._store, self._clock, turn, terms, self._times)
+        merging = Merging(
+            self._holds, self._rebuilds, self._store, self._clock, turn, terms, self._times
+        )
         await merging.return_ungranted()
         await merging.merge_rows()
         await self._finish(terms, turn, merging)
@@ -106,7 +113,7 @@ class Rebuilder:
         refusal = await self._store.set_phase(
             sale_id, terms.epoch, phase, terms.closes_at_ms, rebuilder=turn.rebuilder
         )
-        if refusal is not None or not await self._ledger.unfreeze(sale_id, terms.epoch):
+        if refusal is not None or not await self._rebuilds.unfreeze(sale_id, terms.epoch):
             raise Superseded("phase")
         log.info(
             "rebuilt",

@@ -17,8 +17,9 @@ from miaosha.domain.reservation import HoldState, State
 from miaosha.domain.sale import Phase
 from miaosha.ports.broker import Reminder
 from miaosha.ports.clock import Clock
-from miaosha.ports.ledger import GrantRefusal, Hold, Ledger, Terms, Winner
-from miaosha.ports.store import StockStore
+from miaosha.ports.holds import GrantRefusal, Hold, Holds, Winner
+from miaosha.ports.sale_rows import SaleRows, Terms
+from miaosha.ports.store import Decisions
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.grant import Granter, ending, winner
 
@@ -33,13 +34,15 @@ log = structlog.get_logger()
 class Release:
     def __init__(
         self,
-        ledger: Ledger,
-        store: StockStore,
+        sales: SaleRows,
+        holds: Holds,
+        store: Decisions,
         granter: Granter,
         announcer: Announcer,
         clock: Clock,
     ) -> None:
-        self._ledger = ledger
+        self._sales = sales
+        self._holds = holds
         self._store = store
         self._granter = granter
         self._announcer = announcer
@@ -47,7 +50,7 @@ class Release:
 
     async def sweep(self) -> int:
         """Release what is due, at most SWEEP_MAX; returns how many."""
-        due = _by_sale(await self._ledger.due(self._clock.now_ms(), SWEEP_MAX))
+        due = _by_sale(await self._holds.due(self._clock.now_ms(), SWEEP_MAX))
         rids = {sale_id: [hold.rid for hold in holds] for sale_id, holds in due.items()}
         return sum(await _each(rids, self._expire))
 
@@ -69,12 +72,12 @@ class Release:
         Raises:
             Problem: payment_in_progress, conflict (paid already), frozen, not_found (no place).
         """
-        terms = await self._ledger.terms(sale_id)
+        terms = await self._sales.terms(sale_id)
         if terms is None or terms.phase in (Phase.DRAFT, Phase.SETTLED):
             raise Problem("not_found")
         if terms.frozen is not None:
             raise Problem("frozen", retry_after_s=2)
-        hold = await self._ledger.live_hold(sale_id, user_id)
+        hold = await self._holds.live(sale_id, user_id)
         if hold is None:
             hold = await self._leave(terms, user_id)
         if hold is None:
@@ -116,7 +119,7 @@ class Release:
 
     async def _release(self, sale_id: int, rids: Sequence[str], reason: str) -> int:
         try:
-            released = await self._ledger.release(sale_id, rids, reason, self._clock.now_ms())
+            released = await self._holds.release(sale_id, rids, reason, self._clock.now_ms())
         except OutcomeUnknown:
             return await self._look_up(sale_id, rids)
         if released.holds:
@@ -126,7 +129,7 @@ class Release:
     async def _look_up(self, sale_id: int, rids: Sequence[str]) -> int:
         """The answer to a release was lost: whatever has ended and is untold, is told. A release
         that was not made is found due again, or asked for again."""
-        rows = await self._ledger.holds(rids)
+        rows = await self._holds.by_rid(rids)
         ended = [h for h in rows.values() if h.state is HoldState.RELEASED and not h.synced]
         if ended:
             await self._finish(sale_id, ended)
@@ -145,22 +148,22 @@ class Release:
         if paid:
             refusal = await self._store.settle(sale_id, epoch, [ending(h) for h in paid])
             if refusal is None:
-                await self._ledger.mark_synced([h.rid for h in paid], HoldState.PAID)
+                await self._holds.mark_synced([h.rid for h in paid], HoldState.PAID)
         if gone:
             promoted = await self._store.release(sale_id, epoch, [ending(h) for h in gone])
             if not isinstance(promoted, Refusal):
-                await self._ledger.mark_synced([h.rid for h in gone], HoldState.RELEASED)
+                await self._holds.mark_synced([h.rid for h in gone], HoldState.RELEASED)
                 if promoted:
                     await self._granter.grant(sale_id, epoch, [winner(p) for p in promoted])
 
     async def finish_unsynced(self) -> int:
         """Tell Redis of rows a crash left untold; returns how many were tried."""
-        rows = await self._ledger.unsynced(SWEEP_MAX)
+        rows = await self._holds.unsynced(SWEEP_MAX)
         await _each(_by_sale(rows), self._finish)
         return len(rows)
 
     async def _finish(self, sale_id: int, holds: Sequence[Hold]) -> None:
-        terms = await self._ledger.terms(sale_id)
+        terms = await self._sales.terms(sale_id)
         if terms is not None and terms.frozen is None:
             await self.tell(sale_id, terms.epoch, holds)
 

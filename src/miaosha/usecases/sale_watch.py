@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from miaosha.domain.errors import Overloaded, Problem
-from miaosha.ports.audits import AuditRun
+from miaosha.ports.audits import AuditRun, Audits
 from miaosha.ports.backoffice import Books, Milestones, Office
 from miaosha.ports.clock import Clock
-from miaosha.ports.ledger import Ledger
 from miaosha.usecases.audit import Verdict, kept
 from miaosha.usecases.inspect import Inspection, Inspector
 
@@ -33,13 +32,13 @@ class _Seen:
 
 
 class Watch:
-    def __init__(self, office: Office, ledger: Ledger, inspector: Inspector, clock: Clock) -> None:
+    def __init__(self, office: Office, audits: Audits, inspector: Inspector, clock: Clock) -> None:
         self._office = office
-        self._ledger = ledger
+        self._audits = audits
         self._inspector = inspector
         self._clock = clock
         self._seen: dict[int, _Seen] = {}
-        self._audits: dict[int, tuple[Inspection, asyncio.Task[Verdict]]] = {}
+        self._running: dict[int, tuple[Inspection, asyncio.Task[Verdict]]] = {}
 
     async def books(self, sale_id: int) -> Books:
         """At most BOOKS_KEPT_S old, or BOOKS_SHARE times as long as it took to count them; what
@@ -57,7 +56,7 @@ class Watch:
 
     async def verdict(self, sale_id: int) -> str:
         """What the audit last said (JSON), "" for nothing yet. Raises Problem("not_found")."""
-        said = await self._ledger.verdict(sale_id)
+        said = await self._audits.verdict(sale_id)
         if said is None:
             raise Problem("not_found")
         return said
@@ -76,12 +75,12 @@ class Watch:
             DependencyDown: a store is away, so nothing can be said.
             Overloaded: audits_max.
         """
-        if sale_id not in self._audits:
+        if sale_id not in self._running:
             if run := await self.audit_run(sale_id):
                 return run
-            if len(self._audits) >= AUDITS_MAX and sale_id not in self._audits:
+            if len(self._running) >= AUDITS_MAX and sale_id not in self._running:
                 raise Overloaded("audits_max")
-        audit = self._audits.get(sale_id) or self._begin(sale_id)
+        audit = self._running.get(sale_id) or self._begin(sale_id)
         done, _ = await asyncio.wait({audit[1]}, timeout=within_s)
         if not done:
             return audit[0].state
@@ -91,25 +90,25 @@ class Watch:
     def _begin(self, sale_id: int) -> tuple[Inspection, asyncio.Task[Verdict]]:
         inspection = self._inspector.begin(sale_id)
         task = asyncio.create_task(self._audit(sale_id, inspection), name=f"check:{sale_id}")
-        self._audits[sale_id] = inspection, task
+        self._running[sale_id] = inspection, task
         task.add_done_callback(lambda ended: self._ended(sale_id, ended))
         return inspection, task
 
     def _ended(self, sale_id: int, task: "asyncio.Task[Verdict]") -> None:
-        del self._audits[sale_id]
+        del self._running[sale_id]
         if not task.cancelled():
             task.exception()  # nobody may have waited for it
 
     async def _audit(self, sale_id: int, inspection: Inspection) -> Verdict:
         verdict = await inspection.run()
-        await self._ledger.keep_verdict(sale_id, kept(verdict))
+        await self._audits.keep_verdict(sale_id, kept(verdict))
         return verdict
 
     async def audit_run(self, sale_id: int) -> AuditRun | None:
         """The audit of the whole sale that is under way, here or elsewhere."""
-        if sale_id in self._audits:
-            return self._audits[sale_id][0].state
-        return await self._ledger.audit_run(sale_id, self._clock.now_ms())
+        if sale_id in self._running:
+            return self._running[sale_id][0].state
+        return await self._audits.under_way(sale_id, self._clock.now_ms())
 
     async def milestones(self, sale_id: int) -> Milestones:
         """Raises Problem("not_found")."""
@@ -120,7 +119,7 @@ class Watch:
 
     async def close(self) -> None:
         """Cut off what is under way."""
-        tasks = [task for _, task in self._audits.values()]
+        tasks = [task for _, task in self._running.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

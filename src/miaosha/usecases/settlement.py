@@ -10,10 +10,10 @@ state as a whole is never kept: a rebuild explains it, however often it happens.
 import structlog
 
 from miaosha.domain.sale import Phase
-from miaosha.ports.audits import Suspects
+from miaosha.ports.audits import Audits, Suspects
 from miaosha.ports.broker import Broker
 from miaosha.ports.clock import Clock
-from miaosha.ports.ledger import Ledger, Terms
+from miaosha.ports.sale_rows import SaleRows, Terms
 from miaosha.ports.store import Reading, StockStore
 from miaosha.usecases.audit import Auditor, Verdict, hides, kept
 from miaosha.usecases.clock_watch import CLOCK, ClockWatch
@@ -36,7 +36,8 @@ class Settlement:
 
     def __init__(
         self,
-        ledger: Ledger,
+        sales: SaleRows,
+        audits: Audits,
         store: StockStore,
         broker: Broker,
         auditor: Auditor,
@@ -46,7 +47,8 @@ class Settlement:
         settle_after_ms: int,
         watch: ClockWatch,
     ) -> None:
-        self._ledger = ledger
+        self._sales = sales
+        self._audits = audits
         self._store = store
         self._broker = broker
         self._auditor = auditor
@@ -75,7 +77,7 @@ class Settlement:
         if not self._why_rebuild(terms, reading):
             return True
         # `terms` may be old: what was read of the ledger after Redis is not older than Redis
-        latest = await self._ledger.terms(terms.sale_id)
+        latest = await self._sales.terms(terms.sale_id)
         if latest is None or latest.phase is Phase.SETTLED:
             return False
         why = self._why_rebuild(latest, reading)
@@ -122,7 +124,7 @@ class Settlement:
         if not verdict.clean:
             await self._broken(terms, verdict, mendable=bool(_names(verdict) & IN_REDIS))
             return
-        if await self._ledger.settle_sale(terms.sale_id, kept(verdict), self._clock.now_ms()):
+        if await self._sales.settle(terms.sale_id, kept(verdict), self._clock.now_ms()):
             log.info("settled", sale_id=terms.sale_id, sold=terms.sold, stock=terms.stock)
             await self._control.refresh_board()
             await self.forget(terms.sale_id, terms.epoch)
@@ -135,7 +137,7 @@ class Settlement:
 
     async def forget_settled(self) -> None:
         """Finish `forget` where a crash came between settling and dropping."""
-        settled = await self._ledger.settled_ids(FORGET_MAX)
+        settled = await self._sales.settled_ids(FORGET_MAX)
         for sale_id, reading in (await self._store.readings(settled)).items():
             if reading is not None:
                 await self.forget(sale_id, reading.epoch)
@@ -143,7 +145,7 @@ class Settlement:
     async def reconcile(self, terms: Terms) -> None:
         """Look at a running sale: at its counters and a sample, or at everything while something
         is suspected. A lasting difference freezes it, and the next `heal` rebuilds."""
-        suspected = await self._ledger.suspects(terms.sale_id) != Suspects()
+        suspected = await self._audits.suspects(terms.sale_id) != Suspects()
         if suspected:
             verdict = await self._inspector.audit(terms.sale_id)
         else:
@@ -153,19 +155,19 @@ class Settlement:
             return
         _tell(verdict)
         if not hides(verdict):
-            await self._ledger.keep_verdict(terms.sale_id, kept(verdict))
+            await self._audits.keep_verdict(terms.sale_id, kept(verdict))
         if suspected:
-            await self._ledger.forget_suspects(terms.sale_id)
+            await self._audits.forget_suspects(terms.sale_id)
 
     async def _broken(self, terms: Terms, verdict: Verdict, *, mendable: bool) -> None:
         """Freeze the sale: to be rebuilt, or for a person where a rebuild cannot mend what
         differs or has not mended it."""
-        await self._ledger.keep_verdict(terms.sale_id, kept(verdict))
+        await self._audits.keep_verdict(terms.sale_id, kept(verdict))
         _tell(verdict)
         names = _names(verdict)
         why = ", ".join(sorted(names & FREEZING or names))
         found = [f.thing for f in verdict.findings if f.invariant in FREEZING and f.thing]
-        known = await self._ledger.suspects(terms.sale_id)
+        known = await self._audits.suspects(terms.sale_id)
         again = known.things.intersection(found) or known.rebuilds >= REBUILDS_MAX
         if not mendable or (found and again):
             await self._freeze(terms, HOLD + why, known)
@@ -176,7 +178,7 @@ class Settlement:
             await self._freeze(terms, f"audit: {why}", known)
 
     async def _freeze(self, terms: Terms, why: str, suspects: Suspects) -> None:
-        frozen = await self._ledger.freeze_suspect(terms.sale_id, terms.epoch, why[:200], suspects)
+        frozen = await self._audits.freeze_suspect(terms.sale_id, terms.epoch, why[:200], suspects)
         log.error("sale_frozen", sale_id=terms.sale_id, epoch=terms.epoch, why=why, frozen=frozen)
         await self._control.refresh_board()
 

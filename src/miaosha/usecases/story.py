@@ -15,9 +15,9 @@ from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.accounts import Accounts
 from miaosha.ports.backoffice import HoldLine, MailLine, Office, PaymentLine, Rows
 from miaosha.ports.catalogue import Catalogue
-from miaosha.ports.ledger import Hold, Ledger
-from miaosha.ports.orders import Order
-from miaosha.ports.store import PlaceView, StockStore
+from miaosha.ports.holds import Hold, Holds
+from miaosha.ports.orders import Order, Orders
+from miaosha.ports.store import PlaceView, PlaceViews
 from miaosha.usecases.presses import Presses, PressLine
 
 SALES_MAX: Final = 20  # sales of one story
@@ -82,14 +82,16 @@ class Stories:
         self,
         accounts: Accounts,
         catalogue: Catalogue,
-        ledger: Ledger,
-        store: StockStore,
+        holds: Holds,
+        orders: Orders,
+        store: PlaceViews,
         office: Office,
         presses: Presses,
     ) -> None:
         self._accounts = accounts
         self._catalogue = catalogue
-        self._ledger = ledger
+        self._holds = holds
+        self._orders = orders
         self._store = store
         self._office = office
         self._presses = presses
@@ -110,7 +112,7 @@ class Stories:
         pressed = None
         if sale_id is not None and sales[0].phase is not Phase.SETTLED:
             pressed = await self._presses.of(sale_id, user_id)
-        page = await self._ledger.orders(user_id, None, ORDERS_MAX, sale_id=sale_id)
+        page = await self._orders.page(user_id, None, ORDERS_MAX, sale_id=sale_id)
         return Story(
             user_id=user.id,
             email=user.email,
@@ -142,7 +144,7 @@ class Stories:
         return found[:SALES_MAX]
 
     async def _in_sale(self, sale: Sale, user_id: int) -> SaleStory:
-        hold = await self._ledger.newest_hold(sale.id, user_id)
+        hold = await self._holds.newest(sale.id, user_id)
         view = None
         if sale.phase is not Phase.SETTLED:
             try:

@@ -9,8 +9,8 @@ from miaosha import bootstrap
 from miaosha.domain.errors import Fault
 from miaosha.domain.sale import Phase
 from miaosha.ports.broker import Broker
-from miaosha.ports.ledger import Ledger
-from miaosha.ports.store import SaleBoard, StockStore
+from miaosha.ports.sale_rows import SaleRows
+from miaosha.ports.store import SaleBoard, SaleBoards
 from miaosha.serving.ending import end
 from miaosha.serving.process import Process
 from miaosha.settings import Settings
@@ -30,14 +30,14 @@ class Consumer:
     def __init__(
         self,
         broker: Broker,
-        ledger: Ledger,
-        store: StockStore,
+        sales: SaleRows,
+        boards: SaleBoards,
         handle: Callable[..., Awaitable[None]],
         name: str,
     ) -> None:
         self._broker = broker
-        self._ledger = ledger
-        self._store = store
+        self._sales = sales
+        self._boards = boards
         self._handle = handle
         self._name = name
         self._board: SaleBoard | None = None
@@ -60,7 +60,7 @@ class Consumer:
             await asyncio.sleep(LOOK_S)
 
     async def _on_board(self) -> list[int]:
-        self._board = await self._store.read_sales(self._board)
+        self._board = await self._boards.read_sales(self._board)
         sales = self._board.sales.values() if self._board else ()
         return [sale.id for sale in sales if sale.phase is not Phase.SETTLED]
 
@@ -68,7 +68,7 @@ class Consumer:
         now = asyncio.get_running_loop().time()
         if now < self._ledger_at:
             return []
-        live = await self._ledger.live_ids()
+        live = await self._sales.live_ids()
         self._ledger_at = now + LEDGER_S
         return live
 
@@ -104,7 +104,7 @@ async def serve(process: Process, settings: Settings) -> None:
         process.checks.update(parts.checks)
         consumer = Consumer(
             parts.broker,
-            parts.ledger,
+            parts.ledger.sales,
             parts.store,
             parts.allocator.handle,
             process.consumer_name,

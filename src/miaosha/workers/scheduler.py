@@ -15,7 +15,7 @@ from miaosha import bootstrap
 from miaosha.bootstrap import SchedulerParts
 from miaosha.domain.errors import Fault
 from miaosha.ports.leases import LeaseRow
-from miaosha.ports.ledger import Terms
+from miaosha.ports.sale_rows import Terms
 from miaosha.serving import memory
 from miaosha.serving.ending import end
 from miaosha.serving.process import Process
@@ -47,7 +47,7 @@ class Scheduler:
         self._parts = parts
         self._settings = settings
         self._counters = counters
-        self._candidate = Candidate(parts.ledger, parts.clock, settings.lease_ms / 1000)
+        self._candidate = Candidate(parts.ledger.leases, parts.clock, settings.lease_ms / 1000)
         self._taken_from: list[LeaseRow | None] = []  # leases taken, as they were before
         self._leading = asyncio.Event()
         self._room = asyncio.Semaphore(SALES_AT_ONCE)
@@ -150,7 +150,7 @@ class Scheduler:
         """Start a round of each live sale that needs one and whose last one has ended: a long one
         (a rebuild, say) keeps no other sale waiting. All may need one, after a restart of the
         store: then those that open first come first."""
-        live = await self._parts.ledger.live_terms()
+        live = await self._parts.ledger.sales.live()
         readings = await self._parts.store.readings([terms.sale_id for terms in live])
         for terms in sorted(live, key=_urgency):
             idle = self._parts.settlement.idle(terms, readings.get(terms.sale_id))
@@ -189,7 +189,7 @@ class Scheduler:
         await parts.settlement.advance(terms)
 
     async def _positions(self) -> None:
-        readings = await self._parts.store.readings(await self._parts.ledger.live_ids())
+        readings = await self._parts.store.readings(await self._parts.ledger.sales.live_ids())
         standing = {id_ for id_, reading in readings.items() if reading and reading.standby}
         self._parts.promoter.forget(standing)
         for sale_id in standing:
@@ -205,7 +205,7 @@ class Scheduler:
 
     async def _parked(self) -> None:
         """Count what waits for a person, and say so when it grows."""
-        mails = await self._parts.ledger.count_parked_mails()
+        mails = await self._parts.ledger.outbox.count_parked()
         messages = await self._parts.broker.count_parked()
         if mails + messages > sum(self._counters[name] for name in COUNTED_BY_LEADER):
             log.error("parked", mails=mails, messages=messages)
@@ -214,7 +214,7 @@ class Scheduler:
     async def _audit(self) -> None:
         """In lanes: where something is suspected, everything is looked at, which takes a minute of
         a large sale and must not keep the others waiting."""
-        waiting = iter(await self._parts.ledger.live_terms())
+        waiting = iter(await self._parts.ledger.sales.live())
 
         async def lane() -> None:
             for terms in waiting:

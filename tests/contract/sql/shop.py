@@ -10,10 +10,11 @@ from miaosha.adapters.sql.trail import SqlTrail
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Choice, Phase, Question
+from miaosha.ports.attempts import Attempt, Begun
 from miaosha.ports.catalogue import Product, SaleDraft
-from miaosha.ports.ledger import Attempt, Begun, Hold, Terms, Winner
+from miaosha.ports.holds import Hold, Holds, Winner
 from miaosha.ports.orders import Delivery, Order
-from miaosha.ports.rebuilding import RebuildLedger
+from miaosha.ports.sale_rows import Terms
 
 NOW = 1_700_000_000_000
 OPENS, CLOSES = NOW - 60_000, NOW + 3_600_000
@@ -41,10 +42,10 @@ def draft(product_id: int, *, stock: int = 10) -> SaleDraft:
     )
 
 
-async def all_holds(ledger: RebuildLedger, sale_id: int) -> list[Hold]:
+async def all_holds(rows: Holds, sale_id: int) -> list[Hold]:
     """Every row of the sale, by buyer."""
     found: list[Hold] = []
-    while page := await ledger.holds_page(
+    while page := await rows.page(
         sale_id, (found[-1].user_id, found[-1].rid) if found else (0, "")
     ):
         found += page
@@ -76,43 +77,43 @@ class Shop:
         product = await self.product()
         sale = await self.catalogue.create_sale(draft(product.id, stock=stock), phase)
         if armed and phase is Phase.SCHEDULED:
-            assert await self.ledger.begin_rebuild(sale.id, "arming")
-            assert await self.ledger.unfreeze(sale.id, 1)
+            assert await self.ledger.rebuilds.begin(sale.id, "arming")
+            assert await self.ledger.rebuilds.unfreeze(sale.id, 1)
         return sale.id
 
     async def terms(self, sale_id: int) -> Terms:
-        terms = await self.ledger.terms(sale_id)
+        terms = await self.ledger.sales.terms(sale_id)
         assert terms is not None
         return terms
 
     async def grant(self, sale_id: int, *users: int, promoted: bool = False) -> list[Hold]:
         epoch = (await self.terms(sale_id)).epoch
         winners = [winner(user, promoted=promoted) for user in users]
-        holds = await self.ledger.grant(sale_id, epoch, winners, NOW)
+        holds = await self.ledger.holds.grant(sale_id, epoch, winners, NOW)
         assert isinstance(holds, list), holds
         return holds
 
     async def hold(self, rid: str) -> Hold:
-        return (await self.ledger.holds([rid]))[rid]
+        return (await self.ledger.holds.by_rid([rid]))[rid]
 
     async def holds_of(self, sale_id: int) -> list[Hold]:
         """Every row of the sale, by buyer."""
-        return await all_holds(self.ledger, sale_id)
+        return await all_holds(self.ledger.holds, sale_id)
 
     async def begin(self, user: int, now_ms: int = NOW) -> Attempt:
-        begun = await self.ledger.begin_payment(f"batch.{user}", user, DELIVERY, now_ms)
+        begun = await self.ledger.attempts.begin(f"batch.{user}", user, DELIVERY, now_ms)
         assert isinstance(begun, Begun), begun
         return begun.attempt
 
     async def pay(self, user: int, now_ms: int = NOW) -> Order:
         attempt = await self.begin(user, now_ms)
-        captured = await self.ledger.capture(attempt.rid, attempt.attempt, now_ms)
+        captured = await self.ledger.attempts.capture(attempt.rid, attempt.attempt, now_ms)
         assert captured.order is not None
         return captured.order
 
     async def mails(self) -> list[str]:
         """Dedupe keys in the order of writing."""
-        return [item.dedupe_key for item in await self.ledger.outbox_new(NOW + 10**9, 1_000)]
+        return [item.dedupe_key for item in await self.ledger.outbox.due(NOW + 10**9, 1_000)]
 
     async def balanced(self, sale_id: int) -> None:
         """I2: the ledger row says what the holds say."""
@@ -123,5 +124,5 @@ class Shop:
         assert terms.granted == len(live) <= terms.stock
         assert terms.sold == states.count(HoldState.PAID)
         assert len({hold.user_id for hold in live}) == len(live)
-        orders = await self.ledger.orders(None, None, 1_000, sale_id=sale_id)
+        orders = await self.ledger.orders.page(None, None, 1_000, sale_id=sale_id)
         assert len(orders.items) == terms.sold

@@ -55,7 +55,7 @@ async def test_every_row_comes_once_and_with_all_others_of_its_rid(
     shop: Shop, reader: SqlLedgerReader
 ) -> None:
     other, sale = await shop.sale(), await held(shop, 11)
-    await shop.ledger.grant(other, 1, [winner(1, rid="batch.105x")], NOW)
+    await shop.ledger.holds.grant(other, 1, [winner(1, rid="batch.105x")], NOW)
     found = await pages(reader, sale)
     assert len(found) >= 3
     assert [len(page.holds) <= PAGE for page in found] == [True] * len(found)
@@ -108,7 +108,7 @@ async def test_the_newest_holds_are_found_from_the_end(shop: Shop, reader: SqlLe
 
 async def test_named_rows_are_those_of_the_sale(shop: Shop, reader: SqlLedgerReader) -> None:
     other, sale = await shop.sale(), await held(shop, 3)
-    await shop.ledger.grant(other, 1, [winner(1)], NOW)
+    await shop.ledger.holds.grant(other, 1, [winner(1)], NOW)
     page = await reader.about(sale, {"batch.100", "batch.101", "batch.1", "nobody"})
     assert sorted(hold.rid for hold in page.holds) == ["batch.100", "batch.101"]
     assert [order.rid for order in page.orders] == ["batch.100"]
@@ -119,7 +119,7 @@ async def test_named_rows_are_those_of_the_sale(shop: Shop, reader: SqlLedgerRea
 
 async def test_the_totals_are_of_one_instant(shop: Shop, reader: SqlLedgerReader) -> None:
     sale = await held(shop, 5)
-    await shop.ledger.release(sale, ["batch.101"], "declined", NOW)
+    await shop.ledger.holds.release(sale, ["batch.101"], "declined", NOW)
     totals = await reader.totals(sale)
     assert totals is not None
     assert totals.states == {"PAID": 3, "HELD": 1, "RELEASED": 1}

@@ -233,13 +233,13 @@ async def test_a_commit_that_was_cut_is_unknown_to_all_of_a_flight(
     async with CuttingProxy(sql_server.port) as proxy:
         database = connected(sql_server.url.replace(f":{sql_server.port}/", f":{proxy.port}/"))
         shop = Shop(database)
-        await shop.ledger.take_lease("a connection", "is open", NOW, None)
+        await shop.ledger.leases.take("a connection", "is open", NOW, None)
         proxy.cut = cut
-        calls = [shop.ledger.capture(a.rid, a.attempt, NOW) for a in attempts]
+        calls = [shop.ledger.attempts.capture(a.rid, a.attempt, NOW) for a in attempts]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(answer, OutcomeUnknown) for answer in answers)
         assert (await direct.terms(sale)).sold == (20 if cut is Cut.AFTER else 0)
-        calls = [shop.ledger.capture(a.rid, a.attempt, NOW) for a in attempts]
+        calls = [shop.ledger.attempts.capture(a.rid, a.attempt, NOW) for a in attempts]
         captured = await asyncio.gather(*calls)
         assert len({c.order.id for c in captured if c.order}) == 20
         await database.close()

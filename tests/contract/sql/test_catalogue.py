@@ -9,7 +9,7 @@ from miaosha.adapters.sql.catalogue import SALES_MAX
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Phase
-from miaosha.ports.ledger import Terms, Unpublished
+from miaosha.ports.sale_rows import Terms, Unpublished
 from tests.contract.sql.shop import NOW, QUESTION, Shop, draft
 
 
@@ -100,7 +100,7 @@ async def test_terms_change_only_from_those_that_were_seen(shop: Shop) -> None:
 
 async def test_an_armed_paused_or_unknown_sale_keeps_its_terms(shop: Shop) -> None:
     armed, paused = await shop.sale(), await shop.sale(armed=False)
-    await shop.ledger.set_phase(paused, Phase.SCHEDULED, Phase.PAUSED)
+    await shop.ledger.sales.set_phase(paused, Phase.SCHEDULED, Phase.PAUSED)
     product = await shop.product()
     for sale in (armed, paused, 999):
         assert await shop.catalogue.update_sale(sale, draft(product.id, stock=3)) is None
@@ -110,7 +110,7 @@ async def test_an_armed_paused_or_unknown_sale_keeps_its_terms(shop: Shop) -> No
 async def test_only_a_draft_is_deleted(shop: Shop) -> None:
     drafted, scheduled = await shop.sale(phase=Phase.DRAFT), await shop.sale(armed=False)
     assert await shop.catalogue.delete_sale(drafted)
-    assert await shop.ledger.terms(drafted) is None
+    assert await shop.ledger.sales.terms(drafted) is None
     assert not await shop.catalogue.delete_sale(drafted)
     assert not await shop.catalogue.delete_sale(scheduled)
     assert await shop.catalogue.sale(scheduled) is not None
@@ -121,7 +121,7 @@ async def test_all_sales_are_listed_newest_opening_first_in_pages(shop: Shop) ->
     product = await shop.product()
     later = msgspec.structs.replace(draft(product.id), opens_at_ms=NOW + 1)
     last = (await shop.catalogue.create_sale(later, Phase.SCHEDULED)).id
-    await shop.ledger.freeze(one, 1, "a test")
+    await shop.ledger.sales.freeze(one, 1, "a test")
     page = await shop.catalogue.sales(None, 9)
     assert [sale.id for sale in page.items] == [last, two, one, drafted]
     assert [sale.frozen for sale in page.items] == [None, None, "a test", None]
@@ -146,8 +146,8 @@ async def test_a_cursor_that_no_page_gave_is_refused(shop: Shop, cursor: str) ->
 
 async def test_every_live_sale_is_listed_however_many_there_are(shop: Shop) -> None:
     running, over = await shop.sale(), await shop.sale()
-    await shop.ledger.close(over, NOW + 1)
-    assert await shop.ledger.settle_sale(over, "{}", NOW + 1)
+    await shop.ledger.sales.close(over, NOW + 1)
+    assert await shop.ledger.sales.settle(over, "{}", NOW + 1)
     product = await shop.product()
     earlier = msgspec.structs.replace(draft(product.id), opens_at_ms=NOW - 10**6)
     planned = range(SALES_MAX)
@@ -157,17 +157,17 @@ async def test_every_live_sale_is_listed_however_many_there_are(shop: Shop) -> N
 
     live = [running, *(sale.id for sale in made)]
     assert [sale.id for sale in await shop.catalogue.live()] == sorted(live)
-    assert await shop.ledger.live_ids() == sorted(live)
-    assert await shop.ledger.settled_ids(9) == [over]
+    assert await shop.ledger.sales.live_ids() == sorted(live)
+    assert await shop.ledger.sales.settled_ids(9) == [over]
     assert [sale.id for sale in await shop.catalogue.settled(9)] == [over]
     assert await shop.catalogue.settled(9, NOW + 2) == []
 
 
 async def test_one_sale_more_than_may_be_live_is_not_published(shop: Shop) -> None:
     first, second = await shop.sale(phase=Phase.DRAFT), await shop.sale(phase=Phase.DRAFT)
-    published = await shop.ledger.publish(first, 1)
+    published = await shop.ledger.sales.publish(first, 1)
     assert isinstance(published, Terms) and published.phase is Phase.SCHEDULED
-    assert await shop.ledger.publish(second, 1) is Unpublished.FULL
+    assert await shop.ledger.sales.publish(second, 1) is Unpublished.FULL
     assert (await shop.terms(second)).phase is Phase.DRAFT, "nothing is lost"
-    assert await shop.ledger.publish(first, 2) is Unpublished.PHASE
-    assert isinstance(await shop.ledger.publish(second, 2), Terms)
+    assert await shop.ledger.sales.publish(first, 2) is Unpublished.PHASE
+    assert isinstance(await shop.ledger.sales.publish(second, 2), Terms)

@@ -95,9 +95,9 @@ async def test_a_lost_answer_to_a_commit_is_unknown_and_a_repeat_finds_it(
     engine = writing_engine(database)
     event.listen(engine, "commit", lose)
     with pytest.raises(OutcomeUnknown):
-        await shop.ledger.grant(sale, 1, [winner(1)], NOW)
+        await shop.ledger.holds.grant(sale, 1, [winner(1)], NOW)
     event.remove(engine, "commit", lose)
-    assert isinstance(await shop.ledger.grant(sale, 1, [winner(1)], NOW), list)
+    assert isinstance(await shop.ledger.holds.grant(sale, 1, [winner(1)], NOW), list)
     assert (await shop.terms(sale)).granted == 1
     await shop.balanced(sale)
 
@@ -111,7 +111,7 @@ async def test_a_commit_that_failed_leaves_nothing(shop: Shop, database: Databas
     engine = writing_engine(database)
     event.listen(engine, "commit", fail)
     with pytest.raises(OutcomeUnknown):
-        await shop.ledger.grant(sale, 1, [winner(1)], NOW)
+        await shop.ledger.holds.grant(sale, 1, [winner(1)], NOW)
     event.remove(engine, "commit", fail)
     assert await shop.holds_of(sale) == []
     await shop.grant(sale, 1)

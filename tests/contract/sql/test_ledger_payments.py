@@ -7,7 +7,8 @@ import pytest
 
 from miaosha.adapters.sql.ledger import SqlLedger
 from miaosha.domain.reservation import GRACE_MS, MAX_ATTEMPTS, HoldState
-from miaosha.ports.ledger import Begun, NotPayable, Released
+from miaosha.ports.attempts import Begun, NotPayable
+from miaosha.ports.holds import Released
 from tests.contract.sql.shop import DELIVERY, NOW, PAY_WITHIN_S, Shop, winner
 
 PAY_BY = NOW + PAY_WITHIN_S * 1_000
@@ -20,14 +21,14 @@ async def test_a_payment_pins_the_hold(shop: Shop) -> None:
     assert (attempt.attempt, attempt.key, attempt.amount.amount) == (1, "batch.1:1", 4_999)
     hold = await shop.hold("batch.1")
     assert (hold.state, hold.paying_since_ms, hold.version) == (HoldState.PAYING, NOW, 2)
-    assert await shop.ledger.due(PAY_BY + GRACE_MS, 10) == []
+    assert await shop.ledger.holds.due(PAY_BY + GRACE_MS, 10) == []
 
 
 async def test_a_hundred_payments_of_one_hold_are_one_attempt(shop: Shop) -> None:
     sale = await shop.sale()
     await shop.grant(sale, 1)
     answers = await asyncio.gather(
-        *(shop.ledger.begin_payment("batch.1", 1, DELIVERY, NOW) for _ in range(100))
+        *(shop.ledger.attempts.begin("batch.1", 1, DELIVERY, NOW) for _ in range(100))
     )
     assert sum(isinstance(answer, Begun) for answer in answers) == 1
     assert answers.count(NotPayable.PAYING) == 99
@@ -37,19 +38,19 @@ async def test_a_hundred_payments_of_one_hold_are_one_attempt(shop: Shop) -> Non
 async def test_what_cannot_be_paid_says_why(shop: Shop) -> None:
     sale = await shop.sale()
     await shop.grant(sale, 1, 2)
-    begin = shop.ledger.begin_payment
+    begin = shop.ledger.attempts.begin
     assert await begin("nobody.0", 1, DELIVERY, NOW) is NotPayable.UNKNOWN
     assert await begin("batch.1", 2, DELIVERY, NOW) is NotPayable.UNKNOWN
     await shop.pay(1)
     assert await begin("batch.1", 1, DELIVERY, NOW) is NotPayable.PAID
-    await shop.ledger.release(sale, ["batch.2"], "declined", NOW)
+    await shop.ledger.holds.release(sale, ["batch.2"], "declined", NOW)
     assert await begin("batch.2", 2, DELIVERY, NOW) is NotPayable.RELEASED
 
 
 async def test_a_held_row_is_paid_whatever_the_clock_says(shop: Shop) -> None:
     sale = await shop.sale()
     await shop.grant(sale, 1)
-    await shop.ledger.freeze(sale, 1, "payments go on")
+    await shop.ledger.sales.freeze(sale, 1, "payments go on")
     await shop.pay(1, PAY_BY + 3_600_000)
     await shop.balanced(sale)
 
@@ -58,7 +59,7 @@ async def test_a_capture_makes_the_order_the_mail_and_the_count(shop: Shop) -> N
     sale = await shop.sale()
     await shop.grant(sale, 1)
     attempt = await shop.begin(1)
-    captured = await shop.ledger.capture("batch.1", attempt.attempt, NOW + 5)
+    captured = await shop.ledger.attempts.capture("batch.1", attempt.attempt, NOW + 5)
     order, hold = captured.order, captured.hold
     assert order is not None and hold is not None
     assert captured.epoch == 1
@@ -66,7 +67,7 @@ async def test_a_capture_makes_the_order_the_mail_and_the_count(shop: Shop) -> N
     assert (order.amount, order.currency, order.created_at_ms) == (4_999, "USD", NOW + 5)
     assert (hold.state, hold.version, hold.synced) == (HoldState.PAID, 3, False)
     assert await shop.mails() == ["won:batch.1", "paid:batch.1"]
-    assert await shop.ledger.delivery_of(order.id) == DELIVERY
+    assert await shop.ledger.orders.delivery(order.id) == DELIVERY
     await shop.balanced(sale)
 
 
@@ -74,7 +75,9 @@ async def test_a_repeated_capture_answers_the_same_order(shop: Shop) -> None:
     sale = await shop.sale()
     await shop.grant(sale, 1)
     await shop.begin(1)
-    answers = await asyncio.gather(*(shop.ledger.capture("batch.1", 1, NOW + i) for i in range(20)))
+    answers = await asyncio.gather(
+        *(shop.ledger.attempts.capture("batch.1", 1, NOW + i) for i in range(20))
+    )
     assert len({answer.order.id for answer in answers if answer.order}) == 1
     assert all(answer.order for answer in answers)
     assert await shop.mails() == ["won:batch.1", "paid:batch.1"]
@@ -85,15 +88,15 @@ async def test_an_attempt_that_lost_the_hold_captures_nothing(shop: Shop) -> Non
     sale = await shop.sale()
     await shop.grant(sale, 1)
     first = await shop.begin(1)
-    await shop.ledger.refuse("batch.1", first.attempt, NOW)
+    await shop.ledger.attempts.refuse("batch.1", first.attempt, NOW)
     second = await shop.begin(1)
-    late = await shop.ledger.capture("batch.1", first.attempt, NOW)
+    late = await shop.ledger.attempts.capture("batch.1", first.attempt, NOW)
     assert late.order is None
     assert late.hold is not None
     assert late.hold.state is HoldState.PAYING
-    assert (await shop.ledger.capture("batch.1", second.attempt, NOW)).order is not None
-    assert (await shop.ledger.capture("batch.1", first.attempt, NOW)).order is None
-    unknown = await shop.ledger.capture("nobody.0", 1, NOW)
+    assert (await shop.ledger.attempts.capture("batch.1", second.attempt, NOW)).order is not None
+    assert (await shop.ledger.attempts.capture("batch.1", first.attempt, NOW)).order is None
+    unknown = await shop.ledger.attempts.capture("nobody.0", 1, NOW)
     assert (unknown.order, unknown.hold, unknown.epoch) == (None, None, 0)
 
 
@@ -101,7 +104,7 @@ async def test_a_refusal_gives_the_hold_back_while_there_is_time(shop: Shop) -> 
     sale = await shop.sale()
     await shop.grant(sale, 1)
     attempt = await shop.begin(1)
-    assert await shop.ledger.refuse("batch.1", attempt.attempt, PAY_BY - 1) == Released(
+    assert await shop.ledger.attempts.refuse("batch.1", attempt.attempt, PAY_BY - 1) == Released(
         1, False, []
     )
     hold = await shop.hold("batch.1")
@@ -113,11 +116,11 @@ async def test_a_refusal_after_pay_by_releases_without_grace(shop: Shop) -> None
     sale = await shop.sale()
     await shop.grant(sale, 1)
     attempt = await shop.begin(1)
-    released = await shop.ledger.refuse("batch.1", attempt.attempt, PAY_BY)
+    released = await shop.ledger.attempts.refuse("batch.1", attempt.attempt, PAY_BY)
     [hold] = released.holds
     assert (hold.state, hold.reason, hold.version) == (HoldState.RELEASED, "expired", 3)
     assert "expired:batch.1" in await shop.mails()
-    assert (await shop.ledger.refuse("batch.1", attempt.attempt, PAY_BY)).holds == []
+    assert (await shop.ledger.attempts.refuse("batch.1", attempt.attempt, PAY_BY)).holds == []
     await shop.balanced(sale)
 
 
@@ -126,7 +129,7 @@ async def test_the_fifth_refusal_releases(shop: Shop) -> None:
     await shop.grant(sale, 1)
     for number in range(1, MAX_ATTEMPTS + 1):
         attempt = await shop.begin(1)
-        released = await shop.ledger.refuse("batch.1", attempt.attempt, NOW)
+        released = await shop.ledger.attempts.refuse("batch.1", attempt.attempt, NOW)
         assert len(released.holds) == (number == MAX_ATTEMPTS)
     await shop.balanced(sale)
 
@@ -135,12 +138,12 @@ async def test_nobody_unpins_another_attempt(shop: Shop) -> None:
     sale = await shop.sale()
     await shop.grant(sale, 1)
     await shop.begin(1)
-    await shop.ledger.refuse("batch.1", 1, NOW)
+    await shop.ledger.attempts.refuse("batch.1", 1, NOW)
     await shop.begin(1)
     for late in (1, 3):
-        assert (await shop.ledger.refuse("batch.1", late, PAY_BY)).holds == []
+        assert (await shop.ledger.attempts.refuse("batch.1", late, PAY_BY)).holds == []
     assert (await shop.hold("batch.1")).state is HoldState.PAYING
-    assert (await shop.ledger.refuse("nobody.0", 1, NOW)).holds == []
+    assert (await shop.ledger.attempts.refuse("nobody.0", 1, NOW)).holds == []
 
 
 async def test_a_refusal_in_a_frozen_sale_waits_for_the_sweep(shop: Shop) -> None:
@@ -148,18 +151,18 @@ async def test_a_refusal_in_a_frozen_sale_waits_for_the_sweep(shop: Shop) -> Non
     await shop.grant(sale, 1, 2)
     for _ in range(MAX_ATTEMPTS - 1):
         await shop.begin(2)
-        await shop.ledger.refuse("batch.2", (await shop.hold("batch.2")).attempt, NOW)
+        await shop.ledger.attempts.refuse("batch.2", (await shop.hold("batch.2")).attempt, NOW)
     await shop.begin(1)
     await shop.begin(2)
-    await shop.ledger.freeze(sale, 1, "a test")
-    assert await shop.ledger.refuse("batch.1", 1, PAY_BY) == Released(2, True, [])
-    assert await shop.ledger.refuse("batch.2", 5, NOW) == Released(2, True, [])
+    await shop.ledger.sales.freeze(sale, 1, "a test")
+    assert await shop.ledger.attempts.refuse("batch.1", 1, PAY_BY) == Released(2, True, [])
+    assert await shop.ledger.attempts.refuse("batch.2", 5, NOW) == Released(2, True, [])
     for user in (1, 2):
         assert (await shop.hold(f"batch.{user}")).state is HoldState.HELD
-    answer = await shop.ledger.begin_payment("batch.2", 2, DELIVERY, NOW)
+    answer = await shop.ledger.attempts.begin("batch.2", 2, DELIVERY, NOW)
     assert answer is NotPayable.RELEASED  # its attempts are used up
-    await shop.ledger.unfreeze(sale, 2)
-    assert [h.user_id for h in await shop.ledger.due(NOW + GRACE_MS, 10)] == [2]
+    await shop.ledger.rebuilds.unfreeze(sale, 2)
+    assert [h.user_id for h in await shop.ledger.holds.due(NOW + GRACE_MS, 10)] == [2]
     await shop.balanced(sale)
 
 
@@ -167,9 +170,9 @@ async def test_a_voided_attempt_is_known_as_such(shop: Shop) -> None:
     sale = await shop.sale()
     await shop.grant(sale, 1)
     attempt = await shop.begin(1)
-    await shop.ledger.refuse("batch.1", attempt.attempt, NOW, state="voided")
+    await shop.ledger.attempts.refuse("batch.1", attempt.attempt, NOW, state="voided")
     assert (await shop.hold("batch.1")).state is HoldState.HELD
-    assert await shop.ledger.attempt_of("batch.1:1") == attempt
+    assert await shop.ledger.attempts.by_key("batch.1:1") == attempt
 
 
 async def test_stale_payments_are_those_paying_for_long(shop: Shop) -> None:
@@ -178,8 +181,8 @@ async def test_stale_payments_are_those_paying_for_long(shop: Shop) -> None:
     old = await shop.begin(1, NOW - 10)
     await shop.begin(2, NOW)
     await shop.pay(3, NOW - 20)
-    assert await shop.ledger.stale_payments(NOW, 10) == [old]
-    assert len(await shop.ledger.stale_payments(NOW + 1, 1)) == 1
+    assert await shop.ledger.attempts.stale(NOW, 10) == [old]
+    assert len(await shop.ledger.attempts.stale(NOW + 1, 1)) == 1
 
 
 @pytest.mark.parametrize("key", ["", "batch.1", "batch.1:", "batch.1:2", "batch.1:x", ":1", "a:٣"])
@@ -187,18 +190,18 @@ async def test_an_attempt_is_found_by_its_key_alone(shop: Shop, key: str) -> Non
     sale = await shop.sale()
     await shop.grant(sale, 1)
     attempt = await shop.begin(1)
-    assert await shop.ledger.attempt_of(key) is None
-    assert await shop.ledger.attempt_of("batch.1:1") == attempt
+    assert await shop.ledger.attempts.by_key(key) is None
+    assert await shop.ledger.attempts.by_key("batch.1:1") == attempt
 
 
 async def test_money_that_came_too_late_is_refunded_with_one_mail(shop: Shop) -> None:
     sale = await shop.sale()
     await shop.grant(sale, 1)
     await shop.begin(1)
-    await shop.ledger.refuse("batch.1", 1, PAY_BY)
-    await shop.ledger.mark_refunded("batch.1:1", NOW)
-    await shop.ledger.mark_refunded("batch.1:1", NOW)
-    await shop.ledger.mark_refunded("nobody.0:1", NOW)
+    await shop.ledger.attempts.refuse("batch.1", 1, PAY_BY)
+    await shop.ledger.attempts.mark_refunded("batch.1:1", NOW)
+    await shop.ledger.attempts.mark_refunded("batch.1:1", NOW)
+    await shop.ledger.attempts.mark_refunded("nobody.0:1", NOW)
     assert [m for m in await shop.mails() if m.startswith("refunded")] == ["refunded:batch.1:1"]
 
 
@@ -206,7 +209,7 @@ async def test_a_captured_payment_is_not_marked_refunded(shop: Shop) -> None:
     sale = await shop.sale()
     await shop.grant(sale, 1)
     await shop.pay(1)
-    await shop.ledger.mark_refunded("batch.1:1", NOW)
+    await shop.ledger.attempts.mark_refunded("batch.1:1", NOW)
     assert await shop.mails() == ["won:batch.1", "paid:batch.1"]
 
 
@@ -230,14 +233,14 @@ async def test_pay_against_expiry_at_the_deadline_has_one_winner(file_shop: Shop
     draw = random.Random(7)
 
     async def one(user: int) -> tuple[bool, bool]:
-        pay = shop.ledger.begin_payment(f"batch.{user}", user, DELIVERY, due)
-        expire = shop.ledger.release(sale, [f"batch.{user}"], "expired", due)
+        pay = shop.ledger.attempts.begin(f"batch.{user}", user, DELIVERY, due)
+        expire = shop.ledger.holds.release(sale, [f"batch.{user}"], "expired", due)
         if draw.random() < 0.5:
             paid, released = await asyncio.gather(pay, expire)
         else:
             released, paid = await asyncio.gather(expire, pay)
         if isinstance(paid, Begun):
-            captured = await shop.ledger.capture(paid.hold.rid, paid.hold.attempt, due)
+            captured = await shop.ledger.attempts.capture(paid.hold.rid, paid.hold.attempt, due)
             assert captured.order is not None
         else:
             assert paid is NotPayable.RELEASED
@@ -258,10 +261,11 @@ async def test_a_lost_race_over_the_last_unit_writes_nothing(shop: Shop) -> None
     await shop.grant(sale, 1)
     await shop.begin(1)
     await asyncio.gather(
-        shop.ledger.capture("batch.1", 1, PAY_BY), shop.ledger.refuse("batch.1", 1, PAY_BY)
+        shop.ledger.attempts.capture("batch.1", 1, PAY_BY),
+        shop.ledger.attempts.refuse("batch.1", 1, PAY_BY),
     )
     hold = await shop.hold("batch.1")
     assert hold.state in (HoldState.PAID, HoldState.RELEASED)
     await shop.balanced(sale)
     if hold.state is HoldState.RELEASED:
-        assert isinstance(await shop.ledger.grant(sale, 1, [winner(2)], NOW), list)
+        assert isinstance(await shop.ledger.holds.grant(sale, 1, [winner(2)], NOW), list)

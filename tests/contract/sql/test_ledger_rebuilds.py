@@ -12,12 +12,12 @@ async def test_pages_hold_every_row_once_in_the_order_of_buyers(shop: Shop) -> N
     users = list(range(PAGE + 88, 0, -1))
     for start in range(0, len(users), 300):
         await shop.grant(sale, *users[start : start + 300])
-    await shop.ledger.grant(other, 1, [winner(9_999)], NOW)
-    first = await shop.ledger.holds_page(sale, (0, ""))
+    await shop.ledger.holds.grant(other, 1, [winner(9_999)], NOW)
+    first = await shop.ledger.holds.page(sale, (0, ""))
     assert [hold.user_id for hold in first] == list(range(1, PAGE + 1))
-    rest = await shop.ledger.holds_page(sale, (first[-1].user_id, first[-1].rid))
+    rest = await shop.ledger.holds.page(sale, (first[-1].user_id, first[-1].rid))
     assert [hold.user_id for hold in rest] == list(range(PAGE + 1, PAGE + 89))
-    assert await shop.ledger.holds_page(sale, (rest[-1].user_id, rest[-1].rid)) == []
+    assert await shop.ledger.holds.page(sale, (rest[-1].user_id, rest[-1].rid)) == []
 
 
 async def test_the_rows_of_one_buyer_come_in_the_order_of_their_rids(shop: Shop) -> None:
@@ -25,12 +25,12 @@ async def test_the_rows_of_one_buyer_come_in_the_order_of_their_rids(shop: Shop)
     rids = []
     for press in range(3):
         one = winner(7)._replace(rid=f"press-{press}.0", rank=press + 1)
-        await shop.ledger.grant(sale, 1, [one], NOW)
-        await shop.ledger.release(sale, [one.rid], "declined", NOW)
+        await shop.ledger.holds.grant(sale, 1, [one], NOW)
+        await shop.ledger.holds.release(sale, [one.rid], "declined", NOW)
         rids.append(one.rid)
-    assert [h.rid for h in await shop.ledger.holds_page(sale, (0, ""))] == rids
-    assert [h.rid for h in await shop.ledger.holds_page(sale, (7, rids[0]))] == rids[1:]
-    assert await shop.ledger.holds_page(sale, (7, rids[2])) == []
+    assert [h.rid for h in await shop.ledger.holds.page(sale, (0, ""))] == rids
+    assert [h.rid for h in await shop.ledger.holds.page(sale, (7, rids[0]))] == rids[1:]
+    assert await shop.ledger.holds.page(sale, (7, rids[2])) == []
 
 
 END_MS = NOW + PAY_WITHIN_S * 1_000  # of what the shop grants
@@ -54,11 +54,11 @@ async def test_live_rows_are_brought_within_bounds(
     await shop.begin(2)
     await shop.pay(3)
     rids = [f"batch.{user}" for user in (1, 2, 3)]
-    before = await shop.ledger.holds(rids)
+    before = await shop.ledger.holds.by_rid(rids)
     bounds = HoldBounds(soonest_ms, latest_ms, 0, END_MS)
     live = [before[rid] for rid in rids[:2]]
     assert [bounds.keep(hold) for hold in live] == [pay_by_ms == END_MS] * 2
-    given = await shop.ledger.bring_within(sale, rids, bounds)
+    given = await shop.ledger.rebuilds.bring_within(sale, rids, bounds)
     for hold in live:
         moved = hold.version + (pay_by_ms != END_MS)
         assert given[hold.rid] == hold._replace(pay_by_ms=pay_by_ms, version=moved)
@@ -66,8 +66,8 @@ async def test_live_rows_are_brought_within_bounds(
     assert given[rids[2]] == before[rids[2]]
     assert given[rids[2]].state is HoldState.PAID
     assert bounds.keep(given[rids[2]])
-    assert await shop.ledger.holds(rids) == given
-    assert await shop.ledger.bring_within(sale, rids, bounds) == given
+    assert await shop.ledger.holds.by_rid(rids) == given
+    assert await shop.ledger.rebuilds.bring_within(sale, rids, bounds) == given
 
 
 @pytest.mark.parametrize(("begun_ms", "now_ms"), [(NOW + 5_000, NOW + 9_000), (0, NOW - 9_000)])
@@ -79,7 +79,7 @@ async def test_the_start_of_a_payment_is_brought_within_bounds(
     await shop.begin(1)
     bounds = HoldBounds(0, END_MS, begun_ms, now_ms)
     assert not bounds.keep(await shop.hold(paying.rid))
-    given = await shop.ledger.bring_within(sale, [paying.rid, held.rid], bounds)
+    given = await shop.ledger.rebuilds.bring_within(sale, [paying.rid, held.rid], bounds)
     since_ms = given[paying.rid].paying_since_ms
     assert since_ms == min(max(begun_ms, NOW), now_ms)
     assert given[held.rid] == held
@@ -89,7 +89,7 @@ async def test_the_start_of_a_payment_is_brought_within_bounds(
 async def test_who_has_a_row_of_a_sale_is_told(shop: Shop) -> None:
     sale, other = await shop.sale(), await shop.sale()
     await shop.grant(sale, 1, 2)
-    await shop.ledger.release(sale, ["batch.2"], "declined", NOW)
-    assert await shop.ledger.buyers(sale, [1, 2, 3]) == {1, 2}
-    assert await shop.ledger.buyers(other, [1, 2, 3]) == set()
-    assert await shop.ledger.buyers(sale, []) == set()
+    await shop.ledger.holds.release(sale, ["batch.2"], "declined", NOW)
+    assert await shop.ledger.rebuilds.buyers(sale, [1, 2, 3]) == {1, 2}
+    assert await shop.ledger.rebuilds.buyers(other, [1, 2, 3]) == set()
+    assert await shop.ledger.rebuilds.buyers(sale, []) == set()

@@ -29,7 +29,7 @@ async def test_the_books_of_a_sale_say_what_became_of_its_units(
     await shop.pay(1)
     await shop.pay(4)
     await shop.begin(2)
-    await shop.ledger.release(sale, ["batch.3"], "declined", NOW)
+    await shop.ledger.holds.release(sale, ["batch.3"], "declined", NOW)
     books = await office.books(sale)
     assert books is not None
     assert (books.paid, books.paying, books.held, books.declined, books.expired) == (2, 1, 1, 1, 0)
@@ -40,12 +40,12 @@ async def test_the_books_of_a_sale_say_what_became_of_its_units(
 
 async def test_a_verdict_is_kept_while_the_sale_runs(shop: Shop, office: SqlOffice) -> None:
     sale = await shop.sale()
-    await shop.ledger.keep_verdict(sale, '{"clean": true}')
+    await shop.ledger.audits.keep_verdict(sale, '{"clean": true}')
     books = await office.books(sale)
     assert books is not None and books.verdict == '{"clean": true}'
-    assert await shop.ledger.close(sale, NOW)
-    assert await shop.ledger.settle_sale(sale, "the last one", NOW)
-    await shop.ledger.keep_verdict(sale, "too late")
+    assert await shop.ledger.sales.close(sale, NOW)
+    assert await shop.ledger.sales.settle(sale, "the last one", NOW)
+    await shop.ledger.audits.keep_verdict(sale, "too late")
     books = await office.books(sale)
     assert books is not None and books.verdict == "the last one"
 

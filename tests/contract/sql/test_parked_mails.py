@@ -9,10 +9,10 @@ async def parked(shop: Shop, *users: int) -> tuple[int, list[int]]:
     sale = await shop.sale()
     await shop.grant(sale, *users)
     ids = []
-    for number, item in enumerate(await shop.ledger.outbox_new(NOW, 100)):
-        await shop.ledger.outbox_queued([item.id], NOW)
-        await shop.ledger.outbox_failed(item.id, NOW, NOW + 1, "away")
-        await shop.ledger.outbox_failed(item.id, NOW + number, None, "no such mailbox")
+    for number, item in enumerate(await shop.ledger.outbox.due(NOW, 100)):
+        await shop.ledger.outbox.mark_queued([item.id], NOW)
+        await shop.ledger.outbox.mark_failed(item.id, NOW, NOW + 1, "away")
+        await shop.ledger.outbox.mark_failed(item.id, NOW + number, None, "no such mailbox")
         ids.append(item.id)
     return sale, ids
 
@@ -23,30 +23,30 @@ async def test_they_are_listed_newest_first_with_reason_and_buyer(shop: Shop) ->
     rid = f"batch.{user.id}"
     ann = ParkedMail(first, "won", rid, sale, user.id, "ann@example.org", 2, "no such mailbox", NOW)
     nobody = ParkedMail(last, "won", "batch.99", sale, 99, "", 2, "no such mailbox", NOW + 1)
-    assert await shop.ledger.parked_mails(10) == [nobody, ann]
-    assert await shop.ledger.parked_mails(1) == [nobody]
-    assert await shop.ledger.count_parked_mails() == 2
+    assert await shop.ledger.outbox.parked(10) == [nobody, ann]
+    assert await shop.ledger.outbox.parked(1) == [nobody]
+    assert await shop.ledger.outbox.count_parked() == 2
 
 
 async def test_sent_again_is_once_and_with_all_attempts(shop: Shop) -> None:
     _, [first, last] = await parked(shop, 1, 2)
-    assert await shop.ledger.redrive_mails([first, 999_999], NOW + 60) == [first]
-    assert await shop.ledger.redrive_mails([first], NOW + 61) == []
-    assert await shop.ledger.redrive_mails([], NOW) == []
-    assert await shop.ledger.count_parked_mails() == 1
-    assert await shop.ledger.outbox_new(NOW + 59, 10) == []
-    [item] = await shop.ledger.outbox_new(NOW + 60, 10)
+    assert await shop.ledger.outbox.redrive([first, 999_999], NOW + 60) == [first]
+    assert await shop.ledger.outbox.redrive([first], NOW + 61) == []
+    assert await shop.ledger.outbox.redrive([], NOW) == []
+    assert await shop.ledger.outbox.count_parked() == 1
+    assert await shop.ledger.outbox.due(NOW + 59, 10) == []
+    [item] = await shop.ledger.outbox.due(NOW + 60, 10)
     assert (item.id, item.state, item.attempts) == (first, "new", 0)
     assert item.dedupe_key == "won:batch.1", "so the letter's Message-ID is what it was"
-    assert [mail.id for mail in await shop.ledger.parked_mails(10)] == [last]
+    assert [mail.id for mail in await shop.ledger.outbox.parked(10)] == [last]
 
 
 async def test_what_is_not_parked_is_left_alone(shop: Shop) -> None:
     sale = await shop.sale()
     await shop.grant(sale, 1, 2)
-    new, sent = await shop.ledger.outbox_new(NOW, 10)
-    await shop.ledger.outbox_queued([sent.id], NOW)
-    await shop.ledger.outbox_sent(sent.id, NOW)
-    assert await shop.ledger.redrive_mails([new.id, sent.id], NOW) == []
-    found = [await shop.ledger.outbox_item(item.id) for item in (new, sent)]
+    new, sent = await shop.ledger.outbox.due(NOW, 10)
+    await shop.ledger.outbox.mark_queued([sent.id], NOW)
+    await shop.ledger.outbox.mark_sent(sent.id, NOW)
+    assert await shop.ledger.outbox.redrive([new.id, sent.id], NOW) == []
+    found = [await shop.ledger.outbox.item(item.id) for item in (new, sent)]
     assert [item[0].state for item in found if item] == ["new", "sent"]

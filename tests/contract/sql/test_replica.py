@@ -84,7 +84,7 @@ async def test_buyers_read_their_own_writes(pair: Pair, monkeypatch: pytest.Monk
     await administer(pair.replica, "STOP SLAVE SQL_THREAD")
     for user in range(1, 4):
         order = await shop.pay(user)
-        assert [o.id for o in (await shop.ledger.orders(user, None, 10)).items] == [order.id]
+        assert [o.id for o in (await shop.ledger.orders.page(user, None, 10)).items] == [order.id]
         assert (await shop.hold(f"batch.{user}")).state == "PAID"
     assert await pair.answers_from(pair.replica)  # it has not been missed yet
 

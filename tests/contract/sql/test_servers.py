@@ -13,12 +13,14 @@ from sqlalchemy.util import await_only
 from miaosha.adapters.sql import migrate, server_database
 from miaosha.adapters.sql.borrowing import GIVE_BACK_S
 from miaosha.adapters.sql.database import Database
+from miaosha.adapters.sql.sale_rows import lock_terms
 from miaosha.adapters.sql.tables import leases, sales
-from miaosha.adapters.sql.terms import lock_terms
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded
 from miaosha.domain.reservation import GRACE_MS, HoldState
 from miaosha.domain.sale import Phase
 from miaosha.ports.ledger import Begun, NotPayable
+from miaosha.ports.attempts import Begun, NotPayable
+from miaosha.supervisor.servers.mariadb import start_mariadb
 from miaosha.supervisor.servers.sql_server import SqlServer
 from tests.contract.sql.cutting import Cut, CuttingProxy
 from tests.contract.sql.servers import CONNECTIONS, connected, serving
@@ -210,11 +212,13 @@ async def test_a_commit_that_was_cut_is_unknown_and_found_by_its_rid(
         shop = Shop(database)
         proxy.cut = await _armed(shop, cut)
         with pytest.raises(OutcomeUnknown):
-            await shop.ledger.grant(sale, 1, [winner(1)], NOW)
+            await shop.ledger.holds.grant(sale, 1, [winner(1)], NOW)
         assert proxy.cut is Cut.NEVER
         there = cut is not Cut.BEFORE
-        assert bool(await direct.ledger.holds(["batch.1"])) == there
-        granted = await shop.ledger.grant(sale, 1, [winner(1)], NOW)  # asked again, as callers do
+        assert bool(await direct.ledger.holds.by_rid(["batch.1"])) == there
+        granted = await shop.ledger.holds.grant(
+            sale, 1, [winner(1)], NOW
+        )  # asked again, as callers do
         assert isinstance(granted, list) and granted[0].state is HoldState.HELD
         proxy.cut = await _armed(shop, cut)
         with pytest.raises(OutcomeUnknown):
@@ -224,8 +228,8 @@ async def test_a_commit_that_was_cut_is_unknown_and_found_by_its_rid(
         attempt = 1 if there else (await shop.begin(1)).attempt
         proxy.cut = await _armed(shop, cut)
         with pytest.raises(OutcomeUnknown):
-            await shop.ledger.capture("batch.1", attempt, NOW)
-        captured = await shop.ledger.capture("batch.1", attempt, NOW)
+            await shop.ledger.attempts.capture("batch.1", attempt, NOW)
+        captured = await shop.ledger.attempts.capture("batch.1", attempt, NOW)
         assert captured.order is not None
         await database.close()
     await direct.balanced(sale)
@@ -233,7 +237,7 @@ async def test_a_commit_that_was_cut_is_unknown_and_found_by_its_rid(
 
 async def _armed(shop: Shop, cut: Cut) -> Cut:
     """With an open connection, for MariaDB's driver commits once when it opens one."""
-    await shop.ledger.take_lease("a connection", "is open", NOW, None)
+    await shop.ledger.leases.take("a connection", "is open", NOW, None)
     return cut
 
 
@@ -281,7 +285,9 @@ async def test_a_server_killed_and_started_again_lost_nothing_it_confirmed(start
         async def grants(first: int) -> None:
             for user in range(first, first + 100):
                 try:
-                    if isinstance(await shop.ledger.grant(sale, 1, [winner(user)], NOW), list):
+                    if isinstance(
+                        await shop.ledger.holds.grant(sale, 1, [winner(user)], NOW), list
+                    ):
                         told.append(user)
                         if len(told) == 20:
                             busy.set()
@@ -320,15 +326,15 @@ async def test_pay_against_expiry_at_the_deadline_has_one_winner(server_database
 
         async def begin() -> Any:
             await asyncio.sleep(max(0, -head_start_s))
-            return await shop.ledger.begin_payment(rid, user, DELIVERY, due)
+            return await shop.ledger.attempts.begin(rid, user, DELIVERY, due)
 
         async def expire() -> Any:
             await asyncio.sleep(max(0, head_start_s))
-            return await shop.ledger.release(sale, [rid], "expired", due)
+            return await shop.ledger.holds.release(sale, [rid], "expired", due)
 
         paid, released = await asyncio.gather(begin(), expire())
         if isinstance(paid, Begun):
-            captured = await shop.ledger.capture(paid.hold.rid, paid.hold.attempt, due)
+            captured = await shop.ledger.attempts.capture(paid.hold.rid, paid.hold.attempt, due)
             assert captured.order is not None
         else:
             assert paid is NotPayable.RELEASED
@@ -356,10 +362,10 @@ async def test_of_settling_and_freezing_one_sees_the_other(server_database: Data
     settling = asyncio.create_task(server_database.write(settle))
     await locked.wait()
     waiting = [
-        asyncio.create_task(shop.ledger.freeze(sale, 1, "late")),
-        asyncio.create_task(shop.ledger.begin_rebuild(sale, "late")),
-        asyncio.create_task(shop.ledger.raise_stock(sale, 99, NOW)),
-        asyncio.create_task(shop.ledger.lower_stock(sale, 1)),
+        asyncio.create_task(shop.ledger.sales.freeze(sale, 1, "late")),
+        asyncio.create_task(shop.ledger.rebuilds.begin(sale, "late")),
+        asyncio.create_task(shop.ledger.sales.raise_stock(sale, 99, NOW)),
+        asyncio.create_task(shop.ledger.sales.lower_stock(sale, 1)),
     ]
     await _until_waiting(server_database, len(waiting))
     go_on.set()

@@ -20,7 +20,10 @@ HOMES = {
     "RedisStore": "miaosha.adapters.redis.store",
     "RedisBroker": "miaosha.adapters.redis.broker",
     "RedisBus": "miaosha.adapters.redis.bus",
-    "SqlLedger": "miaosha.adapters.sql.ledger",
+    "SqlSaleRows": "miaosha.adapters.sql.sale_rows",
+    "SqlHolds": "miaosha.adapters.sql.holds",
+    "SqlAttempts": "miaosha.adapters.sql.attempts",
+    "SqlOutbox": "miaosha.adapters.sql.outbox",
     "SandboxPayments": "miaosha.adapters.payments.sandbox",
     "FileMailer": "miaosha.adapters.mail.file",
 }

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, select, update
 
 from miaosha.adapters.sql.database import AnyRow, Database
 from miaosha.adapters.sql.inserts import insert_ignoring
+from miaosha.adapters.sql.sale_rows import RUNNING, freezing, lock_ledger
 from miaosha.adapters.sql.tables import audit_state, sales
-from miaosha.adapters.sql.terms import RUNNING, freezing, lock_ledger
 from miaosha.ports.audits import ALIVE_MS, AuditRun, Suspects
 
 _EMPTY: dict[str, Any] = {
@@ -36,10 +36,11 @@ def _alive(row: AnyRow, now_ms: int) -> bool:
     return bool(row.owner) and abs(now_ms - row.beat_ms) <= ALIVE_MS
 
 
-class AuditsLedger:
-    """The part of the ledger port for audits."""
+class SqlAudits:
+    """The port `Audits` in SQL."""
 
-    _db: Database
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
     async def suspects(self, sale_id: int) -> Suspects:
         query = select(audit_state).where(audit_state.c.sale_id == sale_id)
@@ -70,7 +71,7 @@ class AuditsLedger:
         )
         await self._db.write(lambda connection: connection.execute(statement))
 
-    async def begin_audit(self, sale_id: int, owner: str, run: AuditRun, now_ms: int) -> bool:
+    async def begin(self, sale_id: int, owner: str, run: AuditRun, now_ms: int) -> bool:
         values = {"owner": owner, "beat_ms": now_ms, **msgspec.structs.asdict(run)}
         begin = update(audit_state).where(audit_state.c.sale_id == sale_id).values(**values)
 
@@ -83,10 +84,10 @@ class AuditsLedger:
 
         return await self._db.write(unit)
 
-    async def beat_audit(self, sale_id: int, owner: str, looked: int, now_ms: int) -> None:
+    async def beat(self, sale_id: int, owner: str, looked: int, now_ms: int) -> None:
         await self._change_run(sale_id, owner, {"looked": looked, "beat_ms": now_ms})
 
-    async def end_audit(self, sale_id: int, owner: str) -> None:
+    async def end(self, sale_id: int, owner: str) -> None:
         await self._change_run(sale_id, owner, {"owner": ""})
 
     async def _change_run(self, sale_id: int, mine: str, values: dict[str, Any]) -> None:
@@ -94,7 +95,7 @@ class AuditsLedger:
         statement = update(audit_state).where(*mine_now).values(**values)
         await self._db.write(lambda connection: connection.execute(statement))
 
-    async def audit_run(self, sale_id: int, now_ms: int) -> AuditRun | None:
+    async def under_way(self, sale_id: int, now_ms: int) -> AuditRun | None:
         query = select(audit_state).where(audit_state.c.sale_id == sale_id)
         row = await self._db.read(lambda connection: connection.execute(query).first())
         if row is None or not _alive(row, now_ms):

@@ -13,14 +13,15 @@ from uuid import uuid4
 from sqlalchemy import BindParameter, Connection, bindparam, insert, select, tuple_, update
 
 from miaosha.adapters.sql.database import Bulk
-from miaosha.adapters.sql.holds import lock_holds
+from miaosha.adapters.sql.hold_rows import lock_holds
 from miaosha.adapters.sql.orders import order_of_attempt
 from miaosha.adapters.sql.outbox import Mail, write_mails
 from miaosha.adapters.sql.releases import ledger_state
 from miaosha.adapters.sql.tables import holds, ledger, orders, payments
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
-from miaosha.ports.ledger import Captured, Hold
+from miaosha.ports.attempts import Captured
+from miaosha.ports.holds import Hold
 from miaosha.ports.orders import Order
 
 _RIDS: BindParameter[Any] = bindparam("rids", expanding=True)

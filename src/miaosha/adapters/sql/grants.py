@@ -6,38 +6,20 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, select, update
 
-from miaosha.adapters.sql.database import Database, Rollback
-from miaosha.adapters.sql.holds import COLUMNS, hold_of
+from miaosha.adapters.sql.database import Rollback
+from miaosha.adapters.sql.hold_rows import COLUMNS, hold_of
 from miaosha.adapters.sql.inserts import insert_ignoring
 from miaosha.adapters.sql.outbox import Mail, write_mails
+from miaosha.adapters.sql.sale_rows import RUNNING, lock_terms
 from miaosha.adapters.sql.tables import holds, ledger
-from miaosha.adapters.sql.terms import RUNNING, lock_terms
 from miaosha.domain.reservation import HoldState
-from miaosha.ports.ledger import GrantRefusal, Hold, Terms, Winner
+from miaosha.ports.holds import GrantRefusal, Hold, Winner
+from miaosha.ports.sale_rows import Terms
 
 WINNERS_MAX = 512  # of one call: a batch
 
 
-class GrantsLedger:
-    """The part of the ledger port that grants."""
-
-    _db: Database
-
-    async def grant(
-        self, sale_id: int, epoch: int, winners: Sequence[Winner], now_ms: int
-    ) -> list[Hold] | GrantRefusal:
-        assert len(winners) <= WINNERS_MAX, len(winners)
-        if not winners:
-            return []
-
-        def unit(connection: Connection) -> list[Hold]:
-            return _grant(connection, sale_id, epoch, winners, now_ms)
-
-        answer: list[Hold] | GrantRefusal = await self._db.write(unit)
-        return answer
-
-
-def _grant(
+def grant(
     connection: Connection, sale_id: int, epoch: int, winners: Sequence[Winner], now_ms: int
 ) -> list[Hold]:
     terms = lock_terms(connection, sale_id)

@@ -1,54 +1,36 @@
-"""Rows of `holds` as the port knows them, and every read of them."""
+"""Holds: their grant, their release, every look at them, and the mark of what Redis knows."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, exists, false, select, update
 
-from miaosha.adapters.sql.database import AnyRow, Bulk, Database, primary_key_only
+from miaosha.adapters.sql.database import Bulk, Database
+from miaosha.adapters.sql.grants import WINNERS_MAX, grant
+from miaosha.adapters.sql.hold_rows import COLUMNS, RIDS_MAX, hold_of, read_hold, read_holds
+from miaosha.adapters.sql.releases import RELEASE_MAX, release
+from miaosha.adapters.sql.sale_rows import lock_ledger
 from miaosha.adapters.sql.tables import holds, ledger
-from miaosha.adapters.sql.terms import lock_ledger
 from miaosha.adapters.sql.trail import write_entry
-from miaosha.domain.reservation import GRACE_MS, HoldState
-from miaosha.ports.ledger import Extended, Hold
+from miaosha.domain.reservation import GRACE_MS, HoldState, State
+from miaosha.ports.holds import Extended, GrantRefusal, Hold, Released, Winner
+from miaosha.ports.rebuilding import PAGE
 
-RIDS_MAX = 512  # request ids in one statement
-COLUMNS = [holds.c[name] for name in Hold._fields]
-
-
-_READ = select(*COLUMNS).where(holds.c.rid.in_(bindparam("rids", expanding=True)))
-_LOCK = primary_key_only(_READ.order_by(holds.c.rid).with_for_update(), holds)
+_SALE: Any = bindparam("sale")
+# By a buyer's rows and then by rid: no OR, which would keep the index from giving the order.
+_PAGE = (
+    select(*COLUMNS)
+    .where(holds.c.sale_id == _SALE, holds.c.user_id >= bindparam("user"))
+    .where((holds.c.user_id > bindparam("user")) | (holds.c.rid > bindparam("rid")))
+    .order_by(holds.c.user_id, holds.c.rid)
+    .limit(PAGE)
+)
 _SYNCED = (
     update(holds)
     .where(holds.c.rid.in_(bindparam("rids", expanding=True)))
     .where(holds.c.state == bindparam("told"), holds.c.synced == false())
     .values(synced=True)
 )
-
-
-def hold_of(row: AnyRow) -> Hold:
-    """`row` starts with `COLUMNS`."""
-    hold = Hold(*row[: len(COLUMNS)])
-    return hold._replace(state=HoldState(hold.state))
-
-
-def read_hold(connection: Connection, rid: str) -> Hold | None:
-    row = connection.execute(select(*COLUMNS).where(holds.c.rid == rid)).first()
-    return hold_of(row) if row else None
-
-
-def read_holds(connection: Connection, rids: Sequence[str]) -> dict[str, Hold]:
-    found: dict[str, Hold] = {}
-    for start in range(0, len(rids), RIDS_MAX):
-        rows = connection.execute(_READ, {"rids": rids[start : start + RIDS_MAX]})
-        found.update((row.rid, hold_of(row)) for row in rows)
-    return found
-
-
-def lock_holds(connection: Connection, rids: Sequence[str]) -> dict[str, Hold]:
-    """The rows as they are, held until the transaction ends; in one order, so that two who lock
-    several do not deadlock."""
-    return {row.rid: hold_of(row) for row in connection.execute(_LOCK, {"rids": rids})}
 
 
 def _mark_synced(connection: Connection, items: Sequence[tuple[str, HoldState]]) -> Sequence[None]:
@@ -75,12 +57,31 @@ def _of_unfrozen_sales() -> Select[Any]:
     )
 
 
-class HoldsLedger:
-    """The part of the ledger port that looks at holds, and the mark of what Redis knows."""
+class SqlHolds:
+    """The port `Holds` in SQL."""
 
-    _db: Database
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
-    async def holds(self, rids: Sequence[str]) -> dict[str, Hold]:
+    async def grant(
+        self, sale_id: int, epoch: int, winners: Sequence[Winner], now_ms: int
+    ) -> list[Hold] | GrantRefusal:
+        assert len(winners) <= WINNERS_MAX, len(winners)
+        if not winners:
+            return []
+        answer: list[Hold] | GrantRefusal = await self._db.write(
+            lambda connection: grant(connection, sale_id, epoch, winners, now_ms)
+        )
+        return answer
+
+    async def release(
+        self, sale_id: int, rids: Sequence[str], reason: str, now_ms: int
+    ) -> Released:
+        assert reason in (State.EXPIRED, State.DECLINED), reason
+        assert len(rids) <= RELEASE_MAX, len(rids)
+        return await self._db.write(lambda c: release(c, sale_id, rids, reason, now_ms))
+
+    async def by_rid(self, rids: Sequence[str]) -> dict[str, Hold]:
         if len(rids) == 1:
             hold = await self._db.read_one(READ_ONE, rids[0])
             return {hold.rid: hold} if hold else {}
@@ -93,12 +94,12 @@ class HoldsLedger:
         found = await self._list(query.limit(1))
         return found[0] if found else None
 
-    async def live_hold(self, sale_id: int, user_id: int) -> Hold | None:
+    async def live(self, sale_id: int, user_id: int) -> Hold | None:
         return await self._first(
             select(*COLUMNS).where(holds.c.sale_id == sale_id, holds.c.live_user == user_id)
         )
 
-    async def newest_hold(self, sale_id: int, user_id: int) -> Hold | None:
+    async def newest(self, sale_id: int, user_id: int) -> Hold | None:
         return await self._first(
             select(*COLUMNS)
             .where(holds.c.sale_id == sale_id, holds.c.user_id == user_id)
@@ -158,3 +159,7 @@ class HoldsLedger:
             return Extended(fresh, hold if hold and hold.user_id == user_id else None)
 
         return await self._db.write(unit)
+
+    async def page(self, sale_id: int, after: tuple[int, str]) -> list[Hold]:
+        values = {"sale": sale_id, "user": after[0], "rid": after[1]}
+        return await self._db.read(lambda c: [hold_of(row) for row in c.execute(_PAGE, values)])

@@ -16,12 +16,13 @@ def _read(connection: Connection, name: str) -> LeaseRow | None:
     return LeaseRow(*row) if row else None
 
 
-class LeasesLedger:
-    """The part of the ledger port with leases."""
+class SqlLeases:
+    """The port `Leases` in SQL."""
 
-    _db: Database
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
-    async def take_lease(
+    async def take(
         self, name: str, owner: str, until_ms: int, dead: LeaseRow | None
     ) -> tuple[LeaseRow, LeaseRow | None]:
         def take(connection: Connection, was: LeaseRow) -> bool:
@@ -46,7 +47,7 @@ class LeasesLedger:
 
         return await self._db.write(unit)
 
-    async def free_lease(self, name: str, owner: str) -> None:
+    async def free(self, name: str, owner: str) -> None:
         statement = (
             update(leases)
             .where(leases.c.name == name, leases.c.owner == owner)
@@ -54,6 +55,6 @@ class LeasesLedger:
         )
         await self._db.write(lambda connection: connection.execute(statement))
 
-    async def drop_lease(self, name: str, owner: str) -> None:
+    async def drop(self, name: str, owner: str) -> None:
         statement = delete(leases).where(leases.c.name == name, leases.c.owner == owner)
         await self._db.write(lambda connection: connection.execute(statement))

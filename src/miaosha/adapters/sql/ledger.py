@@ -1,39 +1,41 @@
-"""The SQL ledger (`ports.ledger.Ledger`), put together from one part per noun."""
+"""Ledger: the SQL side of every noun (`ports.ledger.Ledger`), on any `Database`."""
 
 from collections.abc import Callable
 
-from miaosha.adapters.sql.audits import AuditsLedger
+from sqlalchemy import select
+
+from miaosha.adapters.sql.attempts import SqlAttempts, random_order_no
+from miaosha.adapters.sql.audits import SqlAudits
 from miaosha.adapters.sql.database import Database
-from miaosha.adapters.sql.grants import GrantsLedger
-from miaosha.adapters.sql.holds import HoldsLedger
-from miaosha.adapters.sql.leases import LeasesLedger
-from miaosha.adapters.sql.orders import OrdersLedger
-from miaosha.adapters.sql.outbox import OutboxLedger
-from miaosha.adapters.sql.payments import PaymentsLedger, random_order_no
-from miaosha.adapters.sql.rebuilds import RebuildsLedger
-from miaosha.adapters.sql.releases import ReleasesLedger
-from miaosha.adapters.sql.terms import TermsLedger
+from miaosha.adapters.sql.holds import SqlHolds
+from miaosha.adapters.sql.leases import SqlLeases
+from miaosha.adapters.sql.orders import SqlOrders
+from miaosha.adapters.sql.outbox import SqlOutbox
+from miaosha.adapters.sql.rebuilds import SqlRebuilds
+from miaosha.adapters.sql.sale_rows import SqlSaleRows
+from miaosha.ports.attempts import Attempts
+from miaosha.ports.audits import Audits
+from miaosha.ports.holds import Holds
+from miaosha.ports.leases import Leases
+from miaosha.ports.orders import Orders
+from miaosha.ports.outbox import Outbox
+from miaosha.ports.rebuilding import RebuildRows
+from miaosha.ports.sale_rows import SaleRows
 
 
-class SqlLedger(
-    TermsLedger,
-    GrantsLedger,
-    HoldsLedger,
-    ReleasesLedger,
-    PaymentsLedger,
-    OrdersLedger,
-    OutboxLedger,
-    LeasesLedger,
-    RebuildsLedger,
-    AuditsLedger,
-):
-    """Holds, the ledger row, payments, orders, outbox, leases, what audits remember, on any
-    `Database`.
-
-    Args:
-        order_no: draws a number for an order; drawn again if it is taken.
-    """
+class SqlLedger:
+    """Args: order_no: as of `SqlAttempts`."""
 
     def __init__(self, db: Database, *, order_no: Callable[[], str] = random_order_no) -> None:
         self._db = db
-        self._order_no = order_no
+        self.sales: SaleRows = SqlSaleRows(db)
+        self.holds: Holds = SqlHolds(db)
+        self.attempts: Attempts = SqlAttempts(db, order_no)
+        self.orders: Orders = SqlOrders(db)
+        self.outbox: Outbox = SqlOutbox(db)
+        self.leases: Leases = SqlLeases(db)
+        self.rebuilds: RebuildRows = SqlRebuilds(db)
+        self.audits: Audits = SqlAudits(db)
+
+    async def ping(self) -> None:
+        await self._db.read(lambda connection: connection.execute(select(1)).scalar())

@@ -60,24 +60,25 @@ def after(cursor: str) -> Any:
     return and_(orders.c.created_at_ms <= int(at), earlier)  # so that an index begins there
 
 
-class OrdersLedger:
-    """The part of the ledger port that reads orders."""
+class SqlOrders:
+    """The port `Orders` in SQL."""
 
-    _db: Database
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
     async def _one(self, query: Select[Any]) -> Order | None:
         row = await self._db.read(lambda connection: connection.execute(query).first())
         return _order(row) if row else None
 
-    async def order_of(self, rid: str, user_id: int) -> Order | None:
+    async def by_rid(self, rid: str, user_id: int) -> Order | None:
         return await self._db.read_one(ORDER_OF, (rid, user_id))
 
-    async def order(self, order_id: str, user_id: int) -> Order | None:
+    async def by_id(self, order_id: str, user_id: int) -> Order | None:
         return await self._one(
             select(*_COLUMNS).where(orders.c.id == order_id, orders.c.user_id == user_id)
         )
 
-    async def orders(
+    async def page(
         self, user_id: int | None, cursor: str | None, limit: int, *, sale_id: int | None = None
     ) -> OrderPage:
         """At most `PAGE_MAX` a page. Buyers' first pages are of the primary, for they show what
@@ -103,7 +104,7 @@ class OrdersLedger:
         last = items[limit - 1] if more else None
         return OrderPage(items[:limit], cursor_of(last.created_at_ms, last.id) if last else None)
 
-    async def delivery_of(self, order_id: str) -> Delivery | None:
+    async def delivery(self, order_id: str) -> Delivery | None:
         query = (
             select(payments.c.name, payments.c.phone, payments.c.address)
             .join(orders, orders.c.rid == payments.c.rid)

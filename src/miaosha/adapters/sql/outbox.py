@@ -156,12 +156,13 @@ ITEM = Bulk(_items, key=lambda outbox_id: outbox_id)
 SENT = Bulk(_sent, key=lambda item: item[0])
 
 
-class OutboxLedger:
-    """The part of the ledger port that the relay and the mailer use."""
+class SqlOutbox:
+    """The port `Outbox` in SQL."""
 
-    _db: Database
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
-    async def outbox_new(self, now_ms: int, limit: int) -> list[OutboxItem]:
+    async def due(self, now_ms: int, limit: int) -> list[OutboxItem]:
         def unit(connection: Connection) -> list[OutboxItem]:
             found: list[AnyRow] = []
             for state in UNSENT:  # one by one: so each comes in the order of its index
@@ -173,7 +174,7 @@ class OutboxLedger:
 
         return await self._db.read(unit)
 
-    async def outbox_queued(self, ids: Sequence[int], now_ms: int) -> None:
+    async def mark_queued(self, ids: Sequence[int], now_ms: int) -> None:
         statement = (
             update(outbox)
             .where(outbox.c.id.in_(ids), outbox.c.state.in_(UNSENT))
@@ -182,14 +183,14 @@ class OutboxLedger:
         if ids:
             await self._db.write(lambda connection: connection.execute(statement))
 
-    async def outbox_item(self, outbox_id: int) -> tuple[OutboxItem, Recipient] | None:
+    async def item(self, outbox_id: int) -> tuple[OutboxItem, Recipient] | None:
         """An account that is gone has the e-mail "": such a mail cannot be sent."""
         return await self._db.read_one(ITEM, outbox_id)
 
-    async def outbox_sent(self, outbox_id: int, now_ms: int) -> bool:
+    async def mark_sent(self, outbox_id: int, now_ms: int) -> bool:
         return await self._db.write_one(SENT, (outbox_id, now_ms))
 
-    async def outbox_failed(
+    async def mark_failed(
         self, outbox_id: int, now_ms: int, retry_at_ms: int | None, reason: str
     ) -> None:
         parked = retry_at_ms is None
@@ -205,16 +206,16 @@ class OutboxLedger:
         )
         await self._db.write(lambda connection: connection.execute(statement))
 
-    async def parked_mails(self, limit: int) -> list[ParkedMail]:
+    async def parked(self, limit: int) -> list[ParkedMail]:
         return await self._db.read(
             lambda c: [ParkedMail(*row) for row in c.execute(_PARKED, {"n": limit})]
         )
 
-    async def count_parked_mails(self) -> int:
+    async def count_parked(self) -> int:
         query = select(func.count()).select_from(outbox).where(_IS_PARKED)
         return await self._db.read(lambda connection: connection.execute(query).scalar() or 0)
 
-    async def redrive_mails(self, ids: Sequence[int], now_ms: int) -> list[int]:
+    async def redrive(self, ids: Sequence[int], now_ms: int) -> list[int]:
         assert len(ids) <= REDRIVE_MAX, len(ids)
 
         def unit(connection: Connection) -> list[int]:

@@ -6,22 +6,15 @@ from typing import Any
 from sqlalchemy import Connection, Update, bindparam, func, select, update
 
 from miaosha.adapters.sql.database import Database
-from miaosha.adapters.sql.holds import COLUMNS, hold_of, read_holds
+from miaosha.adapters.sql.hold_rows import read_holds
+from miaosha.adapters.sql.sale_rows import FROZEN_MAX, RUNNING, lock_ledger, read_terms, sale_in
 from miaosha.adapters.sql.tables import holds, ledger
-from miaosha.adapters.sql.terms import FROZEN_MAX, RUNNING, lock_ledger, read_terms, sale_in
 from miaosha.domain.reservation import HoldState
-from miaosha.ports.ledger import Hold, Terms
+from miaosha.ports.holds import Hold
 from miaosha.ports.rebuilding import LIVE, PAGE, HoldBounds
+from miaosha.ports.sale_rows import Terms
 
 _SALE: Any = bindparam("sale")
-# By a buyer's rows and then by rid: no OR, which would keep the index from giving the order.
-_PAGE = (
-    select(*COLUMNS)
-    .where(holds.c.sale_id == _SALE, holds.c.user_id >= bindparam("user"))
-    .where((holds.c.user_id > bindparam("user")) | (holds.c.rid > bindparam("rid")))
-    .order_by(holds.c.user_id, holds.c.rid)
-    .limit(PAGE)
-)
 _BUYERS = (
     select(holds.c.user_id)
     .where(holds.c.sale_id == _SALE, holds.c.user_id.in_(bindparam("users", expanding=True)))
@@ -44,12 +37,13 @@ def _moves(sale_id: int, rids: Sequence[str], bounds: HoldBounds) -> list[Update
     ]
 
 
-class RebuildsLedger:
-    """The part of the ledger port that a rebuild uses."""
+class SqlRebuilds:
+    """The port `RebuildRows` in SQL."""
 
-    _db: Database
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
-    async def begin_rebuild(self, sale_id: int, why: str, *, anew: bool = False) -> Terms | None:
+    async def begin(self, sale_id: int, why: str, *, anew: bool = False) -> Terms | None:
         reason = why[:FROZEN_MAX]
         bump = (
             update(ledger)
@@ -67,10 +61,6 @@ class RebuildsLedger:
             return read_terms(connection, sale_id)
 
         return await self._db.write(unit)
-
-    async def holds_page(self, sale_id: int, after: tuple[int, str]) -> list[Hold]:
-        values = {"sale": sale_id, "user": after[0], "rid": after[1]}
-        return await self._db.read(lambda c: [hold_of(row) for row in c.execute(_PAGE, values)])
 
     async def bring_within(
         self, sale_id: int, rids: Sequence[str], bounds: HoldBounds

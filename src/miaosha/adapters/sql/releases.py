@@ -6,12 +6,12 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Update, bindparam, select, update
 
-from miaosha.adapters.sql.database import Database, Rollback
-from miaosha.adapters.sql.holds import COLUMNS, hold_of
+from miaosha.adapters.sql.database import Rollback
+from miaosha.adapters.sql.hold_rows import COLUMNS, hold_of
 from miaosha.adapters.sql.outbox import Mail, write_mails
 from miaosha.adapters.sql.tables import holds, ledger
 from miaosha.domain.reservation import GRACE_MS, HoldState, State
-from miaosha.ports.ledger import Hold, Released
+from miaosha.ports.holds import Hold, Released
 
 RELEASE_MAX = 256  # rids of one call
 
@@ -69,25 +69,15 @@ def give_back(connection: Connection, sale_id: int, freed: Sequence[Hold], now_m
     return Released(epoch, frozen, list(freed))
 
 
-class ReleasesLedger:
-    """The part of the ledger port that releases."""
-
-    _db: Database
-
-    async def release(
-        self, sale_id: int, rids: Sequence[str], reason: str, now_ms: int
-    ) -> Released:
-        assert reason in (State.EXPIRED, State.DECLINED), reason
-        assert len(rids) <= RELEASE_MAX, len(rids)
-        call_id = str(uuid4())
-        statement = _release(sale_id, rids, reason, now_ms, call_id)
-
-        def unit(connection: Connection) -> Released:
-            changed = connection.execute(statement).rowcount if rids else 0
-            freed = moved_by(connection, rids, call_id) if changed else []
-            return give_back(connection, sale_id, freed, now_ms)
-
-        return await self._db.write(unit)
+def release(
+    connection: Connection, sale_id: int, rids: Sequence[str], reason: str, now_ms: int
+) -> Released:
+    """HELD → RELEASED: for `expired` those that are due, for `declined` all of `rids`."""
+    call_id = str(uuid4())
+    statement = _release(sale_id, rids, reason, now_ms, call_id)
+    changed = connection.execute(statement).rowcount if rids else 0
+    freed = moved_by(connection, rids, call_id) if changed else []
+    return give_back(connection, sale_id, freed, now_ms)
 
 
 def _release(sale_id: int, rids: Sequence[str], reason: str, now_ms: int, call_id: str) -> Update:

@@ -13,7 +13,7 @@ from miaosha.adapters.sql.tables import holds, ledger, sales
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase
-from miaosha.ports.ledger import Terms, Unpublished
+from miaosha.ports.sale_rows import Terms, Unpublished
 
 FROZEN_MAX = 500  # characters of a reason that are kept
 RUNNING = (Phase.SCHEDULED, Phase.PAUSED)  # stored phases of a sale that may have holds
@@ -71,19 +71,16 @@ def freezing(sale_id: int, epoch: int, why: str) -> Update:
     )
 
 
-class TermsLedger:
-    """The part of the ledger port that changes a sale as a whole."""
+class SqlSaleRows:
+    """The port `SaleRows` in SQL."""
 
-    _db: Database
-
-    async def ping(self) -> None:
-        """Raises DependencyDown."""
-        await self._db.read(lambda connection: connection.execute(select(1)).scalar())
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
     async def terms(self, sale_id: int) -> Terms | None:
         return await self._db.read(lambda connection: read_terms(connection, sale_id))
 
-    async def live_terms(self) -> list[Terms]:
+    async def live(self) -> list[Terms]:
         query = _select_terms().where(sales.c.phase.in_(RUNNING)).order_by(ledger.c.sale_id)
         return await self._db.read(lambda c: [_terms(row) for row in c.execute(query)])
 
@@ -181,7 +178,7 @@ class TermsLedger:
 
         return await self._db.write(unit)
 
-    async def settle_sale(self, sale_id: int, verdict: str, now_ms: int) -> bool:
+    async def settle(self, sale_id: int, verdict: str, now_ms: int) -> bool:
         of_sale = holds.c.sale_id == sale_id
         held = exists().where(of_sale, holds.c.state.in_((HoldState.HELD, HoldState.PAYING)))
         # A sum, so that no index of the sale is taken: of all holds few are not told.

@@ -10,13 +10,14 @@ from sqlalchemy.exc import IntegrityError
 
 from miaosha.adapters.sql.captures import CAPTURE, Charged
 from miaosha.adapters.sql.database import AnyRow, Bulk, Database
-from miaosha.adapters.sql.holds import lock_holds, read_hold
+from miaosha.adapters.sql.hold_rows import lock_holds, read_hold
 from miaosha.adapters.sql.outbox import Mail, write_mails
 from miaosha.adapters.sql.releases import give_back, moved_by, released_values
 from miaosha.adapters.sql.tables import holds, payments, sales
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import MAX_ATTEMPTS, HoldState
-from miaosha.ports.ledger import Attempt, Begun, Captured, Hold, NotPayable, Released
+from miaosha.ports.attempts import Attempt, Begun, Captured, NotPayable
+from miaosha.ports.holds import Hold, Released
 from miaosha.ports.orders import Delivery
 
 ORDER_NO_LETTERS = "23456789ABCDEFGHJKLMNPQRSTVWXYZ"  # none that is mistaken for another
@@ -46,13 +47,18 @@ def _attempt(row: AnyRow) -> Attempt:
     )
 
 
-class PaymentsLedger:
-    """The part of the ledger port with payments."""
+class SqlAttempts:
+    """The port `Attempts` in SQL.
 
-    _db: Database
-    _order_no: Callable[[], str]
+    Args:
+        order_no: draws a number for an order; drawn again if it is taken.
+    """
 
-    async def begin_payment(
+    def __init__(self, db: Database, order_no: Callable[[], str] = random_order_no) -> None:
+        self._db = db
+        self._order_no = order_no
+
+    async def begin(
         self, rid: str, user_id: int, delivery: Delivery, now_ms: int
     ) -> Begun | NotPayable:
         return await self._db.write_one(BEGIN, Wish(rid, user_id, delivery, now_ms))
@@ -79,7 +85,7 @@ class PaymentsLedger:
             )
         return answer
 
-    async def stale_payments(self, before_ms: int, limit: int) -> list[Attempt]:
+    async def stale(self, before_ms: int, limit: int) -> list[Attempt]:
         query = (
             select(payments)
             .join(holds, holds.c.rid == payments.c.rid)
@@ -90,7 +96,7 @@ class PaymentsLedger:
         )
         return await self._db.read(lambda c: [_attempt(row) for row in c.execute(query)])
 
-    async def attempt_of(self, key: str) -> Attempt | None:
+    async def by_key(self, key: str) -> Attempt | None:
         rid, attempt = split_key(key)
         query = select(payments).where(payments.c.rid == rid, payments.c.attempt == attempt)
         row = await self._db.read(lambda connection: connection.execute(query).first())
