@@ -284,7 +284,7 @@ async def test_a_frozen_sale_amid_its_rebuild_is_judged_by_sql_alone(scene: Scen
 
 
 async def test_a_sale_frozen_for_a_person_to_look_at_still_says_why(scene: Scene) -> None:
-    scene.stage.sql("UPDATE ledger SET epoch = 2, frozen = 'hold: I7'")
+    scene.stage.sql("UPDATE ledger SET epoch = 2, frozen = 'manual: I7'")
     await place(1, "held|zz.0|1|2|9000")(scene.stage)
     assert broken(await scene.audit()) == {"I7"}
 

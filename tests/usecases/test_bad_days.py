@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from miaosha.adapters.payments.sandbox import SandboxPayments
 from miaosha.adapters.sql.tables import ledger
 from miaosha.domain.errors import Problem
+from miaosha.domain.freezes import MANUAL
 from miaosha.domain.reservation import GRACE_MS
 from miaosha.domain.sale import Sale
 from miaosha.ports.broker import Reminder
@@ -20,7 +21,6 @@ from miaosha.ports.store import SaleBoard
 from miaosha.usecases.checkout import NeedsAction, Paid
 from miaosha.usecases.control import WHOLE_S
 from miaosha.usecases.manage import Manage
-from miaosha.usecases.settlement import HOLD
 from tests.usecases.test_histories import acknowledge_all, clean
 from tests.usecases.world import GOOD, HOME, REDIRECT, RETURN_URL, Died, Fate, Servers, World
 
@@ -117,17 +117,18 @@ async def test_terms_from_before_a_rebuild_cause_no_second_one(world: World) -> 
     assert await world.settlement.heal(rebuilt)
 
 
-async def test_a_hold_for_a_person_is_not_rebuilt_by_a_scheduler_with_old_terms(
-    world: World,
+@pytest.mark.parametrize("prefix", [MANUAL, "hold: "], ids=["manual", "as at first"])
+async def test_a_freeze_for_a_person_is_not_rebuilt_by_a_scheduler_with_old_terms(
+    world: World, prefix: str
 ) -> None:
     sale = await world.sale(stock=1)
     old = await world.servers.ledger.sales.terms(sale.id)
-    await world.servers.ledger.sales.freeze(sale.id, old.epoch, f"{HOLD}I1")
+    await world.servers.ledger.sales.freeze(sale.id, old.epoch, f"{prefix}I1")
 
     await world.servers.store._client.flushall()
     assert not await world.settlement.heal(old)
 
-    assert (await world.servers.ledger.sales.terms(sale.id)).frozen == f"{HOLD}I1"
+    assert (await world.servers.ledger.sales.terms(sale.id)).frozen == f"{prefix}I1"
 
 
 async def test_a_death_amid_forgetting_a_sale_leaves_no_log_behind(world: World) -> None:

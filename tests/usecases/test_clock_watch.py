@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from miaosha.domain.freezes import CLOCK
 from miaosha.domain.reservation import GRACE_MS, HoldState
 from miaosha.ports.leases import LeaseRow
 from miaosha.ports.sale_rows import Terms
-from miaosha.usecases.clock_watch import CLOCK, LEADERLESS_MAX_MS, STEADY_S
+from miaosha.usecases.clock_watch import LEADERLESS_MAX_MS, STEADY_S
 from miaosha.usecases.merging import EXTRA_MS
 from tests.usecases.test_histories import acknowledge_all, clean
 from tests.usecases.world import LEASE_MS, World

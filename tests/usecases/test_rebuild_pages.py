@@ -8,9 +8,9 @@ import pytest
 
 from miaosha.adapters.sql import holds
 from miaosha.domain.errors import Fault
+from miaosha.domain.freezes import MANUAL
 from miaosha.usecases import control, merging
 from miaosha.usecases.rebuild_lease import LEASE_S
-from miaosha.usecases.settlement import HOLD
 from tests.usecases.test_histories import acknowledge_all, clean
 from tests.usecases.world import Died, Fate, Servers, World
 
@@ -159,7 +159,7 @@ async def finished_by_the_scheduler(servers: Servers, sale_id: int) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-async def test_an_admins_rebuild_lifts_a_hold_wherever_its_process_dies(
+async def test_an_admins_rebuild_lifts_a_freeze_for_a_person_wherever_its_process_dies(
     servers: Servers, after: bool
 ) -> None:
     sale_id, at, where = 0, 0, "begin"
@@ -169,12 +169,12 @@ async def test_an_admins_rebuild_lifts_a_hold_wherever_its_process_dies(
         if not sale_id:
             sale_id = (await healthy.sale(stock=1)).id
         terms = await servers.ledger.sales.terms(sale_id)
-        await servers.ledger.sales.freeze(sale_id, terms.epoch, f"{HOLD}I2")
+        await servers.ledger.sales.freeze(sale_id, terms.epoch, f"{MANUAL}I2")
         fate = Fate(at, after)
         with contextlib.suppress(Died, Fault):
             await World(servers, fate).control.rebuild(sale_id)
         where = fate.where
-        while await frozen(healthy, sale_id) == f"{HOLD}I2":  # not begun: the admin asks again
+        while await frozen(healthy, sale_id) == f"{MANUAL}I2":  # not begun: the admin asks again
             servers.clock.advance(round(LEASE_S * 1_000))
             await healthy.control.rebuild(sale_id)
         await finished_by_the_scheduler(servers, sale_id)

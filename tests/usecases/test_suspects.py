@@ -8,9 +8,10 @@ from sqlalchemy import update
 
 from miaosha.adapters.sql.tables import ledger, outbox
 from miaosha.bootstrap.auditing import open_auditor
+from miaosha.domain.freezes import MANUAL
 from miaosha.ports.audits import Suspects
 from miaosha.ports.sale_rows import Terms
-from miaosha.usecases.settlement import HOLD, REBUILDS_MAX
+from miaosha.usecases.settlement import REBUILDS_MAX
 from tests.usecases.conftest import Urls
 from tests.usecases.test_histories import acknowledge_all, clean
 from tests.usecases.world import Servers, World
@@ -106,7 +107,7 @@ async def test_the_same_difference_after_a_rebuild_waits_for_a_person(
     assert await shop.healed()
     await shop.lose_place(shop.users[0])
     await shop.lose_place(shop.users[1])
-    assert (await shop.audited()).startswith(HOLD)
+    assert (await shop.audited()).startswith(MANUAL)
     assert not await shop.healed()
 
     assert await shop.world.control.rebuild(shop.sale_id)  # a person has looked
@@ -130,7 +131,7 @@ async def test_differences_without_end_wait_for_a_person(shop: Shop) -> None:
         assert (await shop.audited()).startswith("audit: ")
         assert await shop.healed()
     await shop.lose_place(shop.users[REBUILDS_MAX])
-    assert (await shop.audited()).startswith(HOLD)
+    assert (await shop.audited()).startswith(MANUAL)
 
 
 async def test_a_freeze_that_came_too_late_remembers_nothing(shop: Shop) -> None:
@@ -181,4 +182,4 @@ async def test_what_no_rebuild_can_mend_waits_for_a_person_at_settlement(
             f"{{sale:{drained.sale_id}}}:meta", mapping={"stock": UNITS + 1, "free": 1}
         )
     assert not await settled(drained)
-    assert (await drained.reason()).startswith(HOLD)
+    assert (await drained.reason()).startswith(MANUAL)

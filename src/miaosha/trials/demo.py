@@ -15,6 +15,7 @@ from rich.text import Text
 from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.engine import open_database
 from miaosha.domain.errors import MiaoshaError
+from miaosha.domain.freezes import waits_for_person
 from miaosha.serving.screen import Screen, cell
 from miaosha.settings import Settings, load
 from miaosha.supervisor import data_directory
@@ -42,7 +43,6 @@ SERVERS = {
     Stack.EMBEDDED: "two Valkeys, SQLite",
     Stack.FULL: "RabbitMQ, a Valkey cluster of six, MariaDB and its replica",
 }
-HOLD = "hold: "  # a freeze that waits for a person
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ class RunningDemo:
     def _why(self, seen: Snapshot) -> str:
         if seen.phase == "settled":
             return ""
-        if (seen.books.frozen or "").startswith(HOLD):
+        if waits_for_person(seen.books.frozen or ""):
             return f"the sale is frozen: {seen.books.frozen}"
         late_ms = seen.now_ms - seen.books.closes_at_ms
         if seen.books.closes_at_ms and late_ms > SETTLED_WITHIN_S * 1000:

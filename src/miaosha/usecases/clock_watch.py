@@ -9,12 +9,12 @@ from typing import Final
 
 import structlog
 
+from miaosha.domain.freezes import CLOCK
 from miaosha.ports.clock import StepClock
 from miaosha.ports.leases import LeaseRow
 from miaosha.ports.sale_rows import SaleRows
 from miaosha.usecases.control import Control
 
-CLOCK: Final = "clock: "  # a freeze that ends by itself, once the clock is believed
 STEADY_S: Final = 5.0  # until every role has seen what the leader's clock has seen
 LEADERLESS_MAX_MS: Final = 60_000  # longer without a leader may have been a step that nobody saw
 

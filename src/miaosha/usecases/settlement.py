@@ -2,13 +2,14 @@
 
 A difference that lasts counts as a loss: the sale is frozen and rebuilt. What differed is kept in
 SQL until an audit is clean. Is the same thing found again, differing in the same way, then a
-rebuild does not mend it, and the sale stays frozen for a person (the reason starts with HOLD); so
+rebuild does not mend it, and the sale stays frozen for a person (the reason starts with MANUAL); so
 it does after REBUILDS_MAX rebuilds without a clean audit between them. That Redis has lost its
 state as a whole is never kept: a rebuild explains it, however often it happens.
 """
 
 import structlog
 
+from miaosha.domain.freezes import MANUAL, waits_for_clock, waits_for_person
 from miaosha.domain.sale import Phase
 from miaosha.ports.audits import Audits, Suspects
 from miaosha.ports.broker import Broker
@@ -16,7 +17,7 @@ from miaosha.ports.clock import Clock
 from miaosha.ports.sale_rows import SaleRows, Terms
 from miaosha.ports.store import Reading, StockStore
 from miaosha.usecases.audit import Auditor, Verdict, hides, kept
-from miaosha.usecases.clock_watch import CLOCK, ClockWatch
+from miaosha.usecases.clock_watch import ClockWatch
 from miaosha.usecases.control import Control, stored_phase
 from miaosha.usecases.inspect import Inspector
 
@@ -25,7 +26,6 @@ IN_REDIS = FREEZING - {"I2", "I4"}  # of those, what a rebuild can mend
 REBUILDS_MAX = 5  # by audits, in a row
 FORGET_MAX = 500  # settled sales, the last ones, whose state is looked for
 LOGGED_MAX = 5  # findings of one audit in the log
-HOLD = "hold: "  # only an admin's rebuild lifts a freeze whose reason starts with this
 
 log = structlog.get_logger()
 
@@ -81,7 +81,7 @@ class Settlement:
         if latest is None or latest.phase is Phase.SETTLED:
             return False
         why = self._why_rebuild(latest, reading)
-        waits = why.startswith(HOLD) or (why.startswith(CLOCK) and not self._watch.steady())
+        waits = waits_for_person(why) or (waits_for_clock(why) and not self._watch.steady())
         if why and not waits:
             await self._control.rebuild(terms.sale_id, why)
         return False
@@ -170,7 +170,7 @@ class Settlement:
         known = await self._audits.suspects(terms.sale_id)
         again = known.things.intersection(found) or known.rebuilds >= REBUILDS_MAX
         if not mendable or (found and again):
-            await self._freeze(terms, HOLD + why, known)
+            await self._freeze(terms, MANUAL + why, known)
         elif found:
             suspects = Suspects(frozenset(found), known.rebuilds + 1)
             await self._freeze(terms, f"audit: {why}", suspects)
