@@ -348,6 +348,26 @@ class Core:
         )
 
 
+def _control(core: Core, catalogue: SqlCatalogue, heartbeats: RedisHeartbeats) -> Control:
+    ledger, store, clock = core.ledger, core.store, core.clock
+    times, owner = HoldTimes(120, 300), f"test-{next(_numbers)}"
+    rebuilder = Rebuilder(
+        ledger.leases, ledger.rebuilds, ledger.holds, store, core.broker, clock, owner, times
+    )
+    return Control(
+        ledger.sales,
+        ledger.holds,
+        store,
+        catalogue,
+        core.granter,
+        core.announcer,
+        rebuilder,
+        heartbeats,
+        clock,
+        100,
+    )
+
+
 def _parts(
     core: Core,
     database: Any,
@@ -360,9 +380,10 @@ def _parts(
     tokens, clock = core.tokens, core.clock
     payments = SandboxPayments(database, clock, b"w" * 32, SHOP + SANDBOX_PAGE)
     catalogue = SqlCatalogue(database)
-    times = HoldTimes(120, 300)
-    sales, holds, owner = ledger.sales, ledger.holds, f"test-{next(_numbers)}"
-    rebuilder = Rebuilder(ledger.leases, ledger.rebuilds, holds, store, broker, clock, owner, times)
+    sales, holds = ledger.sales, ledger.holds
+    checkout = Checkout(
+        holds, ledger.attempts, ledger.orders, payments, tokens, core.release, core.announcer, clock
+    )
     return ApiParts(
         ledger=ledger,
         store=store,
@@ -379,32 +400,12 @@ def _parts(
         payments=payments,
         heartbeats=heartbeats,
         query=Query(sales, holds, ledger.orders, store, tokens, clock),
-        checkout=Checkout(
-            holds,
-            ledger.attempts,
-            ledger.orders,
-            payments,
-            tokens,
-            core.release,
-            core.announcer,
-            clock,
-        ),
+        checkout=checkout,
         release=core.release,
         extension=Extension(sales, holds, core.granter, clock, 120),
         auditor=cast("Any", auditor),
         parking=Parking(ledger.outbox, broker, SqlTrail(database), clock),
         inspector=Inspector(cast("Any", auditor), ledger.audits, clock, f"test-{next(_numbers)}"),
-        control=Control(
-            sales,
-            holds,
-            store,
-            catalogue,
-            core.granter,
-            core.announcer,
-            rebuilder,
-            heartbeats,
-            clock,
-            100,
-        ),
+        control=_control(core, catalogue, heartbeats),
         checks={"database": ledger.ping, "broker": broker.ping},
     )

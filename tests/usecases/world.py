@@ -223,6 +223,10 @@ class World:
         self.rebuilder = Rebuilder(
             ledger.leases, ledger.rebuilds, holds, store, broker, clock, owner, TIMES
         )
+        self._scheduling(ledger, store, broker)
+
+    def _scheduling(self, ledger: Ledger, store: Any, broker: Any) -> None:
+        s, sales, holds, clock = self.servers, ledger.sales, ledger.holds, self.servers.clock
         self.control = Control(
             sales,
             holds,

@@ -6,11 +6,9 @@ import os
 import secrets
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
 
-from miaosha.bootstrap.auditing import open_auditor
 from miaosha.bootstrap.examining import refuse_unfit
-from miaosha.bootstrap.opening import Core, Opening, open_core
+from miaosha.bootstrap.opening import Opening
 from miaosha.bootstrap.parts import (
     ApiParts,
     ConsumerParts,
@@ -19,16 +17,8 @@ from miaosha.bootstrap.parts import (
     PublisherParts,
     SchedulerParts,
 )
-from miaosha.ports.catalogue import Catalogue
-from miaosha.ports.payments import Payments
-from miaosha.ports.rebuilding import HoldTimes
+from miaosha.bootstrap.wiring import auditor_of, checkout_of, control_of, payments_of, post_of, wire
 from miaosha.settings import Settings
-
-if TYPE_CHECKING:
-    from miaosha.usecases.audit import Auditor
-    from miaosha.usecases.checkout import Checkout
-    from miaosha.usecases.control import Control
-    from miaosha.usecases.mail_queue import Post
 
 __all__ = [
     "ApiParts",
@@ -50,69 +40,6 @@ SETTLE_MARGIN_MS = 1_000  # beside confirm_timeout_ms, before a drained sale is 
 
 def _owner(role: str, instance: str) -> str:
     return f"{role}-{instance}-{os.getpid()}-{secrets.token_hex(4)}"
-
-
-def _checkout(core: Core, payments: Payments) -> "Checkout":
-    from miaosha.usecases.checkout import Checkout
-
-    ledger = core.ledger
-    return Checkout(
-        ledger.holds,
-        ledger.attempts,
-        ledger.orders,
-        payments,
-        core.tokens,
-        core.release,
-        core.announcer,
-        core.clock,
-    )
-
-
-def _payments(core: Core, settings: Settings) -> Payments:
-    from miaosha.adapters.payments import open_payments
-
-    return open_payments(
-        settings.payments_url,
-        core.database,
-        core.clock,
-        settings.secret_keys,
-        settings.public_url,
-    )
-
-
-def _control(core: Core, catalogue: Catalogue, settings: Settings, owner: str) -> "Control":
-    from miaosha.usecases.control import Control
-    from miaosha.usecases.rebuild import Rebuilder
-
-    times = HoldTimes(settings.extend_by_s, settings.payment_max_s)
-    ledger = core.ledger
-    rebuilder = Rebuilder(
-        ledger.leases,
-        ledger.rebuilds,
-        ledger.holds,
-        core.store,
-        core.broker,
-        core.clock,
-        owner,
-        times,
-    )
-    return Control(
-        ledger.sales,
-        ledger.holds,
-        core.store,
-        catalogue,
-        core.granter,
-        core.announcer,
-        rebuilder,
-        core.heartbeats,
-        core.clock,
-        settings.live_sales_max,
-    )
-
-
-async def _auditor(settings: Settings, stack: AsyncExitStack) -> "Auditor":
-    opened = open_auditor(settings.redis_url, settings.broker_url, settings.database_url)
-    return await stack.enter_async_context(opened)
 
 
 @asynccontextmanager
@@ -156,7 +83,7 @@ async def consumer(
     async with AsyncExitStack() as stack:
         await refuse_unfit(settings)
         opened = Opening(settings, stack, settings.sql_connections_consumer)
-        core = await open_core(opened)
+        core = await wire(opened)
         sales, holds = core.ledger.sales, core.ledger.holds
         allocator = Allocator(sales, holds, core.store, core.granter, core.announcer, counters)
         yield ConsumerParts(
@@ -179,30 +106,16 @@ async def mailer(
     async with AsyncExitStack() as stack:
         await refuse_unfit(settings)
         opened = Opening(settings, stack, settings.sql_connections_mailer)
-        core = await open_core(opened)
-        letters = open_mailer(settings, core.clock)
-        stack.push_async_callback(letters.close)
+        core = await wire(opened)
+        mailer = open_mailer(settings, core.clock)
+        stack.push_async_callback(mailer.close)
         yield MailerParts(
             core.broker,
             core.clock,
             core.heartbeats,
-            _post(core, settings, letters, counters),
+            post_of(core, settings, mailer, counters),
             opened.checks,
         )
-
-
-def _post(core: Core, settings: Settings, letters: Any, counters: Any) -> "Post":
-    from miaosha.usecases.mail_queue import Post
-
-    return Post(
-        core.ledger.outbox,
-        core.broker,
-        letters,
-        core.clock,
-        settings.mail_attempts_max,
-        settings.public_url,
-        counters,
-    )
 
 
 @asynccontextmanager
@@ -216,13 +129,13 @@ async def scheduler(settings: Settings, instance: str) -> AsyncIterator[Schedule
     async with AsyncExitStack() as stack:
         await refuse_unfit(settings)
         opened = Opening(settings, stack, settings.sql_connections_scheduler)
-        core = await open_core(opened)
+        core = await wire(opened)
         owner = _owner("scheduler", instance)
-        control = _control(core, SqlCatalogue(core.database), settings, owner)
+        control = control_of(core, SqlCatalogue(core.database), settings, owner)
         watch = ClockWatch(
             core.ledger.sales, control, core.clock, settings.lease_ms, settings.clock_step_max_ms
         )
-        auditor = await _auditor(settings, stack)
+        auditor = await auditor_of(settings, stack)
         settlement = Settlement(
             core.ledger.sales,
             core.ledger.audits,
@@ -242,12 +155,12 @@ async def scheduler(settings: Settings, instance: str) -> AsyncIterator[Schedule
             clock=core.clock,
             heartbeats=core.heartbeats,
             release=core.release,
-            checkout=_checkout(core, _payments(core, settings)),
+            checkout=checkout_of(core, payments_of(core, settings)),
             promoter=Promoter(core.store, core.granter, core.announcer),
             control=control,
             settlement=settlement,
             watch=watch,
-            post=_post(core, settings, None, {}),
+            post=post_of(core, settings, None, {}),
             owner=owner,
             checks=opened.checks,
         )
@@ -269,15 +182,15 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
     async with AsyncExitStack() as stack:
         await refuse_unfit(settings)
         opened = Opening(settings, stack, settings.sql_connections_api)
-        core = await open_core(opened)
+        core = await wire(opened)
         ledger, catalogue = core.ledger, SqlCatalogue(core.database)
-        payments = _payments(core, settings)
+        payments = payments_of(core, settings)
         passwords = Argon2Passwords(settings.password_queue_max)
         stack.callback(passwords.close)
-        auditor = await _auditor(settings, stack)
-        owner, trail = _owner("api", instance), SqlTrail(core.database)
+        auditor = await auditor_of(settings, stack)
+        owner, trail, clock = _owner("api", instance), SqlTrail(core.database), core.clock
         yield ApiParts(
-            ledger=core.ledger,
+            ledger=ledger,
             store=core.store,
             broker=core.broker,
             bus=core.bus,
@@ -291,17 +204,15 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
             files=open_files(settings),
             payments=payments,
             heartbeats=core.heartbeats,
-            query=Query(
-                ledger.sales, ledger.holds, ledger.orders, core.store, core.tokens, core.clock
-            ),
-            checkout=_checkout(core, payments),
+            query=Query(ledger.sales, ledger.holds, ledger.orders, core.store, core.tokens, clock),
+            checkout=checkout_of(core, payments),
             release=core.release,
             extension=Extension(
-                ledger.sales, ledger.holds, core.granter, core.clock, settings.extend_by_s
+                ledger.sales, ledger.holds, core.granter, clock, settings.extend_by_s
             ),
             auditor=auditor,
             inspector=Inspector(auditor, core.ledger.audits, core.clock, owner),
             parking=Parking(core.ledger.outbox, core.broker, trail, core.clock),
-            control=_control(core, catalogue, settings, owner),
+            control=control_of(core, catalogue, settings, owner),
             checks=opened.checks,
         )

@@ -1,13 +1,12 @@
-"""Opens adapters by URL, each closed again by the stack in reverse order, and the use cases that
-several roles share. Imports stand inside the functions: a role loads only what it opens.
+"""Opening: adapters by URL, each closed by the stack in reverse order.
+
+Imports stand inside the functions: a role loads only what it opens.
 """
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from miaosha.bootstrap.parts import Checks
-from miaosha.ports.bus import Bus
 from miaosha.ports.clock import Clock, StepClock
 from miaosha.ports.heartbeats import Heartbeats
 from miaosha.ports.ledger import Ledger
@@ -19,9 +18,6 @@ from miaosha.settings import Settings
 if TYPE_CHECKING:
     from miaosha.adapters.redis.bus import RedisBus
     from miaosha.adapters.sql.database import Database
-    from miaosha.usecases.announce import Announcer
-    from miaosha.usecases.grant import Granter
-    from miaosha.usecases.release import Release
 
 
 class Opening:
@@ -135,51 +131,3 @@ class Opening:
 
         ring = Keyring.parse(self._settings.secret_keys)
         return JwtTokens(ring, access_token_s=self._settings.access_token_s)
-
-
-@dataclass
-class Core:
-    """Ports and use cases that several roles work with."""
-
-    database: "Database"
-    ledger: Ledger
-    store: StockStore
-    heartbeats: Heartbeats
-    clock: StepClock
-    redis: Any
-    broker: Any
-    bus: Bus
-    tokens: Tokens
-    announcer: "Announcer"
-    granter: "Granter"
-    release: "Release"
-
-
-async def open_core(opened: Opening) -> Core:
-    from miaosha.usecases.announce import Announcer
-    from miaosha.usecases.grant import Granter
-    from miaosha.usecases.release import Release
-
-    store, heartbeats, clock, redis = await opened.store()
-    broker = opened.broker()
-    bus = opened.bus()
-    database = opened.database()
-    ledger = opened.ledger(database)
-    tokens = opened.tokens()
-    announcer = Announcer(bus, tokens)
-    granter = Granter(ledger.sales, ledger.holds, store, broker, announcer, clock)
-    release = Release(ledger.sales, ledger.holds, store, granter, announcer, clock)
-    return Core(
-        database,
-        ledger,
-        store,
-        heartbeats,
-        clock,
-        redis,
-        broker,
-        bus,
-        tokens,
-        announcer,
-        granter,
-        release,
-    )

@@ -13,29 +13,22 @@ from miaosha.adapters.sql.orders import SqlOrders
 from miaosha.adapters.sql.outbox import SqlOutbox
 from miaosha.adapters.sql.rebuilds import SqlRebuilds
 from miaosha.adapters.sql.sale_rows import SqlSaleRows
-from miaosha.ports.attempts import Attempts
-from miaosha.ports.audits import Audits
-from miaosha.ports.holds import Holds
-from miaosha.ports.leases import Leases
-from miaosha.ports.orders import Orders
-from miaosha.ports.outbox import Outbox
-from miaosha.ports.rebuilding import RebuildRows
-from miaosha.ports.sale_rows import SaleRows
+from miaosha.ports.ledger import Ledger
 
 
-class SqlLedger:
+class SqlLedger(Ledger):
     """Args: order_no: as of `SqlAttempts`."""
 
     def __init__(self, db: Database, *, order_no: Callable[[], str] = random_order_no) -> None:
         self._db = db
-        self.sales: SaleRows = SqlSaleRows(db)
-        self.holds: Holds = SqlHolds(db)
-        self.attempts: Attempts = SqlAttempts(db, order_no)
-        self.orders: Orders = SqlOrders(db)
-        self.outbox: Outbox = SqlOutbox(db)
-        self.leases: Leases = SqlLeases(db)
-        self.rebuilds: RebuildRows = SqlRebuilds(db)
-        self.audits: Audits = SqlAudits(db)
+        self.sales = SqlSaleRows(db)
+        self.holds = SqlHolds(db)
+        self.attempts = SqlAttempts(db, order_no)
+        self.orders = SqlOrders(db)
+        self.outbox = SqlOutbox(db)
+        self.leases = SqlLeases(db)
+        self.rebuilds = SqlRebuilds(db)
+        self.audits = SqlAudits(db)
 
     async def ping(self) -> None:
         await self._db.read(lambda connection: connection.execute(select(1)).scalar())

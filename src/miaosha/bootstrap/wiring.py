@@ -1,0 +1,153 @@
+"""Wiring: the ports and use cases that several roles share, made of what `Opening` opens."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from miaosha.bootstrap.auditing import open_auditor
+from miaosha.bootstrap.opening import Opening
+from miaosha.ports.bus import Bus
+from miaosha.ports.catalogue import Catalogue
+from miaosha.ports.clock import StepClock
+from miaosha.ports.heartbeats import Heartbeats
+from miaosha.ports.ledger import Ledger
+from miaosha.ports.payments import Payments
+from miaosha.ports.rebuilding import HoldTimes
+from miaosha.ports.store import StockStore
+from miaosha.ports.tokens import Tokens
+from miaosha.settings import Settings
+
+if TYPE_CHECKING:
+    from miaosha.adapters.sql.database import Database
+    from miaosha.usecases.announce import Announcer
+    from miaosha.usecases.audit import Auditor
+    from miaosha.usecases.checkout import Checkout
+    from miaosha.usecases.control import Control
+    from miaosha.usecases.grant import Granter
+    from miaosha.usecases.mail_queue import Post
+    from miaosha.usecases.release import Release
+
+
+@dataclass
+class Wiring:
+    """Ports and use cases that several roles work with."""
+
+    database: "Database"
+    ledger: Ledger
+    store: StockStore
+    heartbeats: Heartbeats
+    clock: StepClock
+    redis: Any
+    broker: Any
+    bus: Bus
+    tokens: Tokens
+    announcer: "Announcer"
+    granter: "Granter"
+    release: "Release"
+
+
+async def wire(opened: Opening) -> Wiring:
+    from miaosha.usecases.announce import Announcer
+    from miaosha.usecases.grant import Granter
+    from miaosha.usecases.release import Release
+
+    store, heartbeats, clock, redis = await opened.store()
+    broker = opened.broker()
+    bus = opened.bus()
+    database = opened.database()
+    ledger = opened.ledger(database)
+    tokens = opened.tokens()
+    announcer = Announcer(bus, tokens)
+    granter = Granter(ledger.sales, ledger.holds, store, broker, announcer, clock)
+    release = Release(ledger.sales, ledger.holds, store, granter, announcer, clock)
+    return Wiring(
+        database,
+        ledger,
+        store,
+        heartbeats,
+        clock,
+        redis,
+        broker,
+        bus,
+        tokens,
+        announcer,
+        granter,
+        release,
+    )
+
+
+def checkout_of(wiring: Wiring, payments: Payments) -> "Checkout":
+    from miaosha.usecases.checkout import Checkout
+
+    ledger = wiring.ledger
+    return Checkout(
+        ledger.holds,
+        ledger.attempts,
+        ledger.orders,
+        payments,
+        wiring.tokens,
+        wiring.release,
+        wiring.announcer,
+        wiring.clock,
+    )
+
+
+def payments_of(wiring: Wiring, settings: Settings) -> Payments:
+    from miaosha.adapters.payments import open_payments
+
+    return open_payments(
+        settings.payments_url,
+        wiring.database,
+        wiring.clock,
+        settings.secret_keys,
+        settings.public_url,
+    )
+
+
+def control_of(wiring: Wiring, catalogue: Catalogue, settings: Settings, owner: str) -> "Control":
+    from miaosha.usecases.control import Control
+    from miaosha.usecases.rebuild import Rebuilder
+
+    times = HoldTimes(settings.extend_by_s, settings.payment_max_s)
+    ledger = wiring.ledger
+    rebuilder = Rebuilder(
+        ledger.leases,
+        ledger.rebuilds,
+        ledger.holds,
+        wiring.store,
+        wiring.broker,
+        wiring.clock,
+        owner,
+        times,
+    )
+    return Control(
+        ledger.sales,
+        ledger.holds,
+        wiring.store,
+        catalogue,
+        wiring.granter,
+        wiring.announcer,
+        rebuilder,
+        wiring.heartbeats,
+        wiring.clock,
+        settings.live_sales_max,
+    )
+
+
+async def auditor_of(settings: Settings, stack: AsyncExitStack) -> "Auditor":
+    opened = open_auditor(settings.redis_url, settings.broker_url, settings.database_url)
+    return await stack.enter_async_context(opened)
+
+
+def post_of(wiring: Wiring, settings: Settings, mailer: Any, counters: Any) -> "Post":
+    from miaosha.usecases.mail_queue import Post
+
+    return Post(
+        wiring.ledger.outbox,
+        wiring.broker,
+        mailer,
+        wiring.clock,
+        settings.mail_attempts_max,
+        settings.public_url,
+        counters,
+    )
