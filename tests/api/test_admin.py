@@ -359,7 +359,7 @@ async def test_parked_mails_and_their_return(world: World, admin: Person, buyer:
     mails = [m for m in await ledger.outbox.due(now + 1, 1_000) if m.sale_id == sale_id]
     assert [mail.event for mail in mails] == ["won"]
     await ledger.outbox.mark_failed(
-        mails[0].id, now, None, "The mail server refused this letter (550)."
+        mails[0].id, now, None, "The mail server refused this mail (550)."
     )
     listed = await parked(world, admin)
     [item] = [item for item in listed["items"] if item["id"] == f"mail-{mails[0].id}"]

@@ -6,14 +6,14 @@ from miaosha.cli.parked import table_of
 from miaosha.ports.broker import Parked
 from miaosha.ports.outbox import ParkedMail
 from miaosha.serving.screen import Screen
-from miaosha.usecases.parked import Item, Kind
+from miaosha.usecases.parked import Item, ParkedKind
 
 LONG = "0123456789abcdef" * 2
 MESSAGE = Parked(LONG, "sale.1.requests", "Expected `array`, got `int`", 1, b"junk" * 40)
 MAIL = ParkedMail(7, "won", "a.0", 3, 41, "ann@example.org", 8, "mail server: [red]away[/]", 1)
 ITEMS = [
-    Item(LONG, Kind.MESSAGE, MESSAGE.queue, MESSAGE.reason, 1, message=MESSAGE),
-    Item("mail-7", Kind.MAIL, MAIL.event, MAIL.reason, 1, mail=MAIL),
+    Item(LONG, ParkedKind.MESSAGE, MESSAGE.queue, MESSAGE.reason, 1, message=MESSAGE),
+    Item("mail-7", ParkedKind.MAIL, MAIL.event, MAIL.reason, 1, mail=MAIL),
 ]
 
 

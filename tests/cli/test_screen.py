@@ -16,7 +16,7 @@ from miaosha.cli import doctor, sale
 from miaosha.cli.command import guarded, screen
 from miaosha.cli.parked import table_of
 from miaosha.domain.errors import MiaoshaError, Problem, SettingsError
-from miaosha.domain.findings import Finding, Verdict
+from miaosha.domain.findings import Examined, Fitness
 from miaosha.domain.visible import plain_json, visible, visible_lines
 from miaosha.ports.broker import Parked
 from miaosha.serving.screen import SUBSTITUTE, Screen, cell, prepare_streams, write_json
@@ -28,7 +28,7 @@ from miaosha.trials.rehearsal.private_gateways import sample
 from miaosha.trials.sample_sale import Login
 from miaosha.trials.snapshot import SaleFigures, Snapshot
 from miaosha.trials.terminal import Terminal
-from miaosha.usecases.parked import Item, Kind
+from miaosha.usecases.parked import Item, ParkedKind
 
 CLEAR = "\x1b[2J"
 NASTY = (
@@ -115,9 +115,9 @@ def tables(text: str) -> dict[str, Callable[[Screen], object]]:
         connections=1, gateways=1, client_processes=1, notes=[text], unfinished=[text]
     )
     sick.clients = Said(failed={text: 1}, lost={text: 2})
-    finding = Finding("sql", text, text, Verdict.WARNING, text)
+    finding = Examined("sql", text, text, Fitness.WARNING, text)
     message = Parked("1-1", text, text, 1, text.encode())
-    parked = Item("1-1", Kind.MESSAGE, text, text, 1, message=message)
+    parked = Item("1-1", ParkedKind.MESSAGE, text, text, 1, message=message)
     logins = (Login(text, text), Login(text, text))
     return {
         "sale show": lambda to: to.show(sale.table_of(of_sale, None, None, 0)),

@@ -23,7 +23,7 @@ from miaosha.domain.allocation import Decision, Promoted, Refusal, Row
 from miaosha.domain.messages import BATCH_VERSION, Batch
 from miaosha.domain.reservation import HoldState, State
 from miaosha.ports.rebuilding import RebuildMeta
-from miaosha.ports.store import Ending, Told
+from miaosha.ports.store import Ending, GrantedHold
 from tests.contract.sales import Kept, kept
 
 T = TypeVar("T")
@@ -165,7 +165,7 @@ class StoreMachine(RuleBasedStateMachine):
     def granted(self, user: int, own: bool, pay_by: int, version: int, off: int) -> None:
         epoch, (user, rid) = self.epoch(off), self._target(user, own, State.HELD)
         ours = self.told(lambda s: spec.granted(s, epoch, user, rid, pay_by, version), epoch)
-        told = [Told(user, rid, pay_by, version)]
+        told = [GrantedHold(user, rid, pay_by, version)]
         theirs = self.do(self.store.granted(self.sale_id, epoch, told))
         self.agree(ours if isinstance(ours, Refusal) else None, theirs, epoch)
 

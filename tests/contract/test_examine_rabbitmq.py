@@ -13,7 +13,7 @@ from miaosha.adapters.rabbitmq.link import Link
 from miaosha.adapters.rabbitmq.topology import MAIL, log_of, requests_of
 from miaosha.bootstrap.examining import examine, refuse_unfit
 from miaosha.domain.errors import SettingsError
-from miaosha.domain.findings import Finding, Verdict
+from miaosha.domain.findings import Examined, Fitness
 from miaosha.ports.broker import Reminder
 from miaosha.settings import Settings
 from miaosha.supervisor.servers.rabbitmq import RabbitMq
@@ -40,7 +40,7 @@ async def declare(url: str, name: str, kind: str) -> None:
     await link.close()
 
 
-def by_what(found: list[Finding]) -> dict[str, Finding]:
+def by_what(found: list[Examined]) -> dict[str, Examined]:
     return {finding.what: finding for finding in found}
 
 
@@ -48,7 +48,7 @@ async def test_our_own_server_is_well_and_keeps_no_probe(
     rig: RabbitRig, rabbitmq: RabbitMq
 ) -> None:
     found = await examine_rabbitmq(rabbitmq.url, [SALE, 4711])
-    assert {finding.verdict for finding in found} == {Verdict.OK}
+    assert {finding.verdict for finding in found} == {Fitness.OK}
     named = by_what(found)
     assert {"version", "cluster", "quorum queues", "stream queues", "alarms"} <= set(named)
     assert named["heartbeat"].found == "10 s"
@@ -61,7 +61,7 @@ async def test_our_own_server_is_well_and_keeps_no_probe(
 
 async def test_several_may_look_at_once(rig: RabbitRig, rabbitmq: RabbitMq) -> None:
     looks = await asyncio.gather(*(examine_rabbitmq(rabbitmq.url) for _ in range(5)))
-    assert {f.verdict for found in looks for f in found} == {Verdict.OK}
+    assert {f.verdict for found in looks for f in found} == {Fitness.OK}
 
 
 async def test_an_alarm_is_a_warning_so_that_consumers_may_start(
@@ -72,7 +72,7 @@ async def test_an_alarm_is_a_warning_so_that_consumers_may_start(
 
         async def warned() -> bool:
             found = by_what(await examine_rabbitmq(rabbitmq.url))
-            return "alarms" in found and found["alarms"].verdict is Verdict.WARNING
+            return "alarms" in found and found["alarms"].verdict is Fitness.WARNING
 
         await until(warned, 60)
     finally:
@@ -80,7 +80,7 @@ async def test_an_alarm_is_a_warning_so_that_consumers_may_start(
 
     async def well() -> bool:
         found = await examine_rabbitmq(rabbitmq.url)
-        return {finding.verdict for finding in found} == {Verdict.OK}
+        return {finding.verdict for finding in found} == {Fitness.OK}
 
     await until(well, 60)
 
@@ -111,8 +111,8 @@ async def test_delay_queues_that_keep_what_they_hold_are_found_and_cured(
     try:
         await rig.broker.remind([Reminder(SALE, "kept.1")], 0.999)
         found = by_what(await examine_rabbitmq(rabbitmq.url))
-        assert found["delay queues"].verdict is Verdict.WARNING
-        assert found["quorum queues"].verdict is Verdict.OK
+        assert found["delay queues"].verdict is Fitness.WARNING
+        assert found["quorum queues"].verdict is Fitness.OK
     finally:
         asked, cure = cures()
         assert "undefined" in await rabbitmq.ctl("eval", asked)
@@ -120,7 +120,7 @@ async def test_delay_queues_that_keep_what_they_hold_are_found_and_cured(
 
     async def well() -> bool:
         found = by_what(await examine_rabbitmq(rabbitmq.url))
-        return found["delay queues"].verdict is Verdict.OK
+        return found["delay queues"].verdict is Fitness.OK
 
     await until(well, 30)
     async with running(rig.broker.reminders(handler)):
@@ -132,7 +132,7 @@ async def test_a_queue_of_another_kind_is_refused_and_strict_roles_do_not_start(
 ) -> None:
     await declare(rabbitmq.url, MAIL.name, "classic")
     found = by_what(await examine_rabbitmq(rabbitmq.url))
-    assert found["queue mail"].verdict is Verdict.REFUSED
+    assert found["queue mail"].verdict is Fitness.REFUSED
     settings = Settings(
         redis_url=node_url, broker_url=rabbitmq.url, secret_keys=generate(), strict=True
     )
@@ -144,5 +144,5 @@ async def test_a_queue_of_another_kind_is_refused_and_strict_roles_do_not_start(
 async def test_one_that_is_away_is_a_finding() -> None:
     async with asyncio.timeout(20):
         [found] = await examine_rabbitmq("amqp://u:secret@127.0.0.1:1/")
-    assert (found.what, found.found, found.verdict) == ("answers", "no", Verdict.REFUSED)
+    assert (found.what, found.found, found.verdict) == ("answers", "no", Fitness.REFUSED)
     assert "secret" not in found.advice

@@ -19,14 +19,12 @@ from miaosha.adapters.mail.file import file_name
 from miaosha.adapters.mail.message import MessageFormat
 from miaosha.domain.errors import DependencyDown, Problem, SettingsError
 from miaosha.domain.money import Money
-from miaosha.ports.mail import Letter
+from miaosha.ports.mail import Mail
 from miaosha.ports.outbox import OutboxItem, Recipient
 from miaosha.settings import Settings
 from miaosha.usecases.notify import TEXTS, compose
 
-LETTER = Letter(
-    "<won.b.0@shop.example>", "buyer@example.com", "秒殺 · You got one", "Hello\n您好\n"
-)
+LETTER = Mail("<won.b.0@shop.example>", "buyer@example.com", "秒殺 · You got one", "Hello\n您好\n")
 
 
 def names(directory: Path) -> list[str]:
@@ -66,19 +64,19 @@ RECIPIENT = Recipient(
 
 @pytest.mark.parametrize("event", TEXTS)
 def test_letter_of_every_event(event: str) -> None:
-    letter = compose(item(event), RECIPIENT, "https://shop.example/")
-    assert letter.to == "buyer@example.com"
-    assert letter.message_id == f"<{event}.{item(event).rid}@shop.example>"
-    assert "\n" not in letter.subject
-    assert "Autumn {sale}" in letter.subject
-    assert "小明 Ming" in letter.text
-    assert "A <b>lamp</b> Bcc: evil@example.com" in letter.text
-    assert "//sales" not in letter.text
-    assert "None" not in letter.text
-    assert max(map(len, letter.text.splitlines())) < 200
+    mail = compose(item(event), RECIPIENT, "https://shop.example/")
+    assert mail.to == "buyer@example.com"
+    assert mail.message_id == f"<{event}.{item(event).rid}@shop.example>"
+    assert "\n" not in mail.subject
+    assert "Autumn {sale}" in mail.subject
+    assert "小明 Ming" in mail.text
+    assert "A <b>lamp</b> Bcc: evil@example.com" in mail.text
+    assert "//sales" not in mail.text
+    assert "None" not in mail.text
+    assert max(map(len, mail.text.splitlines())) < 200
 
 
-def test_letters_say_what_matters() -> None:
+def test_mails_say_what_matters() -> None:
     won = compose(item("won"), RECIPIENT, "https://shop.example").text
     assert "2027-01-15 08:00:00 UTC" in won
     assert "2027-01-15 16:00:00 （台北時間）" in won
@@ -93,8 +91,8 @@ def test_letters_say_what_matters() -> None:
 
 
 def test_long_titles_are_cut() -> None:
-    letter = compose(item("won"), RECIPIENT._replace(title="x" * 500), "http://localhost:8000")
-    assert len(letter.subject) == 150
+    mail = compose(item("won"), RECIPIENT._replace(title="x" * 500), "http://localhost:8000")
+    assert len(mail.subject) == 150
     with pytest.raises(KeyError):
         compose(item("unheard-of"), RECIPIENT, "http://localhost")
 
@@ -136,7 +134,7 @@ async def test_one_file_per_message_id(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "letter",
+    "mail",
     [
         LETTER,
         LETTER._replace(subject="plain", text="one\r\ntwo\rthree"),
@@ -147,13 +145,13 @@ async def test_one_file_per_message_id(tmp_path: Path) -> None:
         LETTER._replace(to='"a quoted one"@example.com'),
     ],
 )
-def test_what_is_written_reads_as_what_the_library_writes(letter: Letter) -> None:
+def test_what_is_written_reads_as_what_the_library_writes(mail: Mail) -> None:
     form = MessageFormat("秒殺 <shop@example.com>", StillClock())
-    wire = form.wire(letter)
+    wire = form.wire(mail)
     ours, theirs = (
-        message_from_bytes(raw, policy=default) for raw in (wire, form.message(letter).as_bytes())
+        message_from_bytes(raw, policy=default) for raw in (wire, form.message(mail).as_bytes())
     )
-    assert ours["Subject"] == letter.subject  # of which the library loses blanks
+    assert ours["Subject"] == mail.subject  # of which the library loses blanks
     for one in (ours, theirs):
         del one["Subject"]
     assert sorted(ours.items()) == sorted(theirs.items())
@@ -176,7 +174,7 @@ async def test_unwritable_directory_is_down(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "letter",
+    "mail",
     [
         LETTER._replace(to="a@example.com, b@example.com"),
         LETTER._replace(to="a@example.com\r\nBcc: b@example.com"),
@@ -191,9 +189,9 @@ async def test_unwritable_directory_is_down(tmp_path: Path) -> None:
         LETTER._replace(text="\ud800"),
     ],
 )
-async def test_letters_that_cannot_be_written(letter: Letter, tmp_path: Path) -> None:
-    with pytest.raises(Problem, match=r"letter|recipient") as caught:
-        await mailer(f"file:{tmp_path}").send(letter)
+async def test_mails_that_cannot_be_written(mail: Mail, tmp_path: Path) -> None:
+    with pytest.raises(Problem, match=r"mail|recipient") as caught:
+        await mailer(f"file:{tmp_path}").send(mail)
     assert "example.com" not in str(caught.value)
     assert names(tmp_path) == []
 
@@ -316,7 +314,7 @@ async def test_smtp_password() -> None:
         await good.send(LETTER)
         await good.close()
         wrong = mailer(f"smtp://user:secret1@127.0.0.1:{port}?starttls=never")
-        with pytest.raises(DependencyDown) as caught:  # our fault, not the letter's
+        with pytest.raises(DependencyDown) as caught:  # our fault, not the mail's
             await wrong.send(LETTER)
         assert "secret1" not in str(caught.value)
         careful = mailer(f"smtp://user:p%40ss@127.0.0.1:{port}")

@@ -5,7 +5,7 @@ from miaosha.adapters.redis.scripts import PIPELINE_MAX, load, run, sale_keys
 from miaosha.adapters.redis.store import RedisStore
 from miaosha.domain.allocation import PROMOTE_MAX, Decision, Promoted, Refusal
 from miaosha.domain.reservation import State
-from miaosha.ports.store import Ending, Head, Told, Ungranted
+from miaosha.ports.store import Ending, GrantedHold, Head, Ungranted
 from tests.contract.sales import FAR_MS, arm, batch, kept, press, promoted
 
 EXPIRED, DECLINED, PAID = State.EXPIRED, State.DECLINED, State.PAID
@@ -104,13 +104,13 @@ async def test_granted_takes_a_hold_off_the_list_and_copies_pay_by(
     await press(store, sale_id, "b", 11)
     view = await store.place(sale_id, 11)
     assert view is not None and view.ungranted
-    assert await store.granted(sale_id, 1, [Told(11, "b.0", 5000, 1)]) is None
+    assert await store.granted(sale_id, 1, [GrantedHold(11, "b.0", 5000, 1)]) is None
     view = await store.place(sale_id, 11)
     assert view is not None and not view.ungranted
     assert (view.place.pay_by_ms, view.place.version) == (5000, 1)
-    await store.granted(sale_id, 1, [Told(11, "b.0", 4000, 1), Told(12, "x.0", 1, 1)])
+    await store.granted(sale_id, 1, [GrantedHold(11, "b.0", 4000, 1), GrantedHold(12, "x.0", 1, 1)])
     assert await store.place(sale_id, 11) == view, "a late repeat changes nothing"
-    await store.granted(sale_id, 1, [Told(11, "b.0", 9000, 7)])
+    await store.granted(sale_id, 1, [GrantedHold(11, "b.0", 9000, 7)])
     view = await store.place(sale_id, 11)
     assert view is not None and (view.place.pay_by_ms, view.place.version) == (9000, 7)
 

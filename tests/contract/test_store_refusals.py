@@ -11,7 +11,7 @@ from miaosha.adapters.redis.store import RedisStore
 from miaosha.domain.allocation import Decision, Refusal
 from miaosha.domain.reservation import State
 from miaosha.ports.rebuilding import RebuildMeta
-from miaosha.ports.store import Ending, Told
+from miaosha.ports.store import Ending, GrantedHold
 from tests.contract.sales import BY, FAR_MS, arm, batch, kept, press
 
 Call = Callable[[RedisStore, int, int], Awaitable[Any]]
@@ -20,7 +20,7 @@ PAID, EXPIRED = State.PAID, State.EXPIRED
 CALLS: dict[str, Call] = {
     "decide": lambda s, sale, e: s.decide(sale, e, batch(sale, "n", 21)),
     "repeat": lambda s, sale, e: s.decide(sale, e, batch(sale, "b", 11, 12, 13)),
-    "granted": lambda s, sale, e: s.granted(sale, e, [Told(11, "b.0", 1, 1)]),
+    "granted": lambda s, sale, e: s.granted(sale, e, [GrantedHold(11, "b.0", 1, 1)]),
     "release": lambda s, sale, e: s.release(sale, e, [Ending(11, "b.0", EXPIRED, 2)]),
     "settle": lambda s, sale, e: s.settle(sale, e, [Ending(12, "b.1", PAID, 2)]),
     "promote": lambda s, sale, e: s.promote(sale, e),

@@ -7,7 +7,7 @@ import pytest
 
 from miaosha.cli.limits_page import drawn
 from miaosha.domain.errors import SettingsError
-from miaosha.domain.findings import Verdict
+from miaosha.domain.findings import Fitness
 from miaosha.settings import Settings
 from miaosha.supervisor.machine import fit
 from miaosha.supervisor.machine.capacity import Machine, sources, this_machine
@@ -81,7 +81,7 @@ def test_a_machine_with_room_is_fine(tmp_path: Path) -> None:
     demand = crowd(machine, 300_000, 100_000)
     assert fit.check(machine, demand) == []
     good = fit.found(machine, of_settings(machine, Settings(), 10**12))
-    assert {finding.verdict for finding in good} == {Verdict.OK}
+    assert {finding.verdict for finding in good} == {Fitness.OK}
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_disk_that_is_full_is_seen(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"50,000,000 presses .*\n.*disk: 1.0 GB for 12.5 GB"):
         fit.check(machine, presses)
     small = fit.found(machine, of_settings(machine, Settings(log_max_bytes=GB), 3 * GB // 2))
-    assert [f.what for f in small if f.verdict is Verdict.WARNING] == ["disk"]
+    assert [f.what for f in small if f.verdict is Fitness.WARNING] == ["disk"]
     assert free_bytes(tmp_path / "not" / "there") == pytest.approx(free_bytes(tmp_path), rel=0.1)
 
 
@@ -214,8 +214,8 @@ def test_the_doctor_refuses_what_would_stop_the_shop(tmp_path: Path) -> None:
     poor = kernel(tmp_path, net__netfilter__nf_conntrack_max="20000", vm__overcommit_memory="2")
     machine = this_machine(poor)
     told = fit.found(machine, of_settings(machine, Settings(), 10**12))
-    bad = {f.what: f for f in told if f.verdict is not Verdict.OK}
-    assert bad["net.netfilter.nf_conntrack_max"].verdict is Verdict.REFUSED
+    bad = {f.what: f for f in told if f.verdict is not Fitness.OK}
+    assert bad["net.netfilter.nf_conntrack_max"].verdict is Fitness.REFUSED
     assert bad["net.netfilter.nf_conntrack_max"].advice.endswith("nf_conntrack_max=25000")
     assert bad["vm.overcommit_memory"].advice == "sysctl vm.overcommit_memory=1"
     assert len(bad) == 2

@@ -6,14 +6,14 @@ import pytest
 
 from miaosha.ports.leases import LeaseRow
 from miaosha.usecases import rebuild_lease
-from miaosha.usecases.lease import Candidate
+from miaosha.usecases.lease import LeaseCandidate
 from tests.usecases.world import World
 
 TTL_S = 10.0
 
 
-def candidate(world: World) -> Candidate:
-    return Candidate(world.servers.ledger.leases, world.servers.clock, TTL_S)
+def candidate(world: World) -> LeaseCandidate:
+    return LeaseCandidate(world.servers.ledger.leases, world.servers.clock, TTL_S)
 
 
 @pytest.mark.parametrize("hours", [-1, 0, 1])

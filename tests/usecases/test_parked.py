@@ -10,7 +10,7 @@ import pytest
 from miaosha.domain.errors import DependencyDown, Fault, Problem
 from miaosha.domain.messages import MailJob
 from miaosha.usecases.mail_queue import Post
-from miaosha.usecases.parked import Kind, Parking
+from miaosha.usecases.parked import ParkedKind, Parking
 from miaosha.workers.scheduler import LEASE
 from tests.usecases.conftest import Urls, fresh_servers
 from tests.usecases.test_post import ATTEMPTS, Mailbox, deliver_due, states, winners
@@ -48,7 +48,7 @@ async def test_a_mail_given_up_on_is_listed_and_sent_again_once(world: World) ->
     post = post_of(world, mailbox)
     await given_up(world, post, mailbox, 1)
     [item] = await parking.list(EVERYTHING)
-    assert (item.kind, item.source, item.reason) == (Kind.MAIL, "won", "mail server")
+    assert (item.kind, item.source, item.reason) == (ParkedKind.MAIL, "won", "mail server")
     assert item.mail is not None and item.mail.email.endswith("@example.org")
     assert await parking.counts() == (0, 1)
 
@@ -58,7 +58,7 @@ async def test_a_mail_given_up_on_is_listed_and_sent_again_once(world: World) ->
     assert await deliver_due(world, post) == 1
     assert await deliver_due(world, post) == 0
     assert await states(world) == ["sent"]
-    assert len(mailbox.letters) == 1
+    assert len(mailbox.mails) == 1
     [entry] = await world.servers.trail.entries(None, 1)
     assert (entry.action, entry.subject) == ("parked.redrive", f"parked:{item.id}")
 
@@ -69,8 +69,8 @@ async def test_the_letter_keeps_its_message_id(world: World) -> None:
     taken: list[str] = []
     send = mailbox.send
 
-    async def lose_the_answer(letter: Any) -> None:
-        taken.append(letter.message_id)
+    async def lose_the_answer(mail: Any) -> None:
+        taken.append(mail.message_id)
         raise DependencyDown("mail server")
 
     mailbox.send = lose_the_answer  # type: ignore[method-assign]
@@ -80,8 +80,8 @@ async def test_the_letter_keeps_its_message_id(world: World) -> None:
     [item] = await parking.list(EVERYTHING)
     await parking.redrive("cli", item.id)
     await deliver_due(world, post)
-    assert {letter.message_id for letter in mailbox.letters} == set(taken)
-    assert len(mailbox.letters) == 1
+    assert {mail.message_id for mail in mailbox.mails} == set(taken)
+    assert len(mailbox.mails) == 1
 
 
 async def test_a_job_from_before_sends_no_second_letter(world: World) -> None:
@@ -93,12 +93,12 @@ async def test_a_job_from_before_sends_no_second_letter(world: World) -> None:
     assert item.mail is not None
     old = MailJob(item.mail.id, f"won:{item.mail.rid}")
     await post.deliver(old)
-    assert mailbox.letters == [], "parked is parked"
+    assert mailbox.mails == [], "parked is parked"
     await parking.redrive("cli", item.id)
     for _ in range(3):
         await post.deliver(old)
     await deliver_due(world, post)
-    assert len(mailbox.letters) == 1
+    assert len(mailbox.mails) == 1
 
 
 async def test_all_mails_are_sent_again_by_one_command(world: World) -> None:
@@ -108,7 +108,7 @@ async def test_all_mails_are_sent_again_by_one_command(world: World) -> None:
     assert await parking.redrive_mails("cli") == 7
     assert await parking.redrive_mails("cli") == 0
     assert await deliver_due(world, post) == 7
-    assert len(mailbox.letters) == 7
+    assert len(mailbox.mails) == 7
 
 
 async def test_messages_and_mails_are_one_list(world: World) -> None:
@@ -136,17 +136,17 @@ async def test_why_a_mail_was_given_up_on_names_no_person(world: World) -> None:
     mailbox, parking = Mailbox(), parking_of(world.servers)
     post = post_of(world, mailbox)
     _, users = await winners(world, 2)
-    errors = iter([Problem("bad_request", "The mail server refused this letter (550).")] * 1)
+    errors = iter([Problem("bad_request", "The mail server refused this mail (550).")] * 1)
 
-    async def refuse(letter: Any) -> None:
-        raise next(errors, RuntimeError(f"no mailbox {letter.to}"))
+    async def refuse(mail: Any) -> None:
+        raise next(errors, RuntimeError(f"no mailbox {mail.to}"))
 
     mailbox.send = refuse  # type: ignore[method-assign]
     for _ in range(ATTEMPTS + 1):
         await deliver_due(world, post)
         world.servers.clock.advance(600_000)
     reasons = sorted(item.reason for item in await parking.list(EVERYTHING))
-    assert reasons == ["RuntimeError", "The mail server refused this letter (550)."]
+    assert reasons == ["RuntimeError", "The mail server refused this mail (550)."]
     assert len(users) == 2
 
 
@@ -172,7 +172,7 @@ async def test_dying_anywhere_on_the_way_back_loses_no_mail(
                 servers.clock.advance(601_000)
                 await deliver_due(world, post_of(world, mailbox))
             assert await states(world) == ["sent"], fate.where
-            assert len({letter.message_id for letter in mailbox.letters}) == 1, fate.where
+            assert len({mail.message_id for mail in mailbox.mails}) == 1, fate.where
         if not fate.where:
             assert at > 5
             return

@@ -1,4 +1,4 @@
-"""Mails from the outbox: a mail server that is away, and a letter that cannot be written."""
+"""Mails from the outbox: a mail server that is away, and a mail that cannot be written."""
 
 from collections import defaultdict
 
@@ -8,7 +8,7 @@ from sqlalchemy import select
 from miaosha.adapters.sql.tables import outbox
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.messages import MailJob
-from miaosha.ports.mail import Letter
+from miaosha.ports.mail import Mail
 from miaosha.usecases.mail_queue import Post
 from tests.usecases.test_histories import acknowledge_all
 from tests.usecases.world import World
@@ -22,14 +22,14 @@ class Mailbox:
     def __init__(self) -> None:
         self.away = False
         self.odd = "nobody"
-        self.letters: list[Letter] = []
+        self.mails: list[Mail] = []
 
-    async def send(self, letter: Letter) -> None:
+    async def send(self, mail: Mail) -> None:
         if self.away:
             raise DependencyDown("mail server")
-        if letter.to.endswith(self.odd):
+        if mail.to.endswith(self.odd):
             raise RuntimeError("nobody thought of this")
-        self.letters.append(letter)
+        self.mails.append(mail)
 
     async def close(self) -> None: ...
 
@@ -91,7 +91,7 @@ async def test_a_mail_server_that_is_away_for_twenty_minutes_costs_no_mail_and_n
 
     assert await deliver_due(world, post) == 0
     assert await states(world) == ["sent", "sent"]
-    assert len({letter.message_id for letter in mailbox.letters}) == len(mailbox.letters) == 2
+    assert len({mail.message_id for mail in mailbox.mails}) == len(mailbox.mails) == 2
 
 
 async def test_a_mail_server_that_stays_away_parks_the_mail(

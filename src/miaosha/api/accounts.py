@@ -8,7 +8,7 @@ from miaosha.api.declare import AUTH_BODY_MAX, Req, Who, operation, read_body
 from miaosha.api.limits import client_key
 from miaosha.api.schemas import SessionView, SignedIn, SignIn, SignUp, UserView
 from miaosha.domain.credentials import canonical_email
-from miaosha.usecases.accounts import Session
+from miaosha.usecases.accounts import SignedInUser
 
 TAG = "Accounts"
 
@@ -82,7 +82,7 @@ async def refresh(request: Req) -> SessionView:
     return _view(await desk_of(request).membership.refresh(caller(request).user_id))
 
 
-def _signed_in(desk: Desk, session: Session, device: str | None) -> SignedIn:
+def _signed_in(desk: Desk, session: SignedInUser, device: str | None) -> SignedIn:
     """With a device token anew, so that it lasts as long as it is used."""
     view = _view(session)
     now_ms = desk.parts.clock.now_ms()
@@ -90,7 +90,7 @@ def _signed_in(desk: Desk, session: Session, device: str | None) -> SignedIn:
     return SignedIn(view.access_token, view.user, token)
 
 
-def _view(session: Session) -> SessionView:
+def _view(session: SignedInUser) -> SessionView:
     user = session.user
     return SessionView(session.access_token, UserView(user.id, user.name, user.email, user.role))
 

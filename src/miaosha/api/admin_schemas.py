@@ -9,12 +9,12 @@ from miaosha.api.schemas import Body, Cursor, Id, Limit, Millis, PageQuery, Shor
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Mode, Phase, Question, Sale
 from miaosha.ports.audits import AuditRun
-from miaosha.ports.backoffice import Books, FoundOrder, Milestones, Person
+from miaosha.ports.backoffice import FoundOrder, FoundPerson, Milestones, SaleBooks
 from miaosha.ports.catalogue import Product
 from miaosha.ports.heartbeats import Heartbeat
 from miaosha.ports.store import Reading
 from miaosha.usecases.audit import Verdict
-from miaosha.usecases.parked import Kind
+from miaosha.usecases.parked import ParkedKind
 from miaosha.usecases.products import version_of as product_version
 from miaosha.usecases.terms import version_of
 
@@ -152,7 +152,7 @@ class Stats(msgspec.Struct, frozen=True):
     reading: Reading | None
     pressure: PressureView | None
     roles: list[Heartbeat]
-    books: Books
+    books: SaleBooks
     audit: Verdict | None
     audit_run: AuditRun | None
 
@@ -171,7 +171,7 @@ class Report(msgspec.Struct, frozen=True):
     sale: AdminSale
     server_time_ms: int
     ledger: LedgerStats
-    books: Books
+    books: SaleBooks
     milestones: Milestones
     audit: Verdict | None
 
@@ -205,7 +205,7 @@ class PeopleQuery(PageQuery, frozen=True):
 
 
 class PersonList(msgspec.Struct, frozen=True):
-    items: list[Person]
+    items: list[FoundPerson]
     next_cursor: str | None
 
 
@@ -238,7 +238,7 @@ class ParkedView(msgspec.Struct, frozen=True):
     """`source`: queue of a message, event of a mail. One of `mail` and `message` is null."""
 
     id: str
-    kind: Kind
+    kind: ParkedKind
     source: str
     reason: str
     parked_at_ms: int

@@ -8,7 +8,7 @@ import structlog
 
 from miaosha.bootstrap.servers import servers
 from miaosha.domain.errors import MiaoshaError, SettingsError
-from miaosha.domain.findings import Finding, Verdict
+from miaosha.domain.findings import Examined, Fitness
 from miaosha.domain.sale import Phase
 from miaosha.serving.waiting import Server
 from miaosha.settings import Settings
@@ -36,7 +36,7 @@ def sql_connections(settings: Settings) -> int:
     return 2 * sum(per_role)
 
 
-async def examine(settings: Settings, *, sql: bool = True) -> list[Finding]:
+async def examine(settings: Settings, *, sql: bool = True) -> list[Examined]:
     """What the servers of these settings are like; one that is away is a finding.
 
     Args:
@@ -65,7 +65,7 @@ async def examine(settings: Settings, *, sql: bool = True) -> list[Finding]:
     return found
 
 
-async def _broker(settings: Settings) -> list[Finding]:
+async def _broker(settings: Settings) -> list[Examined]:
     """By the scheme of its URL."""
     if settings.broker_url.startswith(("amqp://", "amqps://")):
         from miaosha.adapters.rabbitmq.examine import examine_rabbitmq
@@ -110,7 +110,7 @@ async def refuse_unfit(settings: Settings, *, sql: bool = True) -> None:
         return
     reached = {server.setting: server for server in servers(settings)}
     while True:
-        found = [f for f in await examine(settings, sql=sql) if f.verdict is Verdict.REFUSED]
+        found = [f for f in await examine(settings, sql=sql) if f.verdict is Fitness.REFUSED]
         away = [f for f in found if f.what == ANSWERS and f.part in SETTINGS]
         if not away:
             break

@@ -18,7 +18,7 @@ from miaosha.bootstrap.examining import examine
 from miaosha.cli.command import FAILED, DataDir, finish, here, opened, screen
 from miaosha.cli.run_role import LISTENING, WORKERS
 from miaosha.domain.errors import DependencyDown, MiaoshaError, SettingsError
-from miaosha.domain.findings import Finding, Verdict, judged
+from miaosha.domain.findings import Examined, Fitness, judged
 from miaosha.ports.heartbeats import Heartbeat
 from miaosha.serving.screen import cell
 from miaosha.settings import Settings
@@ -56,16 +56,16 @@ def doctor(data_dir: DataDir = None, strict: Strict = False) -> None:
             _line("free port", lambda: _free(settings))
             screen.say("  –    nothing runs on this data directory", style="dim")
         screen.show("", table_of(found))
-        refused = any(finding.verdict is Verdict.REFUSED for finding in found)
+        refused = any(finding.verdict is Fitness.REFUSED for finding in found)
         return FAILED if not good or (strict and refused) else 0
 
     finish(work)
 
 
-COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.REFUSED: "red"}
+COLOURS = {Fitness.OK: "green", Fitness.WARNING: "yellow", Fitness.REFUSED: "red"}
 
 
-def table_of(found: Sequence[Finding]) -> Table:
+def table_of(found: Sequence[Examined]) -> Table:
     """What was found; on a narrow screen, or none, what to change follows below each row."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("", "part", "what"):
@@ -108,7 +108,7 @@ def _machine(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "disk", lambda: _disk(place)
 
 
-def _limits(settings: Settings) -> list[Finding]:
+def _limits(settings: Settings) -> list[Examined]:
     """What the kernel allows, for what the settings ask."""
     machine = this_machine()
     place = Path(settings.data_dir).absolute()
@@ -118,7 +118,9 @@ def _limits(settings: Settings) -> list[Finding]:
         demand = of_settings(machine, settings, disk_free)
     except SettingsError as error:
         files = f"{machine.descriptors:,}"
-        return [Finding(fit.MACHINE, "open files of a process", files, Verdict.REFUSED, str(error))]
+        return [
+            Examined(fit.MACHINE, "open files of a process", files, Fitness.REFUSED, str(error))
+        ]
     return fit.found(machine, demand)
 
 
@@ -161,7 +163,7 @@ def _elsewhere(settings: Settings) -> bool:
     return settings.redis_url != data_directory.DEFAULTS.redis_url
 
 
-async def _parts(data_dir: Path | None, found: list[Finding]) -> bool:
+async def _parts(data_dir: Path | None, found: list[Examined]) -> bool:
     """Whether the parts answer; what waits for a person goes into `found`."""
     async with opened(data_dir) as parts:
         checks = {
@@ -184,11 +186,11 @@ async def _parts(data_dir: Path | None, found: list[Finding]) -> bool:
     return _line("roles alive", lambda: roles(beats)) and good
 
 
-def parked(counts: Counts) -> Finding:
+def parked(counts: Counts) -> Examined:
     """What was given up on: nothing is lost, and somebody waits for it."""
     what = f"{counts.mails} mails, {counts.messages} messages"
     advice = "miaosha parked list, then miaosha parked redrive"
-    return judged("platform", "parked", what, not sum(counts), Verdict.WARNING, advice)
+    return judged("platform", "parked", what, not sum(counts), Fitness.WARNING, advice)
 
 
 def roles(beats: Sequence[Heartbeat]) -> str:

@@ -4,13 +4,13 @@ from enum import StrEnum
 from typing import NamedTuple
 
 
-class Verdict(StrEnum):
+class Fitness(StrEnum):
     OK = "ok"
     WARNING = "warning"  # works, though something is lost or slow when things go wrong
     REFUSED = "refused"  # a promise to buyers would not be kept
 
 
-class Finding(NamedTuple):
+class Examined(NamedTuple):
     """One thing that was looked at.
 
     Attributes:
@@ -23,25 +23,25 @@ class Finding(NamedTuple):
     part: str
     what: str
     found: str
-    verdict: Verdict = Verdict.OK
+    verdict: Fitness = Fitness.OK
     advice: str = ""
 
 
-def judged(part: str, what: str, found: object, good: bool, bad: Verdict, advice: str) -> Finding:
+def judged(part: str, what: str, found: object, good: bool, bad: Fitness, advice: str) -> Examined:
     """`bad` with the advice, unless it is good."""
-    return Finding(part, what, str(found), Verdict.OK if good else bad, "" if good else advice)
+    return Examined(part, what, str(found), Fitness.OK if good else bad, "" if good else advice)
 
 
 CLOCK_OFFSET_MAX_MS = 500
 
 
-def clock_finding(part: str, offset_ms: int) -> Finding:
+def clock_finding(part: str, offset_ms: int) -> Examined:
     """A server's clock against this machine's."""
     return judged(
         part,
         "clock",
         f"{offset_ms:+d} ms",
         abs(offset_ms) <= CLOCK_OFFSET_MAX_MS,
-        Verdict.WARNING,
+        Fitness.WARNING,
         "run an NTP client on both machines",
     )

@@ -30,7 +30,7 @@ class Attempt(NamedTuple):
         return attempt_key(self.rid, self.attempt)
 
 
-class Begun(NamedTuple):
+class BegunAttempt(NamedTuple):
     """A payment that has begun, and the row it pinned."""
 
     attempt: Attempt
@@ -55,7 +55,7 @@ class Captured(NamedTuple):
 class Attempts(Protocol):
     async def begin(
         self, rid: str, user_id: int, delivery: Delivery, now_ms: int
-    ) -> Begun | NotPayable:
+    ) -> BegunAttempt | NotPayable:
         """HELD → PAYING, attempt + 1 (at most MAX_ATTEMPTS), with its payments row."""
 
     async def capture(self, rid: str, attempt: int, now_ms: int) -> Captured:

@@ -35,7 +35,7 @@ class LedgerTotals(NamedTuple):
     unsynced: int
 
 
-class HoldRow(NamedTuple):
+class AuditedHold(NamedTuple):
     rid: str
     user_id: int
     state: str  # HELD | PAYING | PAID | RELEASED
@@ -71,7 +71,7 @@ class LedgerPage(NamedTuple):
         last: the highest rid that was read; None when no row of the sale has a higher one.
     """
 
-    holds: list[HoldRow]
+    holds: list[AuditedHold]
     orders: list[OrderRow]
     payments: list[PaymentRow]
     mails: list[MailRow]
@@ -91,7 +91,7 @@ class LedgerReader(Protocol):
     async def about(self, sale_id: int, rids: Collection[str]) -> LedgerPage:
         """The rows about these rids, at most NAMES_MAX."""
 
-    async def holds(self, sale_id: int, rids: Collection[str]) -> dict[str, HoldRow]:
+    async def holds(self, sale_id: int, rids: Collection[str]) -> dict[str, AuditedHold]:
         """Of these rids, at most NAMES_MAX, by rid."""
 
     async def live_holds(self, sale_id: int, users: Collection[int]) -> dict[int, int]:
@@ -150,7 +150,7 @@ class PlacePage(NamedTuple):
     unreadable: list[str]
 
 
-class Waiting(NamedTuple):
+class StandbyBuyer(NamedTuple):
     """A buyer near the head of standby. `score`: the rank the line is sorted by; `state`, `rid`
     and `rank`: of the buyer's place, "" and 0 if there is none."""
 
@@ -180,7 +180,7 @@ class StoreReader(Protocol):
     async def places_of(self, sale_id: int, users: Collection[int]) -> dict[int, PlaceSeen]:
         """The readable places of these buyers, at most NAMES_MAX."""
 
-    async def heads(self, sale_id: int, count: int) -> list[Waiting]:
+    async def heads(self, sale_id: int, count: int) -> list[StandbyBuyer]:
         """The first of the standby line."""
 
     async def ungranted(self, sale_id: int, places: Sequence[PlaceSeen]) -> set[str]:

@@ -12,7 +12,7 @@ import msgspec
 from miaosha.domain.reservation import HoldState
 
 
-class Books(msgspec.Struct, frozen=True):
+class SaleBooks(msgspec.Struct, frozen=True):
     """The holds of a sale counted by what became of them, its orders and its mails.
 
     Attributes:
@@ -99,7 +99,7 @@ class Found(NamedTuple):
     next_cursor: str | None
 
 
-class Person(msgspec.Struct, frozen=True):
+class FoundPerson(msgspec.Struct, frozen=True):
     id: int
     email: str
     name: str
@@ -155,7 +155,7 @@ class Rows(NamedTuple):
 
 
 class Office(Protocol):
-    async def books(self, sale_id: int) -> Books | None:
+    async def books(self, sale_id: int) -> SaleBooks | None:
         """None for an unknown sale."""
 
     async def milestones(self, sale_id: int) -> Milestones | None:
@@ -171,7 +171,7 @@ class Office(Protocol):
     async def sent(self, orders: Sequence[FoundOrder]) -> list[SentOrder]:
         """The same orders in the same order, with their delivery."""
 
-    async def people(self, text: str, before_id: int | None, limit: int) -> list[Person]:
+    async def people(self, text: str, before_id: int | None, limit: int) -> list[FoundPerson]:
         """The newest first: whose id is `text`, or whose e-mail or name contains it, in any case,
         width and composition (`domain.folding`); everybody if it is empty."""
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple, Protocol
 
 
-class Letter(NamedTuple):
+class Mail(NamedTuple):
     """A mail ready to send. `message_id` is stable per event, so that a resend is recognisable."""
 
     message_id: str
@@ -13,8 +13,8 @@ class Letter(NamedTuple):
 
 
 class Mailer(Protocol):
-    async def send(self, letter: Letter) -> None:
+    async def send(self, mail: Mail) -> None:
         """Raises DependencyDown if the mail server is away, Problem("bad_request") if it refuses
-        this letter for good."""
+        this mail for good."""
 
     async def close(self) -> None: ...

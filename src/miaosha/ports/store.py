@@ -85,7 +85,7 @@ class Head(NamedTuple):
     version: int
 
 
-class Told(NamedTuple):
+class GrantedHold(NamedTuple):
     """One hold as SQL committed it, for `granted`."""
 
     user_id: int
@@ -125,7 +125,9 @@ class Decisions(Protocol):
     async def letter(self, sale_id: int, batch_id: str, index: int) -> str | None:
         """The recorded letter of a request, or None while its batch is not recorded."""
 
-    async def granted(self, sale_id: int, epoch: int, told: Sequence[Told]) -> Refusal | None: ...
+    async def granted(
+        self, sale_id: int, epoch: int, told: Sequence[GrantedHold]
+    ) -> Refusal | None: ...
 
     async def ungranted(
         self, sale_id: int, *, older_than_ms: int, limit: int

@@ -25,7 +25,7 @@ from miaosha.ports.tokens import Tokens
 ROLES: Final = ("buyer", "admin")
 
 
-class Session(NamedTuple):
+class SignedInUser(NamedTuple):
     access_token: str
     user: User
 
@@ -64,11 +64,11 @@ class Membership:
         hashed = await self._passwords.hash(secret)
         return await self._accounts.create(canonical, called, hashed, role, self._clock.now_ms())
 
-    async def sign_up(self, email: str, password: str, name: str) -> Session:
+    async def sign_up(self, email: str, password: str, name: str) -> SignedInUser:
         """`register` as a buyer, signed in at once."""
         return self._session(await self.register(email, password, name))
 
-    async def sign_in(self, email: str, password: str, *, known: bool = False) -> Session:
+    async def sign_in(self, email: str, password: str, *, known: bool = False) -> SignedInUser:
         """Args:
             known: the caller has proved to have signed in to this account before.
 
@@ -90,7 +90,7 @@ class Membership:
                 await self._accounts.set_password(user.id, await self._passwords.hash(secret))
         return self._session(user)
 
-    async def refresh(self, user_id: int) -> Session:
+    async def refresh(self, user_id: int) -> SignedInUser:
         """A new access token with the account's present role.
 
         Raises:
@@ -101,5 +101,5 @@ class Membership:
             raise Problem("unauthorized")
         return self._session(user)
 
-    def _session(self, user: User) -> Session:
-        return Session(self._tokens.access(user.id, user.role, self._clock.now_ms()), user)
+    def _session(self, user: User) -> SignedInUser:
+        return SignedInUser(self._tokens.access(user.id, user.role, self._clock.now_ms()), user)

@@ -14,7 +14,7 @@ class Shard(NamedTuple):
     repeated: dict[int, int]  # number: how often it came, of those that came more than once
 
 
-class Tally:
+class BuyerTally:
     """Noting a number is quick at any size; whoever counts goes shard by shard, and lets others
     work between two of them."""
 

@@ -14,7 +14,7 @@ from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Problem
 from miaosha.domain.fields import plain_line, plain_text
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.typed import card_code, card_expiry, card_number, phone_number
-from miaosha.ports.attempts import Attempt, Attempts, Begun, NotPayable, attempt_key
+from miaosha.ports.attempts import Attempt, Attempts, BegunAttempt, NotPayable, attempt_key
 from miaosha.ports.clock import Clock
 from miaosha.ports.holds import Hold, Holds
 from miaosha.ports.orders import Delivery, Order, Orders
@@ -140,7 +140,7 @@ class Checkout:
                 raise
             pinned = begun
         match pinned:
-            case Begun():
+            case BegunAttempt():
                 await self._pushing.add(None, pinned.hold)
                 return pinned.attempt
             case NotPayable.PAYING | NotPayable.PAID:
@@ -150,7 +150,7 @@ class Checkout:
             case NotPayable.UNKNOWN:
                 raise Problem("hold_expired", "This reservation is not known.")
 
-    async def _begun(self, claim: CheckoutClaim, at_ms: int) -> Begun | None:
+    async def _begun(self, claim: CheckoutClaim, at_ms: int) -> BegunAttempt | None:
         """The attempt begun at that instant or later, if there is one. Were it another request's,
         both would charge by one key, hence once, and get one order."""
         hold = (await self._holds.by_rid([claim.rid])).get(claim.rid)
@@ -159,7 +159,7 @@ class Checkout:
         if (hold.paying_since_ms or 0) < at_ms:
             return None
         attempt = await self._attempts.by_key(attempt_key(hold.rid, hold.attempt))
-        return Begun(attempt, hold) if attempt else None
+        return BegunAttempt(attempt, hold) if attempt else None
 
     async def _other_attempt(self, claim: CheckoutClaim) -> Order:
         """The order of an attempt that charged and whose process then died, or lost SQL's answer:

@@ -17,7 +17,7 @@ from miaosha.ports.broker import Broker, Reminder
 from miaosha.ports.clock import Clock
 from miaosha.ports.holds import GrantRefusal, Hold, Holds, Winner
 from miaosha.ports.sale_rows import SaleRows
-from miaosha.ports.store import Decisions, Ending, Told
+from miaosha.ports.store import Decisions, Ending, GrantedHold
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.retry_unknown import known
 
@@ -97,7 +97,7 @@ class Granter:
 
     async def _tell_store(self, sale_id: int, epoch: int, holds: Iterable[Hold]) -> None:
         told = [
-            Told(hold.user_id, hold.rid, hold.pay_by_ms, hold.version)
+            GrantedHold(hold.user_id, hold.rid, hold.pay_by_ms, hold.version)
             for hold in holds
             if hold.state is not HoldState.RELEASED
         ]

@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from miaosha.ports.auditing import (
-    HoldRow,
+    AuditedHold,
     LedgerPage,
     LedgerTotals,
     Logged,
     PlaceSeen,
+    StandbyBuyer,
     StoreTotals,
-    Waiting,
 )
 
 LIVE = ("HELD", "PAYING", "PAID")
@@ -115,7 +115,7 @@ def i9(page: LedgerPage) -> Iterator[Difference]:
         yield from _i9_due(hold, mails)
 
 
-def _i9_due(hold: HoldRow, mails: Mapping[tuple[str, str], int]) -> Iterator[Difference]:
+def _i9_due(hold: AuditedHold, mails: Mapping[tuple[str, str], int]) -> Iterator[Difference]:
     due = {
         "won": not hold.promoted,
         "your_turn": hold.promoted,
@@ -152,7 +152,7 @@ def i1_unreadable(found: Iterable[str]) -> Iterator[Difference]:
         yield Difference("I1", f"unreadable:{what}", f"Redis holds something unreadable: {what}")
 
 
-class Counted(NamedTuple):
+class CountedPlaces(NamedTuple):
     """Places by state, each buyer once."""
 
     held: int
@@ -160,7 +160,7 @@ class Counted(NamedTuple):
     standing: int
 
 
-def i1_places(store: StoreTotals, found: Counted) -> Iterator[Difference]:
+def i1_places(store: StoreTotals, found: CountedPlaces) -> Iterator[Difference]:
     """Of a store whose counters did not change while its places were counted."""
     for name, counted, real in (
         ("held", store.held, found.held),
@@ -195,7 +195,7 @@ def i5(frozen: bool, store: StoreTotals) -> Iterator[Difference]:
         yield Difference("I5", "idle", detail, f"{store.free} {store.waiting}")
 
 
-def i6(heads: Iterable[Waiting], last: int) -> Iterator[Difference]:
+def i6(heads: Iterable[StandbyBuyer], last: int) -> Iterator[Difference]:
     """The line is in order, and nobody in it was overtaken.
 
     Overtaken is who stands by with a lower rank than a buyer who was promoted: a rank is given on
@@ -221,7 +221,7 @@ def i6(heads: Iterable[Waiting], last: int) -> Iterator[Difference]:
 
 
 def rows_in_redis(
-    holds: Iterable[HoldRow], places: Mapping[int, PlaceSeen]
+    holds: Iterable[AuditedHold], places: Mapping[int, PlaceSeen]
 ) -> Iterator[Difference]:
     """Every live hold has its place. `places`: of their buyers, read after them."""
     for hold in holds:
@@ -242,7 +242,7 @@ def rows_in_redis(
 
 
 def places_in_sql(
-    places: Iterable[PlaceSeen], rows: Mapping[str, HoldRow], ungranted: Collection[str]
+    places: Iterable[PlaceSeen], rows: Mapping[str, AuditedHold], ungranted: Collection[str]
 ) -> Iterator[Difference]:
     """Every unit that Redis gives out has its hold. `rows`: of these places, read after them;
     `ungranted`: those of them that SQL has not been asked for."""
@@ -258,7 +258,7 @@ def places_in_sql(
             yield Difference("I8", f"paid:{rid}", detail, "", Again(rid, user))
 
 
-def owes(row: HoldRow | None, user: int) -> bool:
+def owes(row: AuditedHold | None, user: int) -> bool:
     """Whether a held place is as it should be: its hold lives, or its end is yet to be told. (A
     paid hold that was told is I8's.)"""
     if row is None or row.user_id != user:

@@ -13,7 +13,7 @@ from miaosha.ports.leases import LeaseRow, Leases
 SEEN_MAX: Final = 10_000  # leases of others remembered; beyond it the one seen longest ago goes
 
 
-class _Seen(NamedTuple):
+class _SeenLease(NamedTuple):
     """`since_s`: monotonic seconds when it was first seen like this; `moved`: it was seen otherwise
     before."""
 
@@ -22,7 +22,7 @@ class _Seen(NamedTuple):
     moved: bool
 
 
-class Candidate:
+class LeaseCandidate:
     """Args:
     ttl_s: seconds without a sign of life after which a lease has ended.
     """
@@ -31,7 +31,7 @@ class Candidate:
         self._leases = leases
         self._clock = clock
         self._ttl_s = ttl_s
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, _SeenLease] = {}
 
     async def take(
         self, name: str, owner: str, took: Callable[[LeaseRow | None], None] | None = None
@@ -51,7 +51,7 @@ class Candidate:
             return True
         seen = self._seen.pop(name, None)
         if seen is None or seen.row != row:
-            seen = _Seen(row, self._clock.monotonic(), moved=seen is not None)
+            seen = _SeenLease(row, self._clock.monotonic(), moved=seen is not None)
         self._seen[name] = seen  # the one seen last stands last
         while len(self._seen) > SEEN_MAX:
             del self._seen[next(iter(self._seen))]

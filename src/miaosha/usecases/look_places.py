@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from miaosha.ports.auditing import PlaceSeen
 from miaosha.usecases import invariants
-from miaosha.usecases.buyer_tally import Tally
-from miaosha.usecases.invariants import Counted
+from miaosha.usecases.buyer_tally import BuyerTally
+from miaosha.usecases.invariants import CountedPlaces
 from miaosha.usecases.look_rows import RowsLook, chunks
 
 
@@ -16,7 +16,7 @@ class PlacesLook(RowsLook):
         counted against Redis's own counters, if those stood still meanwhile."""
         of_all, left = cursor == 0, pages
         before = await self._readers.store.totals(self._sale_id)
-        tallies = {"held": Tally(), "paid": Tally(), "standby": Tally()}
+        tallies = {"held": BuyerTally(), "paid": BuyerTally(), "standby": BuyerTally()}
         while left != 0:
             page = await self._readers.store.places(self._sale_id, cursor)
             self.found.add(invariants.i1_unreadable(page.unreadable))
@@ -32,7 +32,7 @@ class PlacesLook(RowsLook):
         if not of_all or cursor or before is None or after is None:
             return cursor
         if before.counters == after.counters:
-            counted = Counted(*[await _distinct(tally) for tally in tallies.values()])
+            counted = CountedPlaces(*[await _distinct(tally) for tally in tallies.values()])
             self.found.add(invariants.i1_places(after, counted))
         return cursor
 
@@ -78,7 +78,7 @@ class PlacesLook(RowsLook):
         return len(heads) < count
 
 
-async def _distinct(tally: Tally) -> int:
+async def _distinct(tally: BuyerTally) -> int:
     distinct = 0
     for shard in tally.shards():
         distinct += shard.distinct

@@ -14,7 +14,7 @@ from miaosha.ports.auditing import (
     StoreReader,
 )
 from miaosha.usecases import invariants
-from miaosha.usecases.buyer_tally import Tally
+from miaosha.usecases.buyer_tally import BuyerTally
 from miaosha.usecases.differences import Differences
 from miaosha.usecases.invariants import LIVE
 
@@ -47,7 +47,7 @@ class RowsLook:
         self.found = Differences()
         self.counts: dict[str, int] = {}
         self.last_promoted = 0  # highest rank
-        self._live = Tally()
+        self._live = BuyerTally()
 
     async def rows(self, after: str = "", pages: int | None = None) -> str | None:
         """The rows about the rids behind `after`; returns the last rid, None at the end."""

@@ -1,7 +1,7 @@
-"""Mail: outbox rows → the mail queue → a sent letter, one per event.
+"""Mail: outbox rows → the mail queue → a sent mail, one per event.
 
 The outbox row is written in the transaction of what it tells. The queue may deliver a job twice;
-the row's state and the letter's stable Message-ID keep the buyer from reading it twice.
+the row's state and the mail's stable Message-ID keep the buyer from reading it twice.
 """
 
 from collections.abc import MutableMapping
@@ -54,7 +54,7 @@ class Post:
 
     async def deliver(self, job: MailJob) -> None:
         """Send one mail unless it was sent or parked. Whatever keeps it from being sent means
-        later, and parked in the end: one letter never stands in the way of the others.
+        later, and parked in the end: one mail never stands in the way of the others.
 
         Raises:
             Fault: the ledger is away; the job comes again.
@@ -71,7 +71,7 @@ class Post:
             await self._mailer.send(compose(item, recipient, self._public_url))
         except Problem as error:
             await self._later(job, None, error)
-        except Exception as error:  # the mail server is away, or a letter nobody thought of
+        except Exception as error:  # the mail server is away, or a mail nobody thought of
             last = item.attempts + 1 >= self._attempts_max
             delay_ms = min(PUT_OFF_MAX_MS, RETRY_FIRST_MS * RETRY_GROWTH**item.attempts)
             await self._later(job, None if last else self._clock.now_ms() + delay_ms, error)

@@ -15,7 +15,7 @@ from miaosha.ports.holds import Hold, Holds
 from miaosha.ports.rebuilding import PAGE, HoldBounds, HoldTimes, RebuildRows, RebuildStore
 from miaosha.ports.sale_rows import Terms
 from miaosha.usecases.newest import Newest
-from miaosha.usecases.rebuild_lease import Superseded, Turn
+from miaosha.usecases.rebuild_lease import RebuildLease, Superseded
 
 EXTRA_MS: Final = 60_000  # a live hold has at least this long to pay after its page was read
 UNITS_PER_MS: Final = 10  # and a millisecond more for so many units: a large sale takes long
@@ -35,7 +35,7 @@ class Merging:
         rebuilds: RebuildRows,
         store: RebuildStore,
         clock: Clock,
-        turn: Turn,
+        lease: RebuildLease,
         terms: Terms,
         times: HoldTimes,
     ) -> None:
@@ -43,7 +43,7 @@ class Merging:
         self._rebuilds = rebuilds
         self._store = store
         self._clock = clock
-        self._turn = turn
+        self._lease = lease
         self._terms = terms
         self._times = times
         self.newest = Newest()
@@ -54,7 +54,7 @@ class Merging:
         row. Of all others the rows tell, or nothing changes."""
         cursor = 0
         while True:
-            await self._turn.prolong()
+            await self._lease.prolong()
             cursor, chunk = await self._store.scan_places(self._terms.sale_id, cursor)
             held = {user: place for user, place in chunk if place.state is State.HELD}
             for users in _chunks(list(held)):
@@ -69,7 +69,7 @@ class Merging:
         after = (0, "")
         carried: list[Hold] = []  # the rows of a buyer of whom the next page may have more
         while True:
-            await self._turn.prolong()
+            await self._lease.prolong()
             page = await self._page(after)
             rows = [*carried, *page]
             carried = []
@@ -125,7 +125,7 @@ class Merging:
             if place is not None and place != before.get(user)
         }
         if changed and not await self._store.merge_places(
-            self._terms.sale_id, self._terms.epoch, self._turn.rebuilder, changed
+            self._terms.sale_id, self._terms.epoch, self._lease.rebuilder, changed
         ):
             raise Superseded("merge")
         self.written += len(changed)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from miaosha.ports.mail import Letter
+from miaosha.ports.mail import Mail
 from miaosha.ports.outbox import OutboxItem, Recipient
 
 TAIPEI: Final = timezone(timedelta(hours=8))
@@ -121,8 +121,8 @@ Miaosha
 """
 
 
-def compose(item: OutboxItem, recipient: Recipient, public_url: str) -> Letter:
-    """The letter for one outbox row. The same row always gives the same Message-ID.
+def compose(item: OutboxItem, recipient: Recipient, public_url: str) -> Mail:
+    """The mail for one outbox row. The same row always gives the same Message-ID.
 
     Args:
         public_url: where buyers reach the shop; its host is the right side of the Message-ID.
@@ -149,7 +149,7 @@ def compose(item: OutboxItem, recipient: Recipient, public_url: str) -> Letter:
     subject = text.subject.format(**values)
     if len(subject) > SUBJECT_MAX:
         subject = subject[: SUBJECT_MAX - 1] + "…"
-    return Letter(message_id(item, base), recipient.email, subject, body)
+    return Mail(message_id(item, base), recipient.email, subject, body)
 
 
 def message_id(item: OutboxItem, public_url: str) -> str:

@@ -13,7 +13,7 @@ from miaosha.ports.trail import Trail
 MAIL_ID: Final = "mail-"  # before the number of an outbox row; no id of a broker begins so
 
 
-class Kind(StrEnum):
+class ParkedKind(StrEnum):
     MESSAGE = "message"
     MAIL = "mail"
 
@@ -22,7 +22,7 @@ class Item(NamedTuple):
     """`source` is the message's queue, or the mail's event. `mail` and `message`: one of them."""
 
     id: str
-    kind: Kind
+    kind: ParkedKind
     source: str
     reason: str
     parked_at_ms: int
@@ -90,7 +90,7 @@ class Parking:
 def _message(parked: Parked) -> Item:
     return Item(
         parked.id,
-        Kind.MESSAGE,
+        ParkedKind.MESSAGE,
         parked.queue,
         parked.reason,
         parked.parked_at_ms,
@@ -100,5 +100,10 @@ def _message(parked: Parked) -> Item:
 
 def _mail(mail: ParkedMail) -> Item:
     return Item(
-        f"{MAIL_ID}{mail.id}", Kind.MAIL, mail.event, mail.reason, mail.parked_at_ms, mail=mail
+        f"{MAIL_ID}{mail.id}",
+        ParkedKind.MAIL,
+        mail.event,
+        mail.reason,
+        mail.parked_at_ms,
+        mail=mail,
     )

@@ -25,10 +25,10 @@ from miaosha.ports.leases import Leases
 from miaosha.ports.rebuilding import HoldTimes, RebuildMeta, RebuildRows
 from miaosha.ports.sale_rows import Terms
 from miaosha.ports.store import StockStore
-from miaosha.usecases.lease import Candidate
+from miaosha.usecases.lease import LeaseCandidate
 from miaosha.usecases.merging import Merging
 from miaosha.usecases.newest import Newest
-from miaosha.usecases.rebuild_lease import LEASE_S, PATIENCE_S, Superseded, Turn
+from miaosha.usecases.rebuild_lease import LEASE_S, PATIENCE_S, RebuildLease, Superseded
 
 REPLAY_CHUNK: Final = 16  # batches whose records are asked for at once: 4 ms of the loop
 
@@ -59,8 +59,8 @@ class Rebuilder:
         self._clock = clock
         self._owner = owner
         self._times = times
-        self._turns = itertools.count(1)
-        self._candidate = Candidate(leases, clock, LEASE_S)
+        self._numbers = itertools.count(1)
+        self._candidate = LeaseCandidate(leases, clock, LEASE_S)
 
     async def rebuild(
         self, sale_id: int, why: str, *, anew: bool = False, patient: bool = False
@@ -75,20 +75,20 @@ class Rebuilder:
         Raises:
             DependencyDown: a store is away; the sale stays frozen and is tried again.
         """
-        owner = f"{self._owner}:{next(self._turns)}"
-        turn = Turn(self._candidate, self._clock, sale_id, owner)
-        if not await turn.take(PATIENCE_S if patient else 0.0):
+        owner = f"{self._owner}:{next(self._numbers)}"
+        lease = RebuildLease(self._candidate, self._clock, sale_id, owner)
+        if not await lease.take(PATIENCE_S if patient else 0.0):
             return False
         try:
-            await self._rebuild(turn, sale_id, why, anew)
+            await self._rebuild(lease, sale_id, why, anew)
         except Superseded as error:
             log.warning("rebuild_superseded", sale_id=sale_id, step=str(error))
             return False
         finally:
-            await turn.drop()
+            await lease.drop()
         return True
 
-    async def _rebuild(self, turn: Turn, sale_id: int, why: str, anew: bool) -> None:
+    async def _rebuild(self, lease: RebuildLease, sale_id: int, why: str, anew: bool) -> None:
         # Nothing is begun that cannot go on: each beginning moves the epoch and every held row.
         await self._broker.ping()
         await self._store.now_ms()
@@ -96,22 +96,22 @@ class Rebuilder:
         if terms is None:
             raise Superseded("settled")
         await self._broker.open(sale_id)
-        if not await self._store.begin_rebuild(sale_id, terms.epoch, turn.rebuilder):
+        if not await self._store.begin_rebuild(sale_id, terms.epoch, lease.rebuilder):
             raise Superseded("begin")
         marker = await self._mark(sale_id)
         merging = Merging(
-            self._holds, self._rebuilds, self._store, self._clock, turn, terms, self._times
+            self._holds, self._rebuilds, self._store, self._clock, lease, terms, self._times
         )
         await merging.return_ungranted()
         await merging.merge_rows()
-        await self._finish(terms, turn, merging)
-        replayed = await self._replay(terms, turn, merging.newest, marker)
+        await self._finish(terms, lease, merging)
+        replayed = await self._replay(terms, lease, merging.newest, marker)
         await merging.newest.forget()
-        promoted = await self._promote(terms, turn)
+        promoted = await self._promote(terms, lease)
         phase = "paused" if terms.phase is Phase.PAUSED else "open"
-        await turn.prolong()
+        await lease.prolong()
         refusal = await self._store.set_phase(
-            sale_id, terms.epoch, phase, terms.closes_at_ms, rebuilder=turn.rebuilder
+            sale_id, terms.epoch, phase, terms.closes_at_ms, rebuilder=lease.rebuilder
         )
         if refusal is not None or not await self._rebuilds.unfreeze(sale_id, terms.epoch):
             raise Superseded("phase")
@@ -133,7 +133,7 @@ class Rebuilder:
         await self._broker.publish(Batch(BATCH_VERSION, sale_id, marker, self._clock.now_ms(), []))
         return marker
 
-    async def _finish(self, terms: Terms, turn: Turn, merged: Merging) -> None:
+    async def _finish(self, terms: Terms, lease: RebuildLease, merged: Merging) -> None:
         meta = RebuildMeta(
             stock=terms.stock,
             held=merged.held,
@@ -142,10 +142,10 @@ class Rebuilder:
             closes_at_ms=terms.closes_at_ms,
             standby_limit=terms.standby_limit,
         )
-        if not await self._store.finish_rebuild(terms.sale_id, terms.epoch, turn.rebuilder, meta):
+        if not await self._store.finish_rebuild(terms.sale_id, terms.epoch, lease.rebuilder, meta):
             raise Superseded("finish")
 
-    async def _replay(self, terms: Terms, turn: Turn, newest: Newest, marker: str) -> int:
+    async def _replay(self, terms: Terms, lease: RebuildLease, newest: Newest, marker: str) -> int:
         """Decide what the log holds and Redis has no record of, in log order; returns how many.
 
         A request whose rid has a row, or that stands in the log before its buyer's newest row, is
@@ -156,14 +156,14 @@ class Rebuilder:
         async for batch in self._broker.replay(terms.sale_id, marker):
             group.append(batch)
             if len(group) == REPLAY_CHUNK:
-                count += await self._decide(terms, turn, newest, group)
+                count += await self._decide(terms, lease, newest, group)
                 group = []
-        return count + await self._decide(terms, turn, newest, group)
+        return count + await self._decide(terms, lease, newest, group)
 
     async def _decide(
-        self, terms: Terms, turn: Turn, newest: Newest, batches: Sequence[Batch]
+        self, terms: Terms, lease: RebuildLease, newest: Newest, batches: Sequence[Batch]
     ) -> int:
-        await turn.prolong()
+        await lease.prolong()
         names = [batch.batch_id for batch in batches]
         recorded = await self._store.recorded(terms.sale_id, names)
         count = 0
@@ -173,22 +173,22 @@ class Rebuilder:
                     terms.sale_id,
                     terms.epoch,
                     batch,
-                    rebuilder=turn.rebuilder,
+                    rebuilder=lease.rebuilder,
                     answered=newest.answered(batch),
                 )
                 if isinstance(decision, Refusal):
                     raise Superseded(f"replay: {decision}")
                 count += decision.fresh
-                await turn.prolong()
+                await lease.prolong()
             newest.passed(batch)
         return count
 
-    async def _promote(self, terms: Terms, turn: Turn) -> int:
+    async def _promote(self, terms: Terms, lease: RebuildLease) -> int:
         """Standby heads onto free units; they stay on `ungranted` until the sale is thawed."""
         total = 0
         while True:
             promoted = await self._store.promote(
-                terms.sale_id, terms.epoch, rebuilder=turn.rebuilder
+                terms.sale_id, terms.epoch, rebuilder=lease.rebuilder
             )
             if isinstance(promoted, Refusal):
                 raise Superseded(f"promote: {promoted}")

@@ -5,7 +5,7 @@ import contextlib
 from typing import Final
 
 from miaosha.ports.clock import Clock
-from miaosha.usecases.lease import Candidate
+from miaosha.usecases.lease import LeaseCandidate
 
 LEASE_S: Final = 30.0
 PATIENCE_S: Final = 40.0  # of a person: whoever died amid a rebuild has lost its lease by then
@@ -16,11 +16,11 @@ class Superseded(Exception):
     """Another rebuild, or a freeze, has moved the epoch on: this one stops where it is."""
 
 
-class Turn:
+class RebuildLease:
     """The lease of one rebuild. Every rebuild has its own, so that two asked for in one process do
     not both have their turn. `rebuilder` is what the store knows it by."""
 
-    def __init__(self, candidate: Candidate, clock: Clock, sale_id: int, owner: str) -> None:
+    def __init__(self, candidate: LeaseCandidate, clock: Clock, sale_id: int, owner: str) -> None:
         self._candidate = candidate
         self._clock = clock
         self._name = f"rebuild:{sale_id}"

@@ -11,7 +11,7 @@ from typing import Final
 
 from miaosha.domain.errors import Overloaded, Problem
 from miaosha.ports.audits import AuditRun, Audits
-from miaosha.ports.backoffice import Books, Milestones, Office
+from miaosha.ports.backoffice import Milestones, Office, SaleBooks
 from miaosha.ports.clock import Clock
 from miaosha.usecases.audit import Verdict, kept
 from miaosha.usecases.inspect import Inspection, Inspector
@@ -23,11 +23,11 @@ AUDITS_MAX: Final = 4  # under way at once in one process
 
 
 @dataclass
-class _Seen:
+class _CountedBooks:
     """The books last counted of a sale, and until when they will do (monotonic s)."""
 
     counting: asyncio.Lock = field(default_factory=asyncio.Lock)
-    books: Books | None = None
+    books: SaleBooks | None = None
     until: float = float("-inf")
 
 
@@ -37,10 +37,10 @@ class Watch:
         self._audits = audits
         self._inspector = inspector
         self._clock = clock
-        self._seen: dict[int, _Seen] = {}
+        self._seen: dict[int, _CountedBooks] = {}
         self._running: dict[int, tuple[Inspection, asyncio.Task[Verdict]]] = {}
 
-    async def books(self, sale_id: int) -> Books:
+    async def books(self, sale_id: int) -> SaleBooks:
         """At most BOOKS_KEPT_S old, or BOOKS_SHARE times as long as it took to count them; what
         the audit said is never old. Raises Problem("not_found")."""
         seen = self._of(sale_id)
@@ -124,8 +124,8 @@ class Watch:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _of(self, sale_id: int) -> _Seen:
-        seen = self._seen.pop(sale_id, None) or _Seen()
+    def _of(self, sale_id: int) -> _CountedBooks:
+        seen = self._seen.pop(sale_id, None) or _CountedBooks()
         self._seen[sale_id] = seen  # the one asked for last stands last
         while len(self._seen) > SALES_MAX:
             del self._seen[next(iter(self._seen))]

@@ -20,7 +20,7 @@ from miaosha.serving import memory
 from miaosha.serving.ending import end
 from miaosha.serving.process import Process
 from miaosha.settings import Settings
-from miaosha.usecases.lease import Candidate
+from miaosha.usecases.lease import LeaseCandidate
 
 SALE_TICK_S = 0.5
 SALES_AT_ONCE = 16
@@ -47,7 +47,7 @@ class Scheduler:
         self._parts = parts
         self._settings = settings
         self._counters = counters
-        self._candidate = Candidate(parts.ledger.leases, parts.clock, settings.lease_ms / 1000)
+        self._candidate = LeaseCandidate(parts.ledger.leases, parts.clock, settings.lease_ms / 1000)
         self._taken_from: list[LeaseRow | None] = []  # leases taken, as they were before
         self._leading = asyncio.Event()
         self._room = asyncio.Semaphore(SALES_AT_ONCE)

@@ -10,7 +10,7 @@ from miaosha.adapters.sql.trail import SqlTrail
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Choice, Phase, Question
-from miaosha.ports.attempts import Attempt, Begun
+from miaosha.ports.attempts import Attempt, BegunAttempt
 from miaosha.ports.catalogue import Product, SaleDraft
 from miaosha.ports.holds import Hold, Holds, Winner
 from miaosha.ports.orders import Delivery, Order
@@ -102,7 +102,7 @@ class Shop:
 
     async def begin(self, user: int, now_ms: int = NOW) -> Attempt:
         begun = await self.ledger.attempts.begin(f"batch.{user}", user, DELIVERY, now_ms)
-        assert isinstance(begun, Begun), begun
+        assert isinstance(begun, BegunAttempt), begun
         return begun.attempt
 
     async def pay(self, user: int, now_ms: int = NOW) -> Order:

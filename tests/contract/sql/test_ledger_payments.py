@@ -7,7 +7,7 @@ import pytest
 
 from miaosha.adapters.sql.ledger import SqlLedger
 from miaosha.domain.reservation import GRACE_MS, MAX_ATTEMPTS, HoldState
-from miaosha.ports.attempts import Begun, NotPayable
+from miaosha.ports.attempts import BegunAttempt, NotPayable
 from miaosha.ports.holds import Released
 from tests.contract.sql.shop import DELIVERY, NOW, PAY_WITHIN_S, Shop, winner
 
@@ -30,7 +30,7 @@ async def test_a_hundred_payments_of_one_hold_are_one_attempt(shop: Shop) -> Non
     answers = await asyncio.gather(
         *(shop.ledger.attempts.begin("batch.1", 1, DELIVERY, NOW) for _ in range(100))
     )
-    assert sum(isinstance(answer, Begun) for answer in answers) == 1
+    assert sum(isinstance(answer, BegunAttempt) for answer in answers) == 1
     assert answers.count(NotPayable.PAYING) == 99
     assert (await shop.hold("batch.1")).attempt == 1
 
@@ -239,12 +239,12 @@ async def test_pay_against_expiry_at_the_deadline_has_one_winner(file_shop: Shop
             paid, released = await asyncio.gather(pay, expire)
         else:
             released, paid = await asyncio.gather(expire, pay)
-        if isinstance(paid, Begun):
+        if isinstance(paid, BegunAttempt):
             captured = await shop.ledger.attempts.capture(paid.hold.rid, paid.hold.attempt, due)
             assert captured.order is not None
         else:
             assert paid is NotPayable.RELEASED
-        return isinstance(paid, Begun), bool(released.holds)
+        return isinstance(paid, BegunAttempt), bool(released.holds)
 
     results = [
         r

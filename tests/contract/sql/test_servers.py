@@ -20,6 +20,7 @@ from miaosha.domain.reservation import GRACE_MS, HoldState
 from miaosha.domain.sale import Phase
 from miaosha.ports.ledger import Begun, NotPayable
 from miaosha.ports.attempts import Begun, NotPayable
+from miaosha.ports.attempts import BegunAttempt, NotPayable
 from miaosha.supervisor.servers.mariadb import start_mariadb
 from miaosha.supervisor.servers.sql_server import SqlServer
 from tests.contract.sql.cutting import Cut, CuttingProxy
@@ -333,13 +334,13 @@ async def test_pay_against_expiry_at_the_deadline_has_one_winner(server_database
             return await shop.ledger.holds.release(sale, [rid], "expired", due)
 
         paid, released = await asyncio.gather(begin(), expire())
-        if isinstance(paid, Begun):
+        if isinstance(paid, BegunAttempt):
             captured = await shop.ledger.attempts.capture(paid.hold.rid, paid.hold.attempt, due)
             assert captured.order is not None
         else:
             assert paid is NotPayable.RELEASED
-        assert isinstance(paid, Begun) != bool(released.holds)
-        return isinstance(paid, Begun)
+        assert isinstance(paid, BegunAttempt) != bool(released.holds)
+        return isinstance(paid, BegunAttempt)
 
     paid = await asyncio.gather(*(pair(user) for user in range(1, rounds + 1)))
     assert 0 < sum(paid) < rounds

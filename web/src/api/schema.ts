@@ -949,7 +949,7 @@ export interface components {
          */
         ParkedView: {
             id: string;
-            kind: components["schemas"]["Kind"];
+            kind: components["schemas"]["ParkedKind"];
             source: string;
             reason: string;
             parked_at_ms: number;
@@ -957,10 +957,10 @@ export interface components {
             message: components["schemas"]["ParkedMessageView"] | null;
         };
         /**
-         * Kind
+         * ParkedKind
          * @enum {unknown}
          */
-        Kind: "mail" | "message";
+        ParkedKind: "mail" | "message";
         /**
          * ParkedMailView
          * @description Whose mail it is. `attempts`: sendings that failed. Personal: stored, never logged.
@@ -1236,7 +1236,7 @@ export interface components {
             sale: components["schemas"]["AdminSale"];
             server_time_ms: number;
             ledger: components["schemas"]["LedgerStats"];
-            books: components["schemas"]["Books"];
+            books: components["schemas"]["SaleBooks"];
             milestones: components["schemas"]["Milestones"];
             audit: components["schemas"]["Verdict"] | null;
         };
@@ -1249,7 +1249,7 @@ export interface components {
             sold: number;
         };
         /**
-         * Books
+         * SaleBooks
          * @description The holds of a sale counted by what became of them, its orders and its mails.
          *
          *         Attributes:
@@ -1258,7 +1258,7 @@ export interface components {
          *             mails: outbox rows by state (new, queued, sent, parked).
          *             verdict: what the audit last said (JSON), "" if it said nothing yet.
          */
-        Books: {
+        SaleBooks: {
             held: number;
             paying: number;
             paid: number;
@@ -1315,7 +1315,7 @@ export interface components {
             reading: components["schemas"]["Reading"] | null;
             pressure: components["schemas"]["PressureView"] | null;
             roles: components["schemas"]["Heartbeat"][];
-            books: components["schemas"]["Books"];
+            books: components["schemas"]["SaleBooks"];
             audit: components["schemas"]["Verdict"] | null;
             audit_run: components["schemas"]["AuditRun"] | null;
         };
@@ -1381,11 +1381,11 @@ export interface components {
         };
         /** PersonList */
         PersonList: {
-            items: components["schemas"]["Person"][];
+            items: components["schemas"]["FoundPerson"][];
             next_cursor: string | null;
         };
-        /** Person */
-        Person: {
+        /** FoundPerson */
+        FoundPerson: {
             id: number;
             email: string;
             name: string;

@@ -10,7 +10,7 @@ SETTING = "MIAOSHA_MAIL_URL"
 
 
 def open_mailer(settings: Settings, clock: Clock | None = None) -> Mailer:
-    """The mailer for `settings.mail_url`; nothing is connected before the first letter.
+    """The mailer for `settings.mail_url`; nothing is connected before the first mail.
 
     Args:
         clock: for the Date header; default: this machine's.

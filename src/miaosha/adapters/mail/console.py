@@ -3,20 +3,20 @@
 import structlog
 
 from miaosha.adapters.mail.message import recipient_of
-from miaosha.ports.mail import Letter
+from miaosha.ports.mail import Mail
 
 log = structlog.get_logger()
 
 
 class ConsoleMailer:
-    async def send(self, letter: Letter) -> None:
-        recipient_of(letter)
+    async def send(self, mail: Mail) -> None:
+        recipient_of(mail)
         log.info(
             "mail",
-            recipient=masked(letter.to),
-            subject=letter.subject,
-            message_id=letter.message_id,
-            characters=len(letter.text),
+            recipient=masked(mail.to),
+            subject=mail.subject,
+            message_id=mail.message_id,
+            characters=len(mail.text),
         )
 
     async def close(self) -> None:

@@ -1,6 +1,6 @@
 """File mailer: mail into a directory, one .eml per Message-ID, written whole or not at all.
 
-Sending the same letter again changes nothing.
+Sending the same mail again changes nothing.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from pathlib import Path
 from miaosha.adapters.mail.message import MessageFormat
 from miaosha.adapters.whole_files import write_whole
 from miaosha.domain.errors import DependencyDown
-from miaosha.ports.mail import Letter
+from miaosha.ports.mail import Mail
 
 
 class FileMailer:
@@ -21,10 +21,10 @@ class FileMailer:
         self._directory = Path(directory)
         self._form = form
 
-    async def send(self, letter: Letter) -> None:
-        message = self._form.wire(letter)
+    async def send(self, mail: Mail) -> None:
+        message = self._form.wire(mail)
         try:
-            await asyncio.to_thread(self._write, message, file_name(letter.message_id))
+            await asyncio.to_thread(self._write, message, file_name(mail.message_id))
         except OSError as error:
             raise DependencyDown(f"mail directory: {error.strerror}") from error
 

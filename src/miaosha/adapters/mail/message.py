@@ -17,7 +17,7 @@ from typing import Final
 
 from miaosha.domain.errors import Problem, SettingsError
 from miaosha.ports.clock import Clock
-from miaosha.ports.mail import Letter
+from miaosha.ports.mail import Mail
 
 _MESSAGE_ID: Final = re.compile(
     r"<[A-Za-z0-9.!#$%&'*+/=?^_`{|}~:-]{1,200}@[A-Za-z0-9.:\[\]-]{1,200}>"
@@ -47,36 +47,36 @@ class MessageFormat:
     def sender(self) -> str:
         return self._sender.addr_spec
 
-    def wire(self, letter: Letter) -> bytes:
+    def wire(self, mail: Mail) -> bytes:
         """The message as it is sent or kept. Raises as `message`."""
-        if not is_plain(letter.to):
-            return self.message(letter).as_bytes()
+        if not is_plain(mail.to):
+            return self.message(mail).as_bytes()
         try:
-            lines = [*letter.text.splitlines(), ""]
+            lines = [*mail.text.splitlines(), ""]
             message = MIMEText("\r\n".join(lines), "plain", "utf-8")
             message["From"] = self._from
-            message["To"] = letter.to
-            message["Subject"] = _subject(letter.subject)
+            message["To"] = mail.to
+            message["Subject"] = _subject(mail.subject)
             message["Date"] = self._date()
-            message["Message-ID"] = checked_id(letter.message_id)
+            message["Message-ID"] = checked_id(mail.message_id)
             message["Auto-Submitted"] = "auto-generated"
             return message.as_bytes(policy=_QUICK)
         except ValueError as error:  # UnicodeError too
-            raise Problem("bad_request", "The letter cannot be written.") from error
+            raise Problem("bad_request", "The mail cannot be written.") from error
 
-    def message(self, letter: Letter) -> EmailMessage:
-        """Raises Problem("bad_request"): the letter can never be sent as it is."""
+    def message(self, mail: Mail) -> EmailMessage:
+        """Raises Problem("bad_request"): the mail can never be sent as it is."""
         message = EmailMessage(policy=SMTP)
         try:
             message["From"] = self._sender
-            message["To"] = recipient_of(letter)
-            message["Subject"] = letter.subject
+            message["To"] = recipient_of(mail)
+            message["Subject"] = mail.subject
             message["Date"] = self._date()
-            message["Message-ID"] = checked_id(letter.message_id)
+            message["Message-ID"] = checked_id(mail.message_id)
             message["Auto-Submitted"] = "auto-generated"
-            message.set_content(letter.text, cte="base64")
+            message.set_content(mail.text, cte="base64")
         except (ValueError, UnicodeError) as error:
-            raise Problem("bad_request", "The letter cannot be written.") from error
+            raise Problem("bad_request", "The mail cannot be written.") from error
         return message
 
     def _date(self) -> str:
@@ -96,12 +96,12 @@ def _subject(text: str) -> str:
     return text if _UNENCODED.fullmatch(text) else Header(text, "utf-8", 76, "Subject").encode()
 
 
-def recipient_of(letter: Letter) -> Address:
+def recipient_of(mail: Mail) -> Address:
     """Exactly one address. Raises Problem("bad_request")."""
     try:
-        if len(letter.to) > ADDRESS_MAX or not letter.to.isprintable():
+        if len(mail.to) > ADDRESS_MAX or not mail.to.isprintable():
             raise ValueError("too long or unprintable")
-        address = Address(addr_spec=letter.to)
+        address = Address(addr_spec=mail.to)
         if not address.username or not address.domain:
             raise ValueError("incomplete")
     except (ValueError, IndexError, HeaderParseError):

@@ -1,4 +1,4 @@
-"""SMTP mailer: one connection, one letter at a time, opened again when the server hung up.
+"""SMTP mailer: one connection, one mail at a time, opened again when the server hung up.
 
 URL: `smtp://user:password@host:port?starttls=auto|required|never&timeout_s=20`, or `smtps://` (TLS
 from the first byte). Without `starttls`: required when there is a password, else auto.
@@ -15,10 +15,10 @@ import aiosmtplib
 from miaosha.adapters.mail.message import MessageFormat, is_plain
 from miaosha.domain.errors import DependencyDown, Problem, SettingsError
 from miaosha.domain.urls import options_of, server_of
-from miaosha.ports.mail import Letter
+from miaosha.ports.mail import Mail
 
 TIMEOUT_S: Final = 20.0  # seconds for each answer of the server
-LETTER_TIMEOUT_S: Final = 90.0  # seconds for one letter, connecting included
+MAIL_TIMEOUT_S: Final = 90.0  # seconds for one mail, connecting included
 STARTTLS: Final = {"auto": None, "required": True, "never": False}
 _EXPECTED = "expected smtp://user:password@host:port?starttls=auto|required|never&timeout_s=20"
 
@@ -32,15 +32,15 @@ class SmtpMailer:
         self._lock = asyncio.Lock()
         self._smtp: aiosmtplib.SMTP | None = None
 
-    async def send(self, letter: Letter) -> None:
-        """A letter whose answer was lost on the way counts as not sent: it may come twice, under
+    async def send(self, mail: Mail) -> None:
+        """A mail whose answer was lost on the way counts as not sent: it may come twice, under
         the same Message-ID."""
-        plain = is_plain(letter.to)
-        message = self._form.wire(letter) if plain else self._form.message(letter)
+        plain = is_plain(mail.to)
+        message = self._form.wire(mail) if plain else self._form.message(mail)
         async with self._lock:
             try:
-                async with asyncio.timeout(LETTER_TIMEOUT_S):
-                    await self._send(message, letter.to)
+                async with asyncio.timeout(MAIL_TIMEOUT_S):
+                    await self._send(message, mail.to)
             except (aiosmtplib.SMTPException, OSError, ValueError) as error:
                 await self._hang_up()
                 raise verdict(error) from error
@@ -89,7 +89,7 @@ class SmtpMailer:
 
 def verdict(error: Exception) -> Problem | DependencyDown:
     """Permanent only if the server refused this recipient or this text; whatever is wrong with us
-    (login, sender, connection) may be put right while the letter waits. Holds no address."""
+    (login, sender, connection) may be put right while the mail waits. Holds no address."""
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         codes = [refused.code for refused in error.recipients]
     elif isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError):
@@ -99,12 +99,12 @@ def verdict(error: Exception) -> Problem | DependencyDown:
         OSError,  # a certificate that does not fit is both
     ):
         # an address this server cannot take (SMTPUTF8), or one that cannot be written at all
-        return Problem("bad_request", "The mail server cannot take this letter.")
+        return Problem("bad_request", "The mail server cannot take this mail.")
     else:
         code = getattr(error, "code", "")
         return DependencyDown(f"mail server: {type(error).__name__} {code}".rstrip())
     if codes and all(500 <= code < 600 for code in codes):
-        return Problem("bad_request", f"The mail server refused this letter ({codes[0]}).")
+        return Problem("bad_request", f"The mail server refused this mail ({codes[0]}).")
     return DependencyDown(f"mail server: not now ({codes[0] if codes else '?'})")
 
 

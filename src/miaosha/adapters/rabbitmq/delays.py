@@ -13,7 +13,7 @@ from pamqp.commands import Basic
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Link
 from miaosha.adapters.rabbitmq.topology import QuorumQueue, delay_of, make, publish
 from miaosha.domain.errors import MiaoshaError
-from miaosha.domain.findings import Finding, Verdict, judged
+from miaosha.domain.findings import Examined, Fitness, judged
 
 WITHIN_S: Final = 3.0
 POLL_S: Final = 0.02
@@ -30,7 +30,7 @@ ADVICE: Final = (
 )
 
 
-async def delays(link: Link) -> Finding:
+async def delays(link: Link) -> Examined:
     """Send something through. A warning: roles may start without. `link` may be of no use after."""
     wrong = ""
     try:
@@ -44,7 +44,7 @@ async def delays(link: Link) -> Finding:
     except MiaoshaError as error:
         wrong = str(error)[:200]
     found = "what waits is kept" if wrong else "what waited came out"
-    return judged("broker", "delay queues", found, not wrong, Verdict.WARNING, ADVICE + wrong)
+    return judged("broker", "delay queues", found, not wrong, Fitness.WARNING, ADVICE + wrong)
 
 
 async def _came(link: Link) -> bool:

@@ -25,7 +25,7 @@ from miaosha.adapters.rabbitmq.topology import (
     requests_of,
 )
 from miaosha.domain.errors import DependencyDown, MiaoshaError
-from miaosha.domain.findings import Finding, Verdict, judged
+from miaosha.domain.findings import Examined, Fitness, judged
 
 PART: Final = "broker"
 OLDEST: Final = (3, 10)
@@ -36,7 +36,7 @@ BLOCKED_WITHIN_S: Final = 0.5  # a server says so when something was published
 FRAME_LEAST: Final = 8_192  # bytes: a batch in a frame or two
 
 
-async def examine_rabbitmq(url: str, sale_ids: Iterable[int] = ()) -> list[Finding]:
+async def examine_rabbitmq(url: str, sale_ids: Iterable[int] = ()) -> list[Examined]:
     """A server that does not answer is a finding, not an error.
 
     Args:
@@ -47,7 +47,7 @@ async def examine_rabbitmq(url: str, sale_ids: Iterable[int] = ()) -> list[Findi
         async with asyncio.timeout(ASK_S):
             found = await _connection(link)
             found.append(await _alarms(link))
-            if found[-1].verdict is not Verdict.OK:
+            if found[-1].verdict is not Fitness.OK:
                 return found  # it reads nothing more from this connection
             found += [await _keeps(link, "quorum"), await _keeps(link, "stream")]
             for queue in (MAIL, REMINDERS, PARKED):
@@ -57,12 +57,12 @@ async def examine_rabbitmq(url: str, sale_ids: Iterable[int] = ()) -> list[Findi
             found.append(await delays(link))
             return found
     except (MiaoshaError, TimeoutError) as error:
-        return [Finding(PART, "answers", "no", Verdict.REFUSED, str(error) or "no answer")]
+        return [Examined(PART, "answers", "no", Fitness.REFUSED, str(error) or "no answer")]
     finally:
         await link.close()
 
 
-async def _connection(link: Link) -> list[Finding]:
+async def _connection(link: Link) -> list[Examined]:
     connection = await link.connection()
     properties: Any = connection.server_properties
     tune: Any = connection.connection_tune
@@ -75,16 +75,16 @@ async def _connection(link: Link) -> list[Finding]:
             "version",
             f"{_text(properties.get('product'))} {_text(properties.get('version'))}",
             version >= OLDEST,
-            Verdict.REFUSED,
+            Fitness.REFUSED,
             "at least 3.10: older ones drop dead letters, and know no streams",
         ),
-        Finding(PART, "cluster", f"{cluster} (how many nodes, only rabbitmqctl tells)"),
+        Examined(PART, "cluster", f"{cluster} (how many nodes, only rabbitmqctl tells)"),
         judged(
             PART,
             "heartbeat",
             f"{tune.heartbeat} s",
             bool(tune.heartbeat),
-            Verdict.WARNING,
+            Fitness.WARNING,
             "set it to 10: without, a server that hangs is noticed late",
         ),
         judged(
@@ -92,7 +92,7 @@ async def _connection(link: Link) -> list[Finding]:
             "frame_max",
             f"{tune.frame_max:,} bytes",
             not tune.frame_max or tune.frame_max >= FRAME_LEAST,
-            Verdict.WARNING,
+            Fitness.WARNING,
             f"set it to at least {FRAME_LEAST}",
         ),
     ]
@@ -102,7 +102,7 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-async def _keeps(link: Link, kind: str) -> Finding:
+async def _keeps(link: Link, kind: str) -> Examined:
     """Can a queue of this kind be made, and does it confirm?"""
     name = f"doctor.{uuid.uuid4().hex}"
     arguments: dict[str, Any] = {"x-queue-type": kind}
@@ -120,10 +120,10 @@ async def _keeps(link: Link, kind: str) -> Finding:
             await channel.queue_delete(name)
     advice = f"let this user make {kind} queues, and a majority of nodes run: {wrong}"
     found = "cannot be used" if wrong else "made, confirmed, deleted"
-    return judged(PART, f"{kind} queues", found, not wrong, Verdict.REFUSED, advice)
+    return judged(PART, f"{kind} queues", found, not wrong, Fitness.REFUSED, advice)
 
 
-async def _alarms(link: Link) -> Finding:
+async def _alarms(link: Link) -> Examined:
     """Whether the server takes messages. A warning, since nothing is lost and consumers, which end
     an alarm, must be able to start. It tells those who publish: so something to nobody."""
     connection = await link.connection()
@@ -132,7 +132,7 @@ async def _alarms(link: Link) -> Finding:
         return await _blocked_soon(connection)
 
 
-async def _blocked_soon(connection: Connection) -> Finding:
+async def _blocked_soon(connection: Connection) -> Examined:
     loop = asyncio.get_running_loop()
     until = loop.time() + BLOCKED_WITHIN_S
     while not blocked(connection) and loop.time() < until:  # noqa: ASYNC110 - it is told by a frame
@@ -143,32 +143,32 @@ async def _blocked_soon(connection: Connection) -> Finding:
         "alarms",
         "memory or disk: publishers are blocked" if bad else "none",
         not bad,
-        Verdict.WARNING,
+        Fitness.WARNING,
         "purchases are answered 503: free memory or disk, or raise vm_memory_high_watermark or "
         "disk_free_limit",
     )
 
 
-async def _sale(link: Link, sale_id: int) -> list[Finding]:
+async def _sale(link: Link, sale_id: int) -> list[Examined]:
     queue = requests_of(sale_id)
     arguments = await arguments_of(link, queue)
     found = await _declared(link, queue.name, arguments)
     return found + await _declared(link, log_of(sale_id), {"x-queue-type": "stream"})
 
 
-async def _declared(link: Link, name: str, arguments: dict[str, Any]) -> list[Finding]:
+async def _declared(link: Link, name: str, arguments: dict[str, Any]) -> list[Examined]:
     """How a queue of ours was made; nothing of one that is yet to be made."""
     try:
         await count(link, name)
     except NoQueue:
         return []
     except DependencyDown as error:
-        return [Finding(PART, f"queue {name}", "unavailable", Verdict.REFUSED, str(error)[:200])]
+        return [Examined(PART, f"queue {name}", "unavailable", Fitness.REFUSED, str(error)[:200])]
     differs = await _differs(link, name, arguments)
     kind = {"x-queue-type": arguments["x-queue-type"]}
     # A server names only the first argument that differs: its kind is asked for alone, too.
     other = f"{differs} {await _differs(link, name, kind)}" if differs else ""
-    bad = Verdict.REFUSED if "x-queue-type" in other or "durable" in other else Verdict.WARNING
+    bad = Fitness.REFUSED if "x-queue-type" in other or "durable" in other else Fitness.WARNING
     found = "differs from what is made now" if differs else str(arguments["x-queue-type"])
     advice = f"delete it when no sale runs, it is made anew: {differs}"
     return [judged(PART, f"queue {name}", found, not differs, bad, advice)]

@@ -14,8 +14,8 @@ from miaosha.ports.auditing import (
     PlacePage,
     PlaceSeen,
     PublisherBeat,
+    StandbyBuyer,
     StoreTotals,
-    Waiting,
 )
 
 PAGE: Final = 500  # entries asked for at a time
@@ -80,9 +80,9 @@ class RedisStoreReader:
         places = (_place(name, text) for name, text in pairs if text is not None)
         return {place.user_id: place for place in places if place is not None}
 
-    async def heads(self, sale_id: int, count: int) -> list[Waiting]:
+    async def heads(self, sale_id: int, count: int) -> list[StandbyBuyer]:
         key = f"{{sale:{sale_id}}}:standby"
-        heads: list[Waiting] = []
+        heads: list[StandbyBuyer] = []
         for start in range(0, count, NAMES_MAX):
             end = min(start + NAMES_MAX, count)
             with reaching("store"):
@@ -91,7 +91,7 @@ class RedisStoreReader:
             places = await self.places_of(sale_id, scores)
             for user, score in scores.items():
                 _, state, rid, rank = places.get(user) or PlaceSeen(user, "", "", 0)
-                heads.append(Waiting(user, score, state, rid, rank))
+                heads.append(StandbyBuyer(user, score, state, rid, rank))
             if len(line) < end - start:
                 break
         return heads

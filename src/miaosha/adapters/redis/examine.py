@@ -15,7 +15,7 @@ from miaosha.adapters.redis.examine_cluster import (
     waited_for,
 )
 from miaosha.domain.errors import MiaoshaError
-from miaosha.domain.findings import Finding, Verdict, clock_finding, judged
+from miaosha.domain.findings import Examined, Fitness, clock_finding, judged
 
 OLDEST = (7, 0)  # the first with flags of scripts, the lag of consumer groups, sharded channels
 ASK_S = 5.0
@@ -25,7 +25,7 @@ SETTINGS = ("appendonly", "appendfsync", "maxmemory-policy", "min-replicas-to-wr
 
 async def examine_redis(
     url: str, part: str, machine_ms: Callable[[], int], wait_replicas: int = 0
-) -> list[Finding]:
+) -> list[Examined]:
     """Every node of it; a server that does not answer is a finding, not an error.
 
     Args:
@@ -44,7 +44,7 @@ async def examine_redis(
                 return _found(part, facts, clustered=False) + copies
     except (MiaoshaError, TimeoutError) as error:
         said = str(error) or "no answer"
-        return [Finding(part, "answers", "no", Verdict.REFUSED, said)]
+        return [Examined(part, "answers", "no", Fitness.REFUSED, said)]
     finally:
         await client.aclose()
 
@@ -62,7 +62,7 @@ class _Facts(NamedTuple):
 
 async def _cluster(
     cluster: Any, part: str, machine_ms: Callable[[], int], wait_replicas: int
-) -> list[Finding]:
+) -> list[Examined]:
     await cluster.initialize()
     nodes = await cluster_nodes(cluster)
     by_node, clocks = {}, []
@@ -103,16 +103,16 @@ async def _ask(client: Any, machine_ms: Callable[[], int], target: dict[str, Any
     )
 
 
-def _found(part: str, facts: _Facts, *, clustered: bool) -> list[Finding]:
+def _found(part: str, facts: _Facts, *, clustered: bool) -> list[Examined]:
     version = tuple(int(n) for n in facts.version.split(".")[:2])
     said, advice = f"{facts.name} {facts.version}", "at least 7.0: older ones lack what we call"
     found = [
-        judged(part, "version", said, version >= OLDEST, Verdict.REFUSED, advice),
+        judged(part, "version", said, version >= OLDEST, Fitness.REFUSED, advice),
         clock_finding(part, facts.offset_ms),
     ]
     if not facts.settings:
         advice = "CONFIG is forbidden here: see to it that writes are kept, and none is evicted"
-        return [*found, Finding(part, "settings", "unknown", Verdict.WARNING, advice)]
+        return [*found, Examined(part, "settings", "unknown", Fitness.WARNING, advice)]
     return found + _durability(part, facts.settings) + _copies(part, facts, clustered=clustered)
 
 
@@ -120,10 +120,10 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _durability(part: str, settings: dict[str, str]) -> list[Finding]:
+def _durability(part: str, settings: dict[str, str]) -> list[Examined]:
     kept = part.startswith(BROKER)
     lost = "a crash forgets requests that were told 202" if kept else "a crash costs a rebuild"
-    bad = Verdict.REFUSED if kept else Verdict.WARNING
+    bad = Fitness.REFUSED if kept else Fitness.WARNING
     appended, fsync = settings.get("appendonly", "?"), settings.get("appendfsync", "?")
     policy = settings.get("maxmemory-policy", "?")
     return [
@@ -134,13 +134,13 @@ def _durability(part: str, settings: dict[str, str]) -> list[Finding]:
             "maxmemory-policy",
             policy,
             policy == "noeviction",
-            Verdict.REFUSED,
+            Fitness.REFUSED,
             "set it to noeviction: anything else drops keys of a running sale",
         ),
     ]
 
 
-def _copies(part: str, facts: _Facts, *, clustered: bool) -> list[Finding]:
+def _copies(part: str, facts: _Facts, *, clustered: bool) -> list[Examined]:
     """What a master takes whose replicas are away, a failover forgets. A store finds it again by a
     rebuild; with a broker it is a 202."""
     if not (facts.replicas or clustered):
@@ -148,7 +148,7 @@ def _copies(part: str, facts: _Facts, *, clustered: bool) -> list[Finding]:
     least = facts.settings.get("min-replicas-to-write", "0")
     if facts.master and int(least) > facts.replicas:
         advice = "start the replicas, or lower it: no write is taken until so many follow"
-        return [Finding(part, "min-replicas-to-write", least, Verdict.REFUSED, advice)]
+        return [Examined(part, "min-replicas-to-write", least, Fitness.REFUSED, advice)]
     advice = "set it to 1: a master that lost its replicas takes writes a failover forgets"
     good = least != "0" or not part.startswith(BROKER)
-    return [judged(part, "min-replicas-to-write", least, good, Verdict.WARNING, advice)]
+    return [judged(part, "min-replicas-to-write", least, good, Fitness.WARNING, advice)]

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from redis import exceptions
 
-from miaosha.domain.findings import Finding, Verdict, judged
+from miaosha.domain.findings import Examined, Fitness, judged
 
 SLOTS: Final = "16384"
 MASTERS_MIN: Final = 3
@@ -44,10 +44,10 @@ async def cluster_nodes(cluster: Any) -> list[Node]:
     raise exceptions.ConnectionError("no node of the cluster answers")
 
 
-def merged(part: str, by_node: Mapping[str, Sequence[Finding]]) -> list[Finding]:
+def merged(part: str, by_node: Mapping[str, Sequence[Examined]]) -> list[Examined]:
     """What all nodes have alike as one row each, by the first node's order; else a row for what
     most have, and one for each that differs."""
-    rows: list[Finding] = []
+    rows: list[Examined] = []
     for what in dict.fromkeys(f.what for found in by_node.values() for f in found):
         said = {
             name: f._replace(part=part)
@@ -64,11 +64,11 @@ def merged(part: str, by_node: Mapping[str, Sequence[Finding]]) -> list[Finding]
 
 async def examine_whole(
     cluster: Any, part: str, nodes: Sequence[Node], wait_replicas: int
-) -> list[Finding]:
+) -> list[Examined]:
     """State, slots, copies and the settings that decide how a lost master is borne."""
     found = [*await _served(cluster, part, nodes), *_copies(part, nodes, wait_replicas)]
     found += [
-        Finding(f"{part} {n.address}", "node", "down", Verdict.WARNING, "start it again")
+        Examined(f"{part} {n.address}", "node", "down", Fitness.WARNING, "start it again")
         for n in nodes
         if n.down and (n.serves or n.replica)
     ]
@@ -87,7 +87,7 @@ def _alive(cluster: Any, nodes: Sequence[Node]) -> Iterator[Any]:
             yield reached
 
 
-async def _served(cluster: Any, part: str, nodes: Sequence[Node]) -> list[Finding]:
+async def _served(cluster: Any, part: str, nodes: Sequence[Node]) -> list[Examined]:
     """As the node sees it that sees the least."""
     worst = ("ok", SLOTS)
     for target in _alive(cluster, nodes):
@@ -102,13 +102,13 @@ async def _served(cluster: Any, part: str, nodes: Sequence[Node]) -> list[Findin
             "cluster",
             f"{worst[0]}, {worst[1]} of {SLOTS} slots served",
             worst == ("ok", SLOTS),
-            Verdict.REFUSED,
+            Fitness.REFUSED,
             "start the masters that are down, or give their slots to others: their sales stand",
         )
     ]
 
 
-def _copies(part: str, nodes: Sequence[Node], wait_replicas: int) -> list[Finding]:
+def _copies(part: str, nodes: Sequence[Node], wait_replicas: int) -> list[Examined]:
     masters = [n for n in nodes if n.serves and not n.replica]
     having = Counter(n.master_id for n in nodes if n.replica and not n.down)
     least = min((having[m.id] for m in masters), default=0)
@@ -119,7 +119,7 @@ def _copies(part: str, nodes: Sequence[Node], wait_replicas: int) -> list[Findin
             "masters",
             len(masters),
             len(masters) >= MASTERS_MIN,
-            Verdict.WARNING,
+            Fitness.WARNING,
             "at least 3: fewer cannot agree that one of them has failed",
         ),
         judged(
@@ -127,23 +127,23 @@ def _copies(part: str, nodes: Sequence[Node], wait_replicas: int) -> list[Findin
             "replicas of a master",
             f"at least {least}" if least else f"none of {bare}",
             least > 0,
-            Verdict.WARNING,
+            Fitness.WARNING,
             "give each master one: until a lost master without any is back, its sales stand",
         ),
     ]
     return found + waited_for(part, least, wait_replicas)
 
 
-def waited_for(part: str, replicas: int, wait_replicas: int) -> list[Finding]:
+def waited_for(part: str, replicas: int, wait_replicas: int) -> list[Examined]:
     """Nothing unless decisions wait for replicas."""
     if not wait_replicas:
         return []
     advice = f"lower it, or add replicas: {replicas} cannot be so many, and decisions wait in vain"
     good = wait_replicas <= replicas
-    return [judged(part, "redis_wait_replicas", wait_replicas, good, Verdict.WARNING, advice)]
+    return [judged(part, "redis_wait_replicas", wait_replicas, good, Fitness.WARNING, advice)]
 
 
-def _bearing(part: str, settings: Mapping[str, str]) -> list[Finding]:
+def _bearing(part: str, settings: Mapping[str, str]) -> list[Examined]:
     covering = settings.get("cluster-require-full-coverage", "?")
     timeout = settings.get("cluster-node-timeout", "0")
     return [
@@ -152,7 +152,7 @@ def _bearing(part: str, settings: Mapping[str, str]) -> list[Finding]:
             "cluster-require-full-coverage",
             covering,
             covering == "no",
-            Verdict.WARNING,
+            Fitness.WARNING,
             "set it to no: else slots without a master stop every sale, not only those in them",
         ),
         judged(
@@ -160,7 +160,7 @@ def _bearing(part: str, settings: Mapping[str, str]) -> list[Finding]:
             "cluster-node-timeout",
             f"{timeout} ms",
             int(timeout) <= NODE_TIMEOUT_MAX_MS,
-            Verdict.WARNING,
+            Fitness.WARNING,
             f"at most {NODE_TIMEOUT_MAX_MS}: for so long a lost master is waited for",
         ),
     ]

@@ -16,7 +16,7 @@ from miaosha.domain.allocation import PROMOTE_MAX, Decision, Place, Promoted, Re
 from miaosha.domain.messages import BATCH_USERS_MAX, Batch
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase, Sale
-from miaosha.ports.store import Ending, SaleBoard, Told
+from miaosha.ports.store import Ending, GrantedHold, SaleBoard
 
 LEAVE_TRIES = 3
 
@@ -54,7 +54,9 @@ class RedisStore(Rebuilds):
         answers = await self._run_many("decide", sale_id, calls, self._copies)
         return [_decision(answer) for answer in answers]
 
-    async def granted(self, sale_id: int, epoch: int, told: Sequence[Told]) -> Refusal | None:
+    async def granted(
+        self, sale_id: int, epoch: int, told: Sequence[GrantedHold]
+    ) -> Refusal | None:
         calls = [(epoch, t.user_id, t.rid, t.pay_by_ms, t.version) for t in told]
         return _first_refusal(await self._run_many("granted", sale_id, calls))
 

@@ -11,12 +11,12 @@ from sqlalchemy.exc import IntegrityError
 from miaosha.adapters.sql.captures import CAPTURE, Charged
 from miaosha.adapters.sql.database import AnyRow, Bulk, Database
 from miaosha.adapters.sql.hold_rows import lock_holds, read_hold
-from miaosha.adapters.sql.outbox import Mail, write_mails
+from miaosha.adapters.sql.outbox import OutboxMail, write_mails
 from miaosha.adapters.sql.releases import give_back, moved_by, released_values
 from miaosha.adapters.sql.tables import holds, payments, sales
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import MAX_ATTEMPTS, HoldState
-from miaosha.ports.attempts import Attempt, Begun, Captured, NotPayable
+from miaosha.ports.attempts import Attempt, BegunAttempt, Captured, NotPayable
 from miaosha.ports.holds import Hold, Released
 from miaosha.ports.orders import Delivery
 
@@ -60,7 +60,7 @@ class SqlAttempts:
 
     async def begin(
         self, rid: str, user_id: int, delivery: Delivery, now_ms: int
-    ) -> Begun | NotPayable:
+    ) -> BegunAttempt | NotPayable:
         return await self._db.write_one(BEGIN, Wish(rid, user_id, delivery, now_ms))
 
     async def capture(self, rid: str, attempt: int, now_ms: int) -> Captured:
@@ -115,7 +115,7 @@ class SqlAttempts:
         def unit(connection: Connection) -> None:
             if connection.execute(statement).rowcount:
                 of = _attempt(connection.execute(query).one())
-                mail = Mail("refunded", key, rid, of.user_id, of.sale_id)
+                mail = OutboxMail("refunded", key, rid, of.user_id, of.sale_id)
                 write_mails(connection, [mail], now_ms)
 
         await self._db.write(unit)
@@ -147,10 +147,10 @@ class Wish(NamedTuple):
     now_ms: int
 
 
-def _begin(connection: Connection, wishes: Sequence[Wish]) -> list[Begun | NotPayable]:
+def _begin(connection: Connection, wishes: Sequence[Wish]) -> list[BegunAttempt | NotPayable]:
     found = lock_holds(connection, [wish.rid for wish in wishes])
     wanted = [wish for wish in wishes if _payable(found.get(wish.rid), wish.user_id)]
-    begun: dict[str, Begun] = {}
+    begun: dict[str, BegunAttempt] = {}
     if wanted:
         now_ms = max(wish.now_ms for wish in wanted)
         _pin(connection, wanted, now_ms)
@@ -159,7 +159,7 @@ def _begin(connection: Connection, wishes: Sequence[Wish]) -> list[Begun | NotPa
             hold = found[rid]
             price = prices[hold.sale_id]
             attempt = Attempt(rid, hold.sale_id, user_id, hold.attempt + 1, price, now_ms)
-            begun[rid] = Begun(attempt, _pinned(hold, now_ms))
+            begun[rid] = BegunAttempt(attempt, _pinned(hold, now_ms))
         rows = [_started(begun[wish.rid].attempt, wish.delivery) for wish in wanted]
         connection.execute(_STARTED, rows)
     return [begun.get(w.rid) or _not_payable(found.get(w.rid), w.user_id) for w in wishes]

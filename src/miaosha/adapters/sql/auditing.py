@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Integer, Select, Table, bindparam, false, fun
 from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.tables import holds, ledger, orders, outbox, payments, sales
 from miaosha.ports.auditing import (
-    HoldRow,
+    AuditedHold,
     LedgerPage,
     LedgerRow,
     LedgerTotals,
@@ -17,7 +17,7 @@ from miaosha.ports.auditing import (
     PaymentRow,
 )
 
-Row = TypeVar("Row", HoldRow, OrderRow, PaymentRow, MailRow)
+Row = TypeVar("Row", AuditedHold, OrderRow, PaymentRow, MailRow)
 
 PAGE: Final = 256  # holds in one page
 ROWS_MAX: Final = 16 * PAGE  # rows of one other table in it
@@ -55,7 +55,7 @@ class _Kind:
         return [self._make(row) for row in connection.execute(query, values)]
 
 
-_HOLDS = _Kind(holds, HoldRow._make, HoldRow._fields)
+_HOLDS = _Kind(holds, AuditedHold._make, AuditedHold._fields)
 _OTHERS = (
     _Kind(orders, OrderRow._make, OrderRow._fields),
     _Kind(payments, PaymentRow._make, PaymentRow._fields),
@@ -116,7 +116,7 @@ class SqlLedgerReader:
 
         return await self._database.read(unit)
 
-    async def holds(self, sale_id: int, rids: Collection[str]) -> dict[str, HoldRow]:
+    async def holds(self, sale_id: int, rids: Collection[str]) -> dict[str, AuditedHold]:
         named = sorted(rids)
         rows = await self._database.read(lambda c: _HOLDS.named(c, sale_id, named))
         return {row.rid: row for row in rows}

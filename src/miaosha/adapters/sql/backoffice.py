@@ -12,16 +12,16 @@ from miaosha.adapters.sql.searching import containing
 from miaosha.adapters.sql.tables import holds, orders, outbox, payments, sales, users
 from miaosha.domain.folding import folded
 from miaosha.ports.backoffice import (
-    Books,
     Found,
     FoundOrder,
+    FoundPerson,
     HoldLine,
     MailLine,
     Milestones,
     OrderSearch,
     PaymentLine,
-    Person,
     Rows,
+    SaleBooks,
     SentOrder,
 )
 
@@ -29,14 +29,14 @@ PAGE_MAX: Final = 500  # of one answer
 ROWS_MAX: Final = 200  # of one kind, of one buyer
 
 _ORDERED = [orders.c[name] for name in FoundOrder.__struct_fields__ if name in orders.c]
-_PERSON = [users.c[name] for name in Person.__struct_fields__]
+_PERSON = [users.c[name] for name in FoundPerson.__struct_fields__]
 
 
 class SqlOffice:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def books(self, sale_id: int) -> Books | None:
+    async def books(self, sale_id: int) -> SaleBooks | None:
         return await self._db.read(lambda connection: read_books(connection, sale_id))
 
     async def milestones(self, sale_id: int) -> Milestones | None:
@@ -68,7 +68,7 @@ class SqlOffice:
         to = {row.id: (row.name, row.phone, row.address) for row in rows}
         return [SentOrder(order, *to.get(order.id, ("", "", ""))) for order in orders_]
 
-    async def people(self, text: str, before_id: int | None, limit: int) -> list[Person]:
+    async def people(self, text: str, before_id: int | None, limit: int) -> list[FoundPerson]:
         query = select(*_PERSON).order_by(users.c.id.desc()).limit(min(max(limit, 1), PAGE_MAX))
         if text:
             found, number = _of_people(text), folded(text)
@@ -78,7 +78,7 @@ class SqlOffice:
         if before_id is not None:
             query = query.where(users.c.id < before_id)
         return await self._db.read(
-            lambda c: [Person(**row._mapping) for row in c.execute(query)], lagging=True
+            lambda c: [FoundPerson(**row._mapping) for row in c.execute(query)], lagging=True
         )
 
     async def names(self, user_ids: Sequence[int]) -> dict[int, str]:

@@ -6,10 +6,10 @@ from sqlalchemy import Connection, Table, and_, case, func, select, true
 
 from miaosha.adapters.sql.tables import holds, orders, outbox, payments, sales
 from miaosha.domain.reservation import HoldState
-from miaosha.ports.backoffice import Books, Milestones
+from miaosha.ports.backoffice import Milestones, SaleBooks
 
 
-def read_books(connection: Connection, sale_id: int) -> Books | None:
+def read_books(connection: Connection, sale_id: int) -> SaleBooks | None:
     sale = connection.execute(select(sales.c.verdict).where(sales.c.id == sale_id)).first()
     if sale is None:
         return None
@@ -28,7 +28,7 @@ def read_books(connection: Connection, sale_id: int) -> Books | None:
         if promoted and state == HoldState.PAID:
             sums["rescued"] = count
     names = ("held", "paying", "paid", "expired", "declined", "promoted", "rescued")
-    return Books(
+    return SaleBooks(
         **{name: sums.get(name, 0) for name in names},
         orders=sum(_by_state(connection, orders, sale_id).values()),
         mails=_by_state(connection, outbox, sale_id),

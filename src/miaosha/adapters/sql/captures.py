@@ -15,7 +15,7 @@ from sqlalchemy import BindParameter, Connection, bindparam, insert, select, tup
 from miaosha.adapters.sql.database import Bulk
 from miaosha.adapters.sql.hold_rows import lock_holds
 from miaosha.adapters.sql.orders import order_of_attempt
-from miaosha.adapters.sql.outbox import Mail, write_mails
+from miaosha.adapters.sql.outbox import OutboxMail, write_mails
 from miaosha.adapters.sql.releases import ledger_state
 from miaosha.adapters.sql.tables import holds, ledger, orders, payments
 from miaosha.domain.money import Money
@@ -91,7 +91,7 @@ def _pay(
         {"attempt": item.attempt, **_values(order)} for item, order in zip(items, made, strict=True)
     ]
     connection.execute(_ORDER, rows)
-    mails = [Mail("paid", o.rid, o.rid, o.user_id, o.sale_id) for o in made]
+    mails = [OutboxMail("paid", o.rid, o.rid, o.user_id, o.sale_id) for o in made]
     write_mails(connection, mails, now_ms)
     epochs = _count(connection, Counter(order.sale_id for order in made))
     return {

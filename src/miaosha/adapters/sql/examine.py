@@ -14,7 +14,7 @@ from miaosha.adapters.sql.database import Database, before_commit
 from miaosha.adapters.sql.engine import driver_url, is_file, open_database
 from miaosha.adapters.sql.replica import lag_of, server_now_ms
 from miaosha.domain.errors import MiaoshaError
-from miaosha.domain.findings import Finding, Verdict, clock_finding, judged
+from miaosha.domain.findings import Examined, Fitness, clock_finding, judged
 
 OLDEST = {"MariaDB": (10, 6), "MySQL": (8, 0, 16), "PostgreSQL": (13,), "SQLite": (3, 35)}
 ASK_S = 5.0
@@ -23,7 +23,7 @@ DATABASE, REPLICA = "database", "replica"
 
 async def examine_database(
     url: str, replica_url: str, lag_max_ms: int, connections: int, machine_ms: Callable[[], int]
-) -> list[Finding]:
+) -> list[Examined]:
     """Connects; a server that does not answer is a finding, not an error.
 
     Args:
@@ -42,7 +42,7 @@ async def examine_database(
                 found += await _replica(database, replica_url, lag_max_ms)
     except (MiaoshaError, TimeoutError) as error:
         said = str(error) or "no answer"
-        return [Finding(DATABASE, "answers", "no", Verdict.REFUSED, said)]
+        return [Examined(DATABASE, "answers", "no", Fitness.REFUSED, said)]
     finally:
         await database.close()
     return found
@@ -52,19 +52,19 @@ def _now_ms(connection: Connection) -> int:
     return int(connection.scalar(select(server_now_ms(connection.dialect.name))) or 0)
 
 
-def _schema(url: str) -> Finding:
+def _schema(url: str) -> Examined:
     current = migrate.current(url)
     return judged(
         DATABASE,
         "schema",
         current or "none",
         current == migrate.head(),
-        Verdict.REFUSED,
+        Fitness.REFUSED,
         f"miaosha db upgrade (this version needs {migrate.head()})",
     )
 
 
-def _server(connection: Connection, connections: int) -> list[Finding]:
+def _server(connection: Connection, connections: int) -> list[Examined]:
     kind, version = _version(connection)
     numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:3])
     oldest = ".".join(map(str, OLDEST[kind]))
@@ -74,7 +74,7 @@ def _server(connection: Connection, connections: int) -> list[Finding]:
             "version",
             f"{kind} {'.'.join(map(str, numbers))}",
             numbers >= OLDEST[kind],
-            Verdict.REFUSED,
+            Fitness.REFUSED,
             f"at least {kind} {oldest}: older ones do not enforce CHECK constraints as we need",
         )
     ]
@@ -91,18 +91,18 @@ def _version(connection: Connection) -> tuple[str, str]:
     return ("MariaDB" if "MariaDB" in version else "MySQL"), version
 
 
-def _sqlite(connection: Connection, _connections: int) -> list[Finding]:
+def _sqlite(connection: Connection, _connections: int) -> list[Examined]:
     mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
     synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar()
     return [
-        judged(DATABASE, "journal_mode", mode, mode == "wal", Verdict.REFUSED, "a local disk"),
+        judged(DATABASE, "journal_mode", mode, mode == "wal", Fitness.REFUSED, "a local disk"),
         judged(
-            DATABASE, "synchronous", synchronous, synchronous in (2, 3), Verdict.REFUSED, "FULL"
+            DATABASE, "synchronous", synchronous, synchronous in (2, 3), Fitness.REFUSED, "FULL"
         ),
     ]
 
 
-def _mysql(connection: Connection, connections: int) -> list[Finding]:
+def _mysql(connection: Connection, connections: int) -> list[Examined]:
     def value(name: str) -> Any:
         return connection.exec_driver_sql(f"SELECT @@GLOBAL.{name}").scalar()
 
@@ -117,7 +117,7 @@ def _mysql(connection: Connection, connections: int) -> list[Finding]:
             "innodb_flush_log_at_trx_commit",
             flush,
             flush == 1,
-            Verdict.REFUSED,
+            Fitness.REFUSED,
             "set it to 1: a crash of the machine forgets units that were sold",
         ),
         judged(
@@ -125,18 +125,18 @@ def _mysql(connection: Connection, connections: int) -> list[Finding]:
             "sync_binlog",
             sync if logged else f"{sync} (no binary log)",
             sync == 1 or not logged,
-            Verdict.WARNING,
+            Fitness.WARNING,
             "set it to 1: after a crash a replica may have what the primary has not",
         ),
         _isolation(isolation, isolation == "READ-COMMITTED"),
         judged(
-            DATABASE, "read_only", read_only, not read_only, Verdict.REFUSED, "this is a replica"
+            DATABASE, "read_only", read_only, not read_only, Fitness.REFUSED, "this is a replica"
         ),
         _connections(most, connections),
     ]
 
 
-def _postgres(connection: Connection, connections: int) -> list[Finding]:
+def _postgres(connection: Connection, connections: int) -> list[Examined]:
     def value(name: str) -> str:
         return str(connection.exec_driver_sql(f"SHOW {name}").scalar())
 
@@ -149,42 +149,42 @@ def _postgres(connection: Connection, connections: int) -> list[Finding]:
     isolation = value("transaction_isolation")
     forgets = "set it to on: a crash of the machine forgets units that were sold"
     return [
-        judged(DATABASE, "fsync", fsync, fsync == "on", Verdict.REFUSED, forgets),
+        judged(DATABASE, "fsync", fsync, fsync == "on", Fitness.REFUSED, forgets),
         judged(
-            DATABASE, "synchronous_commit", confirmed, confirmed != "off", Verdict.REFUSED, forgets
+            DATABASE, "synchronous_commit", confirmed, confirmed != "off", Fitness.REFUSED, forgets
         ),
         judged(
             DATABASE,
             "full_page_writes",
             pages,
             pages == "on",
-            Verdict.WARNING,
+            Fitness.WARNING,
             "set it to on, unless the disk never tears a page",
         ),
         _isolation(isolation, isolation == "read committed"),
-        judged(DATABASE, "in recovery", copy, not copy, Verdict.REFUSED, "this is a replica"),
+        judged(DATABASE, "in recovery", copy, not copy, Fitness.REFUSED, "this is a replica"),
         _connections(int(value("max_connections")), connections),
     ]
 
 
-def _isolation(found: str, good: bool) -> Finding:
+def _isolation(found: str, good: bool) -> Examined:
     return judged(
-        DATABASE, "isolation", found, good, Verdict.REFUSED, "a proxy changes our sessions"
+        DATABASE, "isolation", found, good, Fitness.REFUSED, "a proxy changes our sessions"
     )
 
 
-def _connections(most: int, wanted: int) -> Finding:
+def _connections(most: int, wanted: int) -> Examined:
     return judged(
         DATABASE,
         "max_connections",
         f"{most} for up to {wanted} of ours",
         most >= wanted,
-        Verdict.WARNING,
+        Fitness.WARNING,
         f"raise it to {wanted + 20}, or lower MIAOSHA_SQL_CONNECTIONS_API and its like",
     )
 
 
-async def _replica(primary: Database, url: str, lag_max_ms: int) -> list[Finding]:
+async def _replica(primary: Database, url: str, lag_max_ms: int) -> list[Examined]:
     from miaosha.adapters.sql.server_pool import READING, server_engine
 
     engine = server_engine(driver_url(url), READING, 1)
@@ -194,7 +194,7 @@ async def _replica(primary: Database, url: str, lag_max_ms: int) -> list[Finding
         lag_ms = await lag_of(engine, primary, lag_max_ms)
     except (MiaoshaError, SQLAlchemyError, OSError) as error:
         said = f"the primary answers instead ({before_commit(error)})"
-        return [Finding(REPLICA, "answers", "no", Verdict.WARNING, said)]
+        return [Examined(REPLICA, "answers", "no", Fitness.WARNING, said)]
     finally:
         await engine.dispose()
     recent = lag_ms <= lag_max_ms
@@ -204,7 +204,7 @@ async def _replica(primary: Database, url: str, lag_max_ms: int) -> list[Finding
             "lag",
             f"at most {max(lag_ms, 0)} ms" if recent else f"more than {lag_max_ms} ms",
             recent,
-            Verdict.WARNING,
+            Fitness.WARNING,
             "is replication running? meanwhile the primary answers",
         ),
         judged(
@@ -212,7 +212,7 @@ async def _replica(primary: Database, url: str, lag_max_ms: int) -> list[Finding
             "read only",
             "yes" if protected else "no",
             protected,
-            Verdict.WARNING,
+            Fitness.WARNING,
             "set read_only: a write here makes it differ for good",
         ),
     ]

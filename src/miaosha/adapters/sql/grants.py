@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 from miaosha.adapters.sql.database import Rollback
 from miaosha.adapters.sql.hold_rows import COLUMNS, hold_of
 from miaosha.adapters.sql.inserts import insert_ignoring
-from miaosha.adapters.sql.outbox import Mail, write_mails
+from miaosha.adapters.sql.outbox import OutboxMail, write_mails
 from miaosha.adapters.sql.sale_rows import RUNNING, lock_terms
 from miaosha.adapters.sql.tables import holds, ledger
 from miaosha.domain.reservation import HoldState
@@ -86,6 +86,6 @@ def _row(terms: Terms, winner: Winner, grant_id: str, now_ms: int) -> dict[str, 
     }
 
 
-def _mail(hold: Hold) -> Mail:
+def _mail(hold: Hold) -> OutboxMail:
     event = "your_turn" if hold.promoted else "won"
-    return Mail(event, hold.rid, hold.rid, hold.user_id, hold.sale_id)
+    return OutboxMail(event, hold.rid, hold.rid, hold.user_id, hold.sale_id)

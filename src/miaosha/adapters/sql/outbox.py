@@ -87,7 +87,7 @@ _WITH_RECIPIENT = (
 )
 
 
-class Mail(NamedTuple):
+class OutboxMail(NamedTuple):
     """One mail to write. `about` makes it unique per event: the rid, or a payment's key."""
 
     event: str
@@ -97,7 +97,7 @@ class Mail(NamedTuple):
     sale_id: int
 
 
-def write_mails(connection: Connection, mails: Sequence[Mail], now_ms: int) -> None:
+def write_mails(connection: Connection, mails: Sequence[OutboxMail], now_ms: int) -> None:
     """Part of the caller's transaction; a mail that is there already is passed over."""
     insert_ignoring(
         connection,

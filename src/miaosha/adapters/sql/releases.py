@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Update, bindparam, select, update
 
 from miaosha.adapters.sql.database import Rollback
 from miaosha.adapters.sql.hold_rows import COLUMNS, hold_of
-from miaosha.adapters.sql.outbox import Mail, write_mails
+from miaosha.adapters.sql.outbox import OutboxMail, write_mails
 from miaosha.adapters.sql.tables import holds, ledger
 from miaosha.domain.reservation import GRACE_MS, HoldState, State
 from miaosha.ports.holds import Hold, Released
@@ -62,7 +62,7 @@ def give_back(connection: Connection, sale_id: int, freed: Sequence[Hold], now_m
         expired = [hold for hold in freed if hold.reason == State.EXPIRED]
         write_mails(
             connection,
-            [Mail("expired", h.rid, h.rid, h.user_id, h.sale_id) for h in expired],
+            [OutboxMail("expired", h.rid, h.rid, h.user_id, h.sale_id) for h in expired],
             now_ms,
         )
     epoch, frozen = ledger_state(connection, sale_id)

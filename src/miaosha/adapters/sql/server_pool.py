@@ -21,7 +21,7 @@ RECYCLE_S = 1_800  # an older connection is made anew: proxies forget idle ones
 MODE = "STRICT_TRANS_TABLES,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 
 
-class Session(NamedTuple):
+class PooledSession(NamedTuple):
     """What connections of a pool are for."""
 
     isolation: str
@@ -30,12 +30,12 @@ class Session(NamedTuple):
     idle_s: int = IDLE_IN_TRANSACTION_S  # 0: no limit
 
 
-WRITING = Session("READ COMMITTED", read_only=False)
-READING = Session("REPEATABLE READ", read_only=True)
-MIGRATING = Session("READ COMMITTED", read_only=False, statement_s=0, idle_s=0)
+WRITING = PooledSession("READ COMMITTED", read_only=False)
+READING = PooledSession("REPEATABLE READ", read_only=True)
+MIGRATING = PooledSession("READ COMMITTED", read_only=False, statement_s=0, idle_s=0)
 
 
-def server_engine(url: URL, session: Session, connections: int) -> AsyncEngine:
+def server_engine(url: URL, session: PooledSession, connections: int) -> AsyncEngine:
     """An engine with at most `connections`. Imports the driver; opens nothing yet."""
     postgres = url.get_backend_name() == "postgresql"
     engine = create_async_engine(
@@ -57,7 +57,7 @@ def server_engine(url: URL, session: Session, connections: int) -> AsyncEngine:
     return engine
 
 
-def _postgres_arguments(session: Session) -> dict[str, Any]:
+def _postgres_arguments(session: PooledSession) -> dict[str, Any]:
     return {
         "timeout": CONNECT_S,
         "server_settings": {
@@ -70,7 +70,7 @@ def _postgres_arguments(session: Session) -> dict[str, Any]:
     }
 
 
-def _attach_mysql_rules(engine: AsyncEngine, session: Session) -> None:
+def _attach_mysql_rules(engine: AsyncEngine, session: PooledSession) -> None:
     def prepare(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
         cursor.execute("SELECT VERSION()")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from miaosha.domain.errors import SettingsError
-from miaosha.domain.findings import Finding, judged
+from miaosha.domain.findings import Examined, judged
 from miaosha.supervisor.machine.capacity import Machine
 from miaosha.supervisor.machine.machine_limits import LIMITS, Demand, Limit
 
@@ -12,7 +12,7 @@ MACHINE: Final = "machine"
 FULL: Final = 0.98  # of a limit that was run into
 
 
-def found(machine: Machine, demand: Demand) -> list[Finding]:
+def found(machine: Machine, demand: Demand) -> list[Examined]:
     """The doctor's rows: every limit that matters for this demand."""
     return [
         judged(

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from miaosha.domain.findings import Verdict
+from miaosha.domain.findings import Fitness
+from miaosha.supervisor.counts import PER_CORE_FULL_MAX
 from miaosha.supervisor.machine.capacity import Machine
 from miaosha.supervisor.machine.kernel import UNLIMITED
 from miaosha.supervisor.process_counts import PER_CORE_FULL_MAX
@@ -79,7 +81,7 @@ class Limit(NamedTuple):
     wrong: str
     taken: Callable[[Machine], int] = lambda _: 0
     stops: bool = True
-    verdict: Verdict = Verdict.REFUSED
+    verdict: Fitness = Fitness.REFUSED
     tells: Callable[[Machine, Demand], str] | None = None
 
     def fits(self, machine: Machine, demand: Demand) -> bool:
@@ -162,7 +164,7 @@ LIMITS: Final = (
         lambda m, d: m.memory,
         "at most {asked}",
         "the kernel kills a process",
-        verdict=Verdict.WARNING,
+        verdict=Fitness.WARNING,
         tells=lambda m, d: _gigabytes(m.memory, d.memory),
     ),
     Limit(
@@ -184,7 +186,7 @@ LIMITS: Final = (
         "sysctl net.netfilter.nf_conntrack_buckets={n}",
         "each packet is looked up in a long list",
         stops=False,
-        verdict=Verdict.WARNING,
+        verdict=Fitness.WARNING,
     ),
     Limit(
         "net.ipv4.ip_local_port_range",
@@ -203,7 +205,7 @@ LIMITS: Final = (
         f"sysctl net.core.somaxconn={BACKLOG}",
         "connects stall for a second",
         stops=False,
-        verdict=Verdict.WARNING,
+        verdict=Fitness.WARNING,
     ),
     Limit(
         "net.ipv4.tcp_max_syn_backlog",
@@ -213,7 +215,7 @@ LIMITS: Final = (
         f"sysctl net.ipv4.tcp_max_syn_backlog={BACKLOG}",
         "connects stall for a second",
         stops=False,
-        verdict=Verdict.WARNING,
+        verdict=Fitness.WARNING,
     ),
     Limit(
         "net.ipv4.tcp_mem",
@@ -224,7 +226,7 @@ LIMITS: Final = (
         "the kernel cuts windows and drops packets",
         taken=lambda m: m.tcp_pages_used,
         stops=False,
-        verdict=Verdict.WARNING,
+        verdict=Fitness.WARNING,
     ),
     Limit(
         "processes and threads",
@@ -243,7 +245,7 @@ LIMITS: Final = (
         f"sysctl net.core.netdev_max_backlog={DEVICE_BACKLOG}",
         "packets of a burst are dropped, and sent again later",
         stops=False,
-        verdict=Verdict.WARNING,
+        verdict=Fitness.WARNING,
     ),
     Limit(
         "net.ipv4.tcp_max_tw_buckets",
@@ -253,7 +255,7 @@ LIMITS: Final = (
         "sysctl net.ipv4.tcp_max_tw_buckets={n}",
         "closed connections are forgotten early",
         stops=False,
-        verdict=Verdict.WARNING,
+        verdict=Fitness.WARNING,
     ),
     Limit(
         "net.ipv4.tcp_tw_reuse",
@@ -263,7 +265,7 @@ LIMITS: Final = (
         "sysctl net.ipv4.tcp_tw_reuse=2",
         "a port is not taken again for a minute",
         stops=False,
-        verdict=Verdict.WARNING,
+        verdict=Fitness.WARNING,
         tells=lambda m, d: f"{m.reuse}, with {_room(m, d):,} ports for {d.dialled + d.returning:,}",
     ),
     Limit(
@@ -274,7 +276,7 @@ LIMITS: Final = (
         "sysctl vm.overcommit_memory=1",
         "a store cannot fork to rewrite its log, which grows until the disk is full",
         stops=False,
-        verdict=Verdict.WARNING,
+        verdict=Fitness.WARNING,
         tells=lambda m, d: f"{m.overcommit}",
     ),
     Limit(
@@ -285,7 +287,7 @@ LIMITS: Final = (
         lambda m, d: d.disk_free,
         "{n} bytes free on that file system",
         "the stores stop taking writes",
-        verdict=Verdict.WARNING,
+        verdict=Fitness.WARNING,
         tells=lambda m, d: _gigabytes(d.disk_free, d.disk),
     ),
 )
