@@ -1,5 +1,7 @@
-"""Calls that come at the same time do their work together: while one round of a key is under way
-callers gather, and the next round takes them all. No timer: a call alone is a round at once.
+"""Coalescing: calls with the same key that come at the same time do their work together.
+
+While one round of a key is under way, callers gather, and the next round takes them all. No timer
+runs: a call that comes alone is a round at once.
 """
 
 import asyncio
@@ -20,16 +22,16 @@ class Together(Generic[Key, Item]):
 
     def __init__(self, act: Callable[[Key, Sequence[Item]], Awaitable[None]]) -> None:
         self._act = act
-        self._waiting: defaultdict[Key, deque[_Seat[Item]]] = defaultdict(deque)
+        self._waiting: defaultdict[Key, deque[_Member[Item]]] = defaultdict(deque)
         self._rounds: dict[Key, asyncio.Task[None]] = {}
 
     async def add(self, key: Key, item: Item) -> None:
-        """Return when a round with `item` has ended. The round acts on the item of a caller who
-        leaves, too.
+        """Return when a round with `item` has ended. The round acts on the item even if
+        its caller is cancelled.
 
         Raises:
-            OutcomeUnknown: the round was cut off; the item may or may not be done.
-            DependencyDown: the rounds were cut off before the one of this item.
+            OutcomeUnknown: the round was cancelled; the item may or may not be done.
+            DependencyDown: the round of this item was cancelled before it began.
             Exception: what `act` raised, for every item of the round.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -42,7 +44,7 @@ class Together(Generic[Key, Item]):
         await done
 
     def _end(self, key: Key, ended: "asyncio.Task[None]") -> None:
-        """These rounds are over. Whoever still waits for them came too late for the last one."""
+        """These rounds are over. A caller that still waits came too late for the last one."""
         if self._rounds.get(key) is not ended:
             return  # others have begun, and take all
         del self._rounds[key]
@@ -51,20 +53,20 @@ class Together(Generic[Key, Item]):
 
     async def _run(self, key: Key) -> None:
         while waiting := self._waiting[key]:
-            seats = [waiting.popleft() for _ in range(min(ROUND_MAX, len(waiting)))]
-            await self._round(key, seats)
+            members = [waiting.popleft() for _ in range(min(ROUND_MAX, len(waiting)))]
+            await self._round(key, members)
 
-    async def _round(self, key: Key, seats: "Sequence[_Seat[Item]]") -> None:
+    async def _round(self, key: Key, members: "Sequence[_Member[Item]]") -> None:
         try:
-            await self._act(key, [item for item, _ in seats])
+            await self._act(key, [item for item, _ in members])
         except Exception as error:
-            for _, done in seats:
+            for _, done in members:
                 _fail(done, error)
         except BaseException:  # we are cancelled, or the process ends: it ends the rounds, too
-            for _, done in seats:
+            for _, done in members:
                 _fail(done, OutcomeUnknown("cut off"))
             raise
-        for _, done in seats:
+        for _, done in members:
             if not done.done():
                 done.set_result(None)
 
@@ -74,4 +76,4 @@ def _fail(done: "asyncio.Future[None]", error: Exception) -> None:
         done.set_exception(error)
 
 
-_Seat = tuple[Item, asyncio.Future[None]]
+_Member = tuple[Item, asyncio.Future[None]]

@@ -1,4 +1,4 @@
-"""Items of a `Bulk`: they share transactions, and nothing else. `flight` is the servers' way."""
+"""Items of a `Bulk`: they share transactions, and nothing else. Servers use `GroupCommit`."""
 
 import asyncio
 from collections.abc import Sequence
@@ -104,7 +104,7 @@ async def test_a_caller_who_leaves_takes_a_waiting_item_along_and_no_neighbour(
     stays = asyncio.create_task(database.write_one(writes.bulk, "stays"))
     await asyncio.sleep(0)
     gone.cancel()
-    first.cancel()  # its flight goes on, for whoever shares it
+    first.cancel()  # its round goes on, for whoever shares it
     await asyncio.gather(first, gone, return_exceptions=True)
     writes.go_on.set()
     assert await stays == "STAYS"
@@ -124,23 +124,23 @@ async def _idle(database: ServerDatabase) -> None:
 async def test_a_caller_who_waits_too_long_is_told_what_is_known(
     database: ServerDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "FLIGHTS_MAX", 1)
+    monkeypatch.setattr(group_commit, "ROUNDS_MAX", 1)
     database._write_timeout_s = 1.0  # of callers
     writes = Writes(gate="first")
     await database.write_one(writes.bulk, "before")
-    database._write_timeout_s = 30.0  # of flights
+    database._write_timeout_s = 30.0  # of rounds
     first = asyncio.create_task(database.write_one(writes.bulk, "first"))
     await writes.waiting.wait()
     waiting = asyncio.create_task(database.write_one(writes.bulk, "waiting"))
     with pytest.raises(OutcomeUnknown):
-        await first  # it has flown: its flight may have been committed this very moment
+        await first  # it has begun: its round may have been committed this very moment
     with pytest.raises(DependencyDown):
         await waiting
     writes.go_on.set()
     await _idle(database)
 
 
-async def test_one_flight_that_hangs_does_not_hold_up_the_next(database: Database) -> None:
+async def test_one_round_that_hangs_does_not_hold_up_the_next(database: Database) -> None:
     def run(connection: Connection, items: Sequence[str]) -> Sequence[str]:
         if "hangs" in items:
             started.set()
@@ -183,8 +183,8 @@ async def test_closing_finishes_what_was_taken(database: Database) -> None:
 
 
 @pytest.mark.servers
-async def test_a_deadlock_undoes_a_flight_and_every_item_is_done(server_database: Database) -> None:
-    """The flight holds `a` and wants `z`; another transaction holds `z` and wants `a`."""
+async def test_a_deadlock_undoes_a_round_and_every_item_is_done(server_database: Database) -> None:
+    """The round holds `a` and wants `z`; another transaction holds `z` and wants `a`."""
     await asyncio.gather(*(server_database.write_one(Writes().bulk, n) for n in ("a", "m", "z")))
     both = asyncio.Barrier(2)
     runs: list[list[str]] = []
@@ -223,7 +223,7 @@ async def test_a_deadlock_undoes_a_flight_and_every_item_is_done(server_database
 
 @pytest.mark.servers
 @pytest.mark.parametrize("cut", [Cut.BEFORE, Cut.AFTER])
-async def test_a_commit_that_was_cut_is_unknown_to_all_of_a_flight(
+async def test_a_commit_that_was_cut_is_unknown_to_all_of_a_round(
     server_database: Database, sql_server: Any, cut: Cut
 ) -> None:
     direct = Shop(server_database)

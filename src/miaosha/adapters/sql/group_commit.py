@@ -1,7 +1,7 @@
-"""Calls that wait go together: items of one `Bulk` gather while a flight of it is under way.
+"""Group commit: items of one `Bulk` that come at the same time share a transaction, a round.
 
-No timer while all is well: an item alone flies at once, and flights grow with the load. Knows
-nothing of SQL; what a flight does is given.
+While a round is under way, items gather for the next one. No timer runs while all is well: an item
+that comes alone is a round at once, and rounds grow with the load. The module knows nothing of SQL.
 """
 
 import asyncio
@@ -15,17 +15,17 @@ from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded
 Item = TypeVar("Item")
 T = TypeVar("T")
 
-FLIGHT_MAX = 64  # items of one flight
-FLIGHTS_MAX = 4  # of one bulk at once
-LATE_S = 0.1  # an item that has waited this long does not wait for the flight that hangs
+ROUND_MAX = 64  # items of one round
+ROUNDS_MAX = 4  # of one bulk at once
+LATE_S = 0.1  # an item that has waited this long does not wait for a round that hangs
 
 
-class Flights(Generic[Item, T]):
-    """The flights of one bulk in one process.
+class GroupCommit(Generic[Item, T]):
+    """The rounds of one bulk in one process.
 
     Args:
-        together: does all items of a flight, or raises.
-        alone: does one item, after its flight came to nothing.
+        together: does all items of a round, or raises.
+        alone: does one item, after its round was undone.
         timeout_s: seconds a caller waits. How many may wait at once is the caller's to limit.
     """
 
@@ -40,35 +40,36 @@ class Flights(Generic[Item, T]):
         self._together = together
         self._alone = alone
         self._timeout_s = timeout_s
-        self._waiting: deque[_Seat[Item, T]] = deque()
-        self._flights = 0
+        self._waiting: deque[_Member[Item, T]] = deque()
+        self._running = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._late: asyncio.TimerHandle | None = None
 
-    async def fly(self, item: Item) -> T:
-        """What the flight of `item` answers.
+    async def submit(self, item: Item) -> T:
+        """Do `item` in a round, and return its value.
 
-        A caller who is cancelled or gives up before its flight began takes the item along; of one
-        that flies already it is done all the same, and nobody hears the answer.
+        A caller that is cancelled, or gives up, before the round began takes its item back. Once
+        the round has begun the item is done all the same, and its value is lost.
 
         Raises:
-            DependencyDown (withdrawn), OutcomeUnknown (no answer in time, or its flight was cut
-            off), and what `together` or `alone` raised.
+            DependencyDown: the item was taken back.
+            OutcomeUnknown: no answer in time, or the round was cut off.
+            Exception: what `together` or `alone` raised.
         """
-        seat = _Seat[Item, T](item)
-        self._waiting.append(seat)
+        member = _Member[Item, T](item)
+        self._waiting.append(member)
         self._start()
         try:
             # not wait_for: that of Python 3.11 may swallow a cancellation
             async with asyncio.timeout(self._timeout_s):
-                return await seat.answer
+                return await member.answer
         except TimeoutError:
-            if seat.flown:
+            if member.begun:
                 raise OutcomeUnknown("database: no answer in time") from None
             raise DependencyDown("database: busy, the call was withdrawn") from None
 
-    async def land(self) -> None:
-        """Finish what was taken."""
+    async def flush(self) -> None:
+        """Return when every item that was taken is done."""
         while self._tasks:
             await asyncio.wait(self._tasks)
         if self._late:
@@ -77,15 +78,15 @@ class Flights(Generic[Item, T]):
     def _start(self, *, late: bool = False) -> None:
         if not self._waiting:
             return
-        if self._flights == 0 or (late and self._flights < FLIGHTS_MAX):
-            self._flights += 1
-            # Not in `_lane`: a task that is cancelled before its first step runs nothing of it.
-            self._spawn(self._lane()).add_done_callback(self._lane_ended)
-        elif self._late is None and self._flights < FLIGHTS_MAX:
+        if self._running == 0 or (late and self._running < ROUNDS_MAX):
+            self._running += 1
+            # Not in `_run_rounds`: a task cancelled before its first step runs nothing of it.
+            self._spawn(self._run_rounds()).add_done_callback(self._rounds_ended)
+        elif self._late is None and self._running < ROUNDS_MAX:
             self._late = asyncio.get_running_loop().call_later(LATE_S, self._overdue)
 
     def _overdue(self) -> None:
-        """LATE_S have passed since somebody had to wait."""
+        """LATE_S have passed since an item had to wait."""
         self._late = None
         now = asyncio.get_running_loop().time()
         self._start(late=bool(self._waiting) and now - self._waiting[0].since >= LATE_S)
@@ -96,68 +97,68 @@ class Flights(Generic[Item, T]):
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _lane_ended(self, _: "asyncio.Task[None]") -> None:
-        self._flights -= 1
-        self._start()  # for whoever came since it looked, or was left when it was cut off
+    def _rounds_ended(self, _: "asyncio.Task[None]") -> None:
+        self._running -= 1
+        self._start()  # for items that came since the last look, or were left by a cut
 
-    async def _lane(self) -> None:
-        while seats := self._board():
-            await self._flight(seats)
+    async def _run_rounds(self) -> None:
+        while members := self._members():
+            await self._round(members)
 
-    def _board(self) -> "list[_Seat[Item, T]]":
-        """Those who wait and still want to; of the same key only the first."""
-        boarded: dict[Hashable, _Seat[Item, T]] = {}
-        left: deque[_Seat[Item, T]] = deque()
-        while self._waiting and len(boarded) < FLIGHT_MAX:
-            seat = self._waiting.popleft()
-            if seat.answer.done():
+    def _members(self) -> "list[_Member[Item, T]]":
+        """The next round: items whose callers still wait, of one key only the first."""
+        chosen: dict[Hashable, _Member[Item, T]] = {}
+        left: deque[_Member[Item, T]] = deque()
+        while self._waiting and len(chosen) < ROUND_MAX:
+            member = self._waiting.popleft()
+            if member.answer.done():
                 continue
-            key = self._bulk.key(seat.item)
-            if key in boarded:
-                left.append(seat)
+            key = self._bulk.key(member.item)
+            if key in chosen:
+                left.append(member)
             else:
-                boarded[key] = seat
-                seat.flown = True
+                chosen[key] = member
+                member.begun = True
         self._waiting.extendleft(reversed(left))
-        return list(boarded.values())
+        return list(chosen.values())
 
-    async def _flight(self, seats: "list[_Seat[Item, T]]") -> None:
+    async def _round(self, members: "list[_Member[Item, T]]") -> None:
         try:
-            values = await self._together([seat.item for seat in seats])
+            values = await self._together([member.item for member in members])
         except (OutcomeUnknown, Overloaded) as error:
-            for seat in seats:
-                seat.fail(error)
+            for member in members:
+                member.fail(error)
         except Exception as error:
-            if len(seats) == 1 and not isinstance(error, DependencyDown):
-                seats[0].fail(error)
+            if len(members) == 1 and not isinstance(error, DependencyDown):
+                members[0].fail(error)
                 return
-            for seat in seats:  # one of them spoilt it, or a deadlock: it was all undone
-                self._spawn(self._solo(seat)).add_done_callback(seat.landed)
+            for member in members:  # one item spoilt it, or a deadlock: all was undone
+                self._spawn(self._one(member)).add_done_callback(member.over)
         except BaseException:
-            for seat in seats:
-                seat.fail(OutcomeUnknown("database: the flight was cut off"))
+            for member in members:
+                member.fail(OutcomeUnknown("database: the round was cut off"))
             raise
         else:
-            for seat, value in zip(seats, values, strict=True):
-                seat.tell(value)
+            for member, value in zip(members, values, strict=True):
+                member.tell(value)
 
-    async def _solo(self, seat: "_Seat[Item, T]") -> None:
-        if seat.answer.done():
-            return  # nobody waits for it any more, and nothing was done
+    async def _one(self, member: "_Member[Item, T]") -> None:
+        if member.answer.done():
+            return  # its caller left, and nothing was done
         try:
-            seat.tell(await self._alone(seat.item))
+            member.tell(await self._alone(member.item))
         except Exception as error:
-            seat.fail(error)
+            member.fail(error)
 
 
-class _Seat(Generic[Item, T]):
+class _Member(Generic[Item, T]):
     """An item, and what its caller waits for."""
 
     def __init__(self, item: Item) -> None:
         loop = asyncio.get_running_loop()
         self.item = item
         self.since = loop.time()
-        self.flown = False
+        self.begun = False
         self.answer: asyncio.Future[T] = loop.create_future()
 
     def tell(self, value: T) -> None:
@@ -168,6 +169,6 @@ class _Seat(Generic[Item, T]):
         if not self.answer.done():
             self.answer.set_exception(error)
 
-    def landed(self, _: "asyncio.Task[None]") -> None:
-        """Nobody flies this item any more."""
-        self.fail(OutcomeUnknown("database: the flight was cut off"))
+    def over(self, _: "asyncio.Task[None]") -> None:
+        """No round does this item any more."""
+        self.fail(OutcomeUnknown("database: the round was cut off"))

@@ -2,7 +2,7 @@
 
 A unit that lost a deadlock, or met a connection that had died, runs again: nothing of it was
 committed. What happens after COMMIT was sent is never guessed. Items of a `Bulk` that wait at the
-same time share a transaction (`flights`).
+same time share a transaction (`group_commit`).
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from miaosha.adapters.sql.database import (
     at_commit,
     before_commit,
 )
-from miaosha.adapters.sql.group_commit import Flights
+from miaosha.adapters.sql.group_commit import GroupCommit
 from miaosha.adapters.sql.replica import ANSWER_S, Replica
 from miaosha.domain.errors import DependencyDown, Fault, Overloaded
 
@@ -65,22 +65,22 @@ class ServerDatabase:
         self._write_timeout_s = write_timeout_s
         self._writes = _Waiting("sql_writes_waiting_max", WRITES_WAITING_MAX)
         self._reads = _Waiting("sql_reads_waiting_max", READS_WAITING_MAX)
-        self._flights: dict[Bulk[Any, Any], Flights[Any, Any]] = {}
+        self._groups: dict[Bulk[Any, Any], GroupCommit[Any, Any]] = {}
 
     async def write(self, unit: Unit[T]) -> T:
         with self._writes.one():
             return await self._committed(unit)
 
     async def write_one(self, bulk: Bulk[Item, T], item: Item) -> T:
-        if (flights := self._flights.get(bulk)) is None:
-            flights = self._flights[bulk] = Flights(
+        if (group := self._groups.get(bulk)) is None:
+            group = self._groups[bulk] = GroupCommit(
                 bulk,
                 lambda items: self._committed(bulk.all(items), tries=1),
                 lambda item: self._committed(bulk.one(item)),
                 self._write_timeout_s,
             )
         with self._writes.one():
-            value: T = await flights.fly(item)
+            value: T = await group.submit(item)
             return value
 
     async def _committed(self, unit: Unit[T], tries: int = TRIES) -> T:
@@ -140,15 +140,15 @@ class ServerDatabase:
             return await _read(self._reading, unit, READ_TIMEOUT_S)
 
     async def read_one(self, bulk: Bulk[Item, T], item: Item) -> T:
-        if (flights := self._flights.get(bulk)) is None:
-            flights = self._flights[bulk] = Flights(
+        if (group := self._groups.get(bulk)) is None:
+            group = self._groups[bulk] = GroupCommit(
                 bulk,
                 lambda items: _read(self._reading, bulk.all(items), READ_TIMEOUT_S),
                 lambda item: _read(self._reading, bulk.one(item), READ_TIMEOUT_S),
                 READ_TIMEOUT_S,
             )
         with self._reads.one():
-            value: T = await flights.fly(item)
+            value: T = await group.submit(item)
             return value
 
     async def reach_replica(self) -> None:
@@ -158,8 +158,8 @@ class ServerDatabase:
             )
 
     async def close(self) -> None:
-        for flights in self._flights.values():
-            await flights.land()
+        for group in self._groups.values():
+            await group.flush()
         if self._replica:
             await self._replica.close()
         await self._reading.dispose()
