@@ -28,9 +28,6 @@ class Mode(StrEnum):
     DRAW = "draw"  # reserved: only the rank would differ
 
 
-STORED_PHASES = (Phase.DRAFT, Phase.SCHEDULED, Phase.PAUSED, Phase.SETTLED)
-
-
 class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: str
     text: str

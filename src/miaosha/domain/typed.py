@@ -8,7 +8,6 @@ import re
 import unicodedata
 from typing import Final
 
-PHONE_MAX: Final = 40
 _DASHES: Final = {ord("\u2212"): "-"}  # a minus is no dash to Unicode
 _EXTENSION: Final = re.compile(
     r"[\s,;]*(?:extension|extn|ext|x|#|分機|內線|轉)[\s.:=]*([0-9]{1,8})$", re.IGNORECASE
