@@ -1,4 +1,4 @@
-"""The servers that settings lead to, for whoever waits until they answer. SQLite is none."""
+"""Servers: those that the settings name, for callers that wait for them. SQLite is none."""
 
 from collections.abc import Iterator
 

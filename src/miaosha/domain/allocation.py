@@ -78,7 +78,7 @@ def decide(
     Args:
         epoch: the epoch the caller last read from the ledger.
         rebuilder: the lease id of a rebuild, which may decide while the sale is frozen.
-        answered: indices whose request SQL has already answered (only in a log replay): they
+        answered: indices whose request has a row in SQL already (only in a log replay): they
             get the letter `r` and no place.
     """
     if refusal := _guard(sale, epoch):
@@ -202,7 +202,7 @@ def settle(sale: Allocation, epoch: int, user: int, rid: str, version: int) -> b
 
 
 def leave(sale: Allocation, epoch: int, user: int, rid: str = "") -> Place | None | Refusal:
-    """A buyer gives up a standby place (the one named `rid`, if given); answers the place as it is
+    """A buyer gives up a standby place (the one named `rid`, if given). Returns the place as it is
     after (`left`), or whatever else the buyer has (`held` after a promotion: the caller declines
     instead), or None."""
     if refusal := _guard(sale, epoch):

@@ -15,7 +15,7 @@ class Letter(StrEnum):
 
     HELD = "h"
     STANDBY = "s"
-    REPEAT = "r"  # the buyer had a live place already: answers that place
+    REPEAT = "r"  # the buyer had a live place already, and is told of that one
     SOLD_OUT = "o"
     CLOSED = "c"
 

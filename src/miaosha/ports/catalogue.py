@@ -1,4 +1,4 @@
-"""Port of the catalogue: products and sales, in SQL."""
+"""Catalogue: products and sales, in SQL."""
 
 from typing import NamedTuple, Protocol
 
@@ -41,7 +41,7 @@ class SalePage(NamedTuple):
 
 class Catalogue(Protocol):
     async def create_product(self, product: Product) -> Product:
-        """`product.id` is ignored; answers it with its id."""
+        """`product.id` is ignored. Returns the product with its id."""
 
     async def update_product(self, product: Product, was: Product | None = None) -> Product | None:
         """Everything but the picture, and, with `was`, only while that is still the same. Answers

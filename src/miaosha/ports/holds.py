@@ -61,7 +61,7 @@ class Holds(Protocol):
     async def grant(
         self, sale_id: int, epoch: int, winners: Sequence[Winner], now_ms: int
     ) -> list[Hold] | GrantRefusal:
-        """Holds for all winners, or none. Answers each winner's row as it is now (repeats
+        """Holds for all winners, or none. Returns each winner's row as it is now (repeats
         included: a row may be RELEASED by now), in the order of `winners`. Writes the `won` or
         `your_turn` mail into the outbox. pay_by = now + pay_within_s (standby_pay_within_s if
         promoted)."""

@@ -30,7 +30,7 @@ class Charge(NamedTuple):
 
 class Payments(Protocol):
     """A payment provider. `key` is the idempotency key `rid:attempt`: one key is charged at most
-    once, and a repeat answers what the first call came to."""
+    once, and a repeat returns what the first call came to."""
 
     async def charge(self, key: str, amount: Money, card: Card, return_url: str) -> Charge:
         """Returns CHARGED, REFUSED, VOIDED or ACTION.

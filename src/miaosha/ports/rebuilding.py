@@ -1,5 +1,6 @@
-"""Ports of a rebuild, beside those of everyday work: the rows of a sale in pages, and the places of
-some buyers. Parts of `ports.ledger.Ledger` and `ports.store.StockStore`, whose first lines hold.
+"""Rebuilding: what a rebuild needs of the ledger and of the store, beside their everyday ports.
+
+Parts of `ports.ledger.Ledger` and `ports.store.StockStore`, whose first lines hold.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -47,7 +48,7 @@ class RebuildRows(Protocol):
     async def bring_within(
         self, sale_id: int, rids: Sequence[str], bounds: HoldBounds
     ) -> dict[str, Hold]:
-        """Move the times of these rows (at most PAGE) to the nearest that `bounds` keep. Answers
+        """Move the times of these rows (at most PAGE) to the nearest that `bounds` keep. Returns
         all of them by rid, as they are then."""
 
     async def buyers(self, sale_id: int, users: Collection[int]) -> set[int]:
@@ -72,7 +73,7 @@ class RebuildStore(Protocol):
 
     async def begin_rebuild(self, sale_id: int, epoch: int, rebuilder: str) -> bool:
         """Take the epoch away and remember `epoch` and `rebuilder`; from here to `finish_rebuild`
-        every other call answers Refusal.EPOCH. False, and nothing written, over an epoch (or an
+        every other call returns Refusal.EPOCH. False, and nothing written, over an epoch (or an
         unfinished rebuild) that is not lower than `epoch`."""
 
     async def scan_places(self, sale_id: int, cursor: int) -> tuple[int, list[tuple[int, Place]]]:
@@ -86,13 +87,13 @@ class RebuildStore(Protocol):
         self, sale_id: int, epoch: int, rebuilder: str, places: Mapping[int, Place]
     ) -> bool:
         """Write places (and their standby membership) of an unfinished rebuild; at most PAGE a
-        call. False if it is not this rebuild's turn any more."""
+        call. False if another rebuild has begun."""
 
     async def finish_rebuild(
         self, sale_id: int, epoch: int, rebuilder: str, meta: RebuildMeta
     ) -> bool:
         """Write counters and this server's run id, phase frozen, `ungranted` empty, the epoch
-        last. `seq` never falls. False if it is not this rebuild's turn any more."""
+        last. `seq` never falls. False if another rebuild has begun."""
 
     async def recorded(self, sale_id: int, batches: Sequence[str]) -> set[str]:
         """Which of these (at most PAGE) are decided. Deciding one of them again changes nothing."""

@@ -32,7 +32,7 @@ class Unpublished(StrEnum):
     """Why a sale was not published."""
 
     PHASE = "phase"  # it is no draft
-    FULL = "live_sales_max"  # so many sales are live already
+    FULL = "live_sales_max"  # that many sales are live already
 
 
 class SaleRows(Protocol):
@@ -48,8 +48,8 @@ class SaleRows(Protocol):
         """Of the settled sales the `limit` last ones."""
 
     async def publish(self, sale_id: int, live_max: int) -> Terms | Unpublished:
-        """draft → scheduled, unless `live_max` sales are live. Of two at once on a SQL server both
-        may be let in, whatever the number."""
+        """draft → scheduled, unless `live_max` sales are live. On a SQL server two calls at
+        once may both pass, whatever the number."""
 
     async def freeze(self, sale_id: int, epoch: int, why: str) -> bool:
         """`epoch + 1, frozen = why WHERE epoch = :epoch`. False if the epoch had moved."""
@@ -66,7 +66,7 @@ class SaleRows(Protocol):
 
     async def close(self, sale_id: int, now_ms: int, *, if_sold_out: bool = False) -> Terms | None:
         """closes_at = now unless it is past already (or, with `if_sold_out`, a unit is not paid).
-        Answers the terms as they are then."""
+        Returns the terms as they are then."""
 
     async def settle(self, sale_id: int, verdict: str, now_ms: int) -> bool:
         """Phase settled, the audit's verdict kept; only if nothing is HELD, PAYING or unsynced."""

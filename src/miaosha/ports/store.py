@@ -1,9 +1,9 @@
-"""Port of the fast decision state of live sales (Redis). See domain/allocation.py for the rules.
+"""Store: the fast decision state of live sales (Redis). See domain/allocation.py for the rules.
 
-Every writing call takes the epoch and returns a `Refusal` instead of its answer when it wrote
+Every writing call takes the epoch and returns a `Refusal` instead of its result when it wrote
 nothing. Every call is one atomic step and safe to run twice; a call that was lost on the way
 (DependencyDown) may be repeated blindly. The server's own run id is compared inside each script:
-after a restart or failover every call answers Refusal.RUN_ID until a rebuild.
+after a restart or failover every call returns Refusal.RUN_ID until a rebuild.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -161,7 +161,7 @@ class PlaceViews(Protocol):
     """The places of buyers, as they may see them."""
 
     async def place(self, sale_id: int, user_id: int) -> PlaceView | None:
-        """A read; takes no epoch and is answered in every phase."""
+        """A read: it takes no epoch and works in every phase."""
 
     async def places(self, sale_ids: Sequence[int], user_id: int) -> dict[int, PlaceView | None]:
         """`place` of one buyer in many sales; as `readings`."""

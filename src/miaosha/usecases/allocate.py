@@ -152,7 +152,7 @@ class Allocator:
             )
 
     async def _over(self, batches: Sequence[Batch]) -> None:
-        """Late batches of a settled sale are answered `closed`, and acknowledged."""
+        """Requests in late batches of a settled sale get `closed`; the batches are acknowledged."""
         for batch in batches:
             await self._announcer.results(
                 [

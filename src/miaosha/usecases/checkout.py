@@ -101,7 +101,7 @@ class Checkout:
         delivery: Delivery,
         return_url: str,
     ) -> Paid | NeedsAction:
-        """Charge the buyer for the hold the token names; a repeat answers the same order.
+        """Charge the buyer for the hold the token names. A repeat returns the same order.
 
         Args:
             return_url: where the provider sends the buyer after a redirect.

@@ -1,7 +1,7 @@
 """A buyer asks for more time to pay (WCAG 2.2.1): one tap, once per hold.
 
 SQL decides it in one compare-and-set, together with its entry in the trail; then owners, reminder
-and Redis are told. A repeat answers the same deadline and tells them again, which mends what a
+and Redis are told. A repeat returns the same deadline and tells them again, which mends what a
 crash left untold. The old reminder comes early and finds nothing due.
 """
 
@@ -32,7 +32,7 @@ class Extension:
         self._extend_by_s = extend_by_s
 
     async def extend(self, sale_id: int, user_id: int, pay_by_ms: int | None = None) -> Hold:
-        """The hold with its later pay_by; a repeat answers the same.
+        """The hold with its later pay_by; a repeat returns the same.
 
         Args:
             pay_by_ms: the deadline the buyer wants moved. If that is the moved one, this is no

@@ -1,7 +1,8 @@
 """Make holds true: SQL first, then the reminder, the push, and Redis's `granted`.
 
-Whoever caused a hold (a decision, a promotion, a resize) calls this at once; if it dies, the hold
-is still on `ungranted` and the scheduler calls it again. Only after SQL committed is a buyer told.
+The process that caused a hold (a decision, a promotion, a resize) calls this at once. If it dies,
+the hold is still on `ungranted`, and the scheduler calls this again. A buyer is told only after
+the commit.
 """
 
 from collections import defaultdict
@@ -55,14 +56,14 @@ class Granter:
     async def grant(
         self, sale_id: int, epoch: int, winners: Sequence[Winner]
     ) -> dict[str, Hold] | GrantRefusal:
-        """Grant, announce and tell Redis; answers the rows by rid.
+        """Grant, announce and tell Redis. Returns the rows by rid.
 
         Args:
-            epoch: the one decide answered under, or that was read together with `ungranted`.
+            epoch: the one `decide` was called with, or that was read together with `ungranted`.
 
-        A row that is RELEASED by now gets its Lua release repeated, and what that promotes is
-        granted in turn. On STOCK or USER the sale has been frozen: Redis promised what SQL cannot
-        keep. On EPOCH and FROZEN nothing happened. Chunks before a refusal stay granted.
+        If a row is RELEASED by now, its Lua release is repeated, and what that promotes is granted,
+        too. On STOCK or USER this call has frozen the sale: Redis promised what SQL cannot keep. On
+        EPOCH and FROZEN nothing happened. Chunks before a refusal stay granted.
         """
         rows: dict[str, Hold] = {}
         todo = list(winners)

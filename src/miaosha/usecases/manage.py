@@ -171,7 +171,7 @@ class Manage:
 
         Args:
             within_s: how long to wait for its end (None: as long as it takes); one that takes
-                longer goes on by itself, and the sale that is answered is frozen.
+                longer goes on by itself, and the sale that is returned is frozen.
 
         Raises:
             Problem: not_found, conflict (a draft or settled, or one is under way already).

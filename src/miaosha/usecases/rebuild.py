@@ -65,7 +65,7 @@ class Rebuilder:
     async def rebuild(
         self, sale_id: int, why: str, *, anew: bool = False, patient: bool = False
     ) -> bool:
-        """Rebuild one sale; False if somebody else is at it or it was superseded.
+        """Rebuild one sale; False if another process rebuilds it, or a later rebuild took over.
 
         Args:
             why: the reason shown while the sale is frozen, unless it has one already.
@@ -148,8 +148,8 @@ class Rebuilder:
     async def _replay(self, terms: Terms, lease: RebuildLease, newest: Newest, marker: str) -> int:
         """Decide what the log holds and Redis has no record of, in log order; returns how many.
 
-        A request whose rid has a row, or that stands in the log before its buyer's newest row, is
-        only answered that row.
+        A request gets only the row of its buyer if its rid has a row, or if it stands in the log
+        before the buyer's newest row.
         """
         count = 0
         group: list[Batch] = []

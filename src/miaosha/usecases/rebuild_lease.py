@@ -1,4 +1,4 @@
-"""Whose turn it is to rebuild a sale."""
+"""Rebuild lease: which process may rebuild a sale."""
 
 import asyncio
 import contextlib
@@ -17,8 +17,8 @@ class Superseded(Exception):
 
 
 class RebuildLease:
-    """The lease of one rebuild. Every rebuild has its own, so that two asked for in one process do
-    not both have their turn. `rebuilder` is what the store knows it by."""
+    """The lease of one rebuild. Every rebuild has an owner name of its own, so that of two in one
+    process only one goes on. `rebuilder` is that name; the store knows the rebuild by it."""
 
     def __init__(self, candidate: LeaseCandidate, clock: Clock, sale_id: int, owner: str) -> None:
         self._candidate = candidate
@@ -28,8 +28,8 @@ class RebuildLease:
         self.rebuilder = owner
 
     async def take(self, patience_s: float = 0.0) -> bool:
-        """False: another is at it. One that only looks as if it were is waited for, for at most
-        `patience_s`."""
+        """False: another process rebuilds the sale. If its owner only seems to live, this waits for
+        the end of its lease, for at most `patience_s`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_s or None):
                 while not await self._try():

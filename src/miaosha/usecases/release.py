@@ -90,7 +90,7 @@ class Release:
             raise Problem("payment_in_progress", retry_after_s=1)
 
     async def _leave(self, terms: Terms, user_id: int) -> Hold | None:
-        """Leave standby; answers the hold to decline if the buyer turned out to have one."""
+        """Leave standby. Returns the hold to decline if the buyer has one by now."""
         place = await self._store.leave(terms.sale_id, terms.epoch, user_id)
         if isinstance(place, Refusal):
             raise Problem("frozen", retry_after_s=2)

@@ -1,4 +1,4 @@
-"""What became of a ledger write whose commit was sent and whose answer was lost."""
+"""Retries: what became of a ledger write whose commit was sent and whose answer was lost."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -13,8 +13,8 @@ async def known(write: Callable[[], Awaitable[T]]) -> T:
     what is there and changes nothing twice.
 
     Args:
-        write: a call of the ledger that answers a repeat as it answered the first (grant, capture,
-            refuse, extend, mark_refunded; not release, which answers only what it moved itself).
+        write: a call of the ledger whose repeat returns what the first returned (grant, capture,
+            refuse, extend, mark_refunded; not release, which returns only what it moved itself).
 
     Raises:
         OutcomeUnknown: the second call cannot tell either.

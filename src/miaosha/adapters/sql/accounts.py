@@ -1,4 +1,4 @@
-"""Accounts in SQL (`ports.people.Accounts`)."""
+"""Accounts in SQL (`ports.accounts.Accounts`)."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Payments: HELD → PAYING → PAID or back, each move a compare-and-set that names its attempt."""
+"""Attempts: HELD → PAYING → PAID or back, each move a compare-and-set that names its attempt."""
 
 import secrets
 from collections.abc import Callable, Collection, Sequence

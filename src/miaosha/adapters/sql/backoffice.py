@@ -1,4 +1,4 @@
-"""What admins read across buyers (`ports.office.Office`). How a sale went is in `books`."""
+"""What admins read across buyers (`ports.backoffice.Office`). How a sale went is in `books`."""
 
 from collections.abc import Sequence
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Products and sales in SQL (`ports.people.Catalogue`)."""
+"""Products and sales in SQL (`ports.catalogue.Catalogue`)."""
 
 import re
 from typing import Any

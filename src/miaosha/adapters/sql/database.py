@@ -1,5 +1,6 @@
-"""How everything here reaches SQL: a *unit* is a plain function of a Connection, run as one
-transaction. Two implementations: `filedb` (SQLite, a writer thread) and `serverdb` (async drivers).
+"""Database: how everything here reaches SQL. A *unit* is a plain function of a Connection, run as
+one transaction. `file_database` (SQLite, a writer thread) and `server_database` (async drivers)
+implement it.
 
 Driver errors become DependencyDown before the commit was sent and OutcomeUnknown after;
 IntegrityError passes through, for it is an answer about the data.
@@ -24,7 +25,7 @@ READ_TIMEOUT_S = 10.0
 
 
 class Rollback(Exception):
-    """Raised by a unit to undo what it did and still answer: `write` returns `value`."""
+    """Raised by a unit to undo what it did and still return something: `write` returns `value`."""
 
     def __init__(self, value: Any = None) -> None:
         super().__init__()
@@ -36,8 +37,8 @@ class Bulk(Generic[Item, T]):
     """A unit that does the work of many callers at once, each with an item of their own.
 
     Args:
-        run: answers one value per item, in their order, with or without company. It does all of
-            them or raises, and never a Rollback.
+        run: returns one value per item, in their order, for one item or many. It does all of them
+            or raises, and never a Rollback.
         key: items with the same key never share a run.
     """
 
@@ -55,7 +56,7 @@ class Bulk(Generic[Item, T]):
 
 class Database(Protocol):
     async def write(self, unit: Unit[T]) -> T:
-        """Run `unit` as one transaction on the primary; answers once it is committed.
+        """Run `unit` as one transaction on the primary. Returns once it is committed.
 
         A unit may run again after a deadlock, so it has no effect outside its connection. It must
         not wait for anything but SQL: on SQLite others share its transaction.

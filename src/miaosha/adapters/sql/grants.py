@@ -43,10 +43,10 @@ def grant(
 
 
 def _refusal(terms: Terms, epoch: int, *, missing: bool, fresh: bool) -> GrantRefusal | None:
-    """`missing`: a rid is not there after the insert, so its user has another live hold. Under an
-    old epoch that proves nothing: Redis as it is now may know better."""
+    """`missing`: a rid has no row after the insert, so its user has another live hold. Under an old
+    epoch that proves nothing: Redis may have changed since."""
     if not missing and not fresh:
-        return None  # a repeat: whatever happened since, the rows answer it
+        return None  # a repeat: the rows say what happened since
     if terms.epoch != epoch or terms.phase not in RUNNING:
         return GrantRefusal.EPOCH
     if terms.frozen is not None:

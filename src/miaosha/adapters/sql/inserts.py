@@ -1,4 +1,4 @@
-"""Inserts: one that passes over rows a UNIQUE constraint refuses, one that answers the new id.
+"""Inserts: one that passes over rows a UNIQUE constraint refuses, one that returns the new id.
 
 Never trust the row count of the former: MariaDB swallows and counts as it likes. Read back.
 """

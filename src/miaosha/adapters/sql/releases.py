@@ -30,7 +30,7 @@ def released_values(reason: str, call_id: str) -> dict[str, Any]:
 
 
 def moved_by(connection: Connection, rids: Sequence[str], call_id: str) -> list[Hold]:
-    """The rows a call has moved: it left its id in them, for an UPDATE cannot answer rows."""
+    """The rows a call has moved: it left its id in them, for an UPDATE returns no rows."""
     query = select(*COLUMNS).where(holds.c.rid.in_(rids), holds.c.grant_id == call_id)
     return [hold_of(row) for row in connection.execute(query)]
 
@@ -49,7 +49,7 @@ def give_back(connection: Connection, sale_id: int, freed: Sequence[Hold], now_m
     """Lower `granted` and write the mails of holds just RELEASED in this transaction.
 
     Raises:
-        Rollback: the sale is frozen; answers a Released without holds.
+        Rollback: the sale is frozen; its value is a Released without holds.
     """
     if freed:
         lower = (

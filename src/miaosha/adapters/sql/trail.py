@@ -1,4 +1,4 @@
-"""The append-only trail in SQL (`ports.people.Trail`): there is no statement that changes it."""
+"""The append-only trail in SQL (`ports.trail.Trail`): there is no statement that changes it."""
 
 from typing import Any
 
