@@ -50,7 +50,7 @@ async def publisher(settings: Settings) -> AsyncIterator[PublisherParts]:
     async with AsyncExitStack() as stack:
         await refuse_unfit(settings, sql=False)
         opened = Opening(settings, stack)
-        store, heartbeats, clock, _ = await opened.store()
+        store, heartbeats, clock = await opened.store()
         ring = Keyring.parse(settings.secret_keys)
         yield PublisherParts(
             store, opened.broker(), clock, AccessTokens(ring), ring.question_key(), heartbeats
@@ -65,7 +65,7 @@ async def gateway(settings: Settings) -> AsyncIterator[GatewayParts]:
     async with AsyncExitStack() as stack:
         await refuse_unfit(settings, sql=False)
         opened = Opening(settings, stack)
-        store, heartbeats, clock, _ = await opened.store()
+        store, heartbeats, clock = await opened.store()
         ring = Keyring.parse(settings.secret_keys)
         bus = opened.bus()
         opened.checks = {"bus": bus.ping}  # the store is known by its board

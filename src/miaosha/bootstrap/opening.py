@@ -30,7 +30,7 @@ class Opening:
         self.checks: Checks = {}
         self._clock: Clock | None = None
 
-    async def store(self) -> tuple[StockStore, Heartbeats, StepClock, Any]:
+    async def store(self) -> tuple[StockStore, Heartbeats, StepClock]:
         from miaosha.adapters.clock import StoreClock
         from miaosha.adapters.redis.connect import connect
         from miaosha.adapters.redis.copies import Copies
@@ -56,7 +56,7 @@ class Opening:
         self.checks["store"] = reached
         names = ("store", "bus", "heartbeats")
         waiting.know("MIAOSHA_REDIS_URL", self._settings.redis_url, names, reached)
-        return store, RedisHeartbeats(client), clock, client
+        return store, RedisHeartbeats(client), clock
 
     def broker(self) -> Any:
         """By the scheme of its URL; after `store`, whose clock it tells the time by."""

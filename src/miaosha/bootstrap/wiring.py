@@ -37,7 +37,6 @@ class Wiring:
     store: StockStore
     heartbeats: Heartbeats
     clock: StepClock
-    redis: Any
     broker: Any
     bus: Bus
     tokens: Tokens
@@ -51,7 +50,7 @@ async def wire(opened: Opening) -> Wiring:
     from miaosha.usecases.grant import Granter
     from miaosha.usecases.release import Release
 
-    store, heartbeats, clock, redis = await opened.store()
+    store, heartbeats, clock = await opened.store()
     broker = opened.broker()
     bus = opened.bus()
     database = opened.database()
@@ -61,75 +60,60 @@ async def wire(opened: Opening) -> Wiring:
     granter = Granter(ledger.sales, ledger.holds, store, broker, announcer, clock)
     release = Release(ledger.sales, ledger.holds, store, granter, announcer, clock)
     return Wiring(
-        database,
-        ledger,
-        store,
-        heartbeats,
-        clock,
-        redis,
-        broker,
-        bus,
-        tokens,
-        announcer,
-        granter,
-        release,
+        database, ledger, store, heartbeats, clock, broker, bus, tokens, announcer, granter, release
     )
 
 
-def checkout_of(wiring: Wiring, payments: Payments) -> "Checkout":
+def checkout_of(core: Wiring, payments: Payments) -> "Checkout":
     from miaosha.usecases.checkout import Checkout
 
-    ledger = wiring.ledger
+    ledger = core.ledger
     return Checkout(
         ledger.holds,
         ledger.attempts,
         ledger.orders,
         payments,
-        wiring.tokens,
-        wiring.release,
-        wiring.announcer,
-        wiring.clock,
+        core.tokens,
+        core.release,
+        core.announcer,
+        core.clock,
     )
 
 
-def payments_of(wiring: Wiring, settings: Settings) -> Payments:
+def payments_of(core: Wiring, settings: Settings) -> Payments:
     from miaosha.adapters.payments import open_payments
 
     return open_payments(
-        settings.payments_url,
-        wiring.database,
-        wiring.clock,
-        settings.secret_keys,
-        settings.public_url,
+        settings.payments_url, core.database, core.clock, settings.secret_keys, settings.public_url
     )
 
 
-def control_of(wiring: Wiring, catalogue: Catalogue, settings: Settings, owner: str) -> "Control":
+def control_of(core: Wiring, catalogue: Catalogue, settings: Settings, owner: str) -> "Control":
     from miaosha.usecases.control import Control
     from miaosha.usecases.rebuild import Rebuilder
 
     times = HoldTimes(settings.extend_by_s, settings.payment_max_s)
-    ledger = wiring.ledger
+    ledger = core.ledger
     rebuilder = Rebuilder(
         ledger.leases,
         ledger.rebuilds,
         ledger.holds,
-        wiring.store,
-        wiring.broker,
-        wiring.clock,
+        core.store,
+        core.broker,
+        core.clock,
         owner,
         times,
     )
     return Control(
         ledger.sales,
         ledger.holds,
-        wiring.store,
+        core.store,
         catalogue,
-        wiring.granter,
-        wiring.announcer,
+        core.granter,
+        core.announcer,
         rebuilder,
-        wiring.heartbeats,
-        wiring.clock,
+        core.heartbeats,
+        core.clock,
         settings.live_sales_max,
     )
 
@@ -139,14 +123,14 @@ async def auditor_of(settings: Settings, stack: AsyncExitStack) -> "Auditor":
     return await stack.enter_async_context(opened)
 
 
-def post_of(wiring: Wiring, settings: Settings, mailer: Any, counters: Any) -> "Post":
+def post_of(core: Wiring, settings: Settings, mailer: Any, counters: Any) -> "Post":
     from miaosha.usecases.mail_queue import Post
 
     return Post(
-        wiring.ledger.outbox,
-        wiring.broker,
+        core.ledger.outbox,
+        core.broker,
         mailer,
-        wiring.clock,
+        core.clock,
         settings.mail_attempts_max,
         settings.public_url,
         counters,
