@@ -19,7 +19,6 @@ import pytest
 from miaosha import bootstrap
 from miaosha.bootstrap import ApiParts
 from miaosha.cli.command import here
-from miaosha.cli.session import here
 from miaosha.domain.freezes import CLOCK
 from miaosha.supervisor.servers.valkey import answers, valkey_command
 from tests.e2e.test_many_sales import ANSWER, asking, buyers, published

@@ -9,9 +9,7 @@ import pytest
 from miaosha.adapters.clock import StoreClock
 from miaosha.adapters.sql import migrate
 from miaosha.adapters.sql.examine import examine_database
-from miaosha.domain.findings import Finding, Verdict
 from miaosha.domain.findings import Examined, Fitness
-from miaosha.supervisor.servers.mariadb import start_mariadb, start_mariadb_replica
 from miaosha.supervisor.servers.sql_server import SqlServer
 from tests.contract.sql.servers import administer
 from tests.kit.mariadb import start_mariadb, start_mariadb_replica

@@ -18,10 +18,7 @@ from miaosha.adapters.sql.tables import leases, sales
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded
 from miaosha.domain.reservation import GRACE_MS, HoldState
 from miaosha.domain.sale import Phase
-from miaosha.ports.ledger import Begun, NotPayable
-from miaosha.ports.attempts import Begun, NotPayable
 from miaosha.ports.attempts import BegunAttempt, NotPayable
-from miaosha.supervisor.servers.mariadb import start_mariadb
 from miaosha.supervisor.servers.sql_server import SqlServer
 from tests.contract.sql.cutting import Cut, CuttingProxy
 from tests.contract.sql.servers import CONNECTIONS, connected, serving

@@ -7,9 +7,7 @@ it. A `Demand` (demands.py) says what is wanted, a `Machine` what there is.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from miaosha.domain.findings import Verdict
 from miaosha.domain.findings import Fitness
-from miaosha.supervisor.counts import PER_CORE_FULL_MAX
 from miaosha.supervisor.machine.capacity import Machine
 from miaosha.supervisor.machine.kernel import UNLIMITED
 from miaosha.supervisor.process_counts import PER_CORE_FULL_MAX
