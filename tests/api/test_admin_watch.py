@@ -1,7 +1,6 @@
 """What admins watch and look up: live numbers, reports, orders, people, presses."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import pytest
@@ -14,18 +13,13 @@ from miaosha.usecases.audit import Finding, Verdict
 from miaosha.usecases.presses import Presses
 from miaosha.usecases.sale_watch import Watch
 from tests.api.world import Person, World
+from tests.kit.waits import until
 
 
 async def get(world: World, admin: Person, path: str, **query: Any) -> Any:
     answer = await world.http.get(f"/api/v1/admin/{path}", headers=admin.auth, params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
-        while not await condition():  # noqa: ASYNC110 - another task is at it
-            await asyncio.sleep(0.02)
 
 
 async def pay(world: World, sale_id: int, person: Person) -> Any:

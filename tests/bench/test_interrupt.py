@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.running import MIAOSHA, STOP_S, alive, descendants, environ, eventually
+from tests.kit.running import MIAOSHA, STOP_S, alive, descendants, environ
+from tests.kit.waits import eventually
 
 ROOT = Path(__file__).parents[2]
 BENCH = (sys.executable, "-m", "bench")
@@ -45,8 +46,8 @@ def test_an_interrupted_benchmark_leaves_nothing_behind(
         )
     left: set[int] = set()
     try:
-        eventually(seen, lambda: seen in (tmp_path / "out").read_text())
-        eventually("it has started something", lambda: len(descendants(process.pid)) >= 2)
+        eventually(lambda: seen in (tmp_path / "out").read_text(), what=seen)
+        eventually(lambda: len(descendants(process.pid)) >= 2, what="it has started something")
         left = descendants(process.pid)
         if sig is None:
             os.killpg(process.pid, signal.SIGINT)
@@ -55,7 +56,7 @@ def test_an_interrupted_benchmark_leaves_nothing_behind(
         assert process.wait(STOP_S) == status
         said = (tmp_path / "out").read_text()
         assert "Traceback" not in said and "never retrieved" not in said, said
-        eventually("its processes are gone", lambda: not alive(left))
+        eventually(lambda: not alive(left), what="its processes are gone")
         assert not list(place.iterdir())
     finally:
         for pid in alive({process.pid, *left}):

@@ -19,7 +19,8 @@ from miaosha.domain.messages import Batch, MailJob
 from miaosha.ports.broker import Reminder
 from miaosha.supervisor.servers.valkey import Valkey, start_valkey
 from tests.contract.brokers import SALE, RedisRig
-from tests.contract.test_broker import Seen, batch, empty, running, until
+from tests.contract.test_broker import Seen, batch, empty, running
+from tests.kit.waits import until
 
 
 @pytest.fixture

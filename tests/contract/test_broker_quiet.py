@@ -16,7 +16,8 @@ from miaosha.adapters.redis.connect import connect
 from miaosha.adapters.redis.reminders import server_ms
 from miaosha.domain.messages import Batch, encode_batch
 from miaosha.supervisor.servers.valkey import Valkey
-from tests.contract.test_broker import batch, running, until
+from tests.contract.test_broker import batch, running
+from tests.kit.waits import until
 
 SALES = range(1, 301)
 CONNECTIONS_MAX = 80  # of the whole test; one for each queue would be 300

@@ -14,6 +14,7 @@ from miaosha.domain.errors import DependencyDown
 from miaosha.domain.messages import BusMessage, Result, Results
 from miaosha.domain.reservation import State
 from miaosha.supervisor.servers.valkey import Valkey
+from tests.kit.waits import until
 
 PERIOD_S = 0.1
 
@@ -45,12 +46,6 @@ class Ear:
     async def stop(self) -> None:
         self.task.cancel()
         await asyncio.wait({self.task})
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from pathlib import Path
 from miaosha.adapters.redis.bus import CHANNEL, RedisBus
 from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 from tests.contract.cluster import Move, start_cluster
-from tests.contract.test_bus import PERIOD_S, Ear, results, until
+from tests.contract.test_bus import PERIOD_S, Ear, results
+from tests.kit.waits import until
 
 OLDER = ("--rename-command", "SPUBLISH", "", "--rename-command", "SSUBSCRIBE", "")
 

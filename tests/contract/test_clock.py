@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -12,6 +11,7 @@ from miaosha.adapters.redis.connect import connect, reaching
 from miaosha.adapters.redis.reminders import server_ms
 from miaosha.domain.errors import DependencyDown
 from miaosha.supervisor.servers.valkey import Valkey
+from tests.kit.waits import until
 
 NEAR_MS = 5_000  # what a busy machine may take between two looks; wrong clocks are further off
 
@@ -29,12 +29,6 @@ class Store:
         if self.away:
             raise DependencyDown("store")
         return int(time.monotonic() * 1000 + self.ahead_ms)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.002)
 
 
 def error_ms(clock: StoreClock, store: Store) -> float:
@@ -145,9 +139,7 @@ async def test_an_answer_that_took_too_long_is_not_used(monkeypatch: pytest.Monk
     monkeypatch.setattr(clock_module, "ROUND_TRIP_MAX_S", 0.02)
     store = Store(0)
     clock = StoreClock(store.now_ms)
-    async with asyncio.timeout(30):
-        while not await clock.refresh():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(clock.refresh)
 
     async def stuck() -> int:
         await asyncio.sleep(0.05)

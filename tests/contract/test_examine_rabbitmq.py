@@ -18,7 +18,8 @@ from miaosha.ports.broker import Reminder
 from miaosha.settings import Settings
 from miaosha.supervisor.servers.rabbitmq import RabbitMq
 from tests.contract.brokers import SALE, RabbitRig
-from tests.contract.test_broker import running, until
+from tests.contract.test_broker import running
+from tests.kit.waits import until
 
 pytestmark = pytest.mark.servers
 

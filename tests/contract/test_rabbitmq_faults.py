@@ -24,7 +24,8 @@ from miaosha.ports.auditing import Logged
 from miaosha.ports.broker import Pressure, Reminder
 from miaosha.supervisor.servers.rabbitmq import RabbitMq
 from tests.contract.brokers import SALE, RabbitRig
-from tests.contract.test_broker import Seen, batch, empty, left, running, until
+from tests.contract.test_broker import Seen, batch, empty, left, running
+from tests.kit.waits import until
 
 pytestmark = pytest.mark.servers
 

@@ -28,9 +28,10 @@ from miaosha.ports.auditing import Logged
 from miaosha.ports.broker import Reminder
 from miaosha.supervisor.servers.rabbitmq import RabbitMq, start_rabbitmq
 from tests.contract.brokers import SALE, RabbitRig
-from tests.contract.test_broker import Seen, batch, empty, running, until
+from tests.contract.test_broker import Seen, batch, empty, running
 from tests.contract.test_examine_rabbitmq import cures
 from tests.contract.test_rabbitmq_faults import log_ids, works
+from tests.kit.waits import until
 
 servers = pytest.mark.servers
 

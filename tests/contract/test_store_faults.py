@@ -19,6 +19,7 @@ from miaosha.ports.store import Ending
 from miaosha.supervisor.servers.valkey import Valkey, start_valkey
 from tests.contract.cluster import start_cluster
 from tests.contract.sales import BY, FAR_MS, arm, batch, kept, press
+from tests.kit.waits import until
 
 META = RebuildMeta(2, 0, 0, 0, FAR_MS, 10)
 
@@ -225,9 +226,10 @@ async def _raw(server: Valkey) -> asyncio.StreamWriter:
 
 
 async def _until_busy(client: Any, busy: bool) -> None:
-    async with asyncio.timeout(30):
-        while await _is_busy(client) is not busy:
-            pass
+    async def so() -> bool:
+        return await _is_busy(client) is busy
+
+    await until(so)
 
 
 async def _is_busy(client: Any) -> bool:

@@ -4,9 +4,10 @@ A machine is a `miaosha up` with a loopback address and a data directory of its 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from aiosmtpd.controller import UnthreadedController
@@ -16,6 +17,7 @@ from miaosha.adapters.keyring import generate
 from miaosha.settings import Settings, load
 from miaosha.supervisor.servers.full_stack import FullStack, full_stack
 from tests.kit.running import START_S, Up, environ, free_port, starting
+from tests.kit.waits import until
 
 HOSTS = ("127.0.0.2", "127.0.0.3")
 
@@ -92,14 +94,5 @@ async def machines(home: Path, shared: Shared, count: int = 2) -> AsyncIterator[
             place.mkdir()
             ups.append(stack.enter_context(starting(place, settings=shared.settings, host=host)))
         for up in ups:
-            await until(f"{up.host} ready", up.ready, START_S)
+            await until(partial(asyncio.to_thread, up.ready), START_S, what=f"{up.host} ready")
         yield ups
-
-
-async def until(what: str, check: Callable[[], object], within_s: float = 60.0) -> None:
-    """Wait, letting everything else go on, until `check` is true; fails naming `what`."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + within_s
-    while not await asyncio.to_thread(check):
-        assert loop.time() < deadline, f"not within {within_s:.0f} s: {what}"
-        await asyncio.sleep(0.05)

@@ -14,7 +14,8 @@ import pytest
 
 from miaosha.cli.command import here
 from tests.drills.rush import Size, people_for, rush
-from tests.kit.running import Up, eventually, running
+from tests.kit.running import Up, running
+from tests.kit.waits import eventually
 
 SIZE = Size(crowd=200, stock=40, rush_s=8.0, open_for_s=100.0, pay_within_s=8)
 FULL_S = 6.0
@@ -67,5 +68,5 @@ async def test_whatever_dies_on_a_full_disk_comes_back(small_disk: Path, run_dir
 
 def back(up: Up, gone: dict[str, int]) -> None:
     for role, old in gone.items():
-        eventually(f"another {role}", lambda r=role, o=old: up.children().get(r, o) != o, 60)  # type: ignore[misc]
-    eventually("ready again", up.ready)
+        eventually(lambda r=role, o=old: up.children().get(r, o) != o, 60, what=f"another {role}")  # type: ignore[misc]
+    eventually(up.ready, what="ready again")

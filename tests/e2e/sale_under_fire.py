@@ -11,16 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.kit.running import (
-    MIAOSHA,
-    STOP_S,
-    Up,
-    alive,
-    descendants,
-    environ,
-    eventually,
-    free_port,
-)
+from tests.kit.running import MIAOSHA, STOP_S, Up, alive, descendants, environ, free_port
+from tests.kit.waits import eventually
 
 PROGRESS = re.compile(
     r"^(?P<phase>[a-z]+).*\| requests (?P<requests>\d+) accepted (?P<accepted>\d+)"
@@ -52,10 +44,12 @@ class Sale(Up):
         return self.seen(PAID, 1)
 
     def wait_accepted(self, count: int) -> None:
-        eventually(f"{count} accepted", lambda: self._running() and self.accepted() >= count, 90)
+        eventually(
+            lambda: self._running() and self.accepted() >= count, 90, what=f"{count} accepted"
+        )
 
     def wait_paid(self, count: int) -> None:
-        eventually(f"{count} paid", lambda: self._running() and self.paid() >= count, 90)
+        eventually(lambda: self._running() and self.paid() >= count, 90, what=f"{count} paid")
 
     def _running(self) -> bool:
         assert self.process.poll() is None, "the demo ended: " + self.out.read_text()[-3_000:]
@@ -65,7 +59,7 @@ class Sale(Up):
         """SIGKILL the role's process, and wait until the supervisor has started another."""
         old = self.children()[role]
         os.kill(old, signal.SIGKILL)
-        eventually(f"{role} again", lambda: self.children().get(role, old) != old)
+        eventually(lambda: self.children().get(role, old) != old, what=f"{role} again")
 
     def empty(self, role: str) -> None:
         """Kill a Valkey and delete its files before it is started again."""
@@ -77,7 +71,7 @@ class Sale(Up):
             shutil.rmtree(home / "appendonlydir")
         finally:
             os.kill(self.process.pid, signal.SIGCONT)
-        eventually(f"{role} again", lambda: self.children().get(role, pid) != pid)
+        eventually(lambda: self.children().get(role, pid) != pid, what=f"{role} again")
 
     def verdict(self, within_s: float = 200) -> None:
         """Wait for the end; I1 to I10 hold and every buyer's own view agrees with the ledger."""

@@ -15,16 +15,8 @@ from miaosha.settings import Settings
 from miaosha.supervisor import account
 from miaosha.supervisor.account import AS_ROOT, _setpriv, _try
 from miaosha.supervisor.servers.packaged_server import is_free
-from tests.kit.running import (
-    Up,
-    alive,
-    descendants,
-    environ,
-    eventually,
-    free_port,
-    miaosha,
-    starting,
-)
+from tests.kit.running import Up, alive, descendants, environ, free_port, miaosha, starting
+from tests.kit.waits import eventually
 
 NOBODY = "nobody"
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
@@ -82,7 +74,7 @@ def test_root_hears_that_everything_is_roots(tmp_path: Path) -> None:
     away = {"database_url": f"mariadb://shop@127.0.0.1:{free_port()}/shop"}
     with starting(tmp_path, settings=away) as up:
         out = tmp_path / "out"
-        eventually("waits", lambda: "waiting for MIAOSHA_DATABASE_URL" in out.read_text())
+        eventually(lambda: "waiting for MIAOSHA_DATABASE_URL" in out.read_text(), what="waits")
         assert out.read_text().count(AS_ROOT) == 1
         assert "--user" in AS_ROOT and "MIAOSHA_USER" in AS_ROOT
         assert up.stop() == 0
@@ -150,7 +142,7 @@ def test_everything_runs_as_the_account_and_listens_where_only_root_may(
     nobody = pwd.getpwnam(NOBODY)
     monkeypatch.setenv("HOME", "/somewhere/of/root")
     with starting(home, "--user", NOBODY, command=command, port=privileged_port()) as up:
-        eventually("ready", up.ready)
+        eventually(up.ready, what="ready")
         everybody = {up.process.pid, *alive(descendants(up.process.pid))}
         assert len(everybody) >= 10
         for pid in everybody:
@@ -167,7 +159,7 @@ def test_everything_runs_as_the_account_and_listens_where_only_root_may(
         assert Path(up.state()["run_dir"]).stat().st_uid == nobody.pw_uid
         again(up, "store")
         again(up, "publisher")
-        eventually("ready again", up.ready)
+        eventually(up.ready, what="ready again")
         assert AS_ROOT not in (home / "out").read_text()
         assert up.stop() == 0
         assert not Path("/proc", str(up.process.pid)).exists() or alive(everybody) == set()
@@ -176,7 +168,7 @@ def test_everything_runs_as_the_account_and_listens_where_only_root_may(
 def again(up: Up, role: str) -> None:
     old = up.children()[role]
     os.kill(old, signal.SIGKILL)
-    eventually(f"another {role}", lambda: up.children().get(role, old) != old)
+    eventually(lambda: up.children().get(role, old) != old, what=f"another {role}")
 
 
 @NEEDS_ROOT

@@ -11,16 +11,8 @@ from typing import Any
 import pytest
 
 from tests.domain.test_urls import LINKS
-from tests.kit.running import (
-    MIAOSHA,
-    STOP_S,
-    Up,
-    environ,
-    eventually,
-    free_port,
-    miaosha,
-    running,
-)
+from tests.kit.running import MIAOSHA, STOP_S, Up, environ, free_port, miaosha, running
+from tests.kit.waits import eventually
 
 PASSWORD = "a long walk before noon 7"
 
@@ -146,7 +138,7 @@ def test_a_mail_given_up_on_is_listed_alarmed_and_sent_again(up: Up, sale: int) 
         database.close()
         return bool(state == "sent")
 
-    eventually("the mail is sent", sent)
+    eventually(sent, what="the mail is sent")
     assert good(up, "parked", "list").strip() == "nothing is parked"
 
 
@@ -254,7 +246,7 @@ def test_a_role_runs_by_itself(up: Up, tmp_path: Path) -> None:
             text=True,
         )
     try:
-        eventually("ready", lambda: Up(process, port, tmp_path / "d").ready())
+        eventually(lambda: Up(process, port, tmp_path / "d").ready(), what="ready")
         loaded = Path(f"/proc/{process.pid}/cmdline").read_bytes()
         assert b"miaosha.publisher" in loaded
         assert (tmp_path / "log").read_text().count("enableServiceLinks: false") == 1

@@ -23,7 +23,8 @@ from miaosha.domain.freezes import CLOCK
 from miaosha.supervisor.servers.valkey import answers, valkey_command
 from tests.e2e.test_many_sales import ANSWER, asking, buyers, published
 from tests.kit.packages import faketime
-from tests.kit.running import Up, eventually, running
+from tests.kit.running import Up, running
+from tests.kit.waits import eventually, until
 
 pytestmark = pytest.mark.servers
 
@@ -62,7 +63,7 @@ def skewed() -> Iterator[Skewed]:
         }
         store = subprocess.Popen(args, env=environ)
         try:
-            eventually("the store answers", lambda: asyncio.run(answers(socket)))
+            eventually(lambda: asyncio.run(answers(socket)), what="the store answers")
             settings = {"redis_url": f"unix://{socket}", "clock_believe_s": str(BELIEVE_S)}
             with running(home, settings=settings) as up:
                 yield Skewed(up, clock)
@@ -112,13 +113,6 @@ class Buyer:
         return not await self.frozen() and await self.holds()
 
 
-async def until(what: str, check: Any) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not await check():
-        assert time.monotonic() < deadline, f"not within {WITHIN_S:.0f} s: {what}"
-        await asyncio.sleep(0.1)
-
-
 @pytest.fixture
 async def buyer(skewed: Skewed, parts: ApiParts) -> Buyer:
     [sale_id] = await published(parts, 1)
@@ -128,18 +122,18 @@ async def buyer(skewed: Skewed, parts: ApiParts) -> Buyer:
     async def accepted() -> bool:
         return bool((await buyer.ask("POST", "/purchases", ANSWER))["status"] == 202)
 
-    await until("a press is taken", accepted)
-    await until("a unit is held", buyer.holds)
+    await until(accepted, WITHIN_S, what="a press is taken")
+    await until(buyer.holds, WITHIN_S, what="a unit is held")
     return buyer
 
 
 @pytest.mark.parametrize("hours", [1, -1])
 async def test_there_and_back_ends_no_hold(skewed: Skewed, buyer: Buyer, hours: int) -> None:
     skewed.set(hours * HOUR_S)
-    await until("the sale stands still", buyer.stands_still)
+    await until(buyer.stands_still, WITHIN_S, what="the sale stands still")
     assert await buyer.holds()
     skewed.set(0)
-    await until("the sale goes on", buyer.goes_on)
+    await until(buyer.goes_on, WITHIN_S, what="the sale goes on")
     assert await buyer.left_s() > EXTRA_S
     clock = await buyer.ask("GET", "")
     assert abs(clock["server_time_ms"] / 1_000 - time.time()) < HOUR_S / 2
@@ -151,8 +145,8 @@ async def test_for_good_and_a_leader_that_dies(
     """Back by an hour and believed; then the scheduler dies: somebody leads again in seconds, not
     when the clock has caught up. And forward again: a hold has its minute."""
     skewed.set(-HOUR_S)
-    await until("the sale stands still", buyer.stands_still)
-    await until("the clock is believed, and the sale goes on", buyer.goes_on)
+    await until(buyer.stands_still, WITHIN_S, what="the sale stands still")
+    await until(buyer.goes_on, WITHIN_S, what="the clock is believed, and the sale goes on")
     assert EXTRA_S < await buyer.left_s() <= 600 + 120 + 5
 
     async def led_by() -> str:
@@ -165,9 +159,9 @@ async def test_for_good_and_a_leader_that_dies(
     async def led_by_another() -> bool:
         return await led_by() not in (before, "nobody at all")
 
-    await until("somebody leads", led_by_another)
+    await until(led_by_another, WITHIN_S, what="somebody leads")
 
     skewed.set(0)
-    await until("the sale stands still", buyer.stands_still)
-    await until("the clock is believed, and the sale goes on", buyer.goes_on)
+    await until(buyer.stands_still, WITHIN_S, what="the sale stands still")
+    await until(buyer.goes_on, WITHIN_S, what="the clock is believed, and the sale goes on")
     assert await buyer.left_s() > EXTRA_S

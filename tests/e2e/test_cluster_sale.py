@@ -15,9 +15,9 @@ from miaosha.adapters.redis.scripts import sale_keys
 from miaosha.cli.command import here
 from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 from tests.contract.cluster import Move, start_cluster
-from tests.drills.machines import until
 from tests.drills.rush import Rush, Size, people_for, rush
 from tests.kit.running import START_S, starting
+from tests.kit.waits import until
 
 SIZE = Size(crowd=300, stock=30, rush_s=3.0, open_for_s=20.0)
 NODE_TIMEOUT_MS = 1_500  # silent for this long a master has failed
@@ -80,7 +80,7 @@ async def selling(home: Path, **settings: str) -> AsyncIterator[Selling]:
     try:
         wanted = {"redis_url": cluster.url, "payment_max_s": "15", **settings}
         with starting(home, settings=wanted) as up:
-            await until("ready", up.ready, START_S)
+            await until(lambda: asyncio.to_thread(up.ready), START_S, what="ready")
             opened = here(up.data)
             people = await people_for(opened, SIZE)
             async with rush(home, opened, [up], SIZE, people) as sale:

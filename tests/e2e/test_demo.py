@@ -6,15 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.running import (
-    MIAOSHA,
-    STOP_S,
-    alive,
-    descendants,
-    environ,
-    eventually,
-    free_port,
-)
+from tests.kit.running import MIAOSHA, STOP_S, alive, descendants, environ, free_port
+from tests.kit.waits import eventually
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
@@ -34,7 +27,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(
             stderr=out,
         )
     try:
-        eventually("the sale is shown", lambda: "scheduled" in (tmp_path / "out").read_text())
+        eventually(lambda: "scheduled" in (tmp_path / "out").read_text(), what="the sale is shown")
         pids = descendants(process.pid)
         process.send_signal(sig)
         assert process.wait(STOP_S) == 0

@@ -19,17 +19,8 @@ import pytest
 import trustme
 import websockets
 
-from tests.kit.running import (
-    MIAOSHA,
-    STOP_S,
-    Answer,
-    Up,
-    environ,
-    eventually,
-    free_port,
-    miaosha,
-    running,
-)
+from tests.kit.running import MIAOSHA, STOP_S, Answer, Up, environ, free_port, miaosha, running
+from tests.kit.waits import eventually
 
 SOMEBODY_ELSE = "127.0.0.9"  # another address of this machine, as a client
 SLOW_MS = 1_000
@@ -142,7 +133,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         own |= {"edge_rate_per_s": str(RATE_PER_S), "edge_burst": str(BURST)}
         stack.enter_context(process(home / "edge", *command, settings=own))
         deployed = Deployed(up, port, redirect_port, trust)
-        eventually("the edge and the roles behind it", lambda: ready(deployed, home))
+        eventually(lambda: ready(deployed, home), what="the edge and the roles behind it")
         yield deployed
 
 
@@ -201,14 +192,16 @@ def test_a_sale_through_it(shop: Deployed) -> None:
     def press() -> Answer:
         return shop.ask(PRESS, "POST", {"answer": "b"}, headers=token)
 
-    eventually("open at the publisher", lambda: press().status == 202)
+    eventually(lambda: press().status == 202, what="open at the publisher")
     mine = f"{PRESS}/mine"
-    eventually("held", lambda: shop.ask(mine, headers=token).json()["state"] == "held")
+    eventually(lambda: shop.ask(mine, headers=token).json()["state"] == "held", what="held")
     assert shop.ask(PRESS, "POST", {}).status == 401
     closed = miaosha("sale", "close", "1", "--data-dir", str(shop.up.data))
     assert closed.returncode == 0, closed.stderr
-    eventually("over at the edge", lambda: shop.ask(PRESS, "POST", {}).status == 409)
-    eventually("over at the other edge", lambda: shop.up.get(PRESS, "POST", b"{}").status == 409)
+    eventually(lambda: shop.ask(PRESS, "POST", {}).status == 409, what="over at the edge")
+    eventually(
+        lambda: shop.up.get(PRESS, "POST", b"{}").status == 409, what="over at the other edge"
+    )
     assert shop.ask(PRESS, "POST", {}).json()["code"] == "closed"
     assert shop.ask(mine, headers=token).json()["state"] == "held", "who won may still pay"
 

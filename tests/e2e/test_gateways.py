@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from tests.gateway.stock import browser
-from tests.kit.running import Up, eventually, running
+from tests.kit.running import Up, running
+from tests.kit.waits import eventually
 
 POLL = "/socket.io/?EIO=4&transport=polling"
 
@@ -33,7 +34,7 @@ def test_sessions_are_spread_and_each_is_found_again(up: Up) -> None:
         sids.append(opened(up))
         return {sid.partition("-")[0] for sid in sids} == {"0", "1", "2"}
 
-    eventually("a session in each process", everywhere)
+    eventually(everywhere, what="a session in each process")
     for sid in sids:
         assert up.get(f"{POLL}&sid={sid}", "POST", b"40").body == b"ok"
     for sid in sids:

@@ -7,14 +7,16 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from miaosha.supervisor.hang_detector import Life
 from miaosha.supervisor.health_probes import says_alive
-from tests.kit.running import Up, descendants, eventually, running
+from tests.kit.running import Up, descendants, running
 from tests.kit.running import alive as running_pids
+from tests.kit.waits import eventually
 
 ROLE_SILENCE_S = 4
 ROLES = ("publisher", "consumer", "gateway", "api", "scheduler", "mailer")
@@ -66,7 +68,7 @@ def up(tmp_path_factory: pytest.TempPathFactory, systemd: Systemd) -> Iterator[U
 def test_systemd_hears_that_the_supervisor_is_ready_and_lives(up: Up, systemd: Systemd) -> None:
     """And from nobody else: its children are its own affair."""
     wanted = {(up.process.pid, "READY=1"), (up.process.pid, "WATCHDOG=1")}
-    eventually("told", lambda: wanted <= systemd.heard)
+    eventually(lambda: wanted <= systemd.heard, what="told")
     assert systemd.heard == wanted
 
 
@@ -85,15 +87,20 @@ async def test_every_role_answers_for_itself(up: Up) -> None:
         assert await says_alive(run / f"{name}-0~0.alive") is Life.ALIVE, name
 
 
+def started_again(up: Up, role: str, before: int) -> bool:
+    return up.children().get(role, before) != before
+
+
 @pytest.mark.parametrize("roles", [("consumer", "mailer", "gateway"), ("scheduler", "publisher")])
 def test_roles_that_hang_come_back_and_no_other_is_touched(up: Up, roles: tuple[str, ...]) -> None:
     before = up.children()
     for role in roles:
         os.kill(before[role], signal.SIGSTOP)
     for role in roles:
-        eventually(f"another {role}", lambda r=role: up.children().get(r, before[r]) != before[r])  # type: ignore[misc]
+        another = partial(started_again, up, role, before[role])
+        eventually(another, what=f"another {role}")
         assert f"!! {role}-0 is killed: it gave no sign of life for {ROLE_SILENCE_S} s" in said(up)
-    eventually("ready again", up.ready)
+    eventually(up.ready, what="ready again")
     others_stay(up, before, *roles)
 
 
@@ -104,8 +111,10 @@ def test_a_server_that_hangs_comes_back_and_no_role_is_restarted_for_it(
     """While the store hangs nobody's beat is seen: every role answers for itself."""
     before = up.children()
     os.kill(before[server], signal.SIGSTOP)
-    eventually(f"another {server}", lambda: up.children().get(server, 0) not in (0, before[server]))
-    eventually("ready again", up.ready)
+    eventually(
+        lambda: up.children().get(server, 0) not in (0, before[server]), what=f"another {server}"
+    )
+    eventually(up.ready, what="ready again")
     others_stay(up, before, server)
 
 
@@ -116,7 +125,7 @@ def test_an_edge_that_hangs_comes_back(up: Up) -> None:
     before = edges()
     for pid in before:
         os.kill(pid, signal.SIGSTOP)
-    eventually("another edge", lambda: not running_pids(before) and up.ready())
+    eventually(lambda: not running_pids(before) and up.ready(), what="another edge")
 
 
 def _is_nginx(pid: int) -> bool:
@@ -133,10 +142,10 @@ def test_a_platform_that_slept_restarts_nobody(up: Up) -> None:
     for pid in everybody:
         os.kill(pid, signal.SIGSTOP)
     asleep_until = time.monotonic() + ROLE_SILENCE_S + 2
-    eventually("woken", lambda: time.monotonic() > asleep_until)
+    eventually(lambda: time.monotonic() > asleep_until, what="woken")
     for pid in everybody:
         os.kill(pid, signal.SIGCONT)
     awake_until = time.monotonic() + ROLE_SILENCE_S + 2
-    eventually("looked at", lambda: time.monotonic() > awake_until and up.ready())
+    eventually(lambda: time.monotonic() > awake_until and up.ready(), what="looked at")
     assert up.children() == before
     assert "killed" not in said(up).removeprefix(log)

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,7 +22,8 @@ from miaosha.settings import Settings
 from miaosha.trials import sample_sale
 from miaosha.trials.crowd.http_client import Http
 from miaosha.usecases.terms import draft_of
-from tests.kit.running import Up, eventually, running
+from tests.kit.running import Up, running
+from tests.kit.waits import eventually, until
 
 SALES = Settings().live_sales_max
 STOCK = 2
@@ -92,13 +92,6 @@ async def armed(parts: ApiParts, sale_ids: list[int]) -> bool:
     )
 
 
-async def until(what: str, check: Any) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not await check():
-        assert time.monotonic() < deadline, f"not within {WITHIN_S:.0f} s: {what}"
-        await asyncio.sleep(0.2)
-
-
 async def buyers(parts: ApiParts, name: str, number: int) -> dict[int, str]:
     """The access token of each."""
     now = parts.clock.now_ms()
@@ -157,7 +150,7 @@ async def test_every_live_sale_is_on_the_board_pressed_for_and_decided(
 ) -> None:
     began = time.monotonic()
     sale_ids = await published(parts, SALES)
-    await until("all are armed", lambda: armed(parts, sale_ids))
+    await until(lambda: armed(parts, sale_ids), WITHIN_S, what="all are armed")
     armed_s = time.monotonic() - began
     tokens = await buyers(parts, "first", SALES // EACH)
     users = list(tokens)
@@ -169,7 +162,7 @@ async def test_every_live_sale_is_on_the_board_pressed_for_and_decided(
         holds = [await parts.ledger.holds.live(id_, user) for id_, user in bought.items()]
         return all(hold is not None for hold in holds)
 
-    await until("every accepted press has its unit", held)
+    await until(held, WITHIN_S, what="every accepted press has its unit")
 
     before = cpu_s(up)
     await asyncio.sleep(IDLE_S)
@@ -210,7 +203,7 @@ async def test_a_consumer_that_starts_anew_takes_all_of_them_up(up: Up, parts: A
     sale_ids = await parts.ledger.sales.live_ids()
     old = up.children()["consumer"]
     os.kill(old, signal.SIGKILL)
-    eventually("another consumer", lambda: up.children().get("consumer", old) != old)
+    eventually(lambda: up.children().get("consumer", old) != old, what="another consumer")
     wanted = sale_ids[:: len(sale_ids) // 20]
     tokens = await buyers(parts, "second", len(wanted))
     bought = dict(zip(wanted, tokens, strict=True))
@@ -220,5 +213,5 @@ async def test_a_consumer_that_starts_anew_takes_all_of_them_up(up: Up, parts: A
         holds = [await parts.ledger.holds.live(id_, user) for id_, user in bought.items()]
         return all(hold is not None for hold in holds)
 
-    await until("every press has its unit", held)
+    await until(held, WITHIN_S, what="every press has its unit")
     assert "consume_failed" not in (up.data.parent / "out").read_text()

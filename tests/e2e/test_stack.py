@@ -11,15 +11,8 @@ import pytest
 from miaosha.domain.errors import SettingsError
 from miaosha.supervisor.servers.packaged_server import make_home
 from tests.e2e.sale_under_fire import sale_under_fire
-from tests.kit.running import (
-    Up,
-    alive,
-    descendants,
-    eventually,
-    free_port,
-    miaosha,
-    running,
-)
+from tests.kit.running import Up, alive, descendants, free_port, miaosha, running
+from tests.kit.waits import eventually
 
 SERVERS = {"epmd", "rabbitmq", "mariadb", "replica", *(f"n{i}" for i in range(6))}
 FULL = ("--stack", "full")
@@ -89,14 +82,14 @@ def test_what_runs_is_reached_by_every_command_and_comes_back(up: Up, home: Path
     for name in ("rabbitmq", "mariadb", "n0"):
         old = servers(up)[name]
         os.kill(old, signal.SIGKILL)
-        eventually(f"another {name}", lambda n=name, o=old: servers(up).get(n, o) != o)  # type: ignore[misc]
-    eventually("ready again", up.ready)
+        eventually(lambda n=name, o=old: servers(up).get(n, o) != o, what=f"another {name}")  # type: ignore[misc]
+    eventually(up.ready, what="ready again")
     hung = {name: servers(up)[name] for name in ("rabbitmq", "mariadb", "n1")}
     for old in hung.values():
         os.kill(old, signal.SIGSTOP)
     for name, old in hung.items():
-        eventually(f"another {name}", lambda n=name, o=old: servers(up).get(n, o) != o)  # type: ignore[misc]
-    eventually("ready again", up.ready)
+        eventually(lambda n=name, o=old: servers(up).get(n, o) != o, what=f"another {name}")  # type: ignore[misc]
+    eventually(up.ready, what="ready again")
     looks_well(up)
     secrets_are_private(up)
     pids = descendants(up.process.pid)
@@ -107,7 +100,7 @@ def test_what_runs_is_reached_by_every_command_and_comes_back(up: Up, home: Path
 
 
 def looks_well(up: Up) -> None:
-    eventually("the sale", lambda: "Lamp" in commands(up, "sale", "list"))
+    eventually(lambda: "Lamp" in commands(up, "sale", "list"), what="the sale")
     assert "audit: clean" in commands(up, "audit", "1")
     assert "nothing is parked" in commands(up, "parked", "list")
     assert "FAIL" not in commands(up, "doctor")

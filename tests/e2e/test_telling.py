@@ -19,8 +19,9 @@ from miaosha.supervisor.children import Child
 from miaosha.supervisor.server_watch import answering
 from miaosha.supervisor.watches import Alarm, WatchEnded, beside
 from tests.contract.test_outlet import fill
-from tests.kit.running import MIAOSHA, Up, eventually, running
-from tests.supervisor.test_children import SLEEPER, STUBBORN, at_once, until
+from tests.kit.running import MIAOSHA, Up, running
+from tests.kit.waits import eventually, until
+from tests.supervisor.test_children import SLEEPER, STUBBORN, at_once
 
 CHATTERER = [
     sys.executable,
@@ -135,7 +136,7 @@ def again(up: Up, role: str) -> None:
     """KILL it; another one comes."""
     old = up.children()[role]
     os.kill(old, signal.SIGKILL)
-    eventually(f"another {role}", lambda: up.children().get(role, old) != old, 40)
+    eventually(lambda: up.children().get(role, old) != old, 40, what=f"another {role}")
 
 
 @pytest.fixture
@@ -155,11 +156,11 @@ def test_it_supervises_when_nobody_reads_what_it_says_and_when_the_reader_is_gon
     with running(tmp_path, said_to=theirs, settings={"log_level": "debug"}) as up:
         for role in ("consumer", "store", "publisher"):
             again(up, role)
-        eventually("ready again", up.ready)
+        eventually(up.ready, what="ready again")
         os.close(ours)
         for role in ("broker", "scheduler", "store"):
             again(up, role)
-        eventually("ready again", up.ready)
+        eventually(up.ready, what="ready again")
         assert up.stop() == 0
 
 
@@ -176,5 +177,5 @@ def test_it_supervises_when_its_output_is_on_a_full_disk_or_closed(
     ):
         for role in ("store", "broker", "consumer", "gateway"):
             again(up, role)
-        eventually("ready again", up.ready)
+        eventually(up.ready, what="ready again")
         assert up.stop() == 0

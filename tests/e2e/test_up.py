@@ -11,16 +11,8 @@ import pytest
 
 from miaosha.supervisor.edge.nginx_config import FILES
 from tests.domain.test_urls import LINKS
-from tests.kit.running import (
-    STOP_S,
-    Up,
-    alive,
-    descendants,
-    eventually,
-    free_port,
-    miaosha,
-    running,
-)
+from tests.kit.running import STOP_S, Up, alive, descendants, free_port, miaosha, running
+from tests.kit.waits import eventually
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +57,16 @@ def test_secrets_and_addresses_are_private(up: Up) -> None:
 def test_a_killed_role_comes_back(up: Up, role: str) -> None:
     old = up.children()[role]
     os.kill(old, signal.SIGKILL)
-    eventually(f"a new {role}", lambda: up.children().get(role, old) != old)
-    eventually("ready again", up.ready)
+    eventually(lambda: up.children().get(role, old) != old, what=f"a new {role}")
+    eventually(up.ready, what="ready again")
 
 
 @pytest.mark.parametrize("server", ["store", "broker"])
 def test_a_killed_valkey_comes_back_on_its_data(up: Up, server: str) -> None:
     old = up.children()[server]
     os.kill(old, signal.SIGKILL)
-    eventually(f"a new {server}", lambda: up.children().get(server, old) != old)
-    eventually("ready again", up.ready)
+    eventually(lambda: up.children().get(server, old) != old, what=f"a new {server}")
+    eventually(up.ready, what="ready again")
 
 
 def test_the_edge_comes_back(up: Up) -> None:
@@ -84,7 +76,7 @@ def test_the_edge_comes_back(up: Up) -> None:
         if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"nginx: master")
     )
     os.kill(master, signal.SIGKILL)
-    eventually("another edge", lambda: master not in alive({master}) and up.ready())
+    eventually(lambda: master not in alive({master}) and up.ready(), what="another edge")
 
 
 def test_a_second_one_on_the_same_data_is_refused(up: Up) -> None:
@@ -113,7 +105,7 @@ def test_a_signal_stops_everything(tmp_path: Path, sig: int) -> None:
                 assert ignores(pid, signal.SIGHUP), f"{role} would end with the terminal"
         old = up.children()["mailer"]
         os.kill(old, signal.SIGKILL)
-        eventually("another mailer", lambda: up.children().get("mailer", old) != old)
+        eventually(lambda: up.children().get("mailer", old) != old, what="another mailer")
         pids = descendants(up.process.pid)
         run_dir = Path(up.state()["run_dir"])
         assert len(pids) >= 9 and run_dir.is_dir()
@@ -136,7 +128,7 @@ def test_nothing_survives_a_killed_supervisor(tmp_path: Path) -> None:
         run_dir = Path(up.state()["run_dir"])
         up.process.kill()
         up.process.wait()
-        eventually("every child is gone", lambda: not alive(pids), within_s=STOP_S)
+        eventually(lambda: not alive(pids), STOP_S, what="every child is gone")
         assert run_dir.is_dir()  # nobody was left to remove it
         with running(tmp_path) as again:
             assert not run_dir.exists()
@@ -148,7 +140,7 @@ def test_what_vanishes_from_the_run_directory_is_written_again(up: Up) -> None:
     gone = [run / "api-0.sock", run / "publisher-0.sock", *(run / name for name in FILES)]
     for path in gone:
         path.unlink()
-    eventually("all of it", lambda: all(path.exists() for path in gone))
+    eventually(lambda: all(path.exists() for path in gone), what="all of it")
     assert up.get("/api/v1/time").status == 200
     assert up.get("/api/v1/sales/1/purchases", "POST", b"{}").status in (401, 404)
 
@@ -159,7 +151,7 @@ def test_without_its_run_directory_it_ends_and_says_so(tmp_path: Path) -> None:
         pids = descendants(up.process.pid)
         run = Path(up.state()["run_dir"])
         (up.data / "run.json").unlink()
-        eventually("run.json", (up.data / "run.json").exists)
+        eventually((up.data / "run.json").exists, what="run.json")
         assert up.state()["run_dir"] == str(run)
         run.rename(tmp_path / "taken")
         assert up.process.wait(STOP_S) == 1

@@ -17,7 +17,8 @@ import pytest
 
 from miaosha.adapters.keyring import generate
 from miaosha.supervisor.servers.valkey import start_valkey
-from tests.kit.running import MIAOSHA, STOP_S, environ, eventually, free_port, miaosha, starting
+from tests.kit.running import MIAOSHA, STOP_S, environ, free_port, miaosha, starting
+from tests.kit.waits import eventually
 
 SECRET = "hush5"
 OBSERVED_S = 8.0  # some fifty tries of the busiest loops
@@ -69,7 +70,7 @@ NEEDED = {
 
 def passes(seconds: float) -> None:
     until = time.monotonic() + seconds
-    eventually("observed", lambda: time.monotonic() > until)
+    eventually(lambda: time.monotonic() > until, what="observed")
 
 
 @pytest.mark.timeout(300)
@@ -81,7 +82,7 @@ def test_every_role_says_once_which_server_it_waits_for(run_dir: Path) -> None:
         }
         for name, wanted in NEEDED.items():
             out = run_dir / name
-            eventually(f"{name} waits", lambda o=out, w=wanted: set(waited_for(o)) == w)  # type: ignore[misc]
+            eventually(lambda o=out, w=wanted: set(waited_for(o)) == w, what=f"{name} waits")  # type: ignore[misc]
         passes(OBSERVED_S)
         for process in running.values():
             process.terminate()
@@ -106,10 +107,10 @@ async def test_a_role_says_that_the_server_came(run_dir: Path, strict: str) -> N
         return [line for line in lines(out) if line["event"] == "came"]
 
     with role("gateway", out, settings) as process:
-        await asyncio.to_thread(eventually, "waits", lambda: waited_for(out))
+        await asyncio.to_thread(eventually, lambda: waited_for(out), what="waits")
         server = await start_valkey(run_dir, "store")
-        await asyncio.to_thread(eventually, "listens", Path(f"{out}.sock").exists)
-        await asyncio.to_thread(eventually, "came", came)
+        await asyncio.to_thread(eventually, Path(f"{out}.sock").exists, what="listens")
+        await asyncio.to_thread(eventually, came, what="came")
         assert came()[0]["setting"] in ("MIAOSHA_REDIS_URL", "MIAOSHA_BROKER_URL")
         process.terminate()
         assert await asyncio.to_thread(process.wait, STOP_S) == 0
@@ -119,7 +120,7 @@ async def test_a_role_says_that_the_server_came(run_dir: Path, strict: str) -> N
 def test_a_strict_role_that_waits_can_be_ended(run_dir: Path) -> None:
     out = run_dir / "consumer"
     with role("consumer", out, {**nowhere(), "strict": "1"}) as process:
-        eventually("waits", lambda: waited_for(out))
+        eventually(lambda: waited_for(out), what="waits")
         process.terminate()
         assert process.wait(STOP_S) == 0
     assert set(waited_for(out).values()) == {1} and SECRET not in out.read_text()
@@ -132,7 +133,7 @@ def said(home: Path) -> list[str]:
 def test_up_waits_for_a_database_and_can_be_stopped(tmp_path: Path) -> None:
     url = f"mariadb://shop:{SECRET}@127.0.0.1:{free_port()}/shop"
     with starting(tmp_path, settings={"database_url": url}) as up:
-        eventually("waits", lambda: any("waiting for" in line for line in said(tmp_path)))
+        eventually(lambda: any("waiting for" in line for line in said(tmp_path)), what="waits")
         passes(3)
         [line] = [line for line in said(tmp_path) if "waiting for" in line]
         assert line.startswith("waiting for MIAOSHA_DATABASE_URL (mariadb://127.0.0.1:")
@@ -144,9 +145,9 @@ async def test_up_starts_when_its_store_has_come(run_dir: Path) -> None:
     url = f"unix://{run_dir}/mine.sock"
     with starting(run_dir, settings={"redis_url": url}) as up:
         waits = "waiting for MIAOSHA_REDIS_URL"
-        await asyncio.to_thread(eventually, waits, lambda: waits in "".join(said(run_dir)))
+        await asyncio.to_thread(eventually, lambda: waits in "".join(said(run_dir)), what=waits)
         server = await start_valkey(run_dir, "mine")
-        await asyncio.to_thread(eventually, "ready", up.ready)
+        await asyncio.to_thread(eventually, up.ready, what="ready")
         assert any(line.startswith(f"MIAOSHA_REDIS_URL ({url}) came") for line in said(run_dir))
         assert await asyncio.to_thread(up.stop) == 0
         await server.stop()

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from miaosha.gateway.gateway import Gateway, Parts
 from miaosha.serving.process import Process
 from miaosha.settings import Settings
 from tests.gateway.fakes import Bus, Clock, Heartbeats, Store, Tokens, make_reading, make_sale
+from tests.kit.waits import until
 
 DEADLINE_S = 10.0
 
@@ -28,14 +28,6 @@ def pytest_asyncio_loop_factories(
     if item.path.name in ("test_process.py", "test_descriptors.py"):
         return {"asyncio": asyncio.new_event_loop}
     return {"uvloop": uvloop.new_event_loop}
-
-
-async def eventually(condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
-    """Wait until `condition()` is true; an AssertionError after `deadline_s`."""
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, "condition not met in time"
-        await asyncio.sleep(0.005)
 
 
 @dataclass
@@ -71,7 +63,7 @@ class World:
 
     async def count(self, name: str, at_least: int = 1) -> None:
         """Wait until a counter has reached a number."""
-        await eventually(lambda: self.process.counters[name] >= at_least)
+        await until(lambda: self.process.counters[name] >= at_least)
 
     async def stop(self) -> None:
         self.process.stop.set()
@@ -109,7 +101,7 @@ async def start(*, bus: Any = None, **settings: Any) -> AsyncIterator[World]:
     process = Process("gateway", "3", "127.0.0.1:0")
     gateway = Gateway(parts, process, Settings(**settings))
     task = asyncio.create_task(gateway.run())
-    await eventually(lambda: task.done() or not process.listen.endswith(":0"))
+    await until(lambda: task.done() or not process.listen.endswith(":0"))
     world = World(gateway, process, fakes.store, fakes.bus, fakes.clock, fakes.heartbeats, task)
     try:
         yield world

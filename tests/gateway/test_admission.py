@@ -10,8 +10,9 @@ from miaosha.settings import Settings, proxies
 from miaosha.sockets.admission import RETRY_S, Admission, number
 from miaosha.supervisor import process_counts
 from miaosha.supervisor.edge import nginx_config
-from tests.gateway.conftest import Start, World, eventually
+from tests.gateway.conftest import Start, World
 from tests.gateway.wire import HEAD, Wire
+from tests.kit.waits import until
 
 UNIX = ""  # the peername of a unix socket
 
@@ -98,7 +99,7 @@ async def test_an_address_is_given_back_however_a_socket_ends(start_gateway: Sta
             async with await Wire.open(world) as wire:
                 assert list(held.values()) == [1]
                 wire.send(ending)
-            await eventually(lambda: not held)
+            await until(lambda: not held)
 
 
 async def test_no_cap(start_gateway: Start) -> None:

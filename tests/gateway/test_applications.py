@@ -9,8 +9,9 @@ from miaosha.sockets import packets
 from miaosha.sockets.engine_packets import Outbound
 from miaosha.sockets.packets import Packet, PacketType
 from miaosha.sockets.session import Session
-from tests.gateway.conftest import World, eventually
+from tests.gateway.conftest import World
 from tests.gateway.wire import Wire, masked
+from tests.kit.waits import until
 
 
 class Curious:
@@ -54,7 +55,7 @@ async def test_acknowledgements_of_the_client(world: World, curious: Curious) ->
         wire.text('461-/other,3[{"_placeholder":true,"num":0},"so"]')
         wire.send(masked(b"\x02", 2))
         wire.text("433[]")
-        await eventually(lambda: len(curious.acks) == 2)
+        await until(lambda: len(curious.acks) == 2)
         assert curious.acks == [("/other", 3, [b"\x02", "so"]), ("/", 3, [])]
 
 
@@ -69,8 +70,8 @@ async def test_a_client_is_put_out_of_one_namespace(world: World, curious: Curio
         assert await wire.packet() == "41/other,"
         assert curious.left == ["/other"]
         wire.text("433[1]")
-        await eventually(lambda: curious.acks == [("/", 3, [1])])
-    await eventually(lambda: curious.left == ["/other", "/"])
+        await until(lambda: curious.acks == [("/", 3, [1])])
+    await until(lambda: curious.left == ["/other", "/"])
 
 
 async def test_namespaces_have_a_limit(world: World, curious: Curious) -> None:

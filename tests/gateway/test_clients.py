@@ -11,9 +11,10 @@ import socketio
 from miaosha.domain.messages import Positions, Result, Results, SaleChanged, Standby
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase, view
-from tests.gateway.conftest import Start, World, eventually
+from tests.gateway.conftest import Start, World
 from tests.gateway.fakes import make_place, make_sale
 from tests.gateway.stock import browser
+from tests.kit.waits import until
 
 HELD = Result(7, 5, "b.1", State.HELD, 2, pay_by_ms=99, checkout_token="t")
 HELD_SEEN = {
@@ -33,7 +34,7 @@ async def change(world: World) -> None:
     shown = view(sale, world.clock.now_ms(), available=True, watching=0)
     await world.publish(SaleChanged(shown))
     sales = world.gateway._sales
-    await eventually(lambda: sales.asked(7).phase is Phase.PAUSED)
+    await until(lambda: sales.asked(7).phase is Phase.PAUSED)
 
 
 class Heard:
@@ -48,7 +49,7 @@ class Heard:
         client.on("disconnect", lambda reason: self.gone.append(reason))
 
     async def next(self, name: str) -> Any:
-        await eventually(lambda: any(event == name for event, _ in self.events))
+        await until(lambda: any(event == name for event, _ in self.events))
         index = next(i for i, (event, _) in enumerate(self.events) if event == name)
         return self.events.pop(index)[1]
 
@@ -105,7 +106,7 @@ async def test_python_client_keeps_the_heartbeat(start_gateway: Start) -> None:
 async def test_python_client_hears_of_a_restart(start_gateway: Start) -> None:
     async with start_gateway() as world, python_client(world, None) as (_, heard):
         await world.stop()
-        await eventually(lambda: heard.gone)
+        await until(lambda: heard.gone)
 
 
 # the JavaScript client
@@ -129,7 +130,7 @@ async def test_javascript_client(world: World) -> None:
         assert (await client.event("sale"))["phase"] == "paused"
         client.do("disconnect")
         assert await client.said("disconnect") == ["io client disconnect"]
-        await eventually(lambda: world.process.counters["sockets"] == 0)
+        await until(lambda: world.process.counters["sockets"] == 0)
 
 
 async def test_python_client_names_the_sale(world: World) -> None:
@@ -186,7 +187,7 @@ async def test_javascript_client_with_its_defaults(world: World) -> None:
         await change(world)
         assert (await client.ask("watch", {"sale_id": 7}))["sale"]["phase"] == "paused"
         client.do("disconnect")
-        await eventually(lambda: world.process.counters["sockets"] == 0)
+        await until(lambda: world.process.counters["sockets"] == 0)
 
 
 @pytest.mark.parametrize("transports", [["polling"], ["websocket"], ["polling", "websocket"]])
@@ -214,4 +215,4 @@ async def test_python_client_polls(world: World, transports: list[str]) -> None:
     await world.publish(Results([HELD]))
     assert await heard.next("result") == HELD_SEEN
     await client.disconnect()
-    await eventually(lambda: world.process.counters["sockets"] == 0)
+    await until(lambda: world.process.counters["sockets"] == 0)

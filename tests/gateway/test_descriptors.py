@@ -8,7 +8,6 @@ import resource
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,9 +21,10 @@ from miaosha.sockets.admission import DESCRIPTORS_KEPT, sockets_max
 from miaosha.supervisor.machine.usage import used
 from miaosha.supervisor.servers.valkey import Valkey
 from tests.contract.test_bus import forgetful_proxy
-from tests.gateway.conftest import Start, eventually, start
+from tests.gateway.conftest import Start, start
 from tests.gateway.test_process import environment
 from tests.gateway.wire import HEAD, Wire
+from tests.kit.waits import until
 
 FILES = 600
 LIMITED = (
@@ -49,7 +49,7 @@ async def limited(store: Valkey, run_dir: Path, taken: int = 0) -> AsyncIterator
         stdout=asyncio.subprocess.DEVNULL,
     )
     try:
-        await eventually(path.exists, 30)
+        await until(path.exists, 30)
         yield path, process.pid
         assert process.returncode is None
     finally:
@@ -83,13 +83,6 @@ async def healthy(path: Path) -> bool:
     return b" 200 " in line
 
 
-async def becomes_healthy(path: Path) -> None:
-    end = time.monotonic() + 20
-    while not await healthy(path):
-        assert time.monotonic() < end
-        await asyncio.sleep(0.05)
-
-
 async def busy_s(pid: int, seconds: float) -> float:
     """Processor time of a process over so many seconds."""
     before = used([pid]).cpu_s
@@ -99,7 +92,7 @@ async def busy_s(pid: int, seconds: float) -> float:
 
 async def test_sockets_beyond_its_files_are_refused(store_server: Valkey, run_dir: Path) -> None:
     async with limited(store_server, run_dir) as (path, pid):
-        await becomes_healthy(path)
+        await until(lambda: healthy(path))
         sockets = await dial(path, 2 * FILES, HEAD + b"\r\n")
         answers = []
         loop = asyncio.get_running_loop()
@@ -114,13 +107,13 @@ async def test_sockets_beyond_its_files_are_refused(store_server: Valkey, run_di
         assert await busy_s(pid, 1.0) < 0.5, "it spins"
         for one in sockets:
             one.close()
-        await becomes_healthy(path)
+        await until(lambda: healthy(path))
 
 
 async def test_no_file_left_at_all(store_server: Valkey, run_dir: Path) -> None:
     """Even the kept ones are gone: who comes is hung up on, and later all is well again."""
     async with limited(store_server, run_dir, FILES - 60) as (path, pid):
-        await becomes_healthy(path)
+        await until(lambda: healthy(path))
         sockets = await dial(path, 200)
         loop = asyncio.get_running_loop()
         hung_up = [asyncio.create_task(loop.sock_recv(one, 1)) for one in sockets]
@@ -132,7 +125,7 @@ async def test_no_file_left_at_all(store_server: Valkey, run_dir: Path) -> None:
         await asyncio.gather(*hung_up, return_exceptions=True)
         for one in sockets:
             one.close()
-        await becomes_healthy(path)
+        await until(lambda: healthy(path))
 
 
 def test_a_limit_too_low_for_any_socket(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +145,7 @@ async def test_a_peer_that_is_gone_without_a_word(start_gateway: Start) -> None:
     ):
         await world.count("sockets_ping_timeout")
         assert world.gateway._fanout._hub.of_user(5) == ()
-        await eventually(lambda: world.process.counters["sockets"] == 0, 20)
+        await until(lambda: world.process.counters["sockets"] == 0, 20)
         assert (await wire.closed())[0] == 4002
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from miaosha.domain.messages import Result, Results
 from miaosha.domain.reservation import State
-from tests.gateway.conftest import Start, World, eventually
+from tests.gateway.conftest import Start, World
 from tests.gateway.wire import HEAD, Wire, masked
+from tests.kit.waits import until
 
 
 async def request(world: World, data: bytes) -> tuple[int, bytes]:
@@ -147,7 +148,7 @@ async def test_connections_max(start_gateway: Start) -> None:
         assert status == 503 and b"Retry-After: " in answer
         first.text("1")
         await first.closed()
-        await eventually(lambda: world.process.counters["sockets"] == 1)
+        await until(lambda: world.process.counters["sockets"] == 1)
         async with await Wire.connect(world):
             pass
 
@@ -190,7 +191,7 @@ async def test_a_slow_reader_is_dropped(start_gateway: Start) -> None:
             assert (await quick.event())[0] == "result"
             if world.process.counters["sockets_slow_dropped"]:
                 break
-        await eventually(lambda: world.process.counters["sockets"] == 1)
+        await until(lambda: world.process.counters["sockets"] == 1)
         assert world.gateway._fanout._hub.of_user(5) == ()
 
 

@@ -7,10 +7,11 @@ import pytest
 
 from miaosha.domain.messages import Positions, Results, Standby
 from miaosha.sockets import listening
-from tests.gateway.conftest import Start, World, eventually
+from tests.gateway.conftest import Start, World
 from tests.gateway.polls import Http, connected, get, opened, post, upgrade
 from tests.gateway.test_clients import HELD
 from tests.gateway.wire import HEAD, Wire, masked
+from tests.kit.waits import until
 
 Dial = Callable[[World], Awaitable[Http]]
 
@@ -45,7 +46,7 @@ async def waiting(world: World, sid: str, number: int) -> None:
     """Until so many packets wait for the next GET."""
     box = world.gateway.core.polling[sid.encode()]._box
     assert box is not None
-    await eventually(lambda: len(box.packets) == number)
+    await until(lambda: len(box.packets) == number)
 
 
 def standby(version: int) -> str:
@@ -64,7 +65,7 @@ async def test_a_conversation_on_one_connection(dial: Dial, world: World) -> Non
     answer = await http.answer()
     assert b'"result"' in answer.body or b"431[" in answer.body
     await http.close()
-    await eventually(lambda: world.process.counters["sockets"] in (0, 1))
+    await until(lambda: world.process.counters["sockets"] in (0, 1))
 
 
 async def test_byte_by_byte(dial: Dial, world: World) -> None:
@@ -145,7 +146,7 @@ async def test_two_posts_at_a_time_end_the_session(dial: Dial, world: World) -> 
     http, other = await dial(world), await dial(world)
     sid = await connected(http)
     http.send(post(sid, b"66")[:-1])
-    await eventually(lambda: world.gateway.core.polling[sid.encode()]._box.post)  # type: ignore[union-attr]
+    await until(lambda: world.gateway.core.polling[sid.encode()]._box.post)  # type: ignore[union-attr]
     assert (await other.ask(post(sid, b"6"))).status == 400
     assert (await http.ask(b"6")).status == 400
 
@@ -156,7 +157,7 @@ async def test_an_idle_connection_is_let_go(dial: Dial, start_gateway: Start) ->
         http = await dial(world)
         await opened(http)
         assert await http.eof() == b""
-        await eventually(lambda: world.process.counters["sockets"] == 0)
+        await until(lambda: world.process.counters["sockets"] == 0)
 
 
 async def test_somebody_who_does_not_come_for_his_mail(dial: Dial, start_gateway: Start) -> None:
@@ -165,7 +166,7 @@ async def test_somebody_who_does_not_come_for_his_mail(dial: Dial, start_gateway
         sid = await connected(http, world.token(5))
         await told(world, *range(100))
         await world.count("sockets_slow_dropped")
-        await eventually(lambda: not world.gateway.core.polling)
+        await until(lambda: not world.gateway.core.polling)
         assert world.gateway._fanout._hub.of_user(5) == ()
         assert (await http.ask(get(sid))).status == 400
 
@@ -219,7 +220,7 @@ async def test_draining_ends_the_gets(dial: Dial, start_gateway: Start) -> None:
         sid = await connected(http)
         await connected(idle)
         http.send(get(sid))
-        await eventually(lambda: world.gateway.core.polling[sid.encode()]._box.poll)  # type: ignore[union-attr]
+        await until(lambda: world.gateway.core.polling[sid.encode()]._box.poll)  # type: ignore[union-attr]
         await world.stop()
         assert (await http.answer()).body == b"1"
         assert await idle.eof() == b""
@@ -274,7 +275,7 @@ async def test_nothing_is_lost_or_reordered_by_an_upgrade(dial: Dial, world: Wor
         assert world.gateway.core.polling == {}
         assert world.process.counters["sockets_upgraded"] == 1
     await http.close()
-    await eventually(lambda: world.process.counters["sockets"] == 0)
+    await until(lambda: world.process.counters["sockets"] == 0)
     assert world.gateway._fanout._hub.of_user(5) == ()
 
 
@@ -298,7 +299,7 @@ async def test_a_candidate_that_gives_up(dial: Dial, world: World, ending: bytes
         wire.send(ending)
         if ending:
             await wire.closed()
-    await eventually(lambda: world.process.counters["sockets"] == 2)
+    await until(lambda: world.process.counters["sockets"] == 2)
     http.send(get(sid))
     await told(world, 1)
     assert (await http.answer()).body.decode() == standby(1)

@@ -13,9 +13,10 @@ from miaosha.ports.heartbeats import Heartbeat
 from miaosha.sockets.engine_packets import Outbound
 from miaosha.sockets.server import Core
 from miaosha.sockets.session import Session, Stage
-from tests.gateway.conftest import World, eventually
+from tests.gateway.conftest import World
 from tests.gateway.fakes import make_place, make_reading, make_sale
 from tests.gateway.wire import Wire
+from tests.kit.waits import until
 
 
 def view_of(world: World, sale: Sale) -> SaleView:
@@ -41,7 +42,7 @@ async def test_a_buyer_watches(world: World) -> None:
         assert abs(answer["sale"]["server_time_ms"] - world.clock.now_ms()) < 1000
         assert set(answer["question"]) == {"id", "text", "choices"}
         assert world.process.watching == {7: 1}
-    await eventually(lambda: not world.process.watching)
+    await until(lambda: not world.process.watching)
 
 
 async def test_a_buyer_keeps_the_same_question(world: World) -> None:
@@ -273,7 +274,7 @@ async def test_watchers_elsewhere_are_counted(world: World) -> None:
     world.heartbeats.beats["gateway", "4"] = Heartbeat("gateway", "4", 1, 0, {}, {7: 40})
     world.heartbeats.beats["gateway", "5"] = Heartbeat("gateway", "5", 1, 0, {}, {7: 2, 8: 1})
     async with await Wire.connect(world) as wire:
-        await eventually(lambda: 7 in world.gateway._sales._elsewhere)
+        await until(lambda: 7 in world.gateway._sales._elsewhere)
         assert (await watch(wire))["sale"]["watching"] == 43
 
 

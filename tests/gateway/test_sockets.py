@@ -7,8 +7,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError
 
-from tests.gateway.conftest import Start, World, eventually
+from tests.gateway.conftest import Start, World
 from tests.gateway.wire import HEAD, Wire, masked
+from tests.kit.waits import until
 
 
 async def test_the_open_packet(world: World) -> None:
@@ -88,7 +89,7 @@ async def test_broken_frames_fail_the_connection(world: World, data: bytes, code
         wire.send(data + masked(b'421["watch",{"sale_id":7}]'))
         assert (await wire.closed())[0] == code
         assert await wire.eof() == b"", "nothing after the close frame"
-    await eventually(lambda: world.process.counters["sockets"] == 0)
+    await until(lambda: world.process.counters["sockets"] == 0)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ async def test_the_close_handshake(world: World, code: int) -> None:
         await client.recv()
         await client.close(code, "bye")
         assert client.close_code == code
-    await eventually(lambda: world.process.counters["sockets"] == 0)
+    await until(lambda: world.process.counters["sockets"] == 0)
 
 
 async def test_an_empty_close_frame(world: World) -> None:
@@ -181,7 +182,7 @@ async def test_a_peer_that_does_not_answer_a_close(start_gateway: Start) -> None
         world.gateway.core.limits = world.gateway.core.limits._replace(close_s=0.2)
         async with await Wire.connect(world) as wire:
             assert (await wire.closed())[0] == 4002
-            await eventually(lambda: world.process.counters["sockets"] == 0)
+            await until(lambda: world.process.counters["sockets"] == 0)
 
 
 async def test_namespaces_are_refused_with_a_reason(world: World) -> None:

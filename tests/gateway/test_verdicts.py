@@ -13,9 +13,10 @@ from miaosha.sockets.handshake import Rules
 from miaosha.sockets.server import Application, Core, Limits
 from miaosha.sockets.session import Session, Stage
 from miaosha.sockets.wheel import AWAY_S, EXCUSE_MAX_S, SLICE, Wheel
-from tests.gateway.conftest import World, eventually
+from tests.gateway.conftest import World
 from tests.gateway.test_wheel_and_hub import Hand
 from tests.gateway.wire import HEAD, masked
+from tests.kit.waits import until
 
 INTERVAL_S, TIMEOUT_S, TICK_S = 25.0, 20.0, 0.25
 
@@ -187,6 +188,6 @@ async def test_a_connection_knows_what_it_has_not_read(world: World) -> None:
         assert not session.unread()
         client.send(masked(b"40"))
         assert session.unread()
-        await eventually(lambda: not session.unread() and session.namespaces)
-    await eventually(lambda: session.stage is Stage.CLOSED)
+        await until(lambda: not session.unread() and session.namespaces)
+    await until(lambda: session.stage is Stage.CLOSED)
     assert not session.unread()

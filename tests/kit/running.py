@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from miaosha.supervisor.servers.packaged_server import free_ports
+from tests.kit.waits import eventually
 
 MIAOSHA = str(Path(sys.executable).with_name("miaosha"))
 START_S = 120.0
@@ -56,14 +56,6 @@ def miaosha(
         timeout=within_s,
         check=False,
     )
-
-
-def eventually(what: str, check: Callable[[], object], within_s: float = START_S) -> None:
-    """Wait until `check` is true; fails naming `what`."""
-    deadline = time.monotonic() + within_s
-    while not check():
-        assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
-        time.sleep(0.05)
 
 
 def descendants(pid: int) -> set[int]:
@@ -191,7 +183,7 @@ def running(
         command=command,
         outside=outside,
     ) as up:
-        eventually("ready", up.ready)
+        eventually(up.ready, what="ready")
         yield up
 
 

@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded
-from tests.publisher.world import NOW_MS, SOLD_OUT, Wire, World, request, sale, until, world
+from tests.kit.waits import until
+from tests.publisher.world import NOW_MS, SOLD_OUT, Wire, World, request, sale, world
 
 
 def presses(made: World, *users: int, sale_id: int = 7) -> list[Wire]:

@@ -10,6 +10,7 @@ from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.store import Reading
 from miaosha.publisher.board import FEW, Live
 from miaosha.publisher.sale_queue import Line
+from tests.kit.waits import until
 from tests.publisher.world import (
     NOW_MS,
     SOLD_OUT,
@@ -19,7 +20,6 @@ from tests.publisher.world import (
     reading,
     request,
     sale,
-    until,
     world,
 )
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from miaosha.domain.sale import Phase, Question
+from tests.kit.waits import until
 from tests.publisher.world import (
     CHOICES,
     NOW_MS,
@@ -16,7 +17,6 @@ from tests.publisher.world import (
     reading,
     request,
     sale,
-    until,
     world,
 )
 

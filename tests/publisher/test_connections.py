@@ -8,15 +8,8 @@ from pathlib import Path
 from miaosha.publisher import http_connection
 from miaosha.publisher.http_connection import Connection
 from miaosha.publisher.shared import WHEEL_SLOTS
-from tests.publisher.world import (
-    GET_HEALTH,
-    World,
-    client,
-    listening,
-    request,
-    until,
-    world,
-)
+from tests.kit.waits import until
+from tests.publisher.world import GET_HEALTH, World, client, listening, request, world
 
 BAD = b"nonsense\r\n\r\n"
 UNKNOWN = b"GET /nowhere HTTP/1.1\r\nHost: shop\r\n\r\n"

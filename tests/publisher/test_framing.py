@@ -4,16 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.publisher.world import (
-    GET_HEALTH,
-    Wire,
-    World,
-    client,
-    listening,
-    request,
-    until,
-    world,
-)
+from tests.kit.waits import until
+from tests.publisher.world import GET_HEALTH, Wire, World, client, listening, request, world
 
 PRESS = request()
 ROUTE = b"/api/v1/sales/7/purchases"

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from miaosha.domain.errors import DependencyDown
 from miaosha.publisher.shared import WHEEL_SLOTS
-from tests.publisher.world import GET_HEALTH, Wire, World, request, until, world
+from tests.kit.waits import until
+from tests.publisher.world import GET_HEALTH, Wire, World, request, world
 
 UNKNOWN = b"GET /nowhere HTTP/1.1\r\nHost: shop\r\n\r\n"
 KINDS = {

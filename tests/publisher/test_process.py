@@ -22,6 +22,7 @@ from miaosha.adapters.tokens import JwtTokens
 from miaosha.domain.messages import Batch, decode_batch
 from miaosha.settings import Settings, environ_of
 from miaosha.supervisor.servers.valkey import Valkey
+from tests.kit.waits import until
 from tests.publisher.world import (
     GET_HEALTH,
     Client,
@@ -127,15 +128,13 @@ async def open_sale(world: RealWorld) -> None:
     await broker.close()
 
 
-async def ready(buyer: Client) -> int:
+async def readiness(buyer: Client) -> int:
     buyer.writer.write(b"GET /readyz HTTP/1.1\r\nHost: shop\r\n\r\n")
     return (await buyer.answer()).status
 
 
-async def until_ready(buyer: Client) -> None:
-    async with asyncio.timeout(10):
-        while await ready(buyer) != 200:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+async def ready(buyer: Client) -> bool:
+    return await readiness(buyer) == 200
 
 
 async def test_on_real_servers(real: RealWorld, broker_server: Valkey) -> None:
@@ -145,9 +144,9 @@ async def test_on_real_servers(real: RealWorld, broker_server: Valkey) -> None:
         buyer.writer.write(GET_HEALTH + real.press(1))
         healthy, early = await buyer.answers(2)
         assert (healthy.status, early.status, early.code) == (200, 503, "frozen")
-        assert await ready(buyer) == 503
+        assert await readiness(buyer) == 503
         await open_sale(real)
-        await until_ready(buyer)
+        await until(lambda: ready(buyer))
         buyer.writer.write(real.press(1) + real.press(2) + request(user=3))
         one, two, forged = await buyer.answers(3)
         assert (one.status, two.status, forged.status) == (202, 202, 401)
@@ -158,7 +157,7 @@ async def test_on_real_servers(real: RealWorld, broker_server: Valkey) -> None:
         answer = await buyer.answer()
         assert (answer.status, answer.code) == (503, "unavailable")
         await broker_server.start_again()
-        await until_ready(buyer)
+        await until(lambda: ready(buyer))
         buyer.writer.write(real.press(5))
         five = await buyer.answer()
         assert five.status == 202
@@ -178,7 +177,7 @@ def _rids(batches: list[Batch]) -> dict[str, int]:
 async def test_an_idle_publisher_is_small(real: RealWorld) -> None:
     await open_sale(real)
     async with process_of(real) as child, client(real.path) as buyer:
-        await until_ready(buyer)
+        await until(lambda: ready(buyer))
         assert anonymous_kb(child.pid) <= 40_000
 
 

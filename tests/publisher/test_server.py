@@ -12,14 +12,8 @@ from miaosha.domain.errors import SettingsError
 from miaosha.publisher import server
 from miaosha.publisher.server import Parts
 from miaosha.serving.process import Process
-from tests.publisher.world import (
-    GET_HEALTH,
-    Client,
-    World,
-    client,
-    request,
-    until,
-)
+from tests.kit.waits import until
+from tests.publisher.world import GET_HEALTH, Client, World, client, request
 
 
 @contextlib.asynccontextmanager

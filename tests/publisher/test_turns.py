@@ -2,7 +2,8 @@
 
 import asyncio
 
-from tests.publisher.world import GET_HEALTH, World, request, until, world
+from tests.kit.waits import until
+from tests.publisher.world import GET_HEALTH, World, request, world
 
 UNKNOWN = b"GET /nowhere HTTP/1.1\r\nHost: shop\r\n\r\n"
 

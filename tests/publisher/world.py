@@ -5,9 +5,8 @@ Time stands still unless a test moves it; the wheel turns only when a test turns
 
 import asyncio
 import contextlib
-import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +30,7 @@ from miaosha.publisher.routes import Router
 from miaosha.publisher.shared import Service
 from miaosha.settings import Settings
 from tests.kit.boards import board_of
+from tests.kit.waits import until
 
 NOW_MS = 1_700_000_000_000
 QUESTION_KEY = b"q" * 32
@@ -365,15 +365,6 @@ def request(
 
 
 GET_HEALTH = b"GET /healthz HTTP/1.1\r\nHost: shop\r\n\r\n"
-
-
-async def until(true: Callable[[], bool], what: str = "") -> None:
-    """Let the loop turn until something is so; fails after five seconds."""
-    async with asyncio.timeout(5):
-        for turn in itertools.count():
-            if true():
-                return
-            await asyncio.sleep(0 if turn < 100 else 0.002)
 
 
 @contextlib.asynccontextmanager

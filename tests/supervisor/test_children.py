@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from miaosha.supervisor.child_spec import Health, Spec
 from miaosha.supervisor.children import BACKOFF_FIRST_S, BACKOFF_MAX_S, LOUD_AFTER, Child, backoff_s
 from miaosha.supervisor.die_with_parent import tethered
+from tests.kit.waits import until
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 STUBBORN = [
@@ -28,12 +29,6 @@ async def at_once(pid: int) -> bool:
 
 async def never(pid: int) -> bool:
     return False
-
-
-async def until(check: Callable[[], object], within_s: float = 30) -> None:
-    async with asyncio.timeout(within_s):
-        while not check():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from miaosha.supervisor.hang_detector import LOOKS, HangDetector, Life
 from miaosha.supervisor.health_probes import processor_ns, says_alive, state, working
 from tests.e2e.test_telling import mute
 from tests.kit.running import environ
-from tests.supervisor.test_children import at_once, until
+from tests.kit.waits import until
+from tests.supervisor.test_children import at_once
 
 SILENCE_S = 0.15  # of the clock below, and of the looks themselves: ten milliseconds each
 CHILD_SILENCE_S = 1.0

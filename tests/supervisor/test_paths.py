@@ -31,7 +31,8 @@ from miaosha.supervisor.servers.rabbitmq import prepare_rabbitmq, start_rabbitmq
 from miaosha.supervisor.servers.valkey import start_valkey
 from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 from tests.kit.mariadb import start_mariadb, start_mariadb_replica
-from tests.kit.running import Answer, eventually, free_port, miaosha, starting
+from tests.kit.running import Answer, free_port, miaosha, starting
+from tests.kit.waits import eventually
 from tests.supervisor.edge.test_edge import StandIn
 
 NAMES = {
@@ -333,7 +334,7 @@ def test_a_whole_platform_lives_in_such_places(every: Path, tmp_path: Path) -> N
     outside = {"TMPDIR": str(short)}
     with starting(tmp_path, settings=settings, outside=outside) as up:
         secure = Secure(up.port, authority)
-        eventually("ready", lambda: up.process.poll() is None and secure.ready())
+        eventually(lambda: up.process.poll() is None and secure.ready(), what="ready")
         run_dir = Path(str(up.state()["run_dir"]))
         assert run_dir.parent == short
         account = ("--email", "ada@example.org", "--name", "Ada", "--password-stdin")

@@ -10,7 +10,7 @@ import pytest
 
 from miaosha.supervisor.run_directory import held, run_directory, touch
 from miaosha.supervisor.watches import Alarm
-from tests.kit.running import eventually
+from tests.kit.waits import eventually
 
 LONG_AGO = (1_000_000.0, 1_000_000.0)
 
@@ -65,7 +65,7 @@ def test_the_systems_cleaner_leaves_it_alone(temporary: Path) -> None:
             for path in (directory / "nginx.conf", directory):
                 path.touch()
                 os.utime(path, LONG_AGO)
-        eventually("the cleaner comes", lambda: _cleaned(config, other), 30)
+        eventually(lambda: _cleaned(config, other), 30, what="the cleaner comes")
         assert (run / "nginx.conf").exists()
 
 

@@ -10,6 +10,7 @@ from miaosha.ports.leases import LeaseRow
 from miaosha.ports.sale_rows import Terms
 from miaosha.usecases.clock_watch import LEADERLESS_MAX_MS, STEADY_S
 from miaosha.usecases.merging import EXTRA_MS
+from tests.kit.waits import until
 from tests.usecases.test_histories import acknowledge_all, clean
 from tests.usecases.world import LEASE_MS, World
 
@@ -79,8 +80,7 @@ async def test_a_step_that_is_believed(world: World, held: Held, step_ms: int) -
     clock.believe()
     await world.watch.look()
     clock.advance(round(STEADY_S * 1_000))
-    while not await held.heal():
-        pass
+    await until(held.heal)
     left_ms = await held.pay_left_ms()
     assert EXTRA_MS <= left_ms <= (PAY_WITHIN_S + 120) * 1_000
     clock.advance(left_ms + GRACE_MS)

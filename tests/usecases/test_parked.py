@@ -12,10 +12,10 @@ from miaosha.domain.messages import MailJob
 from miaosha.usecases.mail_queue import Post
 from miaosha.usecases.parked import ParkedKind, Parking
 from miaosha.workers.scheduler import LEASE
+from tests.kit.waits import until
 from tests.usecases.conftest import Urls, fresh_servers
 from tests.usecases.test_post import ATTEMPTS, Mailbox, deliver_due, states, winners
 from tests.usecases.test_workers import scheduler as scheduler
-from tests.usecases.test_workers import until
 from tests.usecases.world import Died, Fate, Mortal, Servers, World
 
 EVERYTHING = 100

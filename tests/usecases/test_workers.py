@@ -26,6 +26,7 @@ from miaosha.workers import consumer, mailer
 from miaosha.workers.consumer import Consumer
 from miaosha.workers.scheduler import Scheduler
 from tests.contract.sql.shop import all_holds
+from tests.kit.waits import until
 from tests.usecases.conftest import Urls
 from tests.usecases.test_histories import acknowledge_all, clean
 from tests.usecases.world import NOUNS, Servers, World
@@ -57,12 +58,6 @@ async def scheduler(world: World) -> AsyncIterator[Scheduler]:
     opened = Scheduler(parts, settings, world.counters)
     yield opened
     await opened.end_rounds()
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not await condition():  # noqa: ASYNC110 (a condition with a deadline)
-            await asyncio.sleep(0.02)
 
 
 def duty(scheduler: Scheduler, wanted: str) -> Callable[[], Awaitable[None]]:

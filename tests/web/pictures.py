@@ -16,7 +16,8 @@ import httpx2
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from miaosha.trials.sample_sale import QUESTIONS
-from tests.kit.running import MIAOSHA, environ, eventually, free_port
+from tests.kit.running import MIAOSHA, environ, free_port
+from tests.kit.waits import eventually
 from tests.web.chromium import ADVICE, find
 from tests.web.shop import Person
 from tests.web.steps import ACCEPTED, PRIZE, button, buy, pay_with, sees
@@ -55,7 +56,7 @@ def demo(home: Path) -> Iterator[tuple[str, dict[str, str]]]:
         return len(found) == 2
 
     try:
-        eventually("the demo's passwords", told)
+        eventually(told, what="the demo's passwords")
         yield f"http://localhost:{port}", found
     finally:
         process.terminate()

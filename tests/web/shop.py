@@ -2,7 +2,6 @@
 
 import itertools
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +11,7 @@ import httpx2
 
 from miaosha.trials.sample_sale import PRODUCT, QUESTIONS
 from tests.kit.running import Up, miaosha
+from tests.kit.waits import eventually
 
 PASSWORD = "correct horse battery"
 WITHIN_S = 30.0
@@ -121,7 +121,7 @@ class Shop:
         } | terms
         sale = int(self.call("POST", "/admin/sales", self.admin, body)["id"])
         if opens_in_s <= 0 and body["publish"]:
-            self.eventually("known to the publisher", lambda: self._takes_presses(sale))
+            eventually(lambda: self._takes_presses(sale), what="known to the publisher")
         return sale
 
     def _takes_presses(self, sale: int) -> bool:
@@ -137,7 +137,7 @@ class Shop:
     def press(self, sale: int, who: Person) -> str:
         """Buy with the right answer; the state once it is decided."""
         path = f"/sales/{sale}/purchases"
-        self.eventually("open", lambda: self.call("GET", f"/sales/{sale}")["phase"] == "open")
+        eventually(lambda: self.call("GET", f"/sales/{sale}")["phase"] == "open", what="open")
         asked: dict[str, Any] = {}
 
         def accepted() -> bool:
@@ -145,7 +145,7 @@ class Shop:
             asked.update(answer.json())
             return answer.status_code in (202, 410)
 
-        self.eventually("accepted", accepted)
+        eventually(accepted, what="accepted")
         if asked.get("code") == "sold_out":
             return "sold_out"
         states: list[str] = []
@@ -155,7 +155,7 @@ class Shop:
             states.append(self.call("GET", query, who)["state"])
             return states[-1] != "queued"
 
-        self.eventually("decided", decided)
+        eventually(decided, what="decided")
         return states[-1]
 
     def pay(self, sale: int, who: Person) -> Any:
@@ -174,10 +174,3 @@ class Shop:
         """The ledger's invariants hold."""
         done = miaosha("audit", str(sale), "--data-dir", str(self.up.data))
         assert done.returncode == 0, done.stdout + done.stderr
-
-    @staticmethod
-    def eventually(what: str, check: Callable[[], object], within_s: float = WITHIN_S) -> None:
-        deadline = time.monotonic() + within_s
-        while not check():
-            assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
-            time.sleep(0.05)

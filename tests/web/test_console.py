@@ -10,6 +10,7 @@ from pathlib import Path
 import openpyxl
 from playwright.sync_api import Page, Route, expect
 
+from tests.kit.waits import eventually
 from tests.web.conftest import Visitors
 from tests.web.shop import PICTURE, Shop
 from tests.web.steps import button
@@ -86,7 +87,7 @@ def test_a_sale_is_made_and_steered(shop: Shop, visitors: Visitors) -> None:
     fill(page, **{"Units_in_all,_those_sold_included": "5"})
     dialog.get_by_role("button", name="Change stock", exact=True).click()
     expect(dialog).to_have_count(0)
-    shop.eventually("five", lambda: shop.call("GET", f"/sales/{sale}")["stock"] == 5)
+    eventually(lambda: shop.call("GET", f"/sales/{sale}")["stock"] == 5, what="five")
 
     confirm(page, "Close sale")
     in_phase(page, "Closed")

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from miaosha.supervisor.servers.sql_server import SqlServer
 from tests.contract.sql.servers import administer
 from tests.contract.sql.shop import Shop
 from tests.kit.mariadb import start_mariadb, start_mariadb_replica
+from tests.kit.waits import until
 
 pytestmark = pytest.mark.servers
 LATE_S = 30
-PATIENCE_S = 30.0
 
 
 class Pair:
@@ -53,12 +53,6 @@ async def pair() -> AsyncIterator[Pair]:
         finally:
             await replica.stop()
             await primary.stop()
-
-
-async def until(true: Callable[[], Any]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not await true():  # noqa: ASYNC110 - the server cannot call us
-            await asyncio.sleep(0.05)
 
 
 async def test_a_recent_replica_answers_what_tolerates_lag_and_nothing_else(pair: Pair) -> None:

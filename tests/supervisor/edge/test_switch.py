@@ -15,6 +15,7 @@ from miaosha.settings import Settings
 from miaosha.supervisor.edge.switch import MARGIN_MS, OVER_MAX, EdgeSwitch, over
 from tests.kit.boards import board_of
 from tests.kit.running import free_port
+from tests.kit.waits import until
 from tests.publisher.world import NOW_MS, Clock, sale
 from tests.supervisor.edge.test_edge import PURCHASES, Edge, started
 
@@ -105,9 +106,7 @@ async def test_it_goes_on_whatever_went_wrong(
     await asyncio.sleep(0)
     assert list(directory.iterdir()) == []
     shelf.fault = None
-    async with asyncio.timeout(WITHIN_S):
-        while not (directory / "7").exists():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until((directory / "7").exists)
     following.cancel()
     await asyncio.wait({following})
 

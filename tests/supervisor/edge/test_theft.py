@@ -12,10 +12,10 @@ import pytest
 
 from miaosha.domain.messages import Results
 from miaosha.sockets import listening
-from tests.gateway.conftest import eventually
 from tests.gateway.conftest import start as start_gateway
 from tests.gateway.polls import Http, connected, get, post
 from tests.gateway.test_clients import HELD
+from tests.kit.waits import until
 from tests.supervisor.edge.test_upstreams import small_edge
 
 SPIES = 4
@@ -54,10 +54,10 @@ async def test_a_buyers_result_goes_to_no_stranger(
         await stranger.ask(post(own, b'4211["watch",{"sale_id":7}]'))
         box = world.gateway.core.polling[theirs.encode()]._box
         assert box is not None
-        await eventually(lambda: waiting.done() or box.poll)
+        await until(lambda: waiting.done() or box.poll)
         spies = [await dial() for _ in range(SPIES)]
         asking = [asyncio.create_task(spy.ask(PREFLIGHT + b"\r\n")) for spy in spies]
-        await eventually(lambda: sum(spy.done() for spy in asking) >= SPIES - 1)
+        await until(lambda: sum(spy.done() for spy in asking) >= SPIES - 1)
         await world.publish(Results([HELD]))
 
         answers = [await spy for spy in asking]
