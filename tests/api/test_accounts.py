@@ -200,6 +200,6 @@ async def test_without_a_good_token_nothing_personal(world: World, header: str) 
 
 async def test_an_expired_token(world: World) -> None:
     person = await world.person()
-    world.clock.advance(28_801)
+    world.clock.advance(28_801_000)
     refused = await world.http.get("/api/v1/orders", headers=person.auth)
     assert refused.status_code == 401

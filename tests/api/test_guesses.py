@@ -11,8 +11,8 @@ from miaosha.api import guesses as rules
 from miaosha.api.guesses import Guesses, Waits
 from miaosha.api.limits import AtOnce, Buckets
 from miaosha.domain.errors import Overloaded, Problem
-from tests.api.world import MovableClock, Person, World, open_world
-from tests.usecases.people import StillClock
+from tests.api.world import Person, World, open_world
+from tests.kit.clocks import HandClock, RunningClock
 
 FREE = 10
 QUICK = Waits(first=0.02, longest=0.1, step=0.001, most=0.015)
@@ -22,12 +22,12 @@ HOME, CAFE = "192.0.2.99", "192.0.2.98"
 
 
 @pytest.fixture
-def clock() -> StillClock:
-    return StillClock()
+def clock() -> HandClock:
+    return HandClock()
 
 
 @pytest.fixture
-def guesses(clock: StillClock) -> Guesses:
+def guesses(clock: HandClock) -> Guesses:
     return Guesses(FREE, clock, QUICK)
 
 
@@ -87,10 +87,10 @@ async def test_who_mistypes_amid_an_attack_waits_a_bounded_time(guesses: Guesses
 
 
 async def test_failures_are_forgotten_with_time_and_by_a_success(
-    guesses: Guesses, clock: StillClock
+    guesses: Guesses, clock: HandClock
 ) -> None:
     await fail_at_once(guesses, VICTIM, CAFE, times=FREE)
-    clock.at_ms += 60_000
+    clock.advance(60_000)
     await fail_at_once(guesses, VICTIM, CAFE, times=FREE - 1)
     for _ in range(3 * FREE):  # a success takes nothing
         await succeed(guesses, VICTIM, CAFE)
@@ -159,7 +159,7 @@ async def test_only_so_many_wait_and_the_one_who_failed_most_gives_way(
     guesses: Guesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rules, "SEATS_MAX", 4)
-    slow = Guesses(1, StillClock(), Waits(first=30, longest=30))
+    slow = Guesses(1, HandClock(), Waits(first=30, longest=30))
 
     async def failing(address: str) -> str:
         try:
@@ -224,7 +224,7 @@ async def test_memory_is_bounded(guesses: Guesses, monkeypatch: pytest.MonkeyPat
 
 
 def test_failures_alone_are_taken() -> None:
-    buckets = Buckets("things", 2, MovableClock(0), per_s=3_600)
+    buckets = Buckets("things", 2, RunningClock(0), per_s=3_600)
 
     def one(error: Exception | None = None) -> None:
         with buckets.failures("a"):
@@ -382,7 +382,7 @@ async def test_new_accounts_of_one_address_have_a_limit_on_the_long_run(
     async with open_world(api_store_url, api_database_url, sign_ups_per_hour=2) as world:
         codes = []
         for n in range(3):
-            world.clock.advance(61)
+            world.clock.advance(61_000)
             body = {"email": f"long{n}@example.test", "password": "a purple teapot", "name": "L"}
             codes.append((await world.http.post("/api/v1/accounts", json=body)).status_code)
         assert codes == [201, 201, 429]

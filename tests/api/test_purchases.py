@@ -61,7 +61,7 @@ async def test_a_repeated_checkout_answers_the_same_order(
     await world.hold(sale_id, buyer)
     body = await world.checkout_body(sale_id, buyer)
     first = await pay(world, sale_id, buyer, body)
-    world.clock.advance(10_000)  # the token has expired long since
+    world.clock.advance(10_000_000)  # the token has expired long since
     again = await pay(world, sale_id, buyer, body)
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.json() == again.json()
@@ -255,7 +255,7 @@ async def test_expired_and_garbled_checkout_tokens_differ(
     body = await world.checkout_body(sale_id, buyer)
     garbled = await pay(world, sale_id, buyer, body | {"checkout_token": "nonsense"})
     assert garbled.status_code == 401
-    world.clock.advance(603)
+    world.clock.advance(603_000)
     late = await pay(world, sale_id, buyer, body)
     assert (late.status_code, late.json()["code"]) == (410, "hold_expired")
 
@@ -332,7 +332,7 @@ async def test_more_time_under_every_other_state(
     assert await world.parts.ledger.rebuilds.unfreeze(sale_id, terms.epoch + 1)
     wrong = await world.http.post(path, headers=buyer.auth, params={"pay_by_ms": "soon"})
     assert (wrong.status_code, wrong.json()["field"]) == (400, "pay_by_ms")
-    world.clock.advance(33)
+    world.clock.advance(33_000)
     late = await world.http.post(path, headers=buyer.auth)
     assert (late.status_code, late.json()["code"]) == (410, "hold_expired")
     nowhere = await world.http.post("/api/v1/sales/99/purchases/mine/extend", headers=buyer.auth)

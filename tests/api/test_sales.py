@@ -43,7 +43,7 @@ async def test_the_list_runs_from_running_to_next_to_over(empty_world: World) ->
     sooner = await world.sale(admin, opens_at_ms=now + 100_000)
     running = await world.sale(admin)
     over = await world.sale(admin, closes_at_ms=now + 60_000)
-    world.clock.advance(61)
+    world.clock.advance(61_000)
     items = (await world.http.get("/api/v1/sales")).json()["items"]
     ours = [item["id"] for item in items if item["id"] in (later, sooner, running, over)]
     assert ours == [running, sooner, later, over]
@@ -65,7 +65,7 @@ async def test_sold_out_shows_within_a_second(world: World, admin: Person) -> No
     path = f"/api/v1/sales/{sale_id}"
     assert (await world.http.get(path)).json()["available"] is True
     await world.press(sale_id, (await world.person()).id, (await world.person()).id)
-    world.clock.advance(1.1)
+    world.clock.advance(1_100)
     assert (await world.http.get(path)).json()["available"] is False
 
 
@@ -81,7 +81,7 @@ async def test_one_second_serves_every_caller_from_one_read(world: World, admin:
         return await original(seen)
 
     store.read_sales = counted
-    world.clock.advance(2)
+    world.clock.advance(2_000)
     for _ in range(20):
         await world.http.get(f"/api/v1/sales/{sale_id}")
     assert reads == 1
@@ -115,7 +115,7 @@ async def test_a_copy_opens_on_the_second(world: World, admin: Person) -> None:
         raise DependencyDown("away")
 
     catalogue.live = catalogue.settled = store.read_sales = away
-    world.clock.advance(20)
+    world.clock.advance(20_000)
     assert (await world.http.get(path)).json()["phase"] == "open"
 
 
@@ -127,7 +127,7 @@ async def test_without_sql_the_board_in_redis_answers(world: World, admin: Perso
         raise DependencyDown("sql")
 
     catalogue.live = catalogue.settled = catalogue.sale = away
-    world.clock.advance(20)
+    world.clock.advance(20_000)
     answer = await world.http.get(f"/api/v1/sales/{sale_id}")
     assert (answer.status_code, answer.json()["phase"]) == (200, "open")
 
@@ -143,7 +143,7 @@ async def test_without_the_board_sql_answers(empty_world: World, how: str) -> No
             raise DependencyDown("redis")
 
     store.read_sales = nothing
-    world.clock.advance(2)
+    world.clock.advance(2_000)
     answer = await world.http.get(f"/api/v1/sales/{sale_id}")
     assert (answer.status_code, answer.json()["phase"]) == (200, "open")
     listed = (await world.http.get("/api/v1/sales")).json()["items"]
@@ -163,9 +163,9 @@ async def test_without_sql_and_redis_the_last_copy_answers_for_a_while(
         raise DependencyDown("away")
 
     catalogue.live = catalogue.settled = catalogue.sale = store.read_sales = away
-    world.clock.advance(10)
+    world.clock.advance(10_000)
     assert (await world.http.get(path)).status_code == 200
-    world.clock.advance(60)
+    world.clock.advance(60_000)
     answer = await world.http.get(path)
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     assert int(answer.headers["retry-after"]) >= 1

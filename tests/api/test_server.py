@@ -15,7 +15,8 @@ from miaosha.api.server import listen
 from miaosha.domain.errors import Problem, SettingsError
 from miaosha.serving.process import Process
 from miaosha.settings import Settings, origins, proxies
-from tests.api.world import MovableClock, Person, World
+from tests.api.world import Person, World
+from tests.kit.clocks import RunningClock
 
 
 async def test_it_serves_a_unix_socket_and_finishes_what_is_under_way(
@@ -157,14 +158,14 @@ async def test_an_answer_that_has_begun_may_take_its_time() -> None:
 
 
 def test_buckets_are_bounded_and_refill() -> None:
-    clock = MovableClock(0)
+    clock = RunningClock(0)
     buckets = Buckets("things", 60, clock)
     for _ in range(60):
         buckets.take("a")
     with pytest.raises(Problem) as limited:
         buckets.take("a")
     assert limited.value.retry_after_s == 1
-    clock.advance(1.01)
+    clock.advance(1_010)
     buckets.take("a")
     for n in range(BUCKETS_MAX + 10):
         buckets.take(str(n))

@@ -7,7 +7,6 @@ files (a dict), the clock (can be moved on).
 import asyncio
 import contextlib
 import itertools
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -49,27 +48,10 @@ from miaosha.usecases.parked import Parking
 from miaosha.usecases.query import Query
 from miaosha.usecases.rebuild import Rebuilder
 from miaosha.usecases.release import Release
+from tests.kit.clocks import RunningClock
 
 SHOP = "http://shop.test"
 _numbers = itertools.count(1)
-
-
-class MovableClock:
-    """The store's clock at the start, going on by itself and moved on by `advance`."""
-
-    def __init__(self, base_ms: int) -> None:
-        self._base_ms = base_ms
-        self._began = time.monotonic()
-        self._shift_s = 0.0
-
-    def now_ms(self) -> int:
-        return self._base_ms + int((self.monotonic() - self._began) * 1000)
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self._shift_s
-
-    def advance(self, seconds: float) -> None:
-        self._shift_s += seconds
 
 
 class PlainTokens:
@@ -199,7 +181,7 @@ class World:
     parts: ApiParts
     app: Litestar
     http: httpx2.AsyncClient
-    clock: MovableClock
+    clock: RunningClock
     granter: Granter
     bus: RecordedBus
     passwords: PlainPasswords
@@ -291,7 +273,7 @@ async def open_world(
     async with contextlib.AsyncExitStack() as stack:
         client = connect(store_url)
         stack.push_async_callback(client.aclose)
-        clock = MovableClock(await RedisStore(client).now_ms())
+        clock = RunningClock(await RedisStore(client).now_ms())
         broker = _broker(store_url)
         stack.push_async_callback(broker.close)
         database = open_database(database_url, "")
@@ -327,7 +309,7 @@ class Core:
 
     def __init__(
         self,
-        clock: MovableClock,
+        clock: RunningClock,
         store: RedisStore,
         broker: RedisBroker,
         ledger: SqlLedger,

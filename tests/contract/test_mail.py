@@ -23,6 +23,7 @@ from miaosha.ports.mail import Mail
 from miaosha.ports.outbox import OutboxItem, Recipient
 from miaosha.settings import Settings
 from miaosha.usecases.notify import TEXTS, compose
+from tests.kit.clocks import HandClock
 
 LETTER = Mail("<won.b.0@shop.example>", "buyer@example.com", "秒殺 · You got one", "Hello\n您好\n")
 
@@ -31,16 +32,8 @@ def names(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir()]
 
 
-class StillClock:
-    def now_ms(self) -> int:
-        return 1_800_000_000_000
-
-    def monotonic(self) -> float:
-        return 0.0
-
-
 def mailer(url: str, sender: str = "Miaosha <shop@example.com>") -> Any:
-    return open_mailer(Settings(mail_url=url, mail_from=sender), StillClock())
+    return open_mailer(Settings(mail_url=url, mail_from=sender), HandClock(1_800_000_000_000))
 
 
 def item(event: str) -> OutboxItem:
@@ -146,7 +139,7 @@ async def test_one_file_per_message_id(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_written_reads_as_what_the_library_writes(mail: Mail) -> None:
-    form = MessageFormat("秒殺 <shop@example.com>", StillClock())
+    form = MessageFormat("秒殺 <shop@example.com>", HandClock(1_800_000_000_000))
     wire = form.wire(mail)
     ours, theirs = (
         message_from_bytes(raw, policy=default) for raw in (wire, form.message(mail).as_bytes())

@@ -9,20 +9,14 @@ from structlog import DropEvent
 from miaosha.domain.errors import DependencyDown
 from miaosha.serving.seldom import EVERY_S, KEPT_MAX, Seldom, SeldomRecords
 from miaosha.serving.waiting import AGAIN_S, CALM_S, Waiting, shown
+from tests.kit.clocks import HandClock
 
 SECRET = "hush"
 
 
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> HandClock:
+    return HandClock()
 
 
 async def never() -> None:
@@ -55,19 +49,19 @@ def test_a_url_is_shown_without_its_secrets(url: str, expected: str) -> None:
     assert shown(url) == expected and SECRET not in shown(url)
 
 
-def test_a_line_that_repeats_passes_once_a_minute_and_counts(clock: Clock) -> None:
-    seldom = Seldom(Waiting(clock), clock)
+def test_a_line_that_repeats_passes_once_a_minute_and_counts(clock: HandClock) -> None:
+    seldom = Seldom(Waiting(clock.monotonic), clock.monotonic)
     assert log(seldom, "duty_later", duty="sweep", error="no 1", took=3)
     for number in range(500):
-        clock.now += 0.1
+        clock.advance(100)
         assert not log(seldom, "duty_later", duty="sweep", error=f"no {number}", took=number)
-    clock.now += EVERY_S
+    clock.advance(EVERY_S * 1_000)
     assert log(seldom, "duty_later", duty="sweep", error="no 7")["repeated"] == 500
     assert not log(seldom, "duty_later", duty="sweep", error="no 8")
 
 
-def test_what_differs_is_another_line(clock: Clock) -> None:
-    seldom = Seldom(Waiting(clock), clock)
+def test_what_differs_is_another_line(clock: HandClock) -> None:
+    seldom = Seldom(Waiting(clock.monotonic), clock.monotonic)
     said = [
         {"event": "duty_later", "duty": "sweep", "error": "no"},
         {"event": "duty_later", "duty": "audit", "error": "no"},
@@ -84,13 +78,13 @@ def test_what_differs_is_another_line(clock: Clock) -> None:
         assert not log(seldom, **line)  # type: ignore[arg-type]
 
 
-def test_what_is_no_warning_passes_always(clock: Clock) -> None:
-    seldom = Seldom(Waiting(clock), clock)
+def test_what_is_no_warning_passes_always(clock: HandClock) -> None:
+    seldom = Seldom(Waiting(clock.monotonic), clock.monotonic)
     assert all(log(seldom, "hold", method) for method in ("debug", "info") for _ in range(9))
 
 
-def test_errors_of_different_kinds_are_different_lines(clock: Clock) -> None:
-    seldom = Seldom(Waiting(clock), clock)
+def test_errors_of_different_kinds_are_different_lines(clock: HandClock) -> None:
+    seldom = Seldom(Waiting(clock.monotonic), clock.monotonic)
     passed = 0
     for kind in (ValueError, KeyError, ValueError):
         try:
@@ -100,8 +94,8 @@ def test_errors_of_different_kinds_are_different_lines(clock: Clock) -> None:
     assert passed == 2
 
 
-def test_the_lines_of_libraries_repeat_seldom_too(clock: Clock) -> None:
-    records = SeldomRecords(Seldom(Waiting(clock), clock))
+def test_the_lines_of_libraries_repeat_seldom_too(clock: HandClock) -> None:
+    records = SeldomRecords(Seldom(Waiting(clock.monotonic), clock.monotonic))
 
     def record(level: int, text: str) -> logging.LogRecord:
         return logging.LogRecord("aiormq", level, "", 0, text, (), None)
@@ -112,17 +106,17 @@ def test_the_lines_of_libraries_repeat_seldom_too(clock: Clock) -> None:
     assert all(records.filter(record(logging.INFO, "up")) for _ in range(3))
 
 
-def test_it_remembers_a_limited_number_of_lines(clock: Clock) -> None:
-    seldom = Seldom(Waiting(clock), clock)
+def test_it_remembers_a_limited_number_of_lines(clock: HandClock) -> None:
+    seldom = Seldom(Waiting(clock.monotonic), clock.monotonic)
     for number in range(3 * KEPT_MAX):
         assert log(seldom, "sale_later", sale_id=number)
     assert len(seldom._said) == KEPT_MAX
 
 
-def test_whatever_waits_for_a_server_it_is_one_line(clock: Clock) -> None:
-    waiting = Waiting(clock)
+def test_whatever_waits_for_a_server_it_is_one_line(clock: HandClock) -> None:
+    waiting = Waiting(clock.monotonic)
     waiting.know("MIAOSHA_REDIS_URL", f"redis://:{SECRET}@cache:1", ("store", "bus"), never)
-    seldom = Seldom(waiting, clock)
+    seldom = Seldom(waiting, clock.monotonic)
     first = log(seldom, "board_unreadable", error="store: ConnectionError: refused", role="api")
     assert first == {
         "role": "api",
@@ -135,14 +129,14 @@ def test_whatever_waits_for_a_server_it_is_one_line(clock: Clock) -> None:
         assert not log(seldom, "bus_away", error=f"bus: TimeoutError: {number}")
         assert not log(seldom, "clock_alone", error="DependencyDown: store: refused")
         assert not log(seldom, "push_lost", kind=f"Result{number}", error="bus: refused")
-    clock.now += AGAIN_S
+    clock.advance(AGAIN_S * 1_000)
     assert log(seldom, "bus_away", error="bus: refused")["event"] == "waiting_for"
     assert log(seldom, "mail_failed", error="mail server: not now")["event"] == "mail_failed"
 
 
-async def test_a_server_that_came_is_told_once(clock: Clock) -> None:
+async def test_a_server_that_came_is_told_once(clock: HandClock) -> None:
     said: list[tuple[str, dict[str, object]]] = []
-    waiting, away = Waiting(clock), True
+    waiting, away = Waiting(clock.monotonic), True
 
     async def check() -> None:
         if away:
@@ -151,7 +145,7 @@ async def test_a_server_that_came_is_told_once(clock: Clock) -> None:
     async def looks(number: int) -> None:
         for server in {id(s): s for s in waiting._servers.values()}.values():
             for _ in range(number):
-                clock.now += 1
+                clock.advance(1_000)
                 await waiting._look(server, lambda event, **fields: said.append((event, fields)))
 
     waiting.know("MIAOSHA_BROKER_URL", f"amqp://u:{SECRET}@mq/", ("broker",), check)
@@ -168,10 +162,10 @@ async def test_a_server_that_came_is_told_once(clock: Clock) -> None:
     assert SECRET not in str(said)
 
 
-async def test_a_server_that_answers_and_still_fails_has_not_come(clock: Clock) -> None:
+async def test_a_server_that_answers_and_still_fails_has_not_come(clock: HandClock) -> None:
     """It answers a PING and refuses to write, say."""
     said: list[str] = []
-    waiting = Waiting(clock)
+    waiting = Waiting(clock.monotonic)
 
     async def fine() -> None:
         return None
@@ -181,20 +175,20 @@ async def test_a_server_that_answers_and_still_fails_has_not_come(clock: Clock) 
     assert server is not None
     for _ in range(50):
         waiting.told("store: READONLY")
-        clock.now += 1
+        clock.advance(1_000)
         await waiting._look(server, lambda event, **_: said.append(event))
     assert said == []
-    clock.now += CALM_S
+    clock.advance(CALM_S * 1_000)
     await waiting._look(server, lambda event, **_: said.append(event))
     assert said == ["came"]
 
 
 async def test_a_server_that_hangs_is_waited_for(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
+    clock: HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("miaosha.serving.waiting.ANSWER_S", 0.01)
     said: list[dict[str, object]] = []
-    waiting = Waiting(clock)
+    waiting = Waiting(clock.monotonic)
     waiting.know("MIAOSHA_REDIS_URL", "redis://cache", ("store",), asyncio.Event().wait)
     server = waiting.of("store: x")
     assert server is not None

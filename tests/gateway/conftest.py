@@ -15,7 +15,8 @@ from miaosha.domain.messages import BusMessage
 from miaosha.gateway.gateway import Gateway, Parts
 from miaosha.serving.process import Process
 from miaosha.settings import Settings
-from tests.gateway.fakes import Bus, Clock, Heartbeats, Store, Tokens, make_reading, make_sale
+from tests.gateway.fakes import Bus, Heartbeats, Store, Tokens, make_reading, make_sale
+from tests.kit.clocks import RunningClock
 from tests.kit.waits import until
 
 DEADLINE_S = 10.0
@@ -38,7 +39,7 @@ class World:
     process: Process
     store: Store
     bus: Bus
-    clock: Clock
+    clock: RunningClock
     heartbeats: Heartbeats
     task: "asyncio.Task[None]"
 
@@ -78,7 +79,7 @@ class Start(Protocol):
 class Fakes:
     store: Store = field(default_factory=Store)
     bus: Bus = field(default_factory=Bus)
-    clock: Clock = field(default_factory=Clock)
+    clock: RunningClock = field(default_factory=RunningClock)
     heartbeats: Heartbeats = field(default_factory=Heartbeats)
 
 

@@ -19,19 +19,6 @@ from miaosha.ports.tokens import Identity
 from tests.kit.boards import board_of
 
 
-class Clock:
-    """Real time plus `shift_ms`, by which a test moves the store's clock."""
-
-    def __init__(self) -> None:
-        self.shift_ms = 0
-
-    def now_ms(self) -> int:
-        return round(time.time() * 1000) + self.shift_ms
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-
 class Store:
     """The reads of a StockStore that a gateway makes."""
 

@@ -16,7 +16,8 @@ import uvloop
 from miaosha.gateway.gateway import Gateway, Parts
 from miaosha.serving.process import Process
 from miaosha.settings import Settings
-from tests.gateway.fakes import Bus, Clock, Heartbeats, Store, Tokens, make_reading, make_sale
+from tests.gateway.fakes import Bus, Heartbeats, Store, Tokens, make_reading, make_sale
+from tests.kit.clocks import RunningClock
 
 
 def private_bytes() -> int:
@@ -43,7 +44,7 @@ async def main(path: str) -> None:
     store.board, store.counts = {7: make_sale()}, {7: make_reading()}
     process = Process("gateway", "0", f"unix:{path}")
     key = secrets.token_bytes(32)
-    parts = Parts(store.as_port(), bus, Clock(), Tokens(), key, Heartbeats())
+    parts = Parts(store.as_port(), bus, RunningClock(), Tokens(), key, Heartbeats())
     gateway = Gateway(parts, process, Settings())
     task = asyncio.create_task(gateway.run())
     loop = asyncio.get_running_loop()

@@ -169,7 +169,7 @@ async def test_a_token_that_expires_much_later(start_gateway: Start) -> None:
     ):
         assert await wire.frame() == (1, b"2")
         wire.text("3")
-        world.clock.shift_ms = 3_999_000
+        world.clock.set_on(3_999_000)
         while (frame := await wire.frame()) == (1, b"2"):
             wire.text("3")
         assert frame[0] == 8 and frame[1][:2] == (4001).to_bytes(2, "big")

@@ -253,11 +253,11 @@ async def test_opening_and_closing_by_the_clock(world: World) -> None:
     async with await Wire.connect(world) as wire:
         await watch(wire)
         assert (await wire.event())[1]["phase"] == "scheduled"
-        world.clock.shift_ms = opens - world.clock.now_ms() - 1500
+        world.clock.set_on(opens - world.clock.now_ms() - 1500)
         name, sale = await wire.event()
         assert (name, sale["phase"]) == ("sale", "open")
         assert 0 <= sale["server_time_ms"] - opens < 500
-        world.clock.shift_ms += 60_000
+        world.clock.set_on(60_000)
         assert (await wire.event())[1]["phase"] == "closed"
 
 
@@ -309,7 +309,7 @@ async def test_lookup(world: World, place: Any, expected: dict[str, Any]) -> Non
 async def test_standby_of_a_drained_sale_is_closed(world: World) -> None:
     world.store.places[7, 5] = make_place(State.STANDBY, position=1)
     world.store.counts = {7: make_reading(free=0, held=1)}
-    world.clock.shift_ms = 4_000_000
+    world.clock.set_on(4_000_000)
     async with await Wire.connect(world, world.token(5)) as wire:
         assert (await wire.ask("lookup", {"sale_id": 7}))["state"] == "standby"
         world.store.counts = {7: make_reading(free=0, held=0)}

@@ -60,7 +60,7 @@ async def test_a_confirm_lets_the_next_batch_go() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
     assert made.broker.users == [1]
-    made.clock.pass_(70)
+    made.clock.advance(70)
     made.broker.confirm()
     await until(lambda: len(made.broker.batches) == 2)
     assert made.broker.batches[1].user_ids == [2, 3, 4]
@@ -122,10 +122,10 @@ async def test_an_accepted_user_gets_the_same_answer_for_a_while() -> None:
     made = await world(repeat_window_ms=1500)
     (first,) = presses(made, 1)
     await made.batcher.drain()
-    made.clock.pass_(1499)
+    made.clock.advance(1499)
     (again,) = presses(made, 1)
     assert again.written == first.written
-    made.clock.pass_(1)
+    made.clock.advance(1)
     presses(made, 1)
     await made.batcher.drain()
     assert made.broker.users == [1, 1]
@@ -138,7 +138,7 @@ async def test_repeats_are_forgotten_in_the_end() -> None:
     line = made.board.by_path[b"/api/v1/sales/7/purchases"].line
     assert len(line.recent) + len(line.older) == 49
     for _ in range(3):
-        made.clock.pass_(1_000)
+        made.clock.advance(1_000)
         await made.look()
     assert not line.recent and not line.older
 

@@ -14,7 +14,6 @@ from tests.kit.waits import until
 from tests.publisher.world import (
     NOW_MS,
     SOLD_OUT,
-    Clock,
     Store,
     World,
     reading,
@@ -76,10 +75,10 @@ async def test_a_store_that_is_away_leaves_everything_standing(error: Exception)
     await made.look()
     assert await press(made) == 410
     made.store.sales = made.store.counts = error
-    made.clock.pass_(999)
+    made.clock.advance(999)
     await made.look()
     assert await press(made) == 410
-    made.clock.pass_(1)
+    made.clock.advance(1)
     assert await press(made) == 202
     await made.look()
     assert await press(made, 2) == 202
@@ -94,14 +93,14 @@ async def test_a_reading_counts_from_before_it_was_asked_for() -> None:
         async def readings(
             self, sale_ids: Sequence[int], within_s: float | None = None
         ) -> dict[int, Reading | None]:
-            made.clock.pass_(800)  # the answer took its time
+            made.clock.advance(800)  # the answer took its time
             return dict.fromkeys(sale_ids, SOLD_OUT)
 
     made.board._store = Slow()  # type: ignore[assignment]
     await made.look()
-    made.clock.pass_(199)
+    made.clock.advance(199)
     assert await press(made) == 410
-    made.clock.pass_(1)
+    made.clock.advance(1)
     assert await press(made) == 202
 
 
@@ -187,11 +186,11 @@ async def test_of_many_sales_those_nobody_presses_for_are_read_less_often() -> N
     made.store.counts = {id_: SOLD_OUT if id_ == 9 else reading() for id_ in many}
     await made.look()
     assert await press(made) == 202
-    made.clock.pass_(250)
+    made.clock.advance(250)
     made.store.asked.clear()
     await made.look()
     assert sorted(made.store.asked) == [7, 9], "pressed for lately; refused by its reading"
-    made.clock.pass_(750)
+    made.clock.advance(750)
     await made.look()
     assert sorted(made.store.asked) == sorted([7, 9, *many])
 
@@ -204,7 +203,7 @@ async def test_an_old_full_is_not_believed_for_ever() -> None:
     await made.look()
     assert await press(made) == 503
     assert made.board.report()["broker"] == "DependencyDown"
-    made.clock.pass_(5_001)
+    made.clock.advance(5_001)
     await made.look()
     assert await press(made) == 202
 
@@ -219,7 +218,7 @@ async def test_readiness_on_the_listener() -> None:
     wire.send(ask)
     made.broker.away = None
     await made.look()
-    made.clock.pass_(5_001)  # nobody refreshes any more
+    made.clock.advance(5_001)  # nobody refreshes any more
     wire.send(ask)
     ready, away, stale = wire.answers
     ok = {"store": "ok", "broker": "ok", "board": "ok"}
@@ -256,12 +255,6 @@ async def test_units_that_come_free_are_offered_within_a_second() -> None:
     refused = 0
     for _ in range(20):
         refused += await press(made, refused + 1) == 410
-        made.clock.pass_(100)
+        made.clock.advance(100)
         await made.look()
     assert refused == 10
-
-
-def test_clock_of_the_world() -> None:
-    clock = Clock()
-    clock.pass_(1_500)
-    assert (clock.now_ms() - NOW_MS, clock.monotonic()) == (1_500, 101.5)

@@ -224,7 +224,7 @@ async def test_split_anywhere(name: str) -> None:
         statuses = []  # its answer has no body to parse: see test_head
     cuts = range(1, len(raw)) if len(raw) < 700 else range(1, len(raw), 97)
     for cut in cuts:
-        made.clock.pass_(5_000)  # so that no press is a repeat
+        made.clock.advance(5_000)  # so that no press is a repeat
         await made.look()
         wire = made.wire()
         wire.send(raw[:cut])

@@ -141,7 +141,7 @@ async def test_in_a_flood_who_waits_to_be_read_counts_as_a_crowd() -> None:
         made.wire().send(request(user=user + 1))
         await turn()
         await turn()
-    made.clock.pass_(251)
+    made.clock.advance(251)
     made.wire().send(request(user=6))  # finds the crowd late
     made.broker.let_go()
     await made.batcher.drain()

@@ -30,9 +30,10 @@ from miaosha.publisher.routes import Router
 from miaosha.publisher.shared import Service
 from miaosha.settings import Settings
 from tests.kit.boards import board_of
+from tests.kit.clocks import NOW_MS as NOW_MS
+from tests.kit.clocks import HandClock
 from tests.kit.waits import until
 
-NOW_MS = 1_700_000_000_000
 QUESTION_KEY = b"q" * 32
 PRICE = Money(amount=100, currency="USD")
 CHOICES = [Choice("A", "red"), Choice("B", "blue")]
@@ -82,28 +83,6 @@ def reading(**changes: Any) -> Reading:
 
 
 SOLD_OUT = reading(free=0, standby=1_000)
-
-
-class Clock:
-    """Moves when a test says so."""
-
-    def __init__(self) -> None:
-        self.ms = NOW_MS
-        self.passed_ms = 100_000
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic(self) -> float:
-        return self.passed_ms / 1000
-
-    def pass_(self, ms: int) -> None:
-        self.ms += ms
-        self.passed_ms += ms
-
-    def step(self, ms: int) -> None:
-        """Somebody sets the store's clock."""
-        self.ms += ms
 
 
 class Tokens:
@@ -201,7 +180,7 @@ class World:
     settings: Settings = field(default_factory=Settings)
     store: Store = field(default_factory=Store)
     broker: MemoryBroker = field(default_factory=MemoryBroker)
-    clock: Clock = field(default_factory=Clock)
+    clock: HandClock = field(default_factory=HandClock)
     counters: dict[str, float] = field(default_factory=lambda: defaultdict(int))
     access_tokens: Tokens = field(default_factory=Tokens)
     heartbeats: Beats = field(default_factory=Beats)

@@ -19,6 +19,7 @@ from miaosha.supervisor.children import Child
 from miaosha.supervisor.hang_detector import LOOKS, HangDetector, Life
 from miaosha.supervisor.health_probes import processor_ns, says_alive, state, working
 from tests.e2e.test_telling import mute
+from tests.kit.clocks import HandClock
 from tests.kit.running import environ
 from tests.kit.waits import until
 from tests.supervisor.test_children import at_once
@@ -27,20 +28,10 @@ SILENCE_S = 0.15  # of the clock below, and of the looks themselves: ten millise
 CHILD_SILENCE_S = 1.0
 
 
-class Clock:
-    """Moves by one look whenever a sign is asked for, and by what the test adds."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Patient:
     """Whom a vigil looks at: it lives while it is told to."""
 
-    def __init__(self, clock: Clock, *, lives: bool = True, starts: bool = False) -> None:
+    def __init__(self, clock: HandClock, *, lives: bool = True, starts: bool = False) -> None:
         self.lives = lives
         self.starts = starts
         self.looks = 0
@@ -49,17 +40,17 @@ class Patient:
 
     async def sign(self) -> Life:
         self.looks += 1
-        self._clock.now += SILENCE_S / LOOKS
+        self._clock.advance(SILENCE_S * 1_000 / LOOKS)
         if self.looks == self.asleep_at:
-            self._clock.now += 3_600
+            self._clock.advance(3_600_000)
         if not self.lives:
             return Life.NONE
         return Life.STARTING if self.starts else Life.ALIVE
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> HandClock:
+    return HandClock()
 
 
 async def looks(patient: Patient, number: int) -> None:
@@ -68,8 +59,8 @@ async def looks(patient: Patient, number: int) -> None:
     await until(lambda: patient.looks >= wanted)
 
 
-async def test_only_the_silent_one_is_hung(clock: Clock) -> None:
-    vigil = HangDetector(SILENCE_S, print, clock)
+async def test_only_the_silent_one_is_hung(clock: HandClock) -> None:
+    vigil = HangDetector(SILENCE_S, print, clock.monotonic)
     well, ill = Patient(clock), Patient(clock)
     other = asyncio.create_task(vigil.until_hung(well.sign))
     hung = asyncio.create_task(vigil.until_hung(ill.sign))
@@ -82,7 +73,7 @@ async def test_only_the_silent_one_is_hung(clock: Clock) -> None:
     other.cancel()
 
 
-async def test_a_sign_that_fails_is_none(clock: Clock) -> None:
+async def test_a_sign_that_fails_is_none(clock: HandClock) -> None:
     well, asked = Patient(clock), 0
 
     async def sign() -> Life:
@@ -92,15 +83,15 @@ async def test_a_sign_that_fails_is_none(clock: Clock) -> None:
             raise RuntimeError("the store says something unheard of")
         return Life.ALIVE
 
-    vigil = HangDetector(SILENCE_S, print, clock)
+    vigil = HangDetector(SILENCE_S, print, clock.monotonic)
     other = asyncio.create_task(vigil.until_hung(well.sign))
     await asyncio.wait_for(vigil.until_hung(sign), 20)
     other.cancel()
 
 
-async def test_a_machine_that_slept_has_no_hung_processes(clock: Clock) -> None:
+async def test_a_machine_that_slept_has_no_hung_processes(clock: HandClock) -> None:
     """Each has its whole silence again from when it woke."""
-    vigil = HangDetector(SILENCE_S, print, clock)
+    vigil = HangDetector(SILENCE_S, print, clock.monotonic)
     ill = Patient(clock)
     hung = asyncio.create_task(vigil.until_hung(ill.sign))
     await looks(ill, 1)
@@ -110,9 +101,9 @@ async def test_a_machine_that_slept_has_no_hung_processes(clock: Clock) -> None:
     assert ill.looks >= ill.asleep_at + LOOKS
 
 
-async def test_when_all_are_silent_at_once_none_is_hung(clock: Clock) -> None:
+async def test_when_all_are_silent_at_once_none_is_hung(clock: HandClock) -> None:
     told: list[str] = []
-    vigil = HangDetector(SILENCE_S, told.append, clock)
+    vigil = HangDetector(SILENCE_S, told.append, clock.monotonic)
     patients = [Patient(clock) for _ in range(3)]
     hung = [asyncio.create_task(vigil.until_hung(one.sign)) for one in patients]
     await looks(patients[-1], 2)
@@ -127,9 +118,9 @@ async def test_when_all_are_silent_at_once_none_is_hung(clock: Clock) -> None:
     hung[0].cancel()
 
 
-async def test_one_is_hung_although_nothing_can_be_told(clock: Clock) -> None:
+async def test_one_is_hung_although_nothing_can_be_told(clock: HandClock) -> None:
     """Of the silence of all, which came before."""
-    vigil = HangDetector(SILENCE_S, mute, clock)
+    vigil = HangDetector(SILENCE_S, mute, clock.monotonic)
     patients = [Patient(clock) for _ in range(2)]
     hung = [asyncio.create_task(vigil.until_hung(one.sign)) for one in patients]
     await looks(patients[-1], 2)
@@ -142,9 +133,9 @@ async def test_one_is_hung_although_nothing_can_be_told(clock: Clock) -> None:
     hung[0].cancel()
 
 
-async def test_one_that_starts_has_time(clock: Clock) -> None:
+async def test_one_that_starts_has_time(clock: HandClock) -> None:
     """Whether its loop has turned before, or not yet."""
-    vigil = HangDetector(SILENCE_S, print, clock)
+    vigil = HangDetector(SILENCE_S, print, clock.monotonic)
     starting = Patient(clock, lives=False)
     await asyncio.wait_for(vigil.until_hung(starting.sign), 30)
     assert starting.looks >= alive.STARTS_WITHIN * LOOKS

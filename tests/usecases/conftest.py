@@ -27,7 +27,8 @@ from miaosha.adapters.sql.trail import SqlTrail
 from miaosha.adapters.tokens import JwtTokens
 from miaosha.bootstrap.auditing import open_auditor
 from miaosha.supervisor.servers.valkey import start_valkey
-from tests.usecases.world import ManualClock, MemoryBus, Servers, World
+from tests.kit.clocks import HandClock
+from tests.usecases.world import MemoryBus, Servers, World
 
 
 class Urls(NamedTuple):
@@ -69,7 +70,7 @@ async def fresh_servers_on(
     await client.flushall()
     await queue.flushall()
     store = RedisStore(client)
-    clock = ManualClock(await store.now_ms())
+    clock = HandClock(await store.now_ms())
     broker = RedisBroker(
         urls.broker,
         backlog_max=1_000,

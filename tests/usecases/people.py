@@ -1,4 +1,4 @@
-"""In memory: accounts, passwords, tokens, a clock, as their ports promise."""
+"""In memory: accounts, passwords, tokens, as their ports promise."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,6 @@ from miaosha.adapters.guessing import is_guessable
 from miaosha.domain.errors import Overloaded, Problem
 from miaosha.ports.accounts import User
 from miaosha.ports.tokens import CheckoutClaim, Identity
-
-
-class StillClock:
-    def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
-        self.at_ms = now_ms
-
-    def now_ms(self) -> int:
-        return self.at_ms
-
-    def monotonic(self) -> float:
-        return self.at_ms / 1000
 
 
 class ListAccounts:

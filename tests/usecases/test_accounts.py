@@ -5,7 +5,8 @@ import pytest
 from miaosha.domain.credentials import canonical_email, check_password
 from miaosha.domain.errors import Overloaded, Problem
 from miaosha.usecases.accounts import Membership
-from tests.usecases.people import ListAccounts, PlainPasswords, PlainTokens, StillClock
+from tests.kit.clocks import HandClock
+from tests.usecases.people import ListAccounts, PlainPasswords, PlainTokens
 
 GOOD = "a purple teapot"
 
@@ -22,7 +23,7 @@ def passwords() -> PlainPasswords:
 
 @pytest.fixture
 def membership(accounts: ListAccounts, passwords: PlainPasswords) -> Membership:
-    return Membership(accounts, passwords, PlainTokens(), StillClock())
+    return Membership(accounts, passwords, PlainTokens(), HandClock())
 
 
 @pytest.mark.parametrize(

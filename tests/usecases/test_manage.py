@@ -12,7 +12,7 @@ from miaosha.ports.catalogue import Product, SaleDraft, SalePage
 from miaosha.usecases.control import Control
 from miaosha.usecases.manage import Manage
 from miaosha.usecases.terms import draft_of, terms_of, version_of
-from tests.usecases.people import StillClock
+from tests.kit.clocks import HandClock
 
 NOW = 1_700_000_000_000
 QUESTION = Question(7, "What colour?", [Choice("a", "Red"), Choice("b", "Blue")], "b")
@@ -161,7 +161,7 @@ def notes() -> NotingTrail:
 
 @pytest.fixture
 def manage(catalogue: OneCatalogue, notes: NotingTrail) -> Manage:
-    return Manage(catalogue, notes, NotingControl(notes, catalogue), StillClock(NOW))
+    return Manage(catalogue, notes, NotingControl(notes, catalogue), HandClock(NOW))
 
 
 def terms(**changes: Any) -> SaleDraft:

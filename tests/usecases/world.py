@@ -34,6 +34,7 @@ from miaosha.usecases.query import Query
 from miaosha.usecases.rebuild import Rebuilder
 from miaosha.usecases.release import Release
 from miaosha.usecases.settlement import Settlement
+from tests.kit.clocks import HandClock
 
 GOOD = Card("4242424242424242", "12/30", "123")
 REFUSED = Card("4000000000000002", "12/30", "123")
@@ -47,35 +48,6 @@ STEP_MAX_MS = 5_000
 TIMES = HoldTimes(EXTEND_BY_S, 300)
 NOUNS = frozenset(Ledger.__annotations__)
 RETURN_URL = "http://localhost:8000/"
-
-
-class ManualClock:
-    def __init__(self, now_ms: int) -> None:
-        self._now_ms = now_ms
-        self._passed_ms = now_ms
-        self._step_ms = 0
-
-    def now_ms(self) -> int:
-        return self._now_ms
-
-    def monotonic(self) -> float:
-        return self._passed_ms / 1000
-
-    def step_ms(self) -> int:
-        return self._step_ms
-
-    def advance(self, ms: int) -> None:
-        self._now_ms += ms
-        self._passed_ms += ms
-
-    def step(self, ms: int) -> None:
-        """Somebody sets the store's clock; 0: sets it right."""
-        self._step_ms = ms
-
-    def believe(self) -> None:
-        """What was set is right."""
-        self._now_ms += self._step_ms
-        self._step_ms = 0
 
 
 class MemoryBus:
@@ -179,7 +151,7 @@ class Servers:
     accounts: Any
     heartbeats: Any
     tokens: Any
-    clock: ManualClock
+    clock: HandClock
     auditor: Auditor
 
 

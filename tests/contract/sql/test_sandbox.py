@@ -10,7 +10,7 @@ from miaosha.adapters.sql.database import Database
 from miaosha.domain.errors import OutcomeUnknown, Problem, SettingsError
 from miaosha.domain.money import Money
 from miaosha.ports.payments import Card, Charge, ChargeState
-from tests.contract.sql.shop import NOW
+from tests.kit.clocks import HandClock
 
 PRICE = Money(4_999, "USD")
 ACCEPTED, REFUSED, SLOW, LOST, REDIRECT = [
@@ -24,19 +24,6 @@ ACCEPTED, REFUSED, SLOW, LOST, REDIRECT = [
     )
 ]
 BACK = "https://shop.example/back"
-
-
-class HandClock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.ms = NOW
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic(self) -> float:
-        return self.ms / 1000
 
 
 @pytest.fixture
@@ -81,9 +68,9 @@ async def test_a_slow_card_is_pending_then_charged(
 ) -> None:
     task = asyncio.create_task(charge(sandbox, "a:1", SLOW))
     await state_becomes(sandbox, "a:1", ChargeState.PENDING)
-    clock.ms += 9_999
+    clock.advance(9_999)
     assert (await sandbox.lookup("a:1")).state is ChargeState.PENDING
-    clock.ms += 1
+    clock.advance(1)
     assert (await sandbox.lookup("a:1")).state is ChargeState.CHARGED
     assert (await task).state is ChargeState.CHARGED
 
@@ -99,9 +86,9 @@ async def test_a_slow_charge_is_voided_before_it_is_ready(
 ) -> None:
     task = asyncio.create_task(charge(sandbox, "a:1", SLOW))
     await state_becomes(sandbox, "a:1", ChargeState.PENDING)
-    clock.ms += 9_999
+    clock.advance(9_999)
     assert (await sandbox.void("a:1")).state is ChargeState.VOIDED
-    clock.ms += 60_000
+    clock.advance(60_000)
     assert (await task).state is ChargeState.VOIDED
 
 
@@ -110,7 +97,7 @@ async def test_a_slow_charge_is_charged_not_voided_once_it_is_ready(
 ) -> None:
     task = asyncio.create_task(charge(sandbox, "a:1", SLOW))
     await state_becomes(sandbox, "a:1", ChargeState.PENDING)
-    clock.ms += 10_000
+    clock.advance(10_000)
     assert (await sandbox.void("a:1")).state is ChargeState.CHARGED
     assert (await task).state is ChargeState.CHARGED
 

@@ -14,9 +14,10 @@ from miaosha.publisher.responses import PROBLEMS
 from miaosha.settings import Settings
 from miaosha.supervisor.edge.switch import MARGIN_MS, OVER_MAX, EdgeSwitch, over
 from tests.kit.boards import board_of
+from tests.kit.clocks import HandClock
 from tests.kit.running import free_port
 from tests.kit.waits import until
-from tests.publisher.world import NOW_MS, Clock, sale
+from tests.publisher.world import NOW_MS, sale
 from tests.supervisor.edge.test_edge import PURCHASES, Edge, started
 
 WITHIN_S = 20.0
@@ -78,7 +79,7 @@ async def test_the_directory_follows_the_board(tmp_path: Path) -> None:
     def there() -> set[str]:
         return {path.name for path in directory.iterdir()}
 
-    switch = EdgeSwitch(directory, shelf, Clock())
+    switch = EdgeSwitch(directory, shelf, HandClock())
     switch.clear()
     assert there() == {"note"}, "what was over in another life is over no more"
     shelf.sales = {7: CLOSED, 9: sale(9)}
@@ -100,7 +101,7 @@ async def test_it_goes_on_whatever_went_wrong(
     monkeypatch.setattr("miaosha.supervisor.edge.switch.LOOK_S", 0.01)
     shelf, directory = Shelf(), tmp_path / "over"
     shelf.sales, shelf.fault = {7: CLOSED}, fault
-    switch = EdgeSwitch(directory, shelf, Clock())
+    switch = EdgeSwitch(directory, shelf, HandClock())
     switch.clear()
     following = asyncio.create_task(switch.run())
     await asyncio.sleep(0)
@@ -119,7 +120,7 @@ async def at_edge(run_dir: Path) -> AsyncIterator[Edge]:
 
 async def test_nginx_says_what_a_publisher_would(at_edge: Edge, run_dir: Path) -> None:
     shelf = Shelf()
-    switch = EdgeSwitch(run_dir / "over", shelf, Clock())
+    switch = EdgeSwitch(run_dir / "over", shelf, HandClock())
     assert await at_edge.by(PURCHASES, "POST") == "publisher"
     shelf.sales = {7: CLOSED}
     await switch.turn()
