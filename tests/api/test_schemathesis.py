@@ -23,6 +23,7 @@ from miaosha.settings import Settings
 from miaosha.supervisor.servers.valkey import start_valkey
 from tests.api.world import World, open_world
 
+pytest_plugins = ("schemathesis.pytest.plugin",)  # here alone: it is dear to import
 EXAMPLES = 8
 DEADLINE_S = 20.0
 
