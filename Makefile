@@ -33,10 +33,10 @@ stack: .venv/.installed $(SITE) ## the same on private RabbitMQ, Valkey cluster,
 
 test: .venv/.installed $(SITE) ## the whole suite, part by part; ARGS="-k name" passes options on
 	@$(NPM) --silent test
-	@exec $(BIN)/python tests/suites.py $(ARGS)
+	@exec $(BIN)/python -m tests.suites $(ARGS)
 
 test-servers: .venv/.installed $(SITE) ## of these the tests on RabbitMQ, MariaDB and PostgreSQL alone
-	@exec $(BIN)/python tests/suites.py --servers $(ARGS)
+	@exec $(BIN)/python -m tests.suites --servers $(ARGS)
 
 drills: .venv/.installed $(SITE) ## the long fault drills
 	@exec $(BIN)/pytest -m drill tests $(ARGS)

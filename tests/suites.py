@@ -1,4 +1,5 @@
-"""Runs the suite, two parts at a time, says how long each took, and ends with the first bad status.
+"""Suite: runs the tests in parts, three at a time, and ends with the first bad status. It says how
+long each part took by the clock and of the processor, and names the ten dearest files.
 
 `make test` calls this; arguments go to pytest. A part is a folder; of e2e, where tests mostly wait
 for processes, a file; and tests that need RabbitMQ, MariaDB or PostgreSQL (the marker `servers`)
@@ -7,16 +8,23 @@ Those servers and the pages' browser are installed where that is ours to do; wit
 outside CI, what needs them goes untested. `--servers`: only the parts with such servers.
 """
 
+import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
+from tests.kit import costs
+from tests.kit.costs import Cost
+
 TESTS = Path(__file__).parent
-LANES = 2
+LANES = 3  # on two cores: most of e2e waits
+DEAREST = 10  # files named at the end
 NOTHING_COLLECTED = 5
 FIRST = ("test_tidy.py", "domain")  # what fails fast
 LONGEST = (
@@ -42,11 +50,13 @@ class Part(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How a part ended. status: 0 is good."""
+    """How a part ended. status: 0 is good; `files`: what each of its files took."""
 
     line: str
     status: int
     printed: str
+    files: Mapping[str, Cost] = MappingProxyType({})
+    cpu_s: float = 0.0
 
 
 def plain_parts() -> Iterator[Part]:
@@ -84,17 +94,21 @@ def in_order(parts: Iterator[Part]) -> list[Part]:
     return sorted(parts, key=place)
 
 
-def _python(*arguments: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        check=False,
-        cwd=TESTS.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    return done.returncode, done.stdout
+def _python(*arguments: str, **environ: str) -> tuple[int, str, float]:
+    """Its status, what it printed, and the seconds of the processor that it took."""
+    with tempfile.TemporaryFile() as printed:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=TESTS.parent,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environ},
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        printed.seek(0)
+        text = printed.read().decode(errors="replace")
+    return process.returncode, text, used.ru_utime + used.ru_stime
 
 
 def without(what: str, names: str, status: int, printed: str) -> Ended:
@@ -106,14 +120,36 @@ def without(what: str, names: str, status: int, printed: str) -> Ended:
 def run(part: Part, arguments: list[str]) -> Ended:
     began = time.monotonic()
     if part.kind == "web":
-        missing, printed = _python("-m", "tests.web.chromium")
+        missing, printed, _ = _python("-m", "tests.web.chromium")
         if missing:
             return without("browser", part.name, missing, printed)
-    status, printed = _python("-m", "pytest", "-q", *part.arguments, *arguments)
+    plugin = ("-p", costs.__name__)
+    with tempfile.TemporaryDirectory(prefix="ms-costs-") as place:
+        written = Path(place, "costs.json")
+        environ = {costs.ENVIRON: str(written)}
+        status, printed, cpu_s = _python(
+            "-m", "pytest", "-q", *plugin, *part.arguments, *arguments, **environ
+        )
+        files = costs.read(written)
     good = status in (0, NOTHING_COLLECTED)
-    spent = time.monotonic() - began
-    line = f"{'ok  ' if good else 'FAIL'} {part.name:<34} {spent:6.1f} s"
-    return Ended(line, 0 if good else status, printed)
+    cost = Cost(time.monotonic() - began, cpu_s)
+    line = f"{'ok  ' if good else 'FAIL'} {part.name:<34} {said(cost)}"
+    return Ended(line, 0 if good else status, printed, files, cpu_s)
+
+
+def said(cost: Cost) -> str:
+    return f"{cost.wall_s:6.1f} s {cost.cpu_s:6.1f} s CPU"
+
+
+def dearest(ended: list[Ended]) -> Iterator[str]:
+    """The files that took longest, over all parts that have tests of theirs."""
+    files: dict[str, Cost] = {}
+    for part in ended:
+        for name, cost in part.files.items():
+            files[name] = files[name].more(cost) if name in files else cost
+    ranked = sorted(files.items(), key=lambda file: file[1], reverse=True)
+    for name, cost in ranked[:DEAREST]:
+        yield f"  {name:<39} {said(cost)}"
 
 
 def _show(part: Ended) -> None:
@@ -127,7 +163,7 @@ def main(arguments: list[str]) -> int:
     arguments = [word for word in arguments if word != ONLY_SERVERS]
     parts = [] if only_servers else list(plain_parts())
     ended: list[Ended] = []
-    missing, printed = _python(
+    missing, printed, _ = _python(
         "-m", "tests.kit.packages"
     )  # before two parts could call apt at once
     if missing:
@@ -143,8 +179,9 @@ def main(arguments: list[str]) -> int:
     finally:
         lanes.shutdown(cancel_futures=True)
     lines = [f"  {part.line}" for part in ended]
-    total = f"  {'all':<39} {time.monotonic() - began:6.1f} s"
-    sys.stdout.write("\n".join(["", *lines, total, ""]) + "\n")
+    whole = Cost(time.monotonic() - began, sum(part.cpu_s for part in ended))
+    slow = ["", f"the {DEAREST} files that took longest", *dearest(ended)]
+    sys.stdout.write("\n".join(["", *lines, f"  {'all':<39} {said(whole)}", *slow, ""]) + "\n")
     return next((part.status for part in ended if part.status), 0)
 
 
