@@ -31,7 +31,7 @@ class _Step(NamedTuple):
 
 
 class StoreClock:
-    """Implements ports/outside.StepClock. Until the store has answered once it is the machine's own
+    """Implements ports/clock.StepClock. Until the store has answered once it is the machine's own
     clock; the first answer may set it back, later ones only make it stand still.
 
     A difference of more than `step_max_ms` is a step. Time goes on as it went before; if the store

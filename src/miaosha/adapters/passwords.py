@@ -21,7 +21,7 @@ LIMIT: Final = "password_queue_max"
 
 
 class Argon2Passwords:
-    """Implements ports/outside.Passwords.
+    """Implements ports/passwords.Passwords.
 
     Args:
         queue_max: passwords of each crowd that may wait for a thread; more raise Overloaded.

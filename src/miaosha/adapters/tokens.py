@@ -55,7 +55,7 @@ class DeviceClaims(msgspec.Struct):
 
 
 class JwtTokens:
-    """Implements ports/outside.Tokens.
+    """Implements ports/tokens.Tokens.
 
     Args:
         access_token_s: seconds an access token is valid.

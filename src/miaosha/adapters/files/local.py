@@ -26,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*){0,3
 
 
 class LocalFiles:
-    """Implements ports/outside.Files. Args: directory: made when missing; readable by the edge."""
+    """Implements ports/files.Files. Args: directory: made when missing; readable by the edge."""
 
     def __init__(self, directory: str) -> None:
         self._directory = Path(directory)

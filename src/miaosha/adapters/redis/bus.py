@@ -41,7 +41,7 @@ log = structlog.get_logger()
 
 
 class RedisBus:
-    """Implements ports/outside.Bus.
+    """Implements ports/bus.Bus.
 
     Args:
         url: see `connect`.
