@@ -26,7 +26,7 @@ TESTS = Path(__file__).parent
 LANES = 3  # on two cores: most of e2e waits
 DEAREST = 10  # files named at the end
 NOTHING_COLLECTED = 5
-FIRST = ("test_tidy.py", "domain")  # what fails fast
+FIRST = ("tidy", "domain")  # what fails fast
 LONGEST = (
     "servers",
     "web",

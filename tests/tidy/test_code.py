@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-SOURCE = ROOT / "src" / "miaosha"
+from tests.tidy.tree import ROOT, SOURCE, functions, name, python_files, tree_of
+
 FUNCTION_LINES_MAX = 50
 FILE_LINES_MAX = 300
 TEST_FILE_LINES_MAX = 500
@@ -23,25 +23,24 @@ WALL_CLOCKS = {
     ("date", "today"),
 }
 LUA_HEADER = ("KEYS", "ARGV", "returns")
-
-
-def python_files(*folders: str) -> list[Path]:
-    return sorted(p for folder in folders for p in (ROOT / folder).rglob("*.py"))
-
-
-def name(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
-def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
+CLOCK = SOURCE / "adapters" / "clock.py"
+SCREEN = SOURCE / "serving" / "screen.py"
+PROTOCOL = {  # what these write is read by a program of ours, or was made visible before
+    SOURCE / "trials" / "crowd" / "__main__.py",
+    SOURCE / "trials" / "rehearsal" / "__main__.py",
+    SOURCE / "serving" / "process.py",
+    SOURCE / "serving" / "logs.py",
+    SOURCE / "serving" / "outlet.py",
+    SOURCE / "supervisor" / "account.py",
+    SOURCE / "supervisor" / "child_output.py",
+    SOURCE / "workers" / "__main__.py",
+    SOURCE / "cli" / "settings_page.py",
+}
 
 
 @pytest.fixture(scope="module")
 def trees() -> dict[Path, ast.Module]:
-    return {p: ast.parse(p.read_text()) for p in python_files("src", "tests")}
+    return {p: tree_of(p) for p in python_files("src", "tests")}
 
 
 def test_files_are_short() -> None:
@@ -82,7 +81,7 @@ def test_only_the_clock_reads_the_wall_clock(trees: dict[Path, ast.Module]) -> N
     found = [
         f"{name(path)}:{node.lineno} {node.value.id}.{node.attr}"
         for path, tree in trees.items()
-        if path.is_relative_to(SOURCE) and path != SOURCE / "adapters" / "clock.py"
+        if path.is_relative_to(SOURCE) and path != CLOCK
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
@@ -104,19 +103,12 @@ def test_only_the_cli_prints(trees: dict[Path, ast.Module]) -> None:
     assert not found, "\n".join(found)
 
 
-SCREEN = SOURCE / "serving" / "screen.py"
-PROTOCOL = {  # what these write is read by a program of ours, or was made visible before
-    SOURCE / "trials" / "crowd" / "__main__.py",
-    SOURCE / "trials" / "rehearsal" / "__main__.py",
-    SOURCE / "serving" / "process.py",
-    SOURCE / "serving" / "logs.py",
-    SOURCE / "serving" / "outlet.py",
-    SOURCE / "supervisor" / "account.py",
-    SOURCE / "supervisor" / "child_output.py",
-    SOURCE / "workers" / "__main__.py",
-    SOURCE / "cli" / "settings_page.py",
-}
 MARKUP = {"from_markup", "from_ansi", "echo", "secho", "print_json", "rule", "out", "log_locals"}
+
+
+def test_exceptions_speak_of_files_that_exist() -> None:
+    gone = [name(path) for path in (CLOCK, SCREEN, *PROTOCOL) if not path.is_file()]
+    assert not gone, "\n".join(gone)
 
 
 def other_ways_to_print(path: Path, tree: ast.Module) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Tidy: style, names, texts and history as tests; `make check` runs them first."""
