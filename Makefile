@@ -38,8 +38,9 @@ test: .venv/.installed $(SITE) ## the whole suite, part by part; ARGS="-k name" 
 test-servers: .venv/.installed $(SITE) ## of these the tests on RabbitMQ, MariaDB and PostgreSQL alone
 	@exec $(BIN)/python -m tests.suites --servers $(ARGS)
 
-drills: .venv/.installed $(SITE) ## the long fault drills
-	@exec $(BIN)/pytest -m drill tests $(ARGS)
+PART ?=
+drills: .venv/.installed $(SITE) ## the long fault drills (2 to 3 h), or PART=kills, stack, cluster, model, big, …
+	@exec $(BIN)/python -m tests.drills $(PART) $(ARGS)
 
 check: .venv/.installed web/node_modules/.installed ## format, lint, types, layers, tidiness: what CI runs first
 	$(BIN)/ruff format --check src tests bench examples
