@@ -18,7 +18,7 @@ WEB_SOURCES := $(shell find web -name node_modules -prune -o -name test -prune -
 NGINX_SKIPS := host_spoofing,worker_rlimit_nofile_vs_connections,stale_dns_cache
 SITE := src/miaosha/web/index.html
 
-.PHONY: help install demo stack test test-servers drills check bench bench-scale bench-sockets profile docs web screenshots clean
+.PHONY: help install demo stack test test-fast test-servers drills check bench bench-scale bench-sockets profile docs web screenshots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ stack: .venv/.installed $(SITE) ## the same on private RabbitMQ, Valkey cluster,
 test: .venv/.installed $(SITE) ## the whole suite, part by part; ARGS="-k name" passes options on
 	@$(NPM) --silent test
 	@exec $(BIN)/python -m tests.suites $(ARGS)
+
+test-fast: .venv/.installed ## under two minutes, between edits: no platform, browser, RabbitMQ, MariaDB, PostgreSQL
+	@exec $(BIN)/python -m tests.suites --fast $(ARGS)
 
 test-servers: .venv/.installed $(SITE) ## of these the tests on RabbitMQ, MariaDB and PostgreSQL alone
 	@exec $(BIN)/python -m tests.suites --servers $(ARGS)

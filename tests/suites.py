@@ -1,11 +1,16 @@
 """Suite: runs the tests in parts, three at a time, and ends with the first bad status. It says how
 long each part took by the clock and of the processor, and names the ten dearest files.
 
-`make test` calls this; arguments go to pytest. A part is a folder; of e2e, where tests mostly wait
-for processes, a file; and tests that need RabbitMQ, MariaDB or PostgreSQL (the marker `servers`)
-are parts of their own. What a part printed is shown when it has ended. Drills are not among them.
+`make test` calls this; arguments go to pytest. A part is a folder; of e2e, a file that takes long,
+or all that do not; and tests that need RabbitMQ, MariaDB or PostgreSQL (the marker `servers`) are
+parts of their own. What a part printed is shown when it has ended. Drills are not among them.
 Those servers and the pages' browser are installed where that is ours to do; without them, and
 outside CI, what needs them goes untested. `--servers`: only the parts with such servers.
+
+`--fast` (`make test-fast`) is what a contributor runs between edits, under two minutes: tidiness,
+domain, the model's small scope, use cases on SQLite and private Valkeys, publisher, sockets,
+gateway and api. It starts no platform, no server of a package and no browser, and leaves out the
+files of `SLOW`.
 """
 
 import os
@@ -27,18 +32,27 @@ LANES = 3  # on two cores: most of e2e waits
 DEAREST = 10  # files named at the end
 NOTHING_COLLECTED = 5
 FIRST = ("tidy", "domain")  # what fails fast
-LONGEST = (
-    "servers",
-    "web",
-    "usecases",
-    "contract",
-    "e2e",
-)  # then these, so that no lane ends alone
+LONGEST = ("servers", "web", "usecases", "contract", "supervisor", "e2e")  # then these, so that no
+# lane ends alone
 APART = "e2e"
+LONG = (  # files of e2e that are a part each
+    *("test_cli.py", "test_clone.py", "test_faults.py", "test_hanging.py", "test_many_sales.py"),
+    *("test_rolling.py", "test_telling.py", "test_terminals.py", "test_up.py"),
+    "test_waiting_for.py",
+)
+FAST = ("tidy", "domain", "kit", "model", "usecases", "publisher", "sockets", "gateway", "api")
+SLOW = (  # files of those folders that `--fast` leaves out, and why
+    "test_schemathesis.py",  # asks every operation in every way
+    "test_crashes.py",  # every act of a sale, dying at every call
+    "test_big_sale.py",  # 20,000 units
+    "test_clients.py",  # the stock clients, in Node.js
+    "test_hidden.py",  # every method in every way to hide a request
+)
 UNTESTED = 2  # of tests.web.chromium and tests.kit.packages
 PLAIN = "not drill and not servers"
 SERVERS = "servers and not drill"
 ONLY_SERVERS = "--servers"
+ONLY_FAST = "--fast"
 
 
 class Part(NamedTuple):
@@ -62,10 +76,19 @@ class Ended(NamedTuple):
 def plain_parts() -> Iterator[Part]:
     for path in TESTS.iterdir():
         if path.name == APART:
-            for file in path.glob("test_*.py"):
-                yield Part(f"{APART}/{file.name}", APART, ("-m", PLAIN, str(file)))
+            for file in LONG:
+                yield Part(f"{APART}/{file}", APART, ("-m", PLAIN, str(path / file)))
+            others = (str(file) for file in sorted(path.glob("test_*.py")) if file.name not in LONG)
+            yield Part(f"{APART}, the others", APART, ("-m", PLAIN, *others))
         elif path.match("test_*.py") or (path.name != "drills" and any(path.glob("test_*.py"))):
             yield Part(path.name, path.name, ("-m", PLAIN, str(path)))
+
+
+def fast_parts() -> Iterator[Part]:
+    left_out = [f"--ignore-glob=*/{name}" for name in SLOW]
+    for folder in FAST:
+        if (TESTS / folder).exists():
+            yield Part(folder, folder, ("-m", PLAIN, *left_out, str(TESTS / folder)))
 
 
 def server_parts() -> Iterator[Part]:
@@ -157,20 +180,27 @@ def _show(part: Ended) -> None:
     sys.stdout.flush()
 
 
-def main(arguments: list[str]) -> int:
-    began = time.monotonic()
-    only_servers = ONLY_SERVERS in arguments
-    arguments = [word for word in arguments if word != ONLY_SERVERS]
-    parts = [] if only_servers else list(plain_parts())
-    ended: list[Ended] = []
-    missing, printed, _ = _python(
-        "-m", "tests.kit.packages"
-    )  # before two parts could call apt at once
+def chosen(arguments: list[str], ended: list[Ended]) -> Iterator[Part]:
+    """The parts that are to run. Installs the servers first, before two parts could call apt at
+    once; without them `ended` says so."""
+    if ONLY_FAST in arguments:
+        yield from fast_parts()
+        return
+    if ONLY_SERVERS not in arguments:
+        yield from plain_parts()
+    missing, printed, _ = _python("-m", "tests.kit.packages")
     if missing:
         ended.append(without("servers", "contract, e2e on servers", missing, printed))
         _show(ended[0])
     else:
-        parts += server_parts()
+        yield from server_parts()
+
+
+def main(arguments: list[str]) -> int:
+    began = time.monotonic()
+    ended: list[Ended] = []
+    parts = list(chosen(arguments, ended))
+    arguments = [word for word in arguments if word not in (ONLY_SERVERS, ONLY_FAST)]
     lanes = ThreadPoolExecutor(LANES)
     try:
         for done in as_completed([lanes.submit(run, p, arguments) for p in in_order(iter(parts))]):

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.drills.__main__ import PARTS, main
-from tests.suites import in_order, plain_parts
+from tests.suites import LONG, SLOW, in_order, plain_parts
 from tests.tidy.tree import ROOT
 
 TESTS = ROOT / "tests"
@@ -29,3 +29,9 @@ def test_every_file_of_tests_is_in_a_part() -> None:
     for path in TESTS.rglob("test_*.py"):
         homes = [t for t in taken if path.is_relative_to(t)]
         assert len(homes) == (path.parent.name != "drills"), (path, homes)
+
+
+def test_files_that_are_told_apart_exist() -> None:
+    names = {path.name for path in TESTS.rglob("test_*.py")}
+    assert not set(SLOW) - names
+    assert not [file for file in LONG if not (TESTS / "e2e" / file).exists()]
