@@ -1,49 +1,59 @@
-"""Every role dies at every named point of its work, in the middle of a sale; each death is followed
-by a restart, and the sale ends with a clean audit and every buyer's view in order.
+"""Kills: every role dies at every named point of its work, in the middle of a sale. A restart
+follows each death, and the sale ends with a clean audit and every buyer's view in order. A point
+that no process of the role came to fails the drill.
 """
 
 from pathlib import Path
 
 import pytest
 
+from tests.drills.mortal.sitecustomize import reached
 from tests.e2e.sale_under_fire import sale_under_fire
 
 MORTAL = Path(__file__).parent / "mortal"
 POINTS = {
-    "publisher": ["RedisBroker.publish", "RedisStore.reading", "RedisStore.read_sales"],
+    "publisher": [
+        "miaosha.adapters.redis.broker.RedisBroker.publish",
+        "miaosha.adapters.redis.store.RedisStore.readings",
+        "miaosha.adapters.redis.store.RedisStore.read_sales",
+    ],
     "consumer": [
-        "RedisStore.decide_many",
-        "SqlHolds.grant",
-        "RedisBus.publish",
-        "RedisBroker.remind",
-        "RedisStore.granted",
+        "miaosha.adapters.redis.store.RedisStore.decide_many",
+        "miaosha.adapters.sql.holds.SqlHolds.grant",
+        "miaosha.adapters.redis.bus.RedisBus.publish",
+        "miaosha.adapters.redis.broker.RedisBroker.remind",
+        "miaosha.adapters.redis.store.RedisStore.granted",
     ],
     "scheduler": [
-        "SqlHolds.release",
-        "RedisStore.release",
-        "SqlHolds.mark_synced",
-        "SqlHolds.grant",
-        "RedisStore.granted",
-        "RedisBroker.send_mail",
-        "SqlOutbox.mark_queued",
-        "SqlSaleRows.close",
-        "RedisStore.set_phase",
-        "SqlSaleRows.settle",
-        "RedisStore.write_sales",
+        "miaosha.adapters.sql.holds.SqlHolds.release",
+        "miaosha.adapters.redis.store.RedisStore.release",
+        "miaosha.adapters.sql.holds.SqlHolds.mark_synced",
+        "miaosha.adapters.sql.holds.SqlHolds.grant",
+        "miaosha.adapters.redis.store.RedisStore.granted",
+        "miaosha.adapters.redis.broker.RedisBroker.send_mail",
+        "miaosha.adapters.sql.outbox.SqlOutbox.mark_queued",
+        "miaosha.adapters.sql.sale_rows.SqlSaleRows.close",
+        "miaosha.adapters.redis.store.RedisStore.set_phase",
+        "miaosha.adapters.sql.sale_rows.SqlSaleRows.settle",
+        "miaosha.adapters.redis.store.RedisStore.write_sales",
     ],
     "api": [
-        "SqlAttempts.begin",
-        "SandboxPayments.charge",
-        "SqlAttempts.capture",
-        "RedisStore.settle",
-        "SqlHolds.mark_synced",
-        "SqlAttempts.refuse",
-        "SqlHolds.release",
-        "RedisStore.release",
-        "RedisStore.leave",
+        "miaosha.adapters.sql.attempts.SqlAttempts.begin",
+        "miaosha.adapters.payments.sandbox.SandboxPayments.charge",
+        "miaosha.adapters.sql.attempts.SqlAttempts.capture",
+        "miaosha.adapters.redis.store.RedisStore.settle",
+        "miaosha.adapters.sql.holds.SqlHolds.mark_synced",
+        "miaosha.adapters.sql.attempts.SqlAttempts.refuse",
+        "miaosha.adapters.sql.holds.SqlHolds.release",
+        "miaosha.adapters.redis.store.RedisStore.release",
+        "miaosha.adapters.redis.store.RedisStore.leave",
     ],
-    "mailer": ["FileMailer.send", "SqlOutbox.mark_sent"],
-    "gateway": ["RedisStore.place", "RedisStore.reading"],
+    "mailer": ["miaosha.adapters.mail.file.FileMailer.send", "miaosha.adapters.sql.outbox.SqlOutbox.mark_sent"],
+    "gateway": [
+        "miaosha.adapters.redis.store.RedisStore.place",
+        "miaosha.adapters.redis.store.RedisStore.readings",
+        "miaosha.adapters.redis.store.RedisStore.read_sales",
+    ],
 }
 
 
@@ -54,12 +64,15 @@ POINTS = {
 def test_dying_at_named_points(tmp_path: Path, role: str, moment: str) -> None:
     points = tmp_path / "points"
     points.write_text("\n".join(f"{name} {moment}" for name in POINTS[role]))
+    reached(points).touch()
     environ = {"PYTHONPATH": str(MORTAL), "MORTAL": str(points), "MORTAL_ROLE": role}
 
     with sale_under_fire(tmp_path, crowd=600, stock=60, pay_within_s=8, extra_env=environ) as sale:
         sale.verdict(within_s=500)
 
-    left = points.read_text().split("\n") if points.read_text() else []
+    left = points.read_text().splitlines()
+    never = set(left) - set(reached(points).read_text().splitlines())
+    assert not never, f"not one of the role's processes came to {sorted(never)}"
     died = len(POINTS[role]) - len(left)
-    assert died >= len(POINTS[role]) / 2, f"only {died} deaths; never came to: {left}"
-    print(f"{role} {moment}: {died} deaths; never came to: {', '.join(left) or 'none'}")
+    assert died >= len(POINTS[role]) / 2, f"only {died} deaths; too young at: {left}"
+    print(f"{role} {moment}: {died} deaths; too young at: {', '.join(left) or 'none'}")

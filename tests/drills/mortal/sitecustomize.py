@@ -1,8 +1,10 @@
 """Makes the processes of a drill mortal at named points. Loaded by Python itself at start, when
-this folder is on PYTHONPATH and MORTAL names a file of points, `Class.method before|after` a line.
+this folder is on PYTHONPATH and MORTAL names a file of points, a line each: where a method is, by
+its dotted name, and before or after it.
 
 A process dies at the first listed point it comes to once it has lived for MORTAL_AGE_S seconds; the
-point is taken off the list first, so that each kills once.
+point is taken off the list first, so that each kills once. Points that a process came to, of
+whatever age, are told in a file beside the list.
 """
 
 import fcntl
@@ -16,25 +18,26 @@ import time
 from pathlib import Path
 from typing import Any
 
-HOMES = {
-    "RedisStore": "miaosha.adapters.redis.store",
-    "RedisBroker": "miaosha.adapters.redis.broker",
-    "RedisBus": "miaosha.adapters.redis.bus",
-    "SqlSaleRows": "miaosha.adapters.sql.sale_rows",
-    "SqlHolds": "miaosha.adapters.sql.holds",
-    "SqlAttempts": "miaosha.adapters.sql.attempts",
-    "SqlOutbox": "miaosha.adapters.sql.outbox",
-    "SandboxPayments": "miaosha.adapters.payments.sandbox",
-    "FileMailer": "miaosha.adapters.mail.file",
-}
 BORN = time.monotonic()
 LIST = os.environ.get("MORTAL", "")
 ROLE = os.environ.get("MORTAL_ROLE", "")
 AGE_S = float(os.environ.get("MORTAL_AGE_S", "1.5"))
 
 
+def reached(points: Path) -> Path:
+    """The file of the points that processes came to."""
+    return points.with_name(points.name + ".reached")
+
+
+@functools.cache
+def tell(point: str) -> None:
+    with reached(Path(LIST)).open("a") as told:
+        told.write(f"{point}\n")
+
+
 def strike(point: str) -> None:
     """Die here, if `point` is still on the list."""
+    tell(point)
     if time.monotonic() - BORN < AGE_S:
         return
     with Path(LIST).open("r+") as points:
@@ -63,8 +66,8 @@ def mortal(point: str, call: Any) -> Any:
 
 def arm(module: Any, names: set[str]) -> None:
     for name in names:
-        owner, _, method = name.partition(".")
-        if HOMES[owner] == module.__name__:
+        home, owner, method = name.rsplit(".", 2)
+        if home == module.__name__:
             kind = getattr(module, owner)
             setattr(kind, method, mortal(name, getattr(kind, method)))
 
@@ -74,9 +77,10 @@ class Arming(importlib.abc.MetaPathFinder):
 
     def __init__(self, names: set[str]) -> None:
         self._names = names
+        self._homes = {name.rsplit(".", 2)[0] for name in names}
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
-        if fullname not in HOMES.values():
+        if fullname not in self._homes:
             return None
         sys.meta_path.remove(self)
         try:
