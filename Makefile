@@ -11,6 +11,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
 export npm_config_update_notifier := false
+unexport PYTHONDONTWRITEBYTECODE # with it, each process of ours would compile all it imports anew
 
 NPM := web/with-node npm --prefix web
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -name test -prune -o -type f -print)

@@ -48,6 +48,7 @@ SLOW = (  # files of those folders that `--fast` leaves out, and why
     "test_clients.py",  # the stock clients, in Node.js
     "test_hidden.py",  # every method in every way to hide a request
 )
+UNSET = {"PYTHONDONTWRITEBYTECODE"}  # with it, each process would compile all it imports anew
 UNTESTED = 2  # of tests.web.chromium and tests.kit.packages
 PLAIN = "not drill and not servers"
 SERVERS = "servers and not drill"
@@ -125,7 +126,7 @@ def _python(*arguments: str, **environ: str) -> tuple[int, str, float]:
             cwd=TESTS.parent,
             stdout=printed,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **environ},
+            env={k: v for k, v in os.environ.items() if k not in UNSET} | environ,
         )
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
