@@ -48,7 +48,10 @@ POINTS = {
         "miaosha.adapters.redis.store.RedisStore.release",
         "miaosha.adapters.redis.store.RedisStore.leave",
     ],
-    "mailer": ["miaosha.adapters.mail.file.FileMailer.send", "miaosha.adapters.sql.outbox.SqlOutbox.mark_sent"],
+    "mailer": [
+        "miaosha.adapters.mail.file.FileMailer.send",
+        "miaosha.adapters.sql.outbox.SqlOutbox.mark_sent",
+    ],
     "gateway": [
         "miaosha.adapters.redis.store.RedisStore.place",
         "miaosha.adapters.redis.store.RedisStore.readings",

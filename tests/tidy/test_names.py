@@ -19,16 +19,11 @@ TWICE: dict[str, str] = {}
 TWICE_STILL: set[str] = {
     *(
         "AccessTokens",
-        "AuditsLedger",
         "Board",
-        "Candidate",
         "Connection",
-        "Core",
-        "Finding",
     ),
     *(
         "Health",
-        "Letter",
         "PacketType",
         "Parts",
         "Press",
@@ -37,17 +32,10 @@ TWICE_STILL: set[str] = {
     ),
     *(
         "Refused",
-        "Session",
-        "Turn",
-        "Verdict",
-        "Waiting",
         "Watched",
         "Wheel",
     ),
-    *(
-        "_Seen",
-        "_Server",
-    ),
+    *("_Server",),
 }
 ROLES = ("sockets", "gateway", "publisher", "api", "workers")  # one floor
 PORTS_ADAPTERS = ("redis", "rabbitmq", "sql")  # several may implement one port, each in a module

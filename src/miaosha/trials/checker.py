@@ -25,7 +25,7 @@ class CheckedHold(NamedTuple):
     promoted: int
 
 
-class SaleRows(NamedTuple):
+class SoldRows(NamedTuple):
     """The rows of one sale."""
 
     stock: int
@@ -37,10 +37,10 @@ class SaleRows(NamedTuple):
     mails: list[tuple[str, str, str]]  # event, rid, state
 
 
-async def read_ledger(database: Database, sale_id: int) -> SaleRows:
+async def read_ledger(database: Database, sale_id: int) -> SoldRows:
     """As of one moment. Raises DependencyDown."""
 
-    def unit(base: Connection) -> SaleRows:
+    def unit(base: Connection) -> SoldRows:
         def rows(query: str) -> list[Any]:
             return [tuple(row) for row in base.execute(text(query), {"sale_id": sale_id})]
 
@@ -54,12 +54,12 @@ async def read_ledger(database: Database, sale_id: int) -> SaleRows:
         orders = rows("SELECT id, rid, user_id, amount FROM orders WHERE sale_id = :sale_id")
         mails = rows("SELECT event, rid, state FROM outbox WHERE sale_id = :sale_id")
         held = [CheckedHold(*row) for row in holds]
-        return SaleRows(stock, sold, granted, verdict, held, orders, mails)
+        return SoldRows(stock, sold, granted, verdict, held, orders, mails)
 
     return await database.read(unit)
 
 
-def findings(ledger: SaleRows, views: Sequence[View], people: int) -> list[str]:
+def findings(ledger: SoldRows, views: Sequence[View], people: int) -> list[str]:
     """Every contradiction between the ledger and the views, one sentence each."""
     found = [
         *_books(ledger),
@@ -75,7 +75,7 @@ def findings(ledger: SaleRows, views: Sequence[View], people: int) -> list[str]:
     return found
 
 
-def _books(ledger: SaleRows) -> Iterator[str]:
+def _books(ledger: SoldRows) -> Iterator[str]:
     """The ledger in itself: never oversold, one order a paid hold, one unit a buyer."""
     paid = [hold for hold in ledger.holds if hold.state == "PAID"]
     if not len(paid) == len(ledger.orders) == ledger.sold <= ledger.stock:
@@ -102,7 +102,7 @@ def _outcomes(views: Sequence[View]) -> Iterator[str]:
                 yield f"buyer {view.number}: the accepted request {rid} has no outcome"
 
 
-def _paid(ledger: SaleRows, views: Sequence[View]) -> Iterator[str]:
+def _paid(ledger: SoldRows, views: Sequence[View]) -> Iterator[str]:
     """Whoever paid knows it, and nobody else thinks so."""
     owner = {order_id: user_id for order_id, _, user_id, _ in ledger.orders}
     buyers = {user_id for _, _, user_id, _ in ledger.orders}
@@ -115,7 +115,7 @@ def _paid(ledger: SaleRows, views: Sequence[View]) -> Iterator[str]:
                 yield f"buyer {view.number} was given order {order_id}, which is not theirs"
 
 
-def _beliefs(ledger: SaleRows, views: Sequence[View]) -> Iterator[str]:
+def _beliefs(ledger: SoldRows, views: Sequence[View]) -> Iterator[str]:
     rows = {hold.rid: hold for hold in ledger.holds}
     for view in views:
         if view.state in BELIEVES:
@@ -128,7 +128,7 @@ def _beliefs(ledger: SaleRows, views: Sequence[View]) -> Iterator[str]:
                 yield f"buyer {view.number} was told {told[-1]} for {rid}, against the ledger"
 
 
-def _unsold(ledger: SaleRows, views: Sequence[View]) -> Iterator[str]:
+def _unsold(ledger: SoldRows, views: Sequence[View]) -> Iterator[str]:
     """No unit is left while somebody waited for one to the end."""
     waited = [v for v in views if v.state == "closed" and v.told.get(v.rid, [""])[-1] == "standby"]
     if ledger.sold < ledger.stock and waited:

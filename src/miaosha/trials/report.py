@@ -8,7 +8,7 @@ from rich.table import Table
 
 from miaosha.domain.money import Money
 from miaosha.serving.screen import Screen, cell
-from miaosha.trials.checker import SaleRows
+from miaosha.trials.checker import SoldRows
 from miaosha.trials.crowd.crowd_plan import BuyerKind, View
 from miaosha.trials.percentiles import percentile
 
@@ -37,7 +37,7 @@ def _counts(counter: Counter[str]) -> str:
 
 
 def show(
-    screen: Screen, ledger: SaleRows, views: Sequence[View], mails_written: int, currency: str
+    screen: Screen, ledger: SoldRows, views: Sequence[View], mails_written: int, currency: str
 ) -> None:
     """Print the numbers."""
     answers: Counter[str] = Counter()
