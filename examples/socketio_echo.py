@@ -20,7 +20,7 @@ from miaosha.sockets.engine_packets import Outbound
 from miaosha.sockets.handshake import Rules
 from miaosha.sockets.listening import listening
 from miaosha.sockets.packets import Packet, PacketType
-from miaosha.sockets.server import Core, Limits, Refused
+from miaosha.sockets.server import ConnectRefused, Limits, SocketServer
 from miaosha.sockets.session import Session
 
 NAMESPACES = ("/", "/custom")
@@ -31,7 +31,7 @@ class Echo:
 
     def connect(self, session: Session, namespace: str, auth: Any) -> Sequence[Outbound]:
         if namespace not in NAMESPACES:
-            raise Refused("Invalid namespace")
+            raise ConnectRefused("Invalid namespace")
         return packets.encode(Packet(PacketType.EVENT, namespace, ["auth", auth or {}]))
 
     def event(
@@ -58,7 +58,7 @@ def echo(session: Session, message: str | bytes) -> None:
 
 
 async def serve(options: argparse.Namespace) -> None:
-    core = Core(
+    server = SocketServer(
         Echo(),
         Limits(
             message_max=options.max_payload,
@@ -73,10 +73,10 @@ async def serve(options: argparse.Namespace) -> None:
         counters={},
         raw=echo if options.engineio else None,
     )
-    async with listening(core, f"{options.host}:{options.port}") as server:
-        port = server.sockets[0].getsockname()[1]
+    async with listening(server, f"{options.host}:{options.port}") as listener:
+        port = listener.sockets[0].getsockname()[1]
         print(f"listening on port {port}", flush=True)  # noqa: T201
-        await core.wheel.run()
+        await server.wheel.run()
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def private_bytes() -> int:
 
 
 async def broadcast(gateway: Gateway, times: int) -> float:
-    counters = gateway.core.counters
+    counters = gateway.server.counters
     before = time.process_time()
     for _ in range(times):
         wanted = counters["broadcasts"] + 1

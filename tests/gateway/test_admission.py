@@ -94,7 +94,7 @@ async def test_sockets_of_one_address(start_gateway: Start) -> None:
 
 async def test_an_address_is_given_back_however_a_socket_ends(start_gateway: Start) -> None:
     async with start_gateway(sockets_per_ip_max=1) as world:
-        held = world.gateway.core.admission._held
+        held = world.gateway.server.admission._held
         for ending in (b"", b"\xff\xff", b"\x88\x80\0\0\0\0"):
             async with await Wire.open(world) as wire:
                 assert list(held.values()) == [1]
@@ -105,7 +105,7 @@ async def test_an_address_is_given_back_however_a_socket_ends(start_gateway: Sta
 async def test_no_cap(start_gateway: Start) -> None:
     async with start_gateway(sockets_per_ip_max=0, sockets_per_user_max=0) as world:
         wires = [await Wire.connect(world, world.token(5)) for _ in range(12)]
-        assert not world.gateway.core.admission._held
+        assert not world.gateway.server.admission._held
         for wire in wires:
             await wire.__aexit__()
 

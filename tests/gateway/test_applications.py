@@ -40,7 +40,7 @@ class Curious:
 @pytest.fixture
 def curious(world: World) -> Curious:
     application = Curious()
-    world.gateway.core.application = application
+    world.gateway.server.application = application
     return application
 
 
@@ -75,8 +75,8 @@ async def test_a_client_is_put_out_of_one_namespace(world: World, curious: Curio
 
 
 async def test_namespaces_have_a_limit(world: World, curious: Curious) -> None:
-    limits = world.gateway.core.limits
-    world.gateway.core.limits = limits._replace(namespaces_max=1)
+    limits = world.gateway.server.limits
+    world.gateway.server.limits = limits._replace(namespaces_max=1)
     async with await Wire.open(world) as wire:
         wire.text("40")
         await wire.packet()

@@ -150,7 +150,7 @@ async def test_javascript_client_is_back_in_its_room(world: World, transports: l
     async with browser(world.url, auth=auth, **options) as client:
         assert await client.said("connect")
         assert (await client.event("watched"))["sale"]["phase"] == "open"
-        for session in set(world.gateway.core.wheel):
+        for session in set(world.gateway.server.wheel):
             session.drop()
         assert await client.said("disconnect")
         assert await client.said("connect")
@@ -183,7 +183,7 @@ async def test_javascript_client_with_its_defaults(world: World) -> None:
         assert (await client.ask("watch", {"sale_id": 7}))["ok"]
         assert (await client.ask("lookup", {"sale_id": 7}))["ok"]
         await world.count("sockets_upgraded")
-        assert world.gateway.core.polling == {}
+        assert world.gateway.server.polling == {}
         await change(world)
         assert (await client.ask("watch", {"sale_id": 7}))["sale"]["phase"] == "paused"
         client.do("disconnect")

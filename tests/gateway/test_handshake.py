@@ -11,7 +11,7 @@ from miaosha.sockets.engine_packets import Failure
 from miaosha.sockets.handshake import (
     BadHead,
     Polled,
-    Refusal,
+    Rejection,
     Rules,
     Upgrade,
     judge,
@@ -65,7 +65,7 @@ def test_verdicts(old: bytes, new: bytes, expected: int) -> None:
 def test_refusals_are_told_in_engine_io_words() -> None:
     request = parse(GOOD.replace(b"transport=websocket", b"transport=pigeon"))
     verdict = judge(request, RULES)
-    assert isinstance(verdict, Refusal)
+    assert isinstance(verdict, Rejection)
     assert verdict.response.endswith(b'{"code":0,"message":"Transport unknown"}')
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from miaosha.sockets import listening
 from tests.gateway.conftest import World
 from tests.gateway.polls import Http, get, opened, post
-from tests.gateway.test_polling_fuzz import feed, make_core
+from tests.gateway.test_polling_fuzz import feed, make_server
 from tests.kit.hidden import LAST, WAYS, Dialogue, Way, every, hiding
 
 HIDDEN = get("")  # a session more, if it were read
@@ -40,7 +40,7 @@ def short_goodbyes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kept", [False, True], ids=["at once", "on a kept connection"])
 @pytest.mark.parametrize("target", TARGETS)
 async def test_nothing_hidden_is_answered(world: World, target: str, kept: bool) -> None:
-    core = world.gateway.core
+    server = world.gateway.server
     async with contextlib.AsyncExitStack() as stack:
         friend = await Http.dial(world)
         stack.push_async_callback(friend.close)
@@ -50,7 +50,7 @@ async def test_nothing_hidden_is_answered(world: World, target: str, kept: bool)
                 sid = await opened(friend)
                 await friend.ask(post(sid, b"40"))  # its answer waits for a GET
                 path = path.replace(LIVE, sid.encode())
-            before = set(core.polling)
+            before = set(server.polling)
             async with Dialogue.on(asyncio.open_connection(*world.address)) as dialogue:
                 if kept:
                     first = await dialogue.ask(PREFLIGHT)
@@ -59,8 +59,8 @@ async def test_nothing_hidden_is_answered(world: World, target: str, kept: bool)
             assert answer.closes, (method, name)
             if name not in LAST:
                 assert answer.status >= 400, (method, name)
-                assert set(core.polling) <= before, (method, name)
-            for session in list(core.polling.values()):
+                assert set(server.polling) <= before, (method, name)
+            for session in list(server.polling.values()):
                 session.drop()
 
 
@@ -106,7 +106,7 @@ def test_a_second_answer_comes_only_where_another_reader_sees_a_second_request(
     said = hiding(way, method, target, HIDDEN)
 
     async def run() -> bytes:
-        return feed(make_core(), [said])
+        return feed(make_server(), [said])
 
     answers = asyncio.run(run()).split(b"HTTP/1.1 ")[1:]
     if any(answer.startswith(b"200 ") for answer in answers[1:]):

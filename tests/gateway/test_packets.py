@@ -105,7 +105,7 @@ json = st.recursive(
 def test_encode_and_decode_are_inverse(args: list[Any], ack_id: int | None, space: str) -> None:
     parts = packets.encode(Packet(EVENT, space, ["name", *args], ack_id))
     kind, text = engine_packets.decode(parts[0].packet.decode())
-    assert kind is engine_packets.PacketType.MESSAGE
+    assert kind is engine_packets.EnginePacketType.MESSAGE
     if len(parts) - 1 > packets.ATTACHMENTS_MAX:
         return
     packet = decode(text)
@@ -190,7 +190,7 @@ def test_any_payload_is_packets_or_refused(body: bytes) -> None:
 @pytest.mark.parametrize("text", ["", "7", "x", "10000"])
 def test_engine_packets(text: str) -> None:
     if text[:1] == "1":
-        assert engine_packets.decode(text) == (engine_packets.PacketType.CLOSE, "0000")
+        assert engine_packets.decode(text) == (engine_packets.EnginePacketType.CLOSE, "0000")
         return
     with pytest.raises(engine_packets.EngineError):
         engine_packets.decode(text)

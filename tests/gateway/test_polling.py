@@ -44,7 +44,7 @@ async def told(world: World, *versions: int) -> None:
 
 async def waiting(world: World, sid: str, number: int) -> None:
     """Until so many packets wait for the next GET."""
-    box = world.gateway.core.polling[sid.encode()]._box
+    box = world.gateway.server.polling[sid.encode()]._box
     assert box is not None
     await until(lambda: len(box.packets) == number)
 
@@ -146,14 +146,14 @@ async def test_two_posts_at_a_time_end_the_session(dial: Dial, world: World) -> 
     http, other = await dial(world), await dial(world)
     sid = await connected(http)
     http.send(post(sid, b"66")[:-1])
-    await until(lambda: world.gateway.core.polling[sid.encode()]._box.post)  # type: ignore[union-attr]
+    await until(lambda: world.gateway.server.polling[sid.encode()]._box.post)  # type: ignore[union-attr]
     assert (await other.ask(post(sid, b"6"))).status == 400
     assert (await http.ask(b"6")).status == 400
 
 
 async def test_an_idle_connection_is_let_go(dial: Dial, start_gateway: Start) -> None:
     async with start_gateway(socket_handshake_timeout_ms=200) as world:
-        world.gateway.core.limits = world.gateway.core.limits._replace(keepalive_s=0.3)
+        world.gateway.server.limits = world.gateway.server.limits._replace(keepalive_s=0.3)
         http = await dial(world)
         await opened(http)
         assert await http.eof() == b""
@@ -166,7 +166,7 @@ async def test_somebody_who_does_not_come_for_his_mail(dial: Dial, start_gateway
         sid = await connected(http, world.token(5))
         await told(world, *range(100))
         await world.count("sockets_slow_dropped")
-        await until(lambda: not world.gateway.core.polling)
+        await until(lambda: not world.gateway.server.polling)
         assert world.gateway._fanout._hub.of_user(5) == ()
         assert (await http.ask(get(sid))).status == 400
 
@@ -220,7 +220,7 @@ async def test_draining_ends_the_gets(dial: Dial, start_gateway: Start) -> None:
         sid = await connected(http)
         await connected(idle)
         http.send(get(sid))
-        await until(lambda: world.gateway.core.polling[sid.encode()]._box.poll)  # type: ignore[union-attr]
+        await until(lambda: world.gateway.server.polling[sid.encode()]._box.poll)  # type: ignore[union-attr]
         await world.stop()
         assert (await http.answer()).body == b"1"
         assert await idle.eof() == b""
@@ -272,7 +272,7 @@ async def test_nothing_is_lost_or_reordered_by_an_upgrade(dial: Dial, world: Wor
         await told(world, 5)
         assert (await wire.event())[0] == "sale"
         assert await wire.packet() == standby(5)
-        assert world.gateway.core.polling == {}
+        assert world.gateway.server.polling == {}
         assert world.process.counters["sockets_upgraded"] == 1
     await http.close()
     await until(lambda: world.process.counters["sockets"] == 0)

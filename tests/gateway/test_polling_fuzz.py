@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from miaosha.sockets import engine_packets
 from miaosha.sockets.arrival import Arrival
 from miaosha.sockets.handshake import Rules
-from miaosha.sockets.polling_http import Peer
-from miaosha.sockets.server import Application, Core, Limits
+from miaosha.sockets.polling_http import PollingConnection
+from miaosha.sockets.server import Application, Limits, SocketServer
 from miaosha.sockets.session import Session
 from tests.gateway.polls import get, post, upgrade
 from tests.gateway.wire import HEAD, masked
@@ -61,9 +61,9 @@ def echo(session: Session, message: str | bytes) -> None:
         session.send(engine_packets.message(message.encode()))
 
 
-def make_core() -> Core:
+def make_server() -> SocketServer:
     rules = Rules(b"/socket.io/", frozenset({"*"}))
-    return Core(
+    return SocketServer(
         cast(Application, None),
         LIMITS,
         rules,
@@ -75,16 +75,16 @@ def make_core() -> Core:
     )
 
 
-def feed(core: Core, pieces: list[bytes]) -> bytes:
+def feed(server: SocketServer, pieces: list[bytes]) -> bytes:
     """One connection that says this; what it was answered."""
-    arrival = Arrival(core)
+    arrival = Arrival(server)
     pipe = Pipe(arrival)
     arrival.connection_made(pipe)
     for piece in pieces:
         if pipe.ending:
             break
         pipe.protocol.data_received(piece)
-        if isinstance(pipe.protocol, Peer) and not pipe.ending:
+        if isinstance(pipe.protocol, PollingConnection) and not pipe.ending:
             kept = len(pipe.protocol._buffer)
             assert kept <= LIMITS.head_max + LIMITS.message_max + len(piece)
     pipe.protocol.connection_lost(None)
@@ -114,13 +114,13 @@ def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
 @settings(max_examples=200, deadline=None)
 def test_anything_is_answered_or_ends(connections: list[tuple[list[bytes], list[int]]]) -> None:
     async def run() -> None:
-        core = make_core()
-        feed(core, [get("")])
-        sid = next(iter(core.polling))
+        server = make_server()
+        feed(server, [get("")])
+        sid = next(iter(server.polling))
         for talk, cuts in connections:
-            answered = feed(core, pieces_of(b"".join(talk).replace(SID.encode(), sid), cuts))
+            answered = feed(server, pieces_of(b"".join(talk).replace(SID.encode(), sid), cuts))
             assert not answered or answered.startswith(b"HTTP/1.1 ")
-        assert core.open == len(core.polling), "nothing but the sessions is left"
+        assert server.open == len(server.polling), "nothing but the sessions is left"
 
     asyncio.run(run())
 
@@ -129,11 +129,11 @@ def test_a_conversation_cut_at_every_byte() -> None:
     async def run() -> None:
         talk = post(SID, b"4hello\x1ebAQID") + get(SID)
         for cut in range(len(talk)):
-            core = make_core()
-            feed(core, [get("")])
-            (sid,) = core.polling
+            server = make_server()
+            feed(server, [get("")])
+            (sid,) = server.polling
             data = talk.replace(SID.encode(), sid)
-            answered = feed(core, [data[:cut], data[cut:]])
+            answered = feed(server, [data[:cut], data[cut:]])
             assert answered.count(b"HTTP/1.1 200 OK") == 2
             assert answered.endswith(b"\r\n\r\n4hello\x1ebAQID")
 

@@ -11,7 +11,7 @@ from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase, Sale, SaleView, view
 from miaosha.ports.heartbeats import Heartbeat
 from miaosha.sockets.engine_packets import Outbound
-from miaosha.sockets.server import Core
+from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Session, Stage
 from tests.gateway.conftest import World
 from tests.gateway.fakes import make_place, make_reading, make_sale
@@ -70,8 +70,8 @@ async def test_watch_without_an_acknowledgement(world: World) -> None:
 class Carrier(Session):
     """Keeps what is written instead of sending it."""
 
-    def __init__(self, core: Core) -> None:
-        super().__init__(core)
+    def __init__(self, server: SocketServer) -> None:
+        super().__init__(server)
         self.stage = Stage.OPEN
         self.writes: list[tuple[Outbound, ...]] = []
 
@@ -96,7 +96,7 @@ async def test_who_names_a_sale_in_the_connect_watches_it(world: World) -> None:
 
 
 async def test_the_answer_to_a_connect_and_to_its_watch_are_one_write(world: World) -> None:
-    session = Carrier(world.gateway.core)
+    session = Carrier(world.gateway.server)
     session.receive_text('40{"watch":7}')
     ((first, second),) = session.writes
     assert first.packet.startswith(b"40{")

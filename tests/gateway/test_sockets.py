@@ -179,7 +179,7 @@ async def test_a_missing_pong(start_gateway: Start) -> None:
 
 async def test_a_peer_that_does_not_answer_a_close(start_gateway: Start) -> None:
     async with start_gateway(ping_interval_ms=200, ping_timeout_ms=150) as world:
-        world.gateway.core.limits = world.gateway.core.limits._replace(close_s=0.2)
+        world.gateway.server.limits = world.gateway.server.limits._replace(close_s=0.2)
         async with await Wire.connect(world) as wire:
             assert (await wire.closed())[0] == 4002
             await until(lambda: world.process.counters["sockets"] == 0)
@@ -242,7 +242,7 @@ async def test_text_before_connect(world: World) -> None:
 
 async def test_a_failing_application_closes_with_1011(world: World) -> None:
     async with await Wire.connect(world) as wire:
-        world.gateway.core.application = None  # type: ignore[assignment]
+        world.gateway.server.application = None  # type: ignore[assignment]
         wire.text('42["watch",{"sale_id":7}]')
         assert (await wire.closed())[0] == 1011
-        world.gateway.core.application = world.gateway.events
+        world.gateway.server.application = world.gateway.events

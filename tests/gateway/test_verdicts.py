@@ -10,7 +10,7 @@ from miaosha.sockets.closing import PING_TIMEOUT, Close
 from miaosha.sockets.engine_packets import PING, Outbound
 from miaosha.sockets.engine_session import EngineSession
 from miaosha.sockets.handshake import Rules
-from miaosha.sockets.server import Application, Core, Limits
+from miaosha.sockets.server import Application, Limits, SocketServer
 from miaosha.sockets.session import Session, Stage
 from miaosha.sockets.wheel import AWAY_S, EXCUSE_MAX_S, SLICE, Wheel
 from tests.gateway.conftest import World
@@ -26,15 +26,15 @@ class Peer(Session):
 
     __slots__ = ("closed", "heard", "waiting")
 
-    def __init__(self, core: Core) -> None:
-        super().__init__(core)
+    def __init__(self, server: SocketServer) -> None:
+        super().__init__(server)
         self.heard: list[tuple[float, Outbound]] = []
         self.closed: Close | None = None
         self.waiting = False
         self.stage = Stage.OPEN
 
     def _write(self, parts: tuple[Outbound, ...]) -> None:
-        self.heard += [(self.core.monotonic(), part) for part in parts]
+        self.heard += [(self.server.monotonic(), part) for part in parts]
 
     def close(self, close: Close) -> None:
         self.closed, self.stage = close, Stage.CLOSED
@@ -53,90 +53,90 @@ def hand() -> Hand:
 
 
 @pytest.fixture
-def core(hand: Hand) -> Core:
+def server(hand: Hand) -> SocketServer:
     class Nothing:
         """No application: nobody says anything to it."""
 
     application: Application = Nothing()  # type: ignore[assignment]
     limits = Limits(ping_interval_s=INTERVAL_S, ping_timeout_s=TIMEOUT_S)
     rules = Rules(b"/", frozenset())
-    return Core(
+    return SocketServer(
         application, limits, rules, monotonic=hand, now_s=lambda: int(hand.now), counters={}
     )
 
 
-async def live(core: Core, hand: Hand, seconds: float) -> None:
+async def live(server: SocketServer, hand: Hand, seconds: float) -> None:
     """A loop that is never late."""
     for _ in range(round(seconds / TICK_S)):
         hand.now += TICK_S
-        await core.wheel.advance()
+        await server.wheel.advance()
 
 
-async def test_a_silent_peer_is_found_in_time(core: Core, hand: Hand) -> None:
-    peer = Peer(core)
+async def test_a_silent_peer_is_found_in_time(server: SocketServer, hand: Hand) -> None:
+    peer = Peer(server)
     peer.ping()
-    await live(core, hand, TIMEOUT_S - TICK_S)
+    await live(server, hand, TIMEOUT_S - TICK_S)
     assert peer.closed is None
-    await live(core, hand, 3 * TICK_S)
-    assert core.counters["sockets_ping_timeout"] == 1 and peer.stage is Stage.CLOSED
+    await live(server, hand, 3 * TICK_S)
+    assert server.counters["sockets_ping_timeout"] == 1 and peer.stage is Stage.CLOSED
 
 
 @pytest.mark.parametrize("away_s", [2.0, 15.0, 300.0])
 async def test_a_process_that_was_away_waits_as_long_for_its_verdicts(
-    core: Core, hand: Hand, away_s: float
+    server: SocketServer, hand: Hand, away_s: float
 ) -> None:
-    peer = Peer(core)
+    peer = Peer(server)
     peer.ping()
-    await live(core, hand, TIMEOUT_S - 1)
+    await live(server, hand, TIMEOUT_S - 1)
     hand.now += away_s
-    await core.wheel.advance()
+    await server.wheel.advance()
     assert peer.closed is None, "the pong may lie there, or be on its way"
     excuse_s = min(away_s, EXCUSE_MAX_S)
-    await live(core, hand, excuse_s - 2 * TICK_S)
+    await live(server, hand, excuse_s - 2 * TICK_S)
     assert peer.closed is None
-    await live(core, hand, 4 * TICK_S)
+    await live(server, hand, 4 * TICK_S)
     assert peer.closed is PING_TIMEOUT, "a dead peer is found once the process was there for long"
 
 
-async def test_a_pong_that_comes_during_the_excuse_counts(core: Core, hand: Hand) -> None:
-    peer = Peer(core)
+async def test_a_pong_that_comes_during_the_excuse_counts(server: SocketServer, hand: Hand) -> None:
+    peer = Peer(server)
     peer.ping()
     hand.now += TIMEOUT_S + 5
-    await core.wheel.advance()
+    await server.wheel.advance()
     peer.receive_text("3")
-    await live(core, hand, EXCUSE_MAX_S + 1)
+    await live(server, hand, EXCUSE_MAX_S + 1)
     assert peer.closed is None and len(peer.pinged_at) == 2, "and pings go on"
 
 
-async def test_a_short_hiccup_is_no_absence(core: Core, hand: Hand) -> None:
+async def test_a_short_hiccup_is_no_absence(server: SocketServer, hand: Hand) -> None:
     hand.now += TICK_S + AWAY_S / 2
-    await core.wheel.advance()
-    assert core.wheel.excused_s() == 0
+    await server.wheel.advance()
+    assert server.wheel.excused_s() == 0
 
 
 async def test_what_lies_unread_is_read_before_the_verdict_and_only_once(
-    core: Core, hand: Hand
+    server: SocketServer, hand: Hand
 ) -> None:
-    reads, never = Peer(core), Peer(core)
+    reads, never = Peer(server), Peer(server)
     for peer in (reads, never):
         peer.waiting = True
         peer.ping()
-    await live(core, hand, TIMEOUT_S + TICK_S)
+    await live(server, hand, TIMEOUT_S + TICK_S)
     assert reads.closed is None and never.closed is None
     reads.receive_text("3")
-    await live(core, hand, 4 * TICK_S)
+    await live(server, hand, 4 * TICK_S)
     assert reads.closed is None and never.closed is PING_TIMEOUT
 
 
-async def test_a_late_verdict_makes_no_late_ping(core: Core, hand: Hand) -> None:
+async def test_a_late_verdict_makes_no_late_ping(server: SocketServer, hand: Hand) -> None:
     """The client waits for an interval and a timeout from the last ping, whoever is busy here."""
-    peer = Peer(core)
+    peer = Peer(server)
     for _ in range(4):
         peer.ping()
         peer.receive_text("3")
         hand.now += TIMEOUT_S + 4
-        await core.wheel.advance()
-        await live(core, hand, INTERVAL_S - TIMEOUT_S - 4 + 2 * TICK_S)
+        await server.wheel.advance()
+        await live(server, hand, INTERVAL_S - TIMEOUT_S - 4 + 2 * TICK_S)
     gaps = [later - at for at, later in itertools.pairwise(peer.pinged_at)]
     assert max(gaps) <= INTERVAL_S + 2 * TICK_S, gaps
 
@@ -184,7 +184,7 @@ async def test_a_connection_knows_what_it_has_not_read(world: World) -> None:
         client.setblocking(False)
         await loop.sock_sendall(client, HEAD + b"\r\n")
         assert (await loop.sock_recv(client, 4096)).startswith(b"HTTP/1.1 101")
-        session: EngineSession = next(iter(world.gateway.core.wheel))
+        session: EngineSession = next(iter(world.gateway.server.wheel))
         assert not session.unread()
         client.send(masked(b"40"))
         assert session.unread()

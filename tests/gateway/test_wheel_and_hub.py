@@ -7,7 +7,7 @@ import pytest
 
 from miaosha.gateway.hub import ROOMS_MAX, Hub
 from miaosha.sockets.handshake import Rules
-from miaosha.sockets.server import Application, Core, Limits
+from miaosha.sockets.server import Application, Limits, SocketServer
 from miaosha.sockets.session import Session
 from miaosha.sockets.wheel import SLICE, Wheel
 
@@ -78,12 +78,12 @@ class Silent(Session):
 
 
 @pytest.fixture
-def core() -> Core:
+def server() -> SocketServer:
     class Nothing:
         """No application: these sessions never hear anything."""
 
     application: Application = Nothing()  # type: ignore[assignment]
-    return Core(
+    return SocketServer(
         application,
         Limits(),
         Rules(b"/", frozenset()),
@@ -99,10 +99,10 @@ def everybody(hub: Hub, sale_id: int) -> set[Session]:
     return {session for slice_ in room.in_random_order(2, random.random) for session in slice_}
 
 
-def test_rooms_count_their_watchers(core: Core) -> None:
+def test_rooms_count_their_watchers(server: SocketServer) -> None:
     watching: dict[int, int] = {}
     hub = Hub(watching, 3)
-    one, two = Silent(core), Silent(core)
+    one, two = Silent(server), Silent(server)
     hub.watch(one, 7)
     hub.watch(one, 7)
     hub.watch(two, 7)
@@ -116,26 +116,26 @@ def test_rooms_count_their_watchers(core: Core) -> None:
     assert watching == {} and list(hub.watched()) == [] and hub.room(7) is None
 
 
-def test_lone_sessions_share_their_rooms_tuple(core: Core) -> None:
+def test_lone_sessions_share_their_rooms_tuple(server: SocketServer) -> None:
     hub = Hub({}, 3)
-    sessions = [Silent(core) for _ in range(3)]
+    sessions = [Silent(server) for _ in range(3)]
     for session in sessions:
         hub.watch(session, 7)
     assert len({id(session.rooms) for session in sessions}) == 1
 
 
-def test_the_oldest_room_makes_way(core: Core) -> None:
+def test_the_oldest_room_makes_way(server: SocketServer) -> None:
     watching: dict[int, int] = {}
     hub = Hub(watching, 3)
-    session = Silent(core)
+    session = Silent(server)
     for sale_id in range(ROOMS_MAX + 2):
         hub.watch(session, sale_id)
     assert sorted(watching) == list(range(2, ROOMS_MAX + 2))
 
 
-def test_a_broadcast_reaches_each_once_whoever_comes_and_goes(core: Core) -> None:
+def test_a_broadcast_reaches_each_once_whoever_comes_and_goes(server: SocketServer) -> None:
     hub = Hub({}, 3)
-    sessions = [Silent(core) for _ in range(500)]
+    sessions = [Silent(server) for _ in range(500)]
     for one in sessions:
         hub.watch(one, 7)
     room = hub.room(7)
@@ -145,7 +145,7 @@ def test_a_broadcast_reaches_each_once_whoever_comes_and_goes(core: Core) -> Non
     gone: set[Session] = set()
     for slice_ in room.in_random_order(10, dice.random):
         served += slice_
-        late = Silent(core)
+        late = Silent(server)
         hub.watch(late, 7)
         for leaver in (sessions[len(served) // 2], sessions[-len(served) // 3]):
             if leaver not in served:
@@ -156,10 +156,10 @@ def test_a_broadcast_reaches_each_once_whoever_comes_and_goes(core: Core) -> Non
     assert len(room) == len(everybody(hub, 7)) == hub.count(7)
 
 
-def test_everybody_is_first_as_often_as_the_others(core: Core) -> None:
+def test_everybody_is_first_as_often_as_the_others(server: SocketServer) -> None:
     """The place in a broadcast is uniform: over 2,000 of them no mean is 6 sigma off."""
     hub = Hub({}, 3)
-    sessions = [Silent(core) for _ in range(40)]
+    sessions = [Silent(server) for _ in range(40)]
     for one in sessions:
         hub.watch(one, 7)
     room = hub.room(7)
@@ -174,10 +174,10 @@ def test_everybody_is_first_as_often_as_the_others(core: Core) -> None:
     assert all(abs(total / rounds - 19.5) < 6 * sigma for total in places.values())
 
 
-def test_who_leaves_and_comes_back_has_one_place(core: Core) -> None:
+def test_who_leaves_and_comes_back_has_one_place(server: SocketServer) -> None:
     hub = Hub({}, 3)
-    session = Silent(core)
-    stays = Silent(core)
+    session = Silent(server)
+    stays = Silent(server)
     hub.watch(stays, 7)
     for _ in range(500):
         hub.watch(session, 7)
@@ -188,9 +188,9 @@ def test_who_leaves_and_comes_back_has_one_place(core: Core) -> None:
     assert [len(slice_) for slice_ in room.in_random_order(9, random.random)] == [2]
 
 
-def test_users_have_sessions_up_to_a_limit(core: Core) -> None:
+def test_users_have_sessions_up_to_a_limit(server: SocketServer) -> None:
     hub = Hub({}, 3)
-    sessions = [Silent(core) for _ in range(4)]
+    sessions = [Silent(server) for _ in range(4)]
     assert [hub.identify(session, 5) for session in sessions] == [True, True, True, False]
     assert hub.of_user(5) == tuple(sessions[:3])
     assert sessions[3].user_id == 0
@@ -199,13 +199,13 @@ def test_users_have_sessions_up_to_a_limit(core: Core) -> None:
     assert hub.of_user(5) == ()
 
 
-def test_a_limit_of_one(core: Core) -> None:
+def test_a_limit_of_one(server: SocketServer) -> None:
     hub = Hub({}, 1)
-    one, two = Silent(core), Silent(core)
+    one, two = Silent(server), Silent(server)
     assert hub.identify(one, 5) and not hub.identify(two, 5)
     hub.leave(two)
     assert hub.of_user(5) == (one,)
 
 
-def test_sessions_are_slots_only(core: Core) -> None:
-    assert not hasattr(Silent(core), "__dict__")
+def test_sessions_are_slots_only(server: SocketServer) -> None:
+    assert not hasattr(Silent(server), "__dict__")

@@ -19,14 +19,14 @@ from miaosha.ports.clock import Clock
 from miaosha.ports.tokens import Identity
 from miaosha.sockets import packets
 from miaosha.sockets.engine_packets import Outbound
-from miaosha.sockets.server import Refused
+from miaosha.sockets.server import ConnectRefused
 from miaosha.sockets.session import Session
 
 NAMESPACE = "/"
 _encode = msgspec.json.Encoder().encode
 
 
-class AccessTokens(Protocol):
+class Verifier(Protocol):
     def verify(self, token: bytes, now_s: int) -> Identity:
         """Raises Problem("unauthorized")."""
 
@@ -50,7 +50,7 @@ class SaleEvents:
         hub: Hub,
         sales: Sales,
         lookups: Lookups,
-        tokens: AccessTokens,
+        tokens: Verifier,
         clock: Clock,
         *,
         question_key: bytes,
@@ -68,7 +68,7 @@ class SaleEvents:
         """A valid token makes it that user's socket; none, an anonymous one. `watch` is answered by
         the event `watched`, with what `watch` would be acknowledged with, a no included."""
         if namespace != NAMESPACE:
-            raise Refused("Invalid namespace", {"code": "not_found"})
+            raise ConnectRefused("Invalid namespace", {"code": "not_found"})
         if not auth:
             return ()
         if (token := auth.get("token")) is not None:
@@ -77,10 +77,10 @@ class SaleEvents:
         return () if sale_id is None else (self._watched(session, sale_id),)
 
     def _identify(self, session: Session, identity: Identity) -> None:
-        """Raises Refused: the user has too many sockets."""
+        """Raises ConnectRefused: the user has too many sockets."""
         if not self._hub.identify(session, identity.user_id):
-            session.core.count("connects_refused_user")
-            raise Refused(
+            session.server.count("connects_refused_user")
+            raise ConnectRefused(
                 "Too many sockets for this account",
                 {"code": "rate_limited", "retry_after_s": self._retry_after_s},
             )
@@ -93,7 +93,9 @@ class SaleEvents:
                 raise Problem("unauthorized")
             return self._tokens.verify(token.encode(), self._clock.now_ms() // 1000)
         except (Problem, UnicodeEncodeError):
-            raise Refused("A valid access token is required", {"code": "unauthorized"}) from None
+            raise ConnectRefused(
+                "A valid access token is required", {"code": "unauthorized"}
+            ) from None
 
     def event(
         self, session: Session, namespace: str, name: str, args: list[Any], ack_id: int | None

@@ -23,7 +23,7 @@ from miaosha.gateway.hub import Hub
 from miaosha.ports.bus import Bus
 from miaosha.sockets import packets
 from miaosha.sockets.engine_packets import Outbound
-from miaosha.sockets.server import Core
+from miaosha.sockets.server import SocketServer
 
 SLICE: Final = 64  # sockets written to before the loop gets its turn
 REFRESH_S: Final = 1.0
@@ -62,18 +62,18 @@ class Fanout:
         hub: Hub,
         sales: Sales,
         bus: Bus,
-        core: Core,
+        server: SocketServer,
         dice: Callable[[], float] = random.random,
     ) -> None:
         self._hub = hub
         self._sales = sales
         self._bus = bus
-        self._core = core
+        self._server = server
         self._dice = dice
         self._due: dict[int, None] = {}  # sales to broadcast, in order
         self._wake = asyncio.Event()
         for name in ("broadcasts", "broadcast_recipients", "results_sent", "refresh_failures"):
-            core.counters.setdefault(name, 0)
+            server.counters.setdefault(name, 0)
 
     def mark(self, sale_id: int) -> None:
         """Broadcast this sale soon."""
@@ -101,9 +101,9 @@ class Fanout:
             for session in slice_:
                 session.send(outbound)
             recipients += len(slice_)
-            await self._core.wheel.give_way()
-        self._core.count("broadcasts")
-        self._core.count("broadcast_recipients", recipients)
+            await self._server.wheel.give_way()
+        self._server.count("broadcasts")
+        self._server.count("broadcast_recipients", recipients)
 
     async def follow(self) -> None:
         """Keep the copy of the sales fresh and notice what changed, by word or by the clock."""
@@ -126,10 +126,10 @@ class Fanout:
         try:
             await self._sales.refresh(self._hub.watched())
         except DependencyDown as error:
-            self._core.count("refresh_failures")
+            self._server.count("refresh_failures")
             log.warning("board_not_read", error=str(error))
         except Exception:
-            self._core.count("refresh_failures")
+            self._server.count("refresh_failures")
             log.exception("board_not_read")
 
     async def listen(self) -> None:
@@ -167,7 +167,7 @@ class Fanout:
                 sent += len(sessions)
             if index % SLICE == 0:
                 await asyncio.sleep(0)
-        self._core.count("results_sent", sent)
+        self._server.count("results_sent", sent)
 
 
 def _outbound(item: Result | Standby) -> Outbound:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from miaosha.gateway.board import Sales
-from miaosha.gateway.events import AccessTokens, SaleEvents
+from miaosha.gateway.events import SaleEvents, Verifier
 from miaosha.gateway.fanout import Fanout
 from miaosha.gateway.hub import Hub
 from miaosha.gateway.lookups import ASKERS, Lookups
@@ -23,7 +23,7 @@ from miaosha.sockets.admission import Admission, sockets_max
 from miaosha.sockets.handshake import Rules, listed_origins
 from miaosha.sockets.listening import bound, drain, listening
 from miaosha.sockets.probes import Checks
-from miaosha.sockets.server import Core, Limits
+from miaosha.sockets.server import Limits, SocketServer
 
 PATH: Final = b"/socket.io/"
 
@@ -35,7 +35,7 @@ class Parts:
     store: StockStore
     bus: Bus
     clock: Clock
-    access_tokens: AccessTokens
+    access_tokens: Verifier
     question_key: bytes
     heartbeats: Heartbeats
     checks: Checks = field(default_factory=dict)  # of what it stands on, for readiness
@@ -56,7 +56,7 @@ def limits_of(settings: Settings) -> Limits:
 
 
 class Gateway:
-    """The sale on a Socket.IO core, wired."""
+    """The sale on a Socket.IO server, wired."""
 
     def __init__(self, parts: Parts, process: Process, settings: Settings) -> None:
         clock = parts.clock
@@ -75,7 +75,7 @@ class Gateway:
             retry_after_s=settings.ping_timeout_ms // 1000 + 1,
         )
         origins = listed_origins(settings.public_url, settings.allowed_origins, settings.port)
-        self.core = Core(
+        self.server = SocketServer(
             self.events,
             limits_of(settings),
             Rules(PATH, origins),
@@ -91,7 +91,7 @@ class Gateway:
                 monotonic=clock.monotonic,
             ),
         )
-        self._fanout = Fanout(hub, self._sales, parts.bus, self.core)
+        self._fanout = Fanout(hub, self._sales, parts.bus, self.server)
         self._heartbeat = functools.partial(process.heartbeat, parts.heartbeats, clock)
         process.checks["board"] = self._sales.check
         process.checks.update(parts.checks)
@@ -100,20 +100,20 @@ class Gateway:
         """Serve until `stop`, then drain. A task that fails ends the process: it is restarted."""
         await self._fanout.refresh()
         memory.settle()
-        listening_on = listening(self.core, self._process.listen)
-        async with listening_on as server, asyncio.TaskGroup() as group:
-            self._process.listen = bound(server) or self._process.listen
+        listening_on = listening(self.server, self._process.listen)
+        async with listening_on as listener, asyncio.TaskGroup() as group:
+            self._process.listen = bound(listener) or self._process.listen
             tasks = [group.create_task(work) for work in self._work()]
             await self._process.stop.wait()
-            server.close()
-            await drain(self.core, *self._drain_s)
+            listener.close()
+            await drain(self.server, *self._drain_s)
             await end(tasks)
 
     def _work(self) -> list[Coroutine[Any, Any, None]]:
         askers = [self._lookups.run() for _ in range(ASKERS)]
         fanout = self._fanout
         rest = [fanout.follow(), fanout.broadcast(), fanout.listen(), self._heartbeat()]
-        return [self.core.wheel.run(), *rest, *askers]
+        return [self.server.wheel.run(), *rest, *askers]
 
 
 async def serve(parts: Parts, process: Process, settings: Settings) -> None:

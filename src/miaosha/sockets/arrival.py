@@ -11,32 +11,32 @@ from typing import cast
 from miaosha.sockets import handshake
 from miaosha.sockets.closing import Close
 from miaosha.sockets.handshake import Request
-from miaosha.sockets.polling_http import Peer
-from miaosha.sockets.polling_upgrade import Candidate
+from miaosha.sockets.polling_http import PollingConnection
+from miaosha.sockets.polling_upgrade import UpgradeCandidate
 from miaosha.sockets.probes import PROBES
-from miaosha.sockets.server import Core
+from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Session, Stage
-from miaosha.sockets.websocket_session import Connection
+from miaosha.sockets.websocket_session import WebSocketSession
 
 HEAD_END = b"\r\n\r\n"
 
 
-class Arrival(Connection):
+class Arrival(WebSocketSession):
     """`_received` is the head of the request so far, until the session is open."""
 
     __slots__ = ()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        core = self.core
+        server = self.server
         self._transport = cast(asyncio.Transport, transport)
-        crowded = core.crowded
-        core.entered()
+        crowded = server.crowded
+        server.entered()
         if crowded:
-            core.count("sockets_refused")
-            self.answer(handshake.problem("overloaded", core.admission.retry_after_s()).response)
+            server.count("sockets_refused")
+            self.answer(handshake.problem("overloaded", server.admission.retry_after_s()).response)
             return
-        self._transport.set_write_buffer_limits(high=core.limits.buffer_max)
-        core.wheel.schedule(Session.check_connected, self, core.limits.handshake_s)
+        self._transport.set_write_buffer_limits(high=server.limits.buffer_max)
+        server.wheel.schedule(Session.check_connected, self, server.limits.handshake_s)
 
     def data_received(self, data: bytes) -> None:
         if self.stage is not Stage.REQUEST:
@@ -45,7 +45,7 @@ class Arrival(Connection):
         assert isinstance(self._received, bytes)
         received = self._received + data
         head, end, rest = received.partition(HEAD_END)
-        if len(head) > self.core.limits.head_max:
+        if len(head) > self.server.limits.head_max:
             self.answer(handshake.problem("headers_too_large").response)
         elif not end:
             self._received = received
@@ -62,40 +62,40 @@ class Arrival(Connection):
         self._open(request, rest)
 
     def _open(self, request: Request, rest: bytes) -> None:
-        core = self.core
+        server = self.server
         if request.path in PROBES:
             self.stage = Stage.ANSWERING
-            core.probes.ask(request, self.answer)
+            server.probes.ask(request, self.answer)
             return
-        verdict = handshake.judge(request, core.rules)
-        if isinstance(verdict, handshake.Refusal):
-            core.count("sockets_refused")
+        verdict = handshake.judge(request, server.rules)
+        if isinstance(verdict, handshake.Rejection):
+            server.count("sockets_refused")
             self.answer(verdict.response)
         elif isinstance(verdict, handshake.Polled):
-            Peer(core, self._given_away(), arrive).begin(request, verdict, rest)
+            PollingConnection(server, self._given_away(), arrive).begin(request, verdict, rest)
         elif verdict.sid:
-            session = core.polling.get(verdict.sid)
-            Candidate(core, self._given_away(), session).begin(verdict.response, rest)
+            session = server.polling.get(verdict.sid)
+            UpgradeCandidate(server, self._given_away(), session).begin(verdict.response, rest)
         else:
             self._admit(request, verdict.response, rest)
 
     def _admit(self, request: Request, response: bytes, rest: bytes) -> None:
         """A new session, if there may be one more."""
-        core = self.core
+        server = self.server
         assert self._transport is not None
-        address = core.admit(request, self._transport)
-        if isinstance(address, handshake.Refusal):
+        address = server.admit(request, self._transport)
+        if isinstance(address, handshake.Rejection):
             self.answer(address.response)
         else:
             self.address = address
-            opening = core.open_packet(core.new_sid())
+            opening = server.open_packet(server.new_sid())
             self._transport.write(response + opening.frame)
             self.opened()
             if rest:
                 self.data_received(rest)
 
     def _given_away(self) -> asyncio.Transport:
-        """Another protocol takes over the transport, and with it its place in `core.open`."""
+        """Another protocol takes over the transport, and with it its place in `server.open`."""
         transport, self._transport = self._transport, None
         self.stage = Stage.CLOSED
         assert transport is not None
@@ -118,10 +118,12 @@ class Arrival(Connection):
     def resume(self, transport: asyncio.Transport, request: Request, rest: bytes) -> None:
         self._transport = transport
         transport.set_protocol(self)
-        self.core.wheel.schedule(Session.check_connected, self, self.core.limits.handshake_s)
+        self.server.wheel.schedule(Session.check_connected, self, self.server.limits.handshake_s)
         self._open(request, rest)
 
 
-def arrive(core: Core, transport: asyncio.Transport, request: Request, rest: bytes) -> None:
+def arrive(
+    server: SocketServer, transport: asyncio.Transport, request: Request, rest: bytes
+) -> None:
     """Serve a request of another kind that came on a connection of long polling."""
-    Arrival(core).resume(transport, request, rest)
+    Arrival(server).resume(transport, request, rest)

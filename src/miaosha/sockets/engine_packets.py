@@ -22,7 +22,7 @@ SID_BYTES: Final = 15  # of chance in an id; a multiple of 3, so that base64 has
 SIDS: Final = 64  # made at a time
 
 
-class PacketType(StrEnum):
+class EnginePacketType(StrEnum):
     OPEN = "0"
     CLOSE = "1"
     PING = "2"
@@ -64,10 +64,10 @@ class Outbound:
 
 
 PING: Final = Outbound(b"2")
-_TYPES: Final = {kind.value: kind for kind in PacketType}
+_TYPES: Final = {kind.value: kind for kind in EnginePacketType}
 
 
-def decode(text: str) -> tuple[PacketType, str]:
+def decode(text: str) -> tuple[EnginePacketType, str]:
     """(type, payload) of a text packet. Raises EngineError for an empty or unknown one."""
     kind = _TYPES.get(text[:1])
     if kind is None:

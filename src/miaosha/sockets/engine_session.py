@@ -21,7 +21,7 @@ from miaosha.sockets.closing import (
     Close,
 )
 from miaosha.sockets.engine_packets import Outbound
-from miaosha.sockets.server import Core
+from miaosha.sockets.server import SocketServer
 
 log = structlog.get_logger()
 
@@ -40,10 +40,10 @@ class EngineSession:
     namespaces: those the client is connected to.
     """
 
-    __slots__ = ("_allowed_at", "_awaiting_pong", "core", "expires_at_s", "namespaces", "stage")
+    __slots__ = ("_allowed_at", "_awaiting_pong", "expires_at_s", "namespaces", "server", "stage")
 
-    def __init__(self, core: Core) -> None:
-        self.core = core
+    def __init__(self, server: SocketServer) -> None:
+        self.server = server
         self.stage = Stage.REQUEST
         self.expires_at_s = 0
         self.namespaces: tuple[str, ...] = ()
@@ -100,25 +100,25 @@ class EngineSession:
             self.violated(str(error))
             return
         match kind:
-            case engine_packets.PacketType.MESSAGE:
+            case engine_packets.EnginePacketType.MESSAGE:
                 self._message(payload)
-            case engine_packets.PacketType.CLOSE:
+            case engine_packets.EnginePacketType.CLOSE:
                 self.close(BYE)
-            case engine_packets.PacketType.NOOP | engine_packets.PacketType.PONG:
+            case engine_packets.EnginePacketType.NOOP | engine_packets.EnginePacketType.PONG:
                 pass
             case _:  # a client never sends ping, open or (here) upgrade
                 self.violated(f"unexpected {kind.name.lower()}")
 
     def admit(self) -> bool:
         """Count one message against the rate; over it the session is closed."""
-        core = self.core
-        core.count("messages_in")
-        if not core.cost_s:
+        server = self.server
+        server.count("messages_in")
+        if not server.cost_s:
             return True
-        now = core.monotonic()
-        at = max(self._allowed_at, now) + core.cost_s
-        if at - now > core.burst_s + 1e-9:
-            core.count("sockets_rate_limited")
+        now = server.monotonic()
+        at = max(self._allowed_at, now) + server.cost_s
+        if at - now > server.burst_s + 1e-9:
+            server.count("sockets_rate_limited")
             self.close(RATE_LIMITED)
             return False
         self._allowed_at = at
@@ -126,7 +126,7 @@ class EngineSession:
 
     def violated(self, detail: str) -> None:
         """The client broke the protocol."""
-        self.core.count("sockets_protocol_error")
+        self.server.count("sockets_protocol_error")
         log.debug("protocol_error", detail=detail)
         self.close(PROTOCOL_ERROR)
 
@@ -135,23 +135,23 @@ class EngineSession:
     def opened(self) -> None:
         """The session is open: pings start."""
         self.stage = Stage.OPEN
-        self.core.wheel.schedule(EngineSession.ping, self, self.core.first_ping_s())
+        self.server.wheel.schedule(EngineSession.ping, self, self.server.first_ping_s())
 
     def ping(self) -> None:
         if self.stage is not Stage.OPEN:
             return
-        core = self.core
+        server = self.server
         self._awaiting_pong = True
-        core.wheel.schedule(EngineSession.check_pong, self, core.limits.ping_timeout_s)
+        server.wheel.schedule(EngineSession.check_pong, self, server.limits.ping_timeout_s)
         self.send(engine_packets.PING)
-        if self._allowed_at <= core.monotonic():
+        if self._allowed_at <= server.monotonic():
             self._allowed_at = 0.0  # give the number's memory back
         self.watch_expiry()
 
     def check_pong(self) -> None:
         if self.stage is not Stage.OPEN:
             return
-        wheel, limits = self.core.wheel, self.core.limits
+        wheel, limits = self.server.wheel, self.server.limits
         if not self._awaiting_pong:
             rest_s = limits.ping_interval_s - limits.ping_timeout_s - wheel.late_s
             wheel.schedule(EngineSession.ping, self, max(rest_s, 0.0))
@@ -166,18 +166,18 @@ class EngineSession:
             return
         if not self._awaiting_pong:
             self.ping()  # sooner than it had to be: how late we are is not known here
-        elif wait_s := self.core.wheel.excused_s():
-            self.core.wheel.schedule(EngineSession.check_again, self, wait_s)
+        elif wait_s := self.server.wheel.excused_s():
+            self.server.wheel.schedule(EngineSession.check_again, self, wait_s)
         else:
             self._silent()
 
     def _silent(self) -> None:
-        self.core.count("sockets_ping_timeout")
+        self.server.count("sockets_ping_timeout")
         self.close(PING_TIMEOUT)
 
     def check_connected(self) -> None:
         """Nobody may hold a socket without being connected to a namespace."""
-        if self.stage is Stage.OPEN and not self.namespaces and self.core.raw is None:
+        if self.stage is Stage.OPEN and not self.namespaces and self.server.raw is None:
             self.close(CONNECT_TIMEOUT)
         elif self.stage <= Stage.ANSWERING:
             self.drop()
@@ -186,17 +186,17 @@ class EngineSession:
         """Set the alarm for a token that ends before the next ping looks again."""
         if not self.expires_at_s:
             return
-        limits = self.core.limits
-        left = self.expires_at_s - self.core.now_s()
+        limits = self.server.limits
+        left = self.expires_at_s - self.server.now_s()
         if left <= limits.ping_interval_s + limits.ping_timeout_s + 1:
-            self.core.wheel.schedule(EngineSession.check_expiry, self, max(left, 0))
+            self.server.wheel.schedule(EngineSession.check_expiry, self, max(left, 0))
 
     def check_expiry(self) -> None:
         if self.stage is not Stage.OPEN or not self.expires_at_s:
             return
-        left = self.expires_at_s - self.core.now_s()
+        left = self.expires_at_s - self.server.now_s()
         if left > 0:
-            self.core.wheel.schedule(EngineSession.check_expiry, self, left)
+            self.server.wheel.schedule(EngineSession.check_expiry, self, left)
             return
-        self.core.count("sockets_token_expired")
+        self.server.count("sockets_token_expired")
         self.close(TOKEN_EXPIRED)

@@ -88,7 +88,7 @@ class Polled(NamedTuple):
     sid: bytes
 
 
-class Refusal(NamedTuple):
+class Rejection(NamedTuple):
     """`response` ends the connection."""
 
     response: bytes
@@ -156,39 +156,39 @@ def _joined(found: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return headers
 
 
-def judge(request: Request, rules: Rules) -> Upgrade | Polled | Refusal:
+def judge(request: Request, rules: Rules) -> Upgrade | Polled | Rejection:
     """Whether this request is one of Engine.IO v4, and of which transport."""
     if request.path.rstrip(b"/") != rules.path.rstrip(b"/"):
         return problem("not_found")
     if not origin_allowed(request.headers.get(b"origin"), rules.origins):
-        return engine_refusal(Failure.FORBIDDEN, 403)
+        return engine_rejection(Failure.FORBIDDEN, 403)
     query = request.query
     transport, sid = query.get(b"transport"), query.get(b"sid", b"")
     if transport == b"polling" and request.method == b"OPTIONS":
         return Polled(request.method, sid)
     if query.get(b"EIO") != engine_packets.PROTOCOL:
-        return engine_refusal(Failure.VERSION)
+        return engine_rejection(Failure.VERSION)
     if transport == b"websocket" and request.method == b"GET":
         return _upgrade(request, sid)
     if transport != b"polling" and transport != b"websocket":
-        return engine_refusal(Failure.TRANSPORT)
+        return engine_rejection(Failure.TRANSPORT)
     if request.method == b"GET" or (request.method == b"POST" and sid):
         return Polled(request.method, sid)
-    return engine_refusal(Failure.METHOD)
+    return engine_rejection(Failure.METHOD)
 
 
-def _upgrade(request: Request, sid: bytes) -> Upgrade | Refusal:
+def _upgrade(request: Request, sid: bytes) -> Upgrade | Rejection:
     headers = request.headers
     asks = b"websocket" in _tokens(headers.get(b"upgrade", b""))
     asks = asks and b"upgrade" in _tokens(headers.get(b"connection", b""))
     if not asks or request.minor == b"0":  # 1.0 knows no upgrade
-        return engine_refusal(Failure.REQUEST)
+        return engine_rejection(Failure.REQUEST)
     if headers.get(b"sec-websocket-version") != b"13":
         wanted = b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        return Refusal(render(426, engine_packets.failure_body(Failure.REQUEST), wanted))
+        return Rejection(render(426, engine_packets.failure_body(Failure.REQUEST), wanted))
     accept = frames.accept_key(headers.get(b"sec-websocket-key", b""))
     if accept is None or b"host" not in headers:
-        return engine_refusal(Failure.REQUEST)
+        return engine_rejection(Failure.REQUEST)
     return Upgrade(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n",
@@ -261,15 +261,19 @@ def render(
     )
 
 
-def engine_refusal(failure: tuple[int, str], status: int = 400, headers: bytes = b"") -> Refusal:
-    return Refusal(render(status, engine_packets.failure_body(failure), headers))
+def engine_rejection(
+    failure: tuple[int, str], status: int = 400, headers: bytes = b""
+) -> Rejection:
+    return Rejection(render(status, engine_packets.failure_body(failure), headers))
 
 
-def problem(code: str, retry_after_s: int | None = None, *, allow: str = "") -> Refusal:
+def problem(code: str, retry_after_s: int | None = None, *, allow: str = "") -> Rejection:
     """A problem+json answer with a code of domain/errors.py; `allow`: the methods a 405 names."""
     status, title = CODES[code]
     body = {"type": "about:blank", "title": title, "status": status, "code": code}
     headers = b"" if retry_after_s is None else b"Retry-After: %d\r\n" % retry_after_s
     if allow:
         headers += b"Allow: %b\r\n" % allow.encode()
-    return Refusal(render(status, msgspec.json.encode(body), headers, b"application/problem+json"))
+    return Rejection(
+        render(status, msgspec.json.encode(body), headers, b"application/problem+json")
+    )

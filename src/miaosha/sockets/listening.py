@@ -13,7 +13,7 @@ import structlog
 from miaosha.domain.errors import SettingsError
 from miaosha.sockets import closing
 from miaosha.sockets.arrival import Arrival
-from miaosha.sockets.server import Core
+from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Stage
 
 BACKLOG: Final = 4_096  # connections the kernel keeps until they are accepted
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 @contextlib.asynccontextmanager
-async def listening(core: Core, listen: str) -> AsyncIterator[asyncio.Server]:
+async def listening(core: SocketServer, listen: str) -> AsyncIterator[asyncio.Server]:
     """Accept connections on unix:/path or host:port. Raises SettingsError if it cannot."""
     loop = asyncio.get_running_loop()
     factory = functools.partial(Arrival, core)
@@ -55,7 +55,7 @@ def bound(server: asyncio.Server) -> str:
     return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else ""
 
 
-async def drain(core: Core, spread_s: float, return_s: float) -> None:
+async def drain(core: SocketServer, spread_s: float, return_s: float) -> None:
     """Close every socket with 1012, spread over at most `spread_s` seconds; then drop the rest.
 
     Each is told to come back at a random moment after that, within at most `return_s` seconds, so

@@ -14,9 +14,9 @@ from typing import Final
 from miaosha.sockets import engine_packets, handshake
 from miaosha.sockets.closing import TOO_LARGE, Close
 from miaosha.sockets.engine_packets import Failure, Outbound
-from miaosha.sockets.handshake import BadHead, Polled, Refusal, Request
-from miaosha.sockets.polling_session import Polling
-from miaosha.sockets.server import Core
+from miaosha.sockets.handshake import BadHead, Polled, Rejection, Request
+from miaosha.sockets.polling_session import PollingSession
+from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Stage
 
 HEAD_END: Final = b"\r\n\r\n"
@@ -27,10 +27,10 @@ PREFLIGHT: Final = (
 # what a browser does not mistake for a page or a download
 _TEXT: Final = b"text/plain; charset=UTF-8"
 
-Elsewhere = Callable[[Core, asyncio.Transport, Request, bytes], None]
+Elsewhere = Callable[[SocketServer, asyncio.Transport, Request, bytes], None]
 
 
-class Turn(IntEnum):
+class ConnectionState(IntEnum):
     """Whose turn it is."""
 
     HEAD = 0  # the client's: a request
@@ -39,36 +39,38 @@ class Turn(IntEnum):
     OVER = 3  # nobody's: what was written is on its way
 
 
-class Peer(asyncio.Protocol):
+class PollingConnection(asyncio.Protocol):
     """Takes over a transport with its first request; one that is not of long polling (a proxy may
     send any on a connection it kept) goes to `elsewhere` with the transport."""
 
     __slots__ = (
         "_buffer",
-        "_core",
         "_cors",
         "_deadline",
         "_elsewhere",
         "_keep",
         "_length",
+        "_server",
         "_session",
+        "_state",
         "_transport",
-        "_turn",
     )
 
-    def __init__(self, core: Core, transport: asyncio.Transport, elsewhere: Elsewhere) -> None:
-        self._core = core
+    def __init__(
+        self, server: SocketServer, transport: asyncio.Transport, elsewhere: Elsewhere
+    ) -> None:
+        self._server = server
         self._transport: asyncio.Transport | None = transport
         self._elsewhere = elsewhere
         self._buffer = bytearray()
-        self._turn = Turn.HEAD
-        self._session: Polling | None = None  # whose request is not answered yet
+        self._state = ConnectionState.HEAD
+        self._session: PollingSession | None = None  # whose request is not answered yet
         self._length = 0  # of the body, until it is read
         self._keep = True
         self._cors = b""
         self._deadline = 0.0
         transport.set_protocol(self)
-        core.wheel.schedule(Peer.check, self, core.limits.handshake_s)
+        server.wheel.schedule(PollingConnection.check, self, server.limits.handshake_s)
 
     @property
     def stage(self) -> Stage:
@@ -77,7 +79,7 @@ class Peer(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._core.left()
+        self._server.left()
         self._transport = None
         self._buffer = bytearray()
         session, self._session = self._session, None
@@ -85,10 +87,10 @@ class Peer(asyncio.Protocol):
             session.lost(self)
 
     def data_received(self, data: bytes) -> None:
-        limits = self._core.limits
-        if not self._buffer and self._turn is Turn.HEAD:
-            self._deadline = self._core.monotonic() + limits.handshake_s
-        if self._turn is Turn.OVER:
+        limits = self._server.limits
+        if not self._buffer and self._state is ConnectionState.HEAD:
+            self._deadline = self._server.monotonic() + limits.handshake_s
+        if self._state is ConnectionState.OVER:
             return
         self._buffer += data
         if len(self._buffer) > limits.head_max + limits.message_max + len(data):
@@ -107,14 +109,14 @@ class Peer(asyncio.Protocol):
     def _advance(self) -> None:
         """Work through what has arrived."""
         while self._transport is not None:
-            if self._turn is Turn.BODY and len(self._buffer) >= self._length:
+            if self._state is ConnectionState.BODY and len(self._buffer) >= self._length:
                 self._receive_body()
-            elif self._turn is not Turn.HEAD or not self._receive_head():
+            elif self._state is not ConnectionState.HEAD or not self._receive_head():
                 return
 
     def _receive_head(self) -> bool:
         """Serve the next request, False if its head is not all there."""
-        limit = self._core.limits.head_max
+        limit = self._server.limits.head_max
         end = self._buffer.find(HEAD_END, 0, limit + len(HEAD_END))
         if end < 0:
             if len(self._buffer) > limit:
@@ -127,13 +129,13 @@ class Peer(asyncio.Protocol):
         except BadHead as error:
             self._refuse(handshake.problem(error.code))
             return False
-        verdict = handshake.judge(request, self._core.rules)
+        verdict = handshake.judge(request, self._server.rules)
         if isinstance(verdict, Polled):
             self._serve(request, verdict)
             return True
         transport, self._transport = self._transport, None
         assert transport is not None
-        self._elsewhere(self._core, transport, request, bytes(self._buffer))
+        self._elsewhere(self._server, transport, request, bytes(self._buffer))
         return False
 
     def _serve(self, request: Request, polled: Polled) -> None:
@@ -144,38 +146,38 @@ class Peer(asyncio.Protocol):
             self._answer(204, b"", PREFLIGHT)
         elif not polled.sid:
             self._open(request)
-        elif (session := self._core.polling.get(polled.sid)) is None:
-            self._refuse(handshake.engine_refusal(Failure.SESSION, headers=self._cors))
+        elif (session := self._server.polling.get(polled.sid)) is None:
+            self._refuse(handshake.engine_rejection(Failure.SESSION, headers=self._cors))
         elif polled.method == b"POST":
             self._begin_post(session, request)
         else:
-            self._turn = Turn.WAIT
+            self._state = ConnectionState.WAIT
             self._session = session
             if not session.poll(self):
-                self._refuse(handshake.engine_refusal(Failure.REQUEST, headers=self._cors))
+                self._refuse(handshake.engine_rejection(Failure.REQUEST, headers=self._cors))
 
     def _open(self, request: Request) -> None:
-        core = self._core
+        server = self._server
         assert self._transport is not None
-        address = core.admit(request, self._transport)
-        if isinstance(address, handshake.Refusal):
+        address = server.admit(request, self._transport)
+        if isinstance(address, handshake.Rejection):
             self._refuse(address)
             return
-        sid = core.new_sid()
-        Polling(core, sid.encode()).address = address
-        self._answer(200, core.open_packet(sid, b'["websocket"]').packet)
+        sid = server.new_sid()
+        PollingSession(server, sid.encode()).address = address
+        self._answer(200, server.open_packet(sid, b'["websocket"]').packet)
 
-    def _begin_post(self, session: Polling, request: Request) -> None:
-        code = handshake.unfit_body(request, self._core.limits.message_max)
+    def _begin_post(self, session: PollingSession, request: Request) -> None:
+        code = handshake.unfit_body(request, self._server.limits.message_max)
         if code == "too_large":
             session.close(TOO_LARGE)
         if code:
             self._refuse(handshake.problem(code))
         elif session.begin_post(self):
             self._session = session
-            self._turn = Turn.BODY
+            self._state = ConnectionState.BODY
         else:
-            self._refuse(handshake.engine_refusal(Failure.REQUEST, headers=self._cors))
+            self._refuse(handshake.engine_rejection(Failure.REQUEST, headers=self._cors))
 
     def _receive_body(self) -> None:
         body = bytes(self._buffer[: self._length])
@@ -186,7 +188,7 @@ class Peer(asyncio.Protocol):
         if session.receive_payload(body):
             self._answer(200, b"ok")
         else:
-            self._refuse(handshake.engine_refusal(Failure.REQUEST, headers=self._cors))
+            self._refuse(handshake.engine_rejection(Failure.REQUEST, headers=self._cors))
 
     # answers
 
@@ -198,28 +200,28 @@ class Peer(asyncio.Protocol):
 
     def _answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
         self._session = None
-        self._turn = Turn.HEAD
+        self._state = ConnectionState.HEAD
         if self._transport is None:
             return
-        self._deadline = self._core.monotonic() + self._core.limits.keepalive_s
-        keep = self._keep and not self._length and not self._core.draining
+        self._deadline = self._server.monotonic() + self._server.limits.keepalive_s
+        keep = self._keep and not self._length and not self._server.draining
         head = self._cors + headers
         self._transport.write(handshake.render(status, body, head, _TEXT, keep=keep))
         if not keep:
             self._hang_up()
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, rejection: Rejection) -> None:
         self._session = None
         if self._transport is not None:
-            self._transport.write(refusal.response)
+            self._transport.write(rejection.response)
             self._hang_up()
 
     def _hang_up(self) -> None:
         """Nothing more is read; what was written is still sent, for `close_s` at most."""
-        self._turn = Turn.OVER
+        self._state = ConnectionState.OVER
         self._buffer = bytearray()
         if self._transport is not None:
-            self._deadline = self._core.monotonic() + self._core.limits.close_s
+            self._deadline = self._server.monotonic() + self._server.limits.close_s
             self._transport.close()
 
     # deadlines and the end, as for every socket
@@ -228,14 +230,16 @@ class Peer(asyncio.Protocol):
         """Called by the wheel: a waiting GET has no deadline here, its session pings."""
         if self._transport is None:
             return
-        if self._turn is not Turn.WAIT and self._core.monotonic() >= self._deadline:
+        if self._state is not ConnectionState.WAIT and self._server.monotonic() >= self._deadline:
             self.drop()
         else:
-            self._core.wheel.schedule(Peer.check, self, self._core.limits.handshake_s)
+            self._server.wheel.schedule(
+                PollingConnection.check, self, self._server.limits.handshake_s
+            )
 
     def close(self, close: Close) -> None:
         """The server stops; whoever waits is told by the session."""
-        if self._turn is Turn.HEAD:
+        if self._state is ConnectionState.HEAD:
             self._hang_up()
 
     def drop(self) -> None:

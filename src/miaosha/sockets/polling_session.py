@@ -13,13 +13,13 @@ from miaosha.sockets.closing import BYE, Close
 from miaosha.sockets.engine_packets import Outbound
 from miaosha.sockets.engine_session import EngineSession
 from miaosha.sockets.frames import FrameReader
-from miaosha.sockets.server import Core
+from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Stage
-from miaosha.sockets.websocket_session import Connection
+from miaosha.sockets.websocket_session import WebSocketSession
 
 if TYPE_CHECKING:
-    from miaosha.sockets.polling_http import Peer
-    from miaosha.sockets.polling_upgrade import Candidate
+    from miaosha.sockets.polling_http import PollingConnection
+    from miaosha.sockets.polling_upgrade import UpgradeCandidate
 
 OUTBOUND_COST: Final = 128  # bytes that a waiting packet costs besides itself
 RELEASE_S: Final = 0.1  # the second GET that comes during an upgrade waits no longer
@@ -54,9 +54,9 @@ class Mailbox:
 
     def __init__(self, sid: bytes) -> None:
         self.sid = sid
-        self.poll: Peer | None = None
-        self.post: Peer | None = None
-        self.candidate: Candidate | None = None
+        self.poll: PollingConnection | None = None
+        self.post: PollingConnection | None = None
+        self.candidate: UpgradeCandidate | None = None
         self.probed = False
         self.released = False
         self.packets: list[Outbound] = []
@@ -65,22 +65,22 @@ class Mailbox:
         self.farewell: Close | None = None
 
 
-class Polling(Connection):
+class PollingSession(WebSocketSession):
     """`_box` is None once a WebSocket carries the session, and when it is over."""
 
     __slots__ = ("_box",)
 
-    def __init__(self, core: Core, sid: bytes) -> None:
-        super().__init__(core)
+    def __init__(self, server: SocketServer, sid: bytes) -> None:
+        super().__init__(server)
         self._box: Mailbox | None = Mailbox(sid)
-        core.polling[sid] = self
-        core.entered()
+        server.polling[sid] = self
+        server.entered()
         self.opened()
-        core.wheel.schedule(EngineSession.check_connected, self, core.limits.handshake_s)
+        server.wheel.schedule(EngineSession.check_connected, self, server.limits.handshake_s)
 
     # what clients ask by HTTP; False: the request does not fit, and the session is closed
 
-    def poll(self, peer: "Peer") -> bool:
+    def poll(self, peer: "PollingConnection") -> bool:
         """A GET: answered by `peer.deliver`, now or when there is something."""
         box = self._box
         if box is None:
@@ -92,12 +92,12 @@ class Polling(Connection):
         self._flush()
         if box.poll is not None and box.probed:
             if box.released:
-                self.core.wheel.schedule(Polling.release, self, RELEASE_S)
+                self.server.wheel.schedule(PollingSession.release, self, RELEASE_S)
             else:
                 self.release()
         return True
 
-    def begin_post(self, peer: "Peer") -> bool:
+    def begin_post(self, peer: "PollingConnection") -> bool:
         """A POST whose body is arriving."""
         box = self._box
         if box is None or self.stage is not Stage.OPEN:
@@ -130,7 +130,7 @@ class Polling(Connection):
             self._flush()
         return box.farewell is None or box.farewell is BYE
 
-    def lost(self, peer: "Peer") -> None:
+    def lost(self, peer: "PollingConnection") -> None:
         """A connection ended before its request was answered, so packets may be lost."""
         box = self._box
         if box is not None and (box.poll is peer or box.post is peer):
@@ -139,7 +139,7 @@ class Polling(Connection):
 
     # upgrade
 
-    def court(self, candidate: "Candidate") -> bool:
+    def court(self, candidate: "UpgradeCandidate") -> bool:
         """A WebSocket wants to carry this session; False if another one does already."""
         if self._box is None or self._box.candidate is not None:
             return False
@@ -169,9 +169,9 @@ class Polling(Connection):
         """A WebSocket carries the session from now on: what waited goes first, then `reader`."""
         box, self._box = self._box, None
         assert box is not None
-        del self.core.polling[box.sid]
-        self.core.left()  # the transport is counted already
-        self.core.count("sockets_upgraded")
+        del self.server.polling[box.sid]
+        self.server.left()  # the transport is counted already
+        self.server.count("sockets_upgraded")
         if box.poll is not None:
             box.poll.deliver([_NOOP])
         self._transport = transport
@@ -194,7 +194,7 @@ class Polling(Connection):
         box.packets.extend(parts)
         box.size += sum([len(part.packet) + OUTBOUND_COST for part in parts])
         self._flush()
-        if box.size > self.core.limits.buffer_max:
+        if box.size > self.server.limits.buffer_max:
             self.pause_writing()
 
     def _flush(self) -> None:
@@ -220,7 +220,7 @@ class Polling(Connection):
             self.ended()
             self._flush()
             if close.patient:
-                self.core.wheel.schedule(Polling.drop, self, self.core.limits.close_s)
+                self.server.wheel.schedule(PollingSession.drop, self, self.server.limits.close_s)
             else:
                 self._finish()
 
@@ -244,7 +244,7 @@ class Polling(Connection):
         if box is None:
             return
         self.stage = Stage.CLOSED
-        del self.core.polling[box.sid]
-        self.core.left()
+        del self.server.polling[box.sid]
+        self.server.left()
         if box.candidate is not None:
             box.candidate.close(box.farewell or BYE)

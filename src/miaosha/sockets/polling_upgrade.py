@@ -11,8 +11,8 @@ from typing import Final, cast
 from miaosha.sockets import frames
 from miaosha.sockets.closing import CONNECT_TIMEOUT, PROTOCOL_ERROR, UNKNOWN_SESSION, Close, broken
 from miaosha.sockets.frames import FrameReader, Message, Opcode, WebSocketError
-from miaosha.sockets.polling_session import Polling
-from miaosha.sockets.server import Core
+from miaosha.sockets.polling_session import PollingSession
+from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Stage
 
 PROBE: Final = "2probe"
@@ -20,16 +20,18 @@ UPGRADE: Final = "5"
 _ANSWER: Final = frames.frame(Opcode.TEXT, b"3probe")
 
 
-class Candidate(asyncio.Protocol):
+class UpgradeCandidate(asyncio.Protocol):
     """Takes over a transport; `session` None (no such session) is told by a close code."""
 
-    __slots__ = ("_core", "_probed", "_reader", "_session", "_transport")
+    __slots__ = ("_probed", "_reader", "_server", "_session", "_transport")
 
-    def __init__(self, core: Core, transport: asyncio.Transport, session: Polling | None) -> None:
-        self._core = core
+    def __init__(
+        self, server: SocketServer, transport: asyncio.Transport, session: PollingSession | None
+    ) -> None:
+        self._server = server
         self._transport: asyncio.Transport | None = transport
         self._session = session
-        self._reader = FrameReader(core.limits.message_max)
+        self._reader = FrameReader(server.limits.message_max)
         self._probed = False
         transport.set_protocol(self)
 
@@ -45,14 +47,14 @@ class Candidate(asyncio.Protocol):
             self._session = None
             self.close(UNKNOWN_SESSION)
             return
-        self._core.wheel.schedule(Candidate.check, self, self._core.limits.handshake_s)
+        self._server.wheel.schedule(UpgradeCandidate.check, self, self._server.limits.handshake_s)
         if rest:
             self.data_received(rest)
 
     # asyncio.Protocol
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._core.left()
+        self._server.left()
         self._transport = None
         self._leave()
 
@@ -64,7 +66,7 @@ class Candidate(asyncio.Protocol):
         except WebSocketError as error:
             self.close(broken(error))
 
-    def _receive(self, session: Polling, message: Message) -> None:
+    def _receive(self, session: PollingSession, message: Message) -> None:
         opcode, payload = message
         if opcode is Opcode.CLOSE:
             self.close(Close(*frames.parse_close(cast(bytes, payload))))
@@ -81,7 +83,7 @@ class Candidate(asyncio.Protocol):
         elif opcode is not Opcode.PONG:
             self.close(PROTOCOL_ERROR)
 
-    def _hand_over(self, session: Polling) -> None:
+    def _hand_over(self, session: PollingSession) -> None:
         transport, self._transport, self._session = self._transport, None, None
         assert transport is not None
         reader = self._reader
@@ -100,7 +102,7 @@ class Candidate(asyncio.Protocol):
             self.drop()
         else:
             self.close(CONNECT_TIMEOUT)
-            self._core.wheel.schedule(Candidate.check, self, self._core.limits.close_s)
+            self._server.wheel.schedule(UpgradeCandidate.check, self, self._server.limits.close_s)
 
     def close(self, close: Close) -> None:
         """Say why and hang up."""

@@ -1,6 +1,6 @@
 """What all sockets of one server share: limits, timers, counters and the application on top.
 
-The core, sessions and connections are a Socket.IO server of their own; they know nothing of sales.
+Server and sessions are a Socket.IO server of their own; they know nothing of sales.
 """
 
 import asyncio
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from miaosha.sockets import engine_packets, handshake
 from miaosha.sockets.admission import Admission
 from miaosha.sockets.engine_packets import Outbound
-from miaosha.sockets.handshake import Refusal, Request, Rules
+from miaosha.sockets.handshake import Rejection, Request, Rules
 from miaosha.sockets.probes import Checks, Probes
 from miaosha.sockets.wheel import Wheel
 
 SPARE: Final = 256  # connections above the limit, for requests of sessions that are open
 
 if TYPE_CHECKING:
-    from miaosha.sockets.polling_session import Polling
+    from miaosha.sockets.polling_session import PollingSession
     from miaosha.sockets.session import Session
 
 
@@ -53,7 +53,7 @@ class Limits(NamedTuple):
         return max(0.005, min(0.25, shortest / 20))
 
 
-class Refused(Exception):
+class ConnectRefused(Exception):
     """The application refuses a CONNECT: the client gets CONNECT_ERROR {message, data}."""
 
     def __init__(self, message: str, data: dict[str, Any] | None = None) -> None:
@@ -65,11 +65,11 @@ class Refused(Exception):
 class Application(Protocol):
     """What happens on top of the sockets. Every call is synchronous and must be quick.
 
-    An exception other than Refused is a bug: the socket is closed with 1011.
+    An exception other than ConnectRefused is a bug: the socket is closed with 1011.
     """
 
     def connect(self, session: "Session", namespace: str, auth: Any) -> Sequence[Outbound]:
-        """A CONNECT with its auth payload (None or an object). Raises Refused.
+        """A CONNECT with its auth payload (None or an object). Raises ConnectRefused.
 
         Returns:
             What the client hears right behind the answer, in one write with it. What is sent here
@@ -86,7 +86,7 @@ class Application(Protocol):
         """Called once for every successful `connect`."""
 
 
-class Core:
+class SocketServer:
     """One server's sockets.
 
     Args:
@@ -127,7 +127,7 @@ class Core:
         self.wheel = Wheel(monotonic, limits.resolution_s)
         self.draining = False
         self.open = 0  # transports and polling sessions now
-        self.polling: dict[bytes, Polling] = {}  # sessions on long polling by sid
+        self.polling: dict[bytes, PollingSession] = {}  # sessions on long polling by sid
         self._random = random.Random(seed)  # noqa: S311 - jitter, not a secret
         self.cost_s = 1 / limits.rate_per_s if limits.rate_per_s else 0.0
         self.new_sid = engine_packets.Sids(instance).new
@@ -146,12 +146,12 @@ class Core:
         head whose it is, so some connections above `connections_max` are read."""
         return self.draining or self.open >= self.limits.connections_max + SPARE
 
-    def admit(self, request: Request, transport: asyncio.BaseTransport) -> int | Refusal:
+    def admit(self, request: Request, transport: asyncio.BaseTransport) -> int | Rejection:
         """Judge who asks for a new session.
 
         Returns:
             The address to note in the session, which is counted to it until the session has ended
-            (0: not counted); or the answer of a refusal, counted here.
+            (0: not counted); or a rejection, counted here.
         """
         admission = self.admission
         refused = ""

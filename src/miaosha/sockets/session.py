@@ -9,7 +9,7 @@ from miaosha.sockets.closing import INTERNAL
 from miaosha.sockets.engine_session import EngineSession, Stage
 from miaosha.sockets.packets import Packet, PacketType
 from miaosha.sockets.rooms import Room
-from miaosha.sockets.server import Core, Refused
+from miaosha.sockets.server import ConnectRefused, SocketServer
 
 __all__ = ["Session", "Stage"]
 
@@ -22,13 +22,13 @@ class Session(EngineSession):
     """Attributes:
     user_id: the token's subject; 0 for an anonymous visitor.
     rooms: what this session belongs to (kept by the hub).
-    address: what it is counted to by `core.admission`; 0: nothing.
+    address: what it is counted to by `server.admission`; 0: nothing.
     """
 
     __slots__ = ("_assembly", "address", "rooms", "user_id")
 
-    def __init__(self, core: Core) -> None:
-        super().__init__(core)
+    def __init__(self, server: SocketServer) -> None:
+        super().__init__(server)
         self.user_id = 0
         self.address = 0
         self.rooms: tuple[Room, ...] = ()
@@ -59,8 +59,8 @@ class Session(EngineSession):
     # receiving
 
     def _message(self, payload: str) -> None:
-        if self.core.raw is not None:
-            self.core.raw(self, payload)
+        if self.server.raw is not None:
+            self.server.raw(self, payload)
             return
         if self._assembly is not None:
             self.violated("text where an attachment is due")
@@ -71,7 +71,7 @@ class Session(EngineSession):
             self.violated(str(error))
             return
         if packet.attachments:
-            self._assembly = packets.Assembly(packet, self.core.limits.message_max)
+            self._assembly = packets.Assembly(packet, self.server.limits.message_max)
             return
         self._dispatch(packet)
 
@@ -79,8 +79,8 @@ class Session(EngineSession):
         """One attachment of the binary packet before it."""
         if not self.admit():
             return
-        if self.core.raw is not None:
-            self.core.raw(self, data)
+        if self.server.raw is not None:
+            self.server.raw(self, data)
             return
         if self._assembly is None:
             self.violated("unexpected attachment")
@@ -99,7 +99,7 @@ class Session(EngineSession):
         if known is (packet.type is PacketType.CONNECT):
             self.violated("connected twice" if known else "not connected")
             return
-        application = self.core.application
+        application = self.server.application
         try:
             match packet.type:
                 case PacketType.CONNECT:
@@ -119,37 +119,37 @@ class Session(EngineSession):
             self.close(INTERNAL)
 
     def _connect(self, namespace: str, auth: Any) -> None:
-        core = self.core
+        server = self.server
         try:
-            if len(self.namespaces) >= core.limits.namespaces_max:
-                raise Refused("Too many namespaces", {"code": "rate_limited"})
-            greeting = core.application.connect(self, namespace, auth)
-        except Refused as refused:
-            core.count("connects_refused")
+            if len(self.namespaces) >= server.limits.namespaces_max:
+                raise ConnectRefused("Too many namespaces", {"code": "rate_limited"})
+            greeting = server.application.connect(self, namespace, auth)
+        except ConnectRefused as refused:
+            server.count("connects_refused")
             body: dict[str, Any] = {"message": refused.message}
             if refused.data is not None:
                 body["data"] = refused.data
             self._send_packet(PacketType.CONNECT_ERROR, namespace, body)
             return
-        core.count("connects")
+        server.count("connects")
         self.namespaces = (
             ROOT if not self.namespaces and namespace == "/" else (*self.namespaces, namespace)
         )
-        self.send(packets.connected(namespace, core.new_sid()), *greeting)
+        self.send(packets.connected(namespace, server.new_sid()), *greeting)
 
     def _left(self, namespace: str) -> None:
         self.namespaces = tuple(name for name in self.namespaces if name != namespace)
-        self.core.application.disconnected(self, namespace)
+        self.server.application.disconnected(self, namespace)
         if not self.namespaces:
-            core = self.core
-            core.wheel.schedule(EngineSession.check_connected, self, core.limits.handshake_s)
+            server = self.server
+            server.wheel.schedule(EngineSession.check_connected, self, server.limits.handshake_s)
 
     def ended(self) -> None:
         """The carrier is gone or going: out of every namespace."""
         self._assembly = None
         if self.address:
-            self.core.admission.give_back(self.address)
+            self.server.admission.give_back(self.address)
             self.address = 0
         namespaces, self.namespaces = self.namespaces, ()
         for namespace in namespaces:
-            self.core.application.disconnected(self, namespace)
+            self.server.application.disconnected(self, namespace)

@@ -14,11 +14,11 @@ from miaosha.sockets import frames
 from miaosha.sockets.closing import BYE, Close, broken
 from miaosha.sockets.engine_packets import Outbound
 from miaosha.sockets.frames import FrameReader, Message, Opcode, WebSocketError
-from miaosha.sockets.server import Core
+from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Session, Stage
 
 
-class Connection(Session, asyncio.Protocol):
+class WebSocketSession(Session, asyncio.Protocol):
     """The asyncio.Protocol of one TCP or unix socket, once it is a WebSocket.
 
     `_received`: a reader within a frame, or b"" (before the upgrade: the request so far).
@@ -26,15 +26,15 @@ class Connection(Session, asyncio.Protocol):
 
     __slots__ = ("_received", "_transport")
 
-    def __init__(self, core: Core) -> None:
-        super().__init__(core)
+    def __init__(self, server: SocketServer) -> None:
+        super().__init__(server)
         self._transport: asyncio.Transport | None = None
         self._received: bytes | FrameReader = b""
 
     # asyncio.Protocol
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.core.left()
+        self.server.left()
         self.stage = Stage.CLOSED
         self._transport = None
         self._received = b""
@@ -45,7 +45,7 @@ class Connection(Session, asyncio.Protocol):
             return
         reader = self._received
         if isinstance(reader, bytes):
-            message_max = self.core.limits.message_max
+            message_max = self.server.limits.message_max
             text = frames.whole_text(data, message_max)
             if text is not None and self.stage is Stage.OPEN:
                 self.receive_text(text)
@@ -56,7 +56,7 @@ class Connection(Session, asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The peer does not read as fast as we write."""
-        self.core.count("sockets_slow_dropped")
+        self.server.count("sockets_slow_dropped")
         asyncio.get_running_loop().call_soon(self.drop)
         self.stage = Stage.CLOSED
 
@@ -98,7 +98,7 @@ class Connection(Session, asyncio.Protocol):
     def _fail(self, error: WebSocketError) -> None:
         """The stream cannot be read any further: say why, send EOF, wait for theirs."""
         if self.stage is Stage.OPEN:
-            self.core.count("sockets_protocol_error")
+            self.server.count("sockets_protocol_error")
             close = broken(error)
             self._say(frames.close_frame(close.code, close.reason))
         self.stage = Stage.CLOSED
@@ -129,7 +129,7 @@ class Connection(Session, asyncio.Protocol):
         self.stage = Stage.CLOSING
         if self._transport is not None:
             self._transport.write(close)
-        self.core.wheel.schedule(Connection.drop, self, self.core.limits.close_s)
+        self.server.wheel.schedule(WebSocketSession.drop, self, self.server.limits.close_s)
         self.ended()
 
     def _hang_up(self) -> None:

@@ -124,7 +124,7 @@ async def test_at_a_gateway(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ):
         known: set[bytes] = set()
         async for _, _, label in edge.attacks(targets, get("")):
-            assert set(made.gateway.core.polling) <= known, label
+            assert set(made.gateway.server.polling) <= known, label
             mine = (await visitor.ask(get(""))).body
             sid = str(msgspec.json.decode(mine[1:])["sid"]).encode()
             assert sid not in known, label

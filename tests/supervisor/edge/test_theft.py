@@ -52,7 +52,7 @@ async def test_a_buyers_result_goes_to_no_stranger(
         waiting = asyncio.create_task(buyer.ask(get(theirs)))
         await asyncio.sleep(0.05)  # first come: this one would be lent the poisoned connection
         await stranger.ask(post(own, b'4211["watch",{"sale_id":7}]'))
-        box = world.gateway.core.polling[theirs.encode()]._box
+        box = world.gateway.server.polling[theirs.encode()]._box
         assert box is not None
         await until(lambda: waiting.done() or box.poll)
         spies = [await dial() for _ in range(SPIES)]
