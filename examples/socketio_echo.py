@@ -1,4 +1,4 @@
-"""A Socket.IO server that echoes, made of the gateway's own classes and nothing of the sale.
+"""A Socket.IO server that echoes, made of `miaosha.sockets` alone.
 
     .venv/bin/python examples/socketio_echo.py --port 3000
 
@@ -16,18 +16,19 @@ from typing import Any
 import uvloop
 
 from miaosha.sockets import engine_packets, packets
+from miaosha.sockets.application import ConnectRefused, Limits
 from miaosha.sockets.engine_packets import Outbound
 from miaosha.sockets.handshake import Rules
 from miaosha.sockets.listening import listening
 from miaosha.sockets.packets import Packet, PacketType
-from miaosha.sockets.server import ConnectRefused, Limits, SocketServer
+from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Session
 
 NAMESPACES = ("/", "/custom")
 
 
 class Echo:
-    """A `miaosha.sockets.server.Application`."""
+    """A `miaosha.sockets.application.Application`."""
 
     def connect(self, session: Session, namespace: str, auth: Any) -> Sequence[Outbound]:
         if namespace not in NAMESPACES:

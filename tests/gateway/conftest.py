@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -12,10 +11,10 @@ import pytest
 import uvloop
 
 from miaosha.domain.messages import BusMessage
-from miaosha.gateway.gateway import Gateway, Parts
+from miaosha.gateway.gateway import Gateway
 from miaosha.serving.process import Process
 from miaosha.settings import Settings
-from tests.gateway.fakes import Bus, Heartbeats, Store, Tokens, make_reading, make_sale
+from tests.gateway.fakes import Bus, Heartbeats, Store, make_parts, make_reading, make_sale
 from tests.kit.clocks import RunningClock
 from tests.kit.waits import until
 
@@ -90,15 +89,7 @@ async def start(*, bus: Any = None, **settings: Any) -> AsyncIterator[World]:
     fakes.bus = bus or fakes.bus
     fakes.store.board = {7: make_sale()}
     fakes.store.counts = {7: make_reading()}
-    parts = Parts(
-        fakes.store.as_port(),
-        fakes.bus,
-        fakes.clock,
-        Tokens(),
-        secrets.token_bytes(32),
-        fakes.heartbeats,
-        {"bus": fakes.bus.ping},
-    )
+    parts = make_parts(fakes.store, fakes.bus, fakes.clock, fakes.heartbeats)
     process = Process("gateway", "3", "127.0.0.1:0")
     gateway = Gateway(parts, process, Settings(**settings))
     task = asyncio.create_task(gateway.run())

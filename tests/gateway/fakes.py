@@ -1,12 +1,15 @@
 """A gateway's world in memory, honouring the contracts of the ports it uses."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import cast
 
 import msgspec
 
+from miaosha.adapters.access_tokens import AccessTokens
+from miaosha.bootstrap import GatewayParts
 from miaosha.domain.allocation import Place
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.messages import BusMessage
@@ -17,6 +20,7 @@ from miaosha.ports.heartbeats import Heartbeat
 from miaosha.ports.store import PlaceView, Reading, SaleBoard, StockStore
 from miaosha.ports.tokens import Identity
 from tests.kit.boards import board_of
+from tests.kit.clocks import RunningClock
 
 
 class Store:
@@ -98,6 +102,15 @@ class Tokens:
         if not (user.isdigit() and expires.isdigit() and int(expires) > now_s):
             raise Problem("unauthorized")
         return Identity(int(user), "buyer", int(expires))
+
+
+def make_parts(store: Store, bus: Bus, clock: RunningClock, heartbeats: Heartbeats) -> GatewayParts:
+    """What bootstrap would open, made of these fakes."""
+    tokens = cast(AccessTokens, Tokens())
+    key = secrets.token_bytes(32)
+    return GatewayParts(
+        store.as_port(), bus, clock, tokens, key, heartbeats, checks={"bus": bus.ping}
+    )
 
 
 def make_sale(sale_id: int = 7, **changes: object) -> Sale:

@@ -6,17 +6,16 @@ sends N `sale` events to all watchers and answers the CPU seconds it took. `stop
 
 import asyncio
 import gc
-import secrets
 import sys
 import time
 from pathlib import Path
 
 import uvloop
 
-from miaosha.gateway.gateway import Gateway, Parts
+from miaosha.gateway.gateway import Gateway
 from miaosha.serving.process import Process
 from miaosha.settings import Settings
-from tests.gateway.fakes import Bus, Heartbeats, Store, Tokens, make_reading, make_sale
+from tests.gateway.fakes import Bus, Heartbeats, Store, make_parts, make_reading, make_sale
 from tests.kit.clocks import RunningClock
 
 
@@ -43,8 +42,7 @@ async def main(path: str) -> None:
     store, bus = Store(), Bus()
     store.board, store.counts = {7: make_sale()}, {7: make_reading()}
     process = Process("gateway", "0", f"unix:{path}")
-    key = secrets.token_bytes(32)
-    parts = Parts(store.as_port(), bus, RunningClock(), Tokens(), key, Heartbeats())
+    parts = make_parts(store, bus, RunningClock(), Heartbeats())
     gateway = Gateway(parts, process, Settings())
     task = asyncio.create_task(gateway.run())
     loop = asyncio.get_running_loop()

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miaosha.sockets import engine_packets
+from miaosha.sockets.application import Application, Limits
 from miaosha.sockets.arrival import Arrival
 from miaosha.sockets.handshake import Rules
 from miaosha.sockets.polling_http import PollingConnection
-from miaosha.sockets.server import Application, Limits, SocketServer
+from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Session
 from tests.gateway.polls import get, post, upgrade
 from tests.gateway.wire import HEAD, masked

@@ -6,11 +6,12 @@ import socket
 
 import pytest
 
+from miaosha.sockets.application import Application, Limits
 from miaosha.sockets.closing import PING_TIMEOUT, Close
 from miaosha.sockets.engine_packets import PING, Outbound
 from miaosha.sockets.engine_session import EngineSession
 from miaosha.sockets.handshake import Rules
-from miaosha.sockets.server import Application, Limits, SocketServer
+from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Session, Stage
 from miaosha.sockets.wheel import AWAY_S, EXCUSE_MAX_S, SLICE, Wheel
 from tests.gateway.conftest import World

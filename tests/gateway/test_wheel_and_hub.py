@@ -5,9 +5,10 @@ import random
 
 import pytest
 
-from miaosha.gateway.hub import ROOMS_MAX, Hub
+from miaosha.gateway.hub import ROOMS_MAX, Hub, user_of
+from miaosha.sockets.application import Application, Limits
 from miaosha.sockets.handshake import Rules
-from miaosha.sockets.server import Application, Limits, SocketServer
+from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Session
 from miaosha.sockets.wheel import SLICE, Wheel
 
@@ -193,7 +194,7 @@ def test_users_have_sessions_up_to_a_limit(server: SocketServer) -> None:
     sessions = [Silent(server) for _ in range(4)]
     assert [hub.identify(session, 5) for session in sessions] == [True, True, True, False]
     assert hub.of_user(5) == tuple(sessions[:3])
-    assert sessions[3].user_id == 0
+    assert user_of(sessions[3]) == 0
     for session in sessions:
         hub.leave(session)
     assert hub.of_user(5) == ()

@@ -1,8 +1,8 @@
-"""The sale on top of the sockets: who connects, and what a client may ask (`watch`, `lookup`).
+"""SaleEvents: the application on the sockets: who connects, and the events `watch` and `lookup`.
 
-Whoever names a sale in the CONNECT (`{token, watch: <sale id>}`) watches it without asking: when
-hundreds of thousands come back at once, that is a message and an answer less for each. Events that
-nobody asked for are sent by `fanout`.
+A client that names a sale in its CONNECT (`{token, watch: <sale id>}`) watches it at once. When
+hundreds of thousands reconnect together, that saves each a message and a response. `fanout` sends
+the events that no client asked for.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ import msgspec
 from miaosha.domain.errors import Problem
 from miaosha.domain.sale import Sale, ask
 from miaosha.gateway.board import Sales
-from miaosha.gateway.hub import Hub
+from miaosha.gateway.hub import Hub, user_of
 from miaosha.gateway.lookups import Lookup, Lookups, denial
 from miaosha.ports.clock import Clock
 from miaosha.ports.tokens import Identity
 from miaosha.sockets import packets
+from miaosha.sockets.application import ConnectRefused
 from miaosha.sockets.engine_packets import Outbound
-from miaosha.sockets.server import ConnectRefused
 from miaosha.sockets.session import Session
 
 NAMESPACE = "/"
@@ -27,6 +27,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Verifier(Protocol):
+    """What checks an access token."""
+
     def verify(self, token: bytes, now_s: int) -> Identity:
         """Raises Problem("unauthorized")."""
 
@@ -38,11 +40,11 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SaleEvents:
-    """The application of DESIGN's gateway: one namespace, two events from the client.
+    """One namespace, two events from the client. A session's context is its user's id.
 
     Args:
         question_key: the key that chooses each buyer's question.
-        retry_after_s: what a user with too many sockets is told to wait.
+        retry_after_s: how long a user with too many sockets is asked to wait.
     """
 
     def __init__(
@@ -65,8 +67,11 @@ class SaleEvents:
         self._retry_after_s = retry_after_s
 
     def connect(self, session: Session, namespace: str, auth: Any) -> Sequence[Outbound]:
-        """A valid token makes it that user's socket; none, an anonymous one. `watch` is answered by
-        the event `watched`, with what `watch` would be acknowledged with, a no included."""
+        """A valid token makes the session that user's; without a token it is anonymous.
+
+        A `watch` in `auth` returns the event `watched`. Its argument is the same as that of the
+        acknowledgement of `watch`, errors included.
+        """
         if namespace != NAMESPACE:
             raise ConnectRefused("Invalid namespace", {"code": "not_found"})
         if not auth:
@@ -84,8 +89,7 @@ class SaleEvents:
                 "Too many sockets for this account",
                 {"code": "rate_limited", "retry_after_s": self._retry_after_s},
             )
-        session.expires_at_s = identity.expires_at_s
-        session.watch_expiry()
+        session.expire_at(identity.expires_at_s)
 
     def _identity(self, token: Any) -> Identity:
         try:
@@ -113,11 +117,11 @@ class SaleEvents:
                 session.send(packets.ack(ack_id, denial(problem)))
 
     def acked(self, session: Session, namespace: str, ack_id: int, args: list[Any]) -> None:
-        """We ask for no acknowledgements; one that comes anyway says nothing."""
+        """The gateway asks for no acknowledgement; one that comes is ignored."""
 
     def disconnected(self, session: Session, namespace: str) -> None:
         self._hub.leave(session)
-        session.expires_at_s = 0
+        session.expire_at(0)
 
     def _watch(self, session: Session, sale_id: int, ack_id: int | None) -> None:
         sale = self._sales.asked(sale_id)
@@ -129,7 +133,7 @@ class SaleEvents:
             session.send(packets.ack(ack_id, self._shown(session, sale, seen)), told)
 
     def _watched(self, session: Session, sale_id: Any) -> Outbound:
-        """The event that answers a `watch` in the CONNECT."""
+        """The event `watched`, for a `watch` in the CONNECT."""
         try:
             if type(sale_id) is not int:
                 raise Problem("bad_request", field="watch")
@@ -140,24 +144,26 @@ class SaleEvents:
         return packets.event("watched", answer)
 
     def _let_watch(self, session: Session, sale: Sale) -> bytes:
-        """Into the room of the sale; its view now, encoded."""
+        """Put the session into the sale's room and return the sale's view, encoded."""
         self._hub.watch(session, sale.id)
         shown = self._sales.view(sale)
         self._sales.note(shown)
         return _encode(shown)
 
     def _shown(self, session: Session, sale: Sale, seen: bytes) -> bytes:
-        """A Watched around a view that is encoded already: every buyer of a storm asks for it."""
-        if not session.user_id or not sale.questions:
+        """A Watched around an encoded view, which all buyers of a storm share."""
+        user_id = user_of(session)
+        if not user_id or not sale.questions:
             return b'{"ok":true,"sale":%b}' % seen
-        question = ask(sale.question_for(self._question_key, session.user_id))
+        question = ask(sale.question_for(self._question_key, user_id))
         return b'{"ok":true,"sale":%b,"question":%b}' % (seen, _encode(question))
 
     def _lookup(self, session: Session, sale_id: int, ack_id: int | None) -> None:
-        if not session.user_id:
+        user_id = user_of(session)
+        if not user_id:
             raise Problem("unauthorized")
         if ack_id is not None:
-            self._lookups.ask(Lookup(session, session.user_id, sale_id, ack_id))
+            self._lookups.ask(Lookup(session, user_id, sale_id, ack_id))
 
 
 def _target(args: list[Any]) -> int:

@@ -1,8 +1,8 @@
-"""What the server says unasked: `sale` to the watchers, `result` and `standby` to a user's sockets.
+"""Fanout: sends the events no client asked for: `sale` to watchers, `result`, `standby` to a user.
 
-A sale's view is encoded once per broadcast and written in slices, between which the loop serves
-others (first of all the pings that are due), to the watchers in a random order, another one each
-time. One broadcast runs at a time and sends the view as it is when it starts; a change meanwhile
+A broadcast encodes a sale's view once and writes it in slices, to the watchers in a new random
+order each time. Between two slices the loop serves others, first of all the pings that are due.
+One broadcast runs at a time and sends the view as it is when it starts; a change meanwhile
 makes the next one. So no watcher sees an older view after a newer one, and a burst of changes costs
 one broadcast, not many.
 """
@@ -106,7 +106,7 @@ class Fanout:
         self._server.count("broadcast_recipients", recipients)
 
     async def follow(self) -> None:
-        """Keep the copy of the sales fresh and notice what changed, by word or by the clock."""
+        """Keep the copy of the sales fresh; mark the sales that the bus or the clock changed."""
         loop = asyncio.get_running_loop()
         refresh_at = loop.time()
         while True:

@@ -1,44 +1,27 @@
-"""A running gateway: listens, keeps its tasks going, and drains when told to stop."""
+"""Gateway: wires the sale to the sockets, runs its tasks, and drains when told to stop."""
 
 import asyncio
 import functools
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+from miaosha.bootstrap import GatewayParts
 from miaosha.gateway.board import Sales
-from miaosha.gateway.events import SaleEvents, Verifier
+from miaosha.gateway.events import SaleEvents
 from miaosha.gateway.fanout import Fanout
 from miaosha.gateway.hub import Hub
 from miaosha.gateway.lookups import ASKERS, Lookups
-from miaosha.ports.bus import Bus
-from miaosha.ports.clock import Clock
-from miaosha.ports.heartbeats import Heartbeats
-from miaosha.ports.store import StockStore
 from miaosha.serving import memory
 from miaosha.serving.ending import end
 from miaosha.serving.process import Process
 from miaosha.settings import Settings, proxies
 from miaosha.sockets.admission import Admission, sockets_max
+from miaosha.sockets.application import Limits
 from miaosha.sockets.handshake import Rules, listed_origins
 from miaosha.sockets.listening import bound, drain, listening
-from miaosha.sockets.probes import Checks
-from miaosha.sockets.server import Limits, SocketServer
+from miaosha.sockets.server import SocketServer
 
 PATH: Final = b"/socket.io/"
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a gateway needs from the world."""
-
-    store: StockStore
-    bus: Bus
-    clock: Clock
-    access_tokens: Verifier
-    question_key: bytes
-    heartbeats: Heartbeats
-    checks: Checks = field(default_factory=dict)  # of what it stands on, for readiness
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -56,9 +39,13 @@ def limits_of(settings: Settings) -> Limits:
 
 
 class Gateway:
-    """The sale on a Socket.IO server, wired."""
+    """The sale on a Socket.IO server.
 
-    def __init__(self, parts: Parts, process: Process, settings: Settings) -> None:
+    Args:
+        parts: what bootstrap opened for a gateway.
+    """
+
+    def __init__(self, parts: GatewayParts, process: Process, settings: Settings) -> None:
         clock = parts.clock
         self._process = process
         self._drain_s = settings.drain_ms / 1000, settings.drain_return_ms / 1000
@@ -93,6 +80,7 @@ class Gateway:
         )
         self._fanout = Fanout(hub, self._sales, parts.bus, self.server)
         self._heartbeat = functools.partial(process.heartbeat, parts.heartbeats, clock)
+        process.counters.setdefault("connects_refused_user", 0)
         process.checks["board"] = self._sales.check
         process.checks.update(parts.checks)
 
@@ -114,8 +102,3 @@ class Gateway:
         fanout = self._fanout
         rest = [fanout.follow(), fanout.broadcast(), fanout.listen(), self._heartbeat()]
         return [self.server.wheel.run(), *rest, *askers]
-
-
-async def serve(parts: Parts, process: Process, settings: Settings) -> None:
-    """Run the gateway of this process until `process.stop` is set."""
-    await Gateway(parts, process, settings).run()

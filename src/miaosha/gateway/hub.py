@@ -1,16 +1,21 @@
-"""Who is where: the sessions that watch each sale, and those of each user. Ids are interned here.
+"""Hub: the sessions that watch each sale, and those of each user.
 
-A million sessions pay for every word: a session in one room shares that room's own tuple, a user
-with one socket has no list, and a room is one list of words.
+A million sessions pay for every word: the user's id is the session's whole `context`, and a user
+with one socket has no list.
 """
 
 from collections.abc import Iterator, MutableMapping
 from typing import Final
 
-from miaosha.sockets.rooms import Room
+from miaosha.sockets.rooms import Room, Rooms
 from miaosha.sockets.session import Session
 
 ROOMS_MAX: Final = 8  # of one session; a further one takes the place of the oldest
+
+
+def user_of(session: Session) -> int:
+    """The user whose socket this is; 0 for an anonymous visitor."""
+    return session.context or 0
 
 
 class Hub:
@@ -24,28 +29,21 @@ class Hub:
     def __init__(self, watching: MutableMapping[int, int], per_user_max: int) -> None:
         self._watching = watching
         self._per_user_max = per_user_max
-        self._rooms: dict[int, Room] = {}
+        self._rooms: Rooms[int] = Rooms()  # by sale id
         self._users: dict[int, Session | list[Session]] = {}
 
     def watch(self, session: Session, sale_id: int) -> None:
         """Put a session into the room of a sale; once more changes nothing."""
-        room = self._rooms.get(sale_id)
-        if room is None:
-            room = self._rooms[sale_id] = Room(sale_id)
-        if room in session.rooms:
-            return
-        if len(session.rooms) >= ROOMS_MAX:
-            self._take_out(session, session.rooms[0])
-            session.rooms = session.rooms[1:]
-        room.add(session)
-        session.rooms = (*session.rooms, room) if session.rooms else room.alone
-        self._watching[sale_id] = len(room)
+        self._count(self._rooms.enter(session, sale_id))
+        if len(session.rooms) > ROOMS_MAX:
+            oldest = session.rooms[0]
+            self._rooms.leave(session, oldest.key)
+            self._count(oldest)
 
     def leave(self, session: Session) -> None:
-        """Out of every room, and no longer one of its user's sessions."""
-        rooms, session.rooms = session.rooms, ()
-        for room in rooms:
-            self._take_out(session, room)
+        """Take a session out of every room and from its user."""
+        for room in self._rooms.leave_all(session):
+            self._count(room)
         self._forget(session)
 
     def identify(self, session: Session, user_id: int) -> bool:
@@ -62,37 +60,37 @@ class Hub:
             return False
         else:
             self._users[user_id] = [known, session]
-        session.user_id = user_id
+        session.context = user_id
         return True
 
     def of_user(self, user_id: int) -> tuple[Session, ...]:
+        """The sessions of a user in this process."""
         known = self._users.get(user_id)
         if known is None:
             return ()
         return tuple(known) if isinstance(known, list) else (known,)
 
-    def room(self, sale_id: int) -> Room | None:
-        """None if nobody watches the sale."""
+    def room(self, sale_id: int) -> Room[int] | None:
+        """The room of a sale; None if nobody watches it."""
         return self._rooms.get(sale_id)
 
     def count(self, sale_id: int) -> int:
+        """How many sessions watch a sale."""
         room = self._rooms.get(sale_id)
         return len(room) if room else 0
 
     def watched(self) -> Iterator[int]:
-        """The sales somebody here watches."""
-        return iter(tuple(self._rooms))
+        """The sales that somebody here watches."""
+        return iter(self._rooms)
 
-    def _take_out(self, session: Session, room: Room) -> None:
-        room.remove(session)
+    def _count(self, room: Room[int]) -> None:
         if len(room):
             self._watching[room.key] = len(room)
         else:
             self._watching.pop(room.key, None)
-            self._rooms.pop(room.key, None)
 
     def _forget(self, session: Session) -> None:
-        user_id, session.user_id = session.user_id, 0
+        user_id, session.context = user_of(session), None
         known = self._users.get(user_id)
         if known is session:
             del self._users[user_id]

@@ -1,7 +1,7 @@
-"""`lookup`: a buyer's place as Redis knows it, answered by a few tasks for all sockets together.
+"""Lookups: the event `lookup`, a buyer's place as Redis knows it; a few tasks serve all sockets.
 
-After a gateway died every buyer asks at once; so the questions queue here up to a limit, above
-which the answer is `overloaded`.
+After a gateway died every buyer asks at once. The lookups queue here up to a limit; above it the
+acknowledgement is `overloaded`.
 """
 
 import asyncio
@@ -14,12 +14,13 @@ from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase
 from miaosha.gateway.board import Sales
+from miaosha.gateway.hub import user_of
 from miaosha.ports.store import PlaceView, StockStore
 from miaosha.sockets import packets
 from miaosha.sockets.session import Session
 
 WAITING_MAX: Final = 20_000  # lookups that wait in this process
-ASKERS: Final = 16  # asked of the store at a time
+ASKERS: Final = 16  # tasks, each with one lookup at the store
 
 log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
@@ -73,10 +74,10 @@ class Lookups:
         """One asker, until cancelled."""
         while True:
             lookup = await self._queue.get()
-            if lookup.session.user_id != lookup.user_id:
-                continue  # gone, or somebody else by now
+            if user_of(lookup.session) != lookup.user_id:
+                continue  # the session has ended, or is another user's by now
             answer = await self._answer(lookup)
-            if lookup.session.user_id == lookup.user_id:
+            if user_of(lookup.session) == lookup.user_id:
                 lookup.session.send(packets.ack(lookup.ack_id, answer))
 
     async def _answer(self, lookup: Lookup) -> bytes:

@@ -1,8 +1,8 @@
-"""A socket from its accept to its first request: what every connection is at first.
+"""Arrival: a socket from its accept to its first request. Every connection begins as one.
 
-A request that opens a WebSocket session leaves this object as that session; a transport whose
-request is of long polling, or of an upgrade from it, goes to `polling_http` or `polling_upgrade`.
-Anything else is answered and closed.
+If the request opens a WebSocket session, this object becomes the session. If it is one of long
+polling, or an upgrade from it, the transport goes to `polling_http` or `polling_upgrade`. Any other
+request gets a response, and the connection is closed.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ class Arrival(WebSocketSession):
             self._admit(request, verdict.response, rest)
 
     def _admit(self, request: Request, response: bytes, rest: bytes) -> None:
-        """A new session, if there may be one more."""
+        """Open a new session, if `SocketServer.admit` allows one more."""
         server = self.server
         assert self._transport is not None
         address = server.admit(request, self._transport)

@@ -1,4 +1,4 @@
-"""Why a gateway closes a socket, and whether and when the client should come back.
+"""Closing: why the server closes a socket, and whether and when the client should come back.
 
 The WebSocket close carries a code and a reason `<word>[; retry=<when>]`; `retry` is `never` (the
 client is at fault, the same again fails again), `new_token`, or the milliseconds to wait first.

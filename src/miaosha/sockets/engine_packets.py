@@ -1,4 +1,4 @@
-"""Engine.IO v4 packets: one type character and its payload. No I/O, no Socket.IO.
+"""Engine packets: Engine.IO v4, one type character and a payload. No I/O, no Socket.IO.
 
 Over WebSocket a packet is one message: text for these, binary for a bare message of bytes. Over
 HTTP several make a payload, separated by \\x1e; a binary one is `b` and its base64.

@@ -1,9 +1,10 @@
-"""One Engine.IO session, whatever carries it: packets, heartbeats, the message rate, deadlines.
+"""EngineSession: one Engine.IO session: packets, heartbeats, the message rate, deadlines.
 
-A carrier (`connection`: a WebSocket; `polling`: HTTP requests) gives `_write`, `close` and `drop`;
-what a client says comes in by `receive_text` and `receive_binary`; what it means is Socket.IO's
-business (`session`). There are as many of these as there are buyers, so a session is slots only: no
-dict, task, closure or buffer while it is idle.
+A subclass carries it: `websocket_session` by a WebSocket, `polling_session` by HTTP requests. The
+carrier implements `_write`, `close` and `drop`, and calls `receive_text` and `receive_binary`.
+`session`, between the two, gives the messages their meaning in Socket.IO.
+There is one session for every client, so an idle session is slots only: it has no dict, task,
+closure or buffer.
 """
 
 from enum import IntEnum
@@ -27,16 +28,18 @@ log = structlog.get_logger()
 
 
 class Stage(IntEnum):
+    """How far a socket has come; docs/sockets.md says which class serves which stage."""
+
     REQUEST = 0  # the HTTP request is still arriving
-    ANSWERING = 1  # a plain HTTP answer is on its way; what else arrives is not read
+    ANSWERING = 1  # a plain HTTP response is on its way; nothing more is read
     OPEN = 2
-    CLOSING = 3  # we said goodbye; the peer's is awaited
+    CLOSING = 3  # the server has sent its close and waits for the client's
     CLOSED = 4
 
 
 class EngineSession:
     """Attributes:
-    expires_at_s: Unix seconds at which the user's token ends; 0 without one.
+    expires_at_s: Unix seconds at which the session is closed with 4001; 0: never.
     namespaces: those the client is connected to.
     """
 
@@ -50,21 +53,21 @@ class EngineSession:
         self._awaiting_pong = False
         self._allowed_at = 0.0  # when the next message would be on time (GCRA)
 
-    # what a carrier gives
+    # what a carrier implements
 
     def _write(self, parts: tuple[Outbound, ...]) -> None:
         raise NotImplementedError
 
     def close(self, close: Close) -> None:
-        """Say goodbye with a code; nothing is sent or received after."""
+        """Close with a code; nothing is sent or received after."""
         raise NotImplementedError
 
     def drop(self) -> None:
-        """End it at once, without a word."""
+        """End the session at once and send nothing."""
         raise NotImplementedError
 
     def unread(self) -> bool:
-        """Whether the client said something that has not been read yet."""
+        """Whether bytes of the client wait to be read."""
         raise NotImplementedError
 
     # what is built on top
@@ -146,7 +149,7 @@ class EngineSession:
         self.send(engine_packets.PING)
         if self._allowed_at <= server.monotonic():
             self._allowed_at = 0.0  # give the number's memory back
-        self.watch_expiry()
+        self._watch_expiry()
 
     def check_pong(self) -> None:
         if self.stage is not Stage.OPEN:
@@ -161,11 +164,11 @@ class EngineSession:
             self._silent()
 
     def check_again(self) -> None:
-        """The verdict that was put off because it might have been ours who did not listen."""
+        """The verdict that `check_pong` put off, because this process may not have listened."""
         if self.stage is not Stage.OPEN:
             return
         if not self._awaiting_pong:
-            self.ping()  # sooner than it had to be: how late we are is not known here
+            self.ping()  # sooner than needed: how late this process is, is not known here
         elif wait_s := self.server.wheel.excused_s():
             self.server.wheel.schedule(EngineSession.check_again, self, wait_s)
         else:
@@ -176,14 +179,19 @@ class EngineSession:
         self.close(PING_TIMEOUT)
 
     def check_connected(self) -> None:
-        """Nobody may hold a socket without being connected to a namespace."""
+        """Close a session that is connected to no namespace."""
         if self.stage is Stage.OPEN and not self.namespaces and self.server.raw is None:
             self.close(CONNECT_TIMEOUT)
         elif self.stage <= Stage.ANSWERING:
             self.drop()
 
-    def watch_expiry(self) -> None:
-        """Set the alarm for a token that ends before the next ping looks again."""
+    def expire_at(self, unix_s: int) -> None:
+        """Close the session at a time, such as the end of its access token; 0: never."""
+        self.expires_at_s = unix_s
+        self._watch_expiry()
+
+    def _watch_expiry(self) -> None:
+        """Set a deadline for an expiry that comes before the next ping looks again."""
         if not self.expires_at_s:
             return
         limits = self.server.limits

@@ -1,8 +1,8 @@
-"""RFC 6455 as a server speaks it, without I/O: masked frames in, unmasked frames out.
+"""Frames: RFC 6455 on the server's side, without I/O: masked frames in, unmasked frames out.
 
-Owns framing, fragmentation, UTF-8, lengths and close codes; knows nothing of HTTP, Engine.IO or
-sockets. No extension is negotiated, so a reserved bit is a protocol error. What a reader keeps is
-bounded by one message of `message_max` bytes and the last chunk it was fed.
+This module owns framing, fragmentation, UTF-8, lengths and close codes. It knows nothing of HTTP,
+Engine.IO or sockets. It negotiates no extension, so a reserved bit is a protocol error. A reader
+keeps at most one message of `message_max` bytes and the last chunk it was fed.
 """
 
 import binascii
@@ -44,7 +44,7 @@ _OPCODES: Final = {int(opcode): opcode for opcode in Opcode}
 
 
 class FrameReader:
-    """Feed bytes in any pieces, take messages out until `next_message` answers None.
+    """Feed bytes in any pieces, take messages out until `next_message` returns None.
 
     Args:
         message_max: bytes of one data message, all its fragments together.

@@ -1,8 +1,8 @@
-"""The HTTP requests of sockets: heads parsed and judged, answers rendered, without I/O.
+"""Handshake: the HTTP requests of sockets, parsed and judged; their responses, rendered. No I/O.
 
-A request is an upgrade, one of long polling (`polling_http` reads its body), or something small
-that is answered and closed. `parse` alone decides where a request ends: what it returns has a body
-of a known length, and nothing but a POST has one.
+A request is an upgrade, one of long polling (`polling_http` reads its body), or one that gets a
+short response and a closed connection. `parse` alone decides where a request ends: the body of the
+request it returns has a known length, and only a POST has a body.
 """
 
 import re
@@ -42,11 +42,12 @@ _STATUS: Final = {
 
 
 class BadHead(Exception):
-    """No request that could be served. The connection must end: nobody knows where it continues.
+    """Not a request that can be served. The connection must end: where the next request begins is
+    not known.
 
     Args:
-        why: for whoever debugs.
-        code: of domain/errors.py, what the client is told.
+        why: for debugging.
+        code: of domain/errors.py, for the client.
     """
 
     def __init__(self, why: str, code: str = "bad_request") -> None:
@@ -55,7 +56,7 @@ class BadHead(Exception):
 
 
 class Request(NamedTuple):
-    """`headers` by lower-case name; `query` is not unescaped (nothing we read needs it).
+    """`headers` by lower-case name; `query` is not unescaped (no value that is read needs it).
     `length`: bytes of body behind the head; 0 for every method but POST."""
 
     method: bytes
@@ -67,15 +68,15 @@ class Request(NamedTuple):
 
     @property
     def keeps(self) -> bool:
-        """Whether the client would send another request on this connection; not if it asked for
-        another protocol, which may already be behind the head."""
+        """Whether the client may send another request on this connection. Not after it asked for
+        another protocol: bytes of that one may already follow the head."""
         said = _tokens(self.headers.get(b"connection", b""))
         return self.minor == b"1" and b"close" not in said and b"upgrade" not in said
 
 
 class Upgrade(NamedTuple):
-    """A request that may become a WebSocket; `response` is the 101, `sid` the session that it
-    would carry from now on, b"" for a new one."""
+    """A request that may become a WebSocket. `response` is the 101; `sid` is the session it would
+    carry, b"" for a new one."""
 
     response: bytes
     sid: bytes
@@ -125,8 +126,8 @@ def parse(head: bytes) -> Request:
 
 
 def _length(method: bytes, headers: dict[bytes, bytes]) -> int:
-    """Bytes of the body. Raises BadHead where two readers could disagree, and for a body that
-    nobody would read."""
+    """Bytes of the body. Raises BadHead where two readers could disagree, and for a body that no
+    handler reads."""
     if headers.keys().isdisjoint(_FRAMING):
         return 0
     post = method == b"POST"
@@ -144,7 +145,7 @@ def _length(method: bytes, headers: dict[bytes, bytes]) -> int:
 
 
 def _joined(found: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Headers some of which came more than once. Raises BadHead for one that must not."""
+    """Headers, with repeated ones joined. Raises BadHead for one that must come once."""
     headers: dict[bytes, bytes] = {}
     for text, value in found:
         name, value = text.lower(), value.rstrip(b" \t")
@@ -157,7 +158,7 @@ def _joined(found: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def judge(request: Request, rules: Rules) -> Upgrade | Polled | Rejection:
-    """Whether this request is one of Engine.IO v4, and of which transport."""
+    """Decide whether a request is one of Engine.IO v4, and of which transport."""
     if request.path.rstrip(b"/") != rules.path.rstrip(b"/"):
         return problem("not_found")
     if not origin_allowed(request.headers.get(b"origin"), rules.origins):
@@ -231,7 +232,7 @@ def unfit_body(request: Request, bytes_max: int) -> str:
 
 
 def cors(request: Request) -> bytes:
-    """The headers that let the page of an allowed origin read the answer."""
+    """The headers that let a page of an allowed origin read the response."""
     origin = request.headers.get(b"origin")
     if origin is None:
         return b""
@@ -268,7 +269,7 @@ def engine_rejection(
 
 
 def problem(code: str, retry_after_s: int | None = None, *, allow: str = "") -> Rejection:
-    """A problem+json answer with a code of domain/errors.py; `allow`: the methods a 405 names."""
+    """A problem+json response with a code of domain/errors.py; `allow`: the methods a 405 names."""
     status, title = CODES[code]
     body = {"type": "about:blank", "title": title, "status": status, "code": code}
     headers = b"" if retry_after_s is None else b"Retry-After: %d\r\n" % retry_after_s

@@ -1,4 +1,4 @@
-"""Socket.IO v5 packets: `<type>[<attachments>-][<namespace>,][<ack id>][JSON]`, without I/O.
+"""Packets: Socket.IO v5, `<type>[<attachments>-][<namespace>,][<ack id>][JSON]`, without I/O.
 
 A binary packet is followed by its attachments, each a binary message; `Assembly` gathers them.
 https://github.com/socketio/socket.io/tree/main/docs/socket.io-protocol

@@ -1,9 +1,9 @@
-"""One HTTP/1.1 connection of a long-polling client: its requests, one after the other.
+"""PollingConnection: one HTTP/1.1 connection of long polling; its requests, one after the other.
 
-Reads heads and bodies with a limit and a deadline each, asks the session (`polling`), writes the
-answers. A poll that waits is a reference from its session to this object and nothing else.
-The connection is kept after an answer only if the whole request was read: behind a proxy the next
-one is somebody else's.
+It reads heads and bodies with a limit and a deadline each, asks the `PollingSession`, and writes
+the responses. A GET that waits is a reference from its session to this object and nothing else.
+The connection is kept after a response only if the whole request was read: behind a proxy the next
+request may be another client's.
 """
 
 import asyncio
@@ -24,24 +24,24 @@ PREFLIGHT: Final = (
     b"Access-Control-Allow-Methods: GET, POST\r\nAccess-Control-Allow-Headers: *, Authorization\r\n"
     b"Access-Control-Max-Age: 600\r\n"
 )
-# what a browser does not mistake for a page or a download
+# a type that a browser takes neither for a page nor for a download
 _TEXT: Final = b"text/plain; charset=UTF-8"
 
 Elsewhere = Callable[[SocketServer, asyncio.Transport, Request, bytes], None]
 
 
 class ConnectionState(IntEnum):
-    """Whose turn it is."""
+    """What the connection waits for."""
 
-    HEAD = 0  # the client's: a request
-    BODY = 1  # the client's: the body of a POST
-    WAIT = 2  # ours: its GET waits
-    OVER = 3  # nobody's: what was written is on its way
+    HEAD = 0  # the client's next request
+    BODY = 1  # the body of a POST
+    WAIT = 2  # the server's response to a GET
+    OVER = 3  # the last bytes to be sent
 
 
 class PollingConnection(asyncio.Protocol):
-    """Takes over a transport with its first request; one that is not of long polling (a proxy may
-    send any on a connection it kept) goes to `elsewhere` with the transport."""
+    """Takes over a transport with its first request. A later request may be of another kind, since
+    a proxy reuses its connections; it goes to `elsewhere` with the transport."""
 
     __slots__ = (
         "_buffer",
@@ -64,7 +64,7 @@ class PollingConnection(asyncio.Protocol):
         self._elsewhere = elsewhere
         self._buffer = bytearray()
         self._state = ConnectionState.HEAD
-        self._session: PollingSession | None = None  # whose request is not answered yet
+        self._session: PollingSession | None = None  # of the request that waits for a response
         self._length = 0  # of the body, until it is read
         self._keep = True
         self._cors = b""
@@ -94,7 +94,7 @@ class PollingConnection(asyncio.Protocol):
             return
         self._buffer += data
         if len(self._buffer) > limits.head_max + limits.message_max + len(data):
-            self.drop()  # asks on and on without waiting for an answer
+            self.drop()  # sends requests without waiting for responses
         else:
             self._advance()
 
@@ -107,7 +107,7 @@ class PollingConnection(asyncio.Protocol):
         self._advance()
 
     def _advance(self) -> None:
-        """Work through what has arrived."""
+        """Serve the requests that have arrived."""
         while self._transport is not None:
             if self._state is ConnectionState.BODY and len(self._buffer) >= self._length:
                 self._receive_body()
@@ -193,7 +193,7 @@ class PollingConnection(asyncio.Protocol):
     # answers
 
     def deliver(self, packets: Sequence[Outbound]) -> None:
-        """What the GET waited for."""
+        """Respond to the GET that waits."""
         self._answer(200, engine_packets.payload(packets))
         if self._buffer:
             asyncio.get_running_loop().call_soon(self._advance)
@@ -217,7 +217,7 @@ class PollingConnection(asyncio.Protocol):
             self._hang_up()
 
     def _hang_up(self) -> None:
-        """Nothing more is read; what was written is still sent, for `close_s` at most."""
+        """Read nothing more; what was written is still sent, for `close_s` at most."""
         self._state = ConnectionState.OVER
         self._buffer = bytearray()
         if self._transport is not None:
@@ -227,7 +227,7 @@ class PollingConnection(asyncio.Protocol):
     # deadlines and the end, as for every socket
 
     def check(self) -> None:
-        """Called by the wheel: a waiting GET has no deadline here, its session pings."""
+        """Called by the wheel. A GET that waits has no deadline here: its session pings."""
         if self._transport is None:
             return
         if self._state is not ConnectionState.WAIT and self._server.monotonic() >= self._deadline:
@@ -238,7 +238,7 @@ class PollingConnection(asyncio.Protocol):
             )
 
     def close(self, close: Close) -> None:
-        """The server stops; whoever waits is told by the session."""
+        """The server stops. A GET that waits hears of it from its session."""
         if self._state is ConnectionState.HEAD:
             self._hang_up()
 

@@ -1,8 +1,8 @@
-"""A session carried by HTTP requests (Engine.IO's long polling), until a WebSocket takes it over.
+"""PollingSession: a session carried by HTTP requests (long polling) until a WebSocket takes over.
 
-A GET waits until there is something to say; a POST brings what the client says. What waits for the
-next GET is bounded by `buffer_max`: who does not come for it is a slow reader and dropped. The
-session is the same object before and after the upgrade, so nobody above it learns of that.
+A GET waits until there is a packet to send; a POST brings the client's packets. Packets that wait
+for the next GET are bounded by `buffer_max`; a client that does not fetch them is dropped. The
+session is the same object before and after the upgrade, so the application learns nothing of it.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from miaosha.sockets.polling_upgrade import UpgradeCandidate
 
 OUTBOUND_COST: Final = 128  # bytes that a waiting packet costs besides itself
-RELEASE_S: Final = 0.1  # the second GET that comes during an upgrade waits no longer
+RELEASE_S: Final = 0.1  # how long a second GET that comes during an upgrade waits
 
 _NOOP: Final = Outbound(b"6")
 _CLOSE: Final = Outbound(b"1")
@@ -32,10 +32,10 @@ class Mailbox:
     """What a session needs while it polls. Attributes:
 
     poll, post: the connections whose GET waits, whose POST is arriving.
-    candidate: the WebSocket that would take over; `probed` once it was heard, `released` once a GET
-        was ended for its sake.
+    candidate: the WebSocket that would take over; `probed` once it has sent its probe, `released`
+        once a GET was ended for it.
     packets, size: what waits for the next GET, and what it costs in bytes.
-    corked: a POST is being worked through; what it causes is sent together.
+    corked: a POST is being read; what it causes is sent together.
     farewell: why the session was closed.
     """
 
@@ -81,7 +81,7 @@ class PollingSession(WebSocketSession):
     # what clients ask by HTTP; False: the request does not fit, and the session is closed
 
     def poll(self, peer: "PollingConnection") -> bool:
-        """A GET: answered by `peer.deliver`, now or when there is something."""
+        """A GET. `peer.deliver` responds to it, now or when there is a packet."""
         box = self._box
         if box is None:
             return False
@@ -147,7 +147,7 @@ class PollingSession(WebSocketSession):
         return True
 
     def probed(self) -> None:
-        """The candidate was heard; the client now waits for its GET to end before it upgrades."""
+        """The candidate has sent its probe; the client upgrades when its GET has ended."""
         if self._box is not None:
             self._box.probed = True
             self.release()
@@ -184,7 +184,7 @@ class PollingSession(WebSocketSession):
             self._write(tuple(box.packets))
         self._read(reader)
 
-    # a carrier's part
+    # what a carrier implements
 
     def _write(self, parts: tuple[Outbound, ...]) -> None:
         box = self._box
@@ -208,7 +208,7 @@ class PollingSession(WebSocketSession):
         peer.deliver(packets)
 
     def close(self, close: Close) -> None:
-        """A GET that waits brings the goodbye; there is no code in it."""
+        """A waiting GET carries the close to the client, without a code."""
         box = self._box
         if box is None:
             super().close(close)

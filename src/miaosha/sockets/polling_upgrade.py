@@ -1,8 +1,8 @@
-"""A WebSocket that would take over a polling session: probe, answer, upgrade.
+"""UpgradeCandidate: a WebSocket that would take over a polling session.
 
-The client says `2probe`, hears `3probe`, ends its GET and says `5`; then the transport belongs to
-the session. A candidate that does something else, or nothing for `handshake_s`, is closed and the
-session goes on polling.
+The client sends `2probe`, receives `3probe`, ends its GET and sends `5`; then the transport belongs
+to the session. A candidate that sends something else, or nothing for `handshake_s`, is closed, and
+the session goes on polling.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _ANSWER: Final = frames.frame(Opcode.TEXT, b"3probe")
 
 
 class UpgradeCandidate(asyncio.Protocol):
-    """Takes over a transport; `session` None (no such session) is told by a close code."""
+    """Takes over a transport. Without a `session` (the id is unknown) it closes with a code."""
 
     __slots__ = ("_probed", "_reader", "_server", "_session", "_transport")
 
@@ -87,7 +87,7 @@ class UpgradeCandidate(asyncio.Protocol):
         transport, self._transport, self._session = self._transport, None, None
         assert transport is not None
         reader = self._reader
-        del self._reader  # the wheel keeps us for some seconds more
+        del self._reader  # the wheel keeps this object for some seconds more
         session.upgrade(transport, reader)
 
     # sending, and the end
@@ -97,7 +97,7 @@ class UpgradeCandidate(asyncio.Protocol):
             self._transport.write(data)
 
     def check(self) -> None:
-        """Called by the wheel: an upgrade does not stay half done."""
+        """Called by the wheel: close an upgrade that is half done."""
         if self._session is None:
             self.drop()
         else:
@@ -105,7 +105,7 @@ class UpgradeCandidate(asyncio.Protocol):
             self._server.wheel.schedule(UpgradeCandidate.check, self, self._server.limits.close_s)
 
     def close(self, close: Close) -> None:
-        """Say why and hang up."""
+        """Send the reason and hang up."""
         self._send(frames.close_frame(*close))
         if self._transport is not None:
             self._transport.close()

@@ -1,100 +1,35 @@
-"""What all sockets of one server share: limits, timers, counters and the application on top.
-
-Server and sessions are a Socket.IO server of their own; they know nothing of sales.
-"""
+"""SocketServer: what all sockets of one server share: limits, timers, counters, the application."""
 
 import asyncio
 import random
-from collections.abc import Callable, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from collections.abc import Callable, MutableMapping
+from typing import TYPE_CHECKING, Final
 
 from miaosha.sockets import engine_packets, handshake
 from miaosha.sockets.admission import Admission
+from miaosha.sockets.application import Application, Limits
 from miaosha.sockets.engine_packets import Outbound
 from miaosha.sockets.handshake import Rejection, Request, Rules
 from miaosha.sockets.probes import Checks, Probes
 from miaosha.sockets.wheel import Wheel
 
-SPARE: Final = 256  # connections above the limit, for requests of sessions that are open
+SPARE: Final = 256  # connections above the limit, for requests of open sessions
 
 if TYPE_CHECKING:
     from miaosha.sockets.polling_session import PollingSession
     from miaosha.sockets.session import Session
 
 
-class Limits(NamedTuple):
-    """Every bound of a socket. Times in seconds, sizes in bytes.
-
-    Attributes:
-        rate_per_s, burst: messages and control frames a socket may send; rate 0: any number.
-        buffer_max: unsent bytes above which a slow reader is dropped.
-        handshake_s: from the connect to the first Socket.IO CONNECT.
-        close_s: how long a peer may take to answer a goodbye.
-        keepalive_s: how long an HTTP connection of long polling may idle between requests; longer
-            than a proxy keeps one, so that the proxy is who closes it.
-    """
-
-    connections_max: int = 16_000
-    message_max: int = 4_096
-    buffer_max: int = 65_536
-    head_max: int = 8_192
-    rate_per_s: float = 5
-    burst: int = 10
-    namespaces_max: int = 16
-    handshake_s: float = 10.0
-    ping_interval_s: float = 25.0
-    ping_timeout_s: float = 20.0
-    close_s: float = 5.0
-    keepalive_s: float = 75.0
-
-    @property
-    def resolution_s(self) -> float:
-        shortest = min(self.handshake_s, self.ping_interval_s, self.ping_timeout_s, self.close_s)
-        return max(0.005, min(0.25, shortest / 20))
-
-
-class ConnectRefused(Exception):
-    """The application refuses a CONNECT: the client gets CONNECT_ERROR {message, data}."""
-
-    def __init__(self, message: str, data: dict[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.data = data
-
-
-class Application(Protocol):
-    """What happens on top of the sockets. Every call is synchronous and must be quick.
-
-    An exception other than ConnectRefused is a bug: the socket is closed with 1011.
-    """
-
-    def connect(self, session: "Session", namespace: str, auth: Any) -> Sequence[Outbound]:
-        """A CONNECT with its auth payload (None or an object). Raises ConnectRefused.
-
-        Returns:
-            What the client hears right behind the answer, in one write with it. What is sent here
-            would arrive before the client knows that it is connected.
-        """
-
-    def event(
-        self, session: "Session", namespace: str, name: str, args: list[Any], ack_id: int | None
-    ) -> None: ...
-
-    def acked(self, session: "Session", namespace: str, ack_id: int, args: list[Any]) -> None: ...
-
-    def disconnected(self, session: "Session", namespace: str) -> None:
-        """Called once for every successful `connect`."""
-
-
 class SocketServer:
-    """One server's sockets.
+    """The sockets of one process. `listening` accepts them, `wheel.run()` drives their deadlines.
 
     Args:
         monotonic: seconds that never go back.
-        now_s: Unix seconds, for token expiry.
+        now_s: Unix seconds, for `Session.expire_at`.
+        counters: where the server counts; it adds the names of COUNTERS.
         instance: the process's number, the first part of every sid.
         checks: readiness checks by name, run by GET /readyz.
-        admission: who may open a session; default: everybody.
+        admission: which clients may open a session; default: all of them.
         seed: of the jitter of the first ping.
         raw: takes every Engine.IO message (str or bytes) instead of Socket.IO and its application.
     """
@@ -137,21 +72,21 @@ class SocketServer:
 
     @property
     def full(self) -> bool:
-        """Nobody new is served; whoever asks has a transport that is counted already."""
+        """No new session is opened. The connection that asks is counted in `open` already."""
         return self.draining or self.open > self.limits.connections_max
 
     @property
     def crowded(self) -> bool:
-        """Not even those who may be here already are: a request of long polling says only in its
-        head whose it is, so some connections above `connections_max` are read."""
+        """No new connection is read at all. Up to SPARE connections above the limit are read: one
+        of them may carry a long-polling request of an open session, which only its head tells."""
         return self.draining or self.open >= self.limits.connections_max + SPARE
 
     def admit(self, request: Request, transport: asyncio.BaseTransport) -> int | Rejection:
-        """Judge who asks for a new session.
+        """Decide whether a request may open a new session.
 
         Returns:
-            The address to note in the session, which is counted to it until the session has ended
-            (0: not counted); or a rejection, counted here.
+            The client's address as a number, for `Session.address`; the session counts against it
+            until it ends (0: not counted). Or a rejection, which is counted here.
         """
         admission = self.admission
         refused = ""
@@ -187,8 +122,9 @@ class SocketServer:
         self.counters[name] += by
 
     def first_ping_s(self) -> float:
-        """Spread over half an interval, so that a storm of connects is no storm of pings; early
-        enough for a silent client to be gone when pingInterval + pingTimeout have passed."""
+        """Seconds until a session's first ping. They are spread over half an interval, so that a
+        storm of connects makes no storm of pings. They end early enough to find a silent client
+        within pingInterval + pingTimeout."""
         return self.limits.ping_interval_s * self._random.uniform(0.3, 0.8)
 
     def open_packet(self, sid: str, upgrades: bytes = b"[]") -> Outbound:
@@ -203,7 +139,7 @@ class SocketServer:
 COUNTERS = (
     "sockets",  # open transports and polling sessions now
     "sockets_opened",
-    "sockets_refused",  # for whatever reason, of which two are:
+    "sockets_refused",  # for any reason; two of the reasons are counted apart:
     "sockets_refused_rate",
     "sockets_refused_address",
     "sockets_upgraded",  # from long polling to WebSocket
@@ -213,7 +149,6 @@ COUNTERS = (
     "sockets_rate_limited",
     "sockets_protocol_error",
     "connects",  # Socket.IO CONNECTs accepted
-    "connects_refused",  # of which for too many sockets of one user:
-    "connects_refused_user",
+    "connects_refused",
     "messages_in",
 )

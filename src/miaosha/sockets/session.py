@@ -1,15 +1,16 @@
-"""A session with its Socket.IO namespaces: connects, events, acknowledgements, attachments."""
+"""Session: one client with its namespaces, events, acknowledgements and attachments (Socket.IO)."""
 
 from typing import Any
 
 import structlog
 
 from miaosha.sockets import packets
+from miaosha.sockets.application import ConnectRefused
 from miaosha.sockets.closing import INTERNAL
 from miaosha.sockets.engine_session import EngineSession, Stage
 from miaosha.sockets.packets import Packet, PacketType
 from miaosha.sockets.rooms import Room
-from miaosha.sockets.server import ConnectRefused, SocketServer
+from miaosha.sockets.server import SocketServer
 
 __all__ = ["Session", "Stage"]
 
@@ -20,18 +21,18 @@ ROOT = ("/",)  # the namespaces of nearly every session, shared
 
 class Session(EngineSession):
     """Attributes:
-    user_id: the token's subject; 0 for an anonymous visitor.
-    rooms: what this session belongs to (kept by the hub).
-    address: what it is counted to by `server.admission`; 0: nothing.
+    context: the application's own slot, None at first. Nothing in this package reads it.
+    rooms: the rooms this session is in; `rooms.Rooms` keeps it.
+    address: what `server.admission` counts this session against; 0: nothing.
     """
 
-    __slots__ = ("_assembly", "address", "rooms", "user_id")
+    __slots__ = ("_assembly", "address", "context", "rooms")
 
     def __init__(self, server: SocketServer) -> None:
         super().__init__(server)
-        self.user_id = 0
+        self.context: Any = None
         self.address = 0
-        self.rooms: tuple[Room, ...] = ()
+        self.rooms: tuple[Room[Any], ...] = ()
         self._assembly: packets.Assembly | None = None
 
     # sending
@@ -40,16 +41,17 @@ class Session(EngineSession):
         """Send an event: its name, then its arguments (JSON values and bytes).
 
         Args:
-            ack_id: asks for an acknowledgement, which comes to the application's `acked` with this
-                number; whoever asks chooses it and remembers what it was for.
+            ack_id: asks the client for an acknowledgement, which comes to the application's
+                `acked` with this number. The application chooses the number.
         """
         self.send(*packets.encode(Packet(PacketType.EVENT, namespace, list(args), ack_id)))
 
     def acknowledge(self, namespace: str, ack_id: int, *args: Any) -> None:
+        """Send the acknowledgement that a client asked for with this number."""
         self.send(*packets.encode(Packet(PacketType.ACK, namespace, list(args), ack_id)))
 
     def disconnect(self, namespace: str) -> None:
-        """Put the client out of a namespace; the stock client does not come back by itself."""
+        """Remove the client from a namespace; the stock client does not reconnect by itself."""
         self._send_packet(PacketType.DISCONNECT, namespace)
         self._left(namespace)
 
@@ -145,7 +147,7 @@ class Session(EngineSession):
             server.wheel.schedule(EngineSession.check_connected, self, server.limits.handshake_s)
 
     def ended(self) -> None:
-        """The carrier is gone or going: out of every namespace."""
+        """The carrier is gone or going: the session leaves every namespace."""
         self._assembly = None
         if self.address:
             self.server.admission.give_back(self.address)

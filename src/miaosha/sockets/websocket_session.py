@@ -1,7 +1,7 @@
-"""A session carried by a WebSocket: frames in, frames out, the closing handshake.
+"""WebSocketSession: a session carried by a WebSocket: frames, backpressure, the closing handshake.
 
-Keeps no bytes and no parser while nothing is half received. Not more than `buffer_max` bytes wait
-unsent: the transport tells when they do (`pause_writing`), and then the socket is dropped.
+An idle session keeps no bytes and no parser. When more than `buffer_max` bytes wait unsent, the
+transport calls `pause_writing`, and the session drops the socket.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class WebSocketSession(Session, asyncio.Protocol):
         self._read(reader)
 
     def pause_writing(self) -> None:
-        """The peer does not read as fast as we write."""
+        """The client reads more slowly than the server writes."""
         self.server.count("sockets_slow_dropped")
         asyncio.get_running_loop().call_soon(self.drop)
         self.stage = Stage.CLOSED
@@ -78,7 +78,7 @@ class WebSocketSession(Session, asyncio.Protocol):
         if opcode is Opcode.CLOSE:
             self._receive_close(cast(bytes, payload))
         elif self.stage is not Stage.OPEN:
-            pass  # we said goodbye; what comes now is not read
+            pass  # the server has sent its close: nothing more is read
         elif isinstance(payload, str):
             self.receive_text(payload)
         elif opcode is Opcode.BINARY:
@@ -87,7 +87,7 @@ class WebSocketSession(Session, asyncio.Protocol):
             if self.admit() and self._transport is not None:
                 self._transport.write(frames.frame(Opcode.PONG, payload))
         else:
-            self.admit()  # an unasked pong
+            self.admit()  # a pong that answers no ping
 
     def _receive_close(self, payload: bytes) -> None:
         code, _ = frames.parse_close(payload)
@@ -96,7 +96,7 @@ class WebSocketSession(Session, asyncio.Protocol):
         self._hang_up()
 
     def _fail(self, error: WebSocketError) -> None:
-        """The stream cannot be read any further: say why, send EOF, wait for theirs."""
+        """The stream cannot be read any further: send the reason and EOF, wait for the client's."""
         if self.stage is Stage.OPEN:
             self.server.count("sockets_protocol_error")
             close = broken(error)
@@ -107,7 +107,7 @@ class WebSocketSession(Session, asyncio.Protocol):
             self._transport.write_eof()
 
     def unread(self) -> bool:
-        """What the kernel has for us is asked of it directly: only a verdict hangs on it."""
+        """Ask the kernel how many bytes it holds for this socket. Only a verdict needs this."""
         if self._transport is None or self._transport.is_closing():
             return False
         waiting = bytearray(4)
