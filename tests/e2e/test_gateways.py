@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.gateway.stock import browser
 from tests.kit.running import Up, running
 from tests.kit.waits import eventually
+from tests.sockets.stock import browser
 
 POLL = "/socket.io/?EIO=4&transport=polling"
 

@@ -13,8 +13,8 @@ from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase, view
 from tests.gateway.conftest import Start, World
 from tests.gateway.fakes import make_place, make_sale
-from tests.gateway.stock import browser
 from tests.kit.waits import until
+from tests.sockets.stock import browser
 
 HELD = Result(7, 5, "b.1", State.HELD, 2, pay_by_ms=99, checkout_token="t")
 HELD_SEEN = {

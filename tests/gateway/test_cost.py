@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.conftest import DEADLINE_S
-from tests.gateway.wire import HEAD, masked
+from tests.sockets.wire import HEAD, masked
 
 SOCKETS = 3000
 BYTES_MAX = 2048

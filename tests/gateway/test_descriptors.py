@@ -23,8 +23,8 @@ from miaosha.supervisor.servers.valkey import Valkey
 from tests.contract.test_bus import forgetful_proxy
 from tests.gateway.conftest import Start, start
 from tests.gateway.test_process import environment
-from tests.gateway.wire import HEAD, Wire
 from tests.kit.waits import until
+from tests.sockets.wire import HEAD, Wire
 
 FILES = 600
 LIMITED = (

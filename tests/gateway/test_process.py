@@ -13,7 +13,7 @@ import msgspec
 
 from miaosha.supervisor.servers.valkey import Valkey
 from tests.gateway.conftest import DEADLINE_S
-from tests.gateway.wire import HEAD, masked
+from tests.sockets.wire import HEAD, masked
 
 HEAVY = ["sqlalchemy", "pydantic", "typer", "litestar", "aiosqlite"]
 

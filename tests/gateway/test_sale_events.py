@@ -15,8 +15,8 @@ from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Session, Stage
 from tests.gateway.conftest import World
 from tests.gateway.fakes import make_place, make_reading, make_sale
-from tests.gateway.wire import Wire
 from tests.kit.waits import until
+from tests.sockets.wire import Wire
 
 
 def view_of(world: World, sale: Sale) -> SaleView:

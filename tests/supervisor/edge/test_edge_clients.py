@@ -11,9 +11,9 @@ from miaosha.domain.messages import Results
 from miaosha.settings import Settings
 from miaosha.sockets import listening
 from tests.gateway.conftest import start as start_gateway
-from tests.gateway.stock import browser
 from tests.gateway.test_clients import HELD
 from tests.kit.running import free_port
+from tests.sockets.stock import browser
 from tests.supervisor.edge.test_edge import PURCHASES, Edge, StandIn, at_edge, started
 from tests.supervisor.edge.test_problem_pages import GET, check, said
 from tests.supervisor.edge.test_upstreams import small_edge

@@ -21,9 +21,9 @@ from miaosha.supervisor.servers.valkey import start_valkey
 from tests.api.test_hidden import serving
 from tests.api.world import open_world
 from tests.gateway.conftest import start as start_gateway
-from tests.gateway.polls import get
 from tests.kit.hidden import BARE, DISPUTED, HONEST, LAST, Answer, Dialogue, Way, every, hiding
 from tests.publisher.world import listening, request, world
+from tests.sockets.polls import get
 from tests.supervisor.edge.test_edge import Edge, at_edge
 from tests.supervisor.edge.test_upstreams import small_edge
 

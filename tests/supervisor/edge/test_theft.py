@@ -13,9 +13,9 @@ import pytest
 from miaosha.domain.messages import Results
 from miaosha.sockets import listening
 from tests.gateway.conftest import start as start_gateway
-from tests.gateway.polls import Http, connected, get, post
 from tests.gateway.test_clients import HELD
 from tests.kit.waits import until
+from tests.sockets.polls import Http, connected, get, post
 from tests.supervisor.edge.test_upstreams import small_edge
 
 SPIES = 4

@@ -18,7 +18,7 @@ from miaosha.sockets.handshake import (
     listed_origins,
     parse,
 )
-from tests.gateway.wire import HEAD
+from tests.sockets.wire import HEAD
 
 RULES = Rules(b"/socket.io/", listed_origins("https://Shop.example/", "https://a.test:8443", 8000))
 GOOD = HEAD.rstrip(b"\r\n")

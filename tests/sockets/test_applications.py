@@ -1,4 +1,4 @@
-"""What an application other than the sale may do with a session: ask, answer, put out."""
+"""What an application may do with a session: ask, answer, put out."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,9 +9,9 @@ from miaosha.sockets import packets
 from miaosha.sockets.engine_packets import Outbound
 from miaosha.sockets.packets import Packet, PacketType
 from miaosha.sockets.session import Session
-from tests.gateway.conftest import World
-from tests.gateway.wire import Wire, masked
 from tests.kit.waits import until
+from tests.sockets.conftest import World
+from tests.sockets.wire import Wire, masked
 
 
 class Curious:
@@ -40,7 +40,7 @@ class Curious:
 @pytest.fixture
 def curious(world: World) -> Curious:
     application = Curious()
-    world.gateway.server.application = application
+    world.server.application = application
     return application
 
 
@@ -75,8 +75,8 @@ async def test_a_client_is_put_out_of_one_namespace(world: World, curious: Curio
 
 
 async def test_namespaces_have_a_limit(world: World, curious: Curious) -> None:
-    limits = world.gateway.server.limits
-    world.gateway.server.limits = limits._replace(namespaces_max=1)
+    limits = world.server.limits
+    world.server.limits = limits._replace(namespaces_max=1)
     async with await Wire.open(world) as wire:
         wire.text("40")
         await wire.packet()

@@ -5,13 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from miaosha.domain.messages import Positions, Results, Standby
 from miaosha.sockets import listening
-from tests.gateway.conftest import Start, World
-from tests.gateway.polls import Http, connected, get, opened, post, upgrade
-from tests.gateway.test_clients import HELD
-from tests.gateway.wire import HEAD, Wire, masked
 from tests.kit.waits import until
+from tests.sockets.conftest import Start, World
+from tests.sockets.polls import Http, connected, get, opened, post, upgrade
+from tests.sockets.wire import HEAD, Wire, masked
 
 Dial = Callable[[World], Awaitable[Http]]
 
@@ -36,36 +34,33 @@ def short_goodbyes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "LAST_WORDS_S", 0.1)
 
 
-async def told(world: World, *versions: int) -> None:
-    """Positions for user 5, one message each."""
-    for version in versions:
-        await world.publish(Positions([Standby(7, 5, 1, version)]))
+def told(world: World, *numbers: int) -> None:
+    """News for user 5, one message each."""
+    world.desk.tell(5, *numbers)
 
 
 async def waiting(world: World, sid: str, number: int) -> None:
     """Until so many packets wait for the next GET."""
-    box = world.gateway.server.polling[sid.encode()]._box
+    box = world.server.polling[sid.encode()]._box
     assert box is not None
     await until(lambda: len(box.packets) == number)
 
 
-def standby(version: int) -> str:
-    return f'42["standby",{{"sale_id":7,"position":1,"version":{version}}}]'
+def news(number: int) -> str:
+    return f'42["news",{number}]'
 
 
 async def test_a_conversation_on_one_connection(dial: Dial, world: World) -> None:
     http = await dial(world)
     sid = await connected(http, world.token(5))
-    body = b'420["watch",{"sale_id":7}]\x1e421["lookup",{"sale_id":7}]'
+    body = b'420["echo",7]\x1e421["echo",8]'
     assert (await http.ask(post(sid, body))).body == b"ok"
-    answer = await http.ask(get(sid))
-    assert answer.body.startswith(b'430[{"ok":true') and b"\x1e42[" in answer.body
+    assert (await http.ask(get(sid))).body == b"430[7]\x1e431[8]"
     http.send(get(sid))
-    await world.publish(Results([HELD]))
-    answer = await http.answer()
-    assert b'"result"' in answer.body or b"431[" in answer.body
+    told(world, 1)
+    assert (await http.answer()).body.decode() == news(1)
     await http.close()
-    await until(lambda: world.process.counters["sockets"] in (0, 1))
+    await until(lambda: world.counters["sockets"] in (0, 1))
 
 
 async def test_byte_by_byte(dial: Dial, world: World) -> None:
@@ -83,18 +78,18 @@ async def test_a_get_waits(dial: Dial, world: World) -> None:
     sid = await connected(http, world.token(5))
     http.send(get(sid))
     assert (await other.ask(post(sid, b"6"))).body == b"ok"
-    await told(world, 1)
-    assert (await http.answer()).body.decode() == standby(1)
-    await told(world, 2, 3)
+    told(world, 1)
+    assert (await http.answer()).body.decode() == news(1)
+    told(world, 2, 3)
     await waiting(world, sid, 2)
-    assert (await http.ask(get(sid))).body.decode() == standby(2) + "\x1e" + standby(3)
+    assert (await http.ask(get(sid))).body.decode() == news(2) + "\x1e" + news(3)
 
 
 async def test_pages_of_listed_origins_may_read_the_answers(
-    dial: Dial, start_gateway: Start
+    dial: Dial, start_server: Start
 ) -> None:
     origin = b"Origin: https://shop.test\r\n"
-    async with start_gateway(allowed_origins="https://shop.test") as world:
+    async with start_server(origins=("https://shop.test",)) as world:
         http = await dial(world)
         for request in (get("", origin), get("0-x", origin)):
             answer = await http.ask(request)
@@ -133,8 +128,8 @@ async def test_requests_that_are_refused(
     assert later.status == (400 if status == 413 else 200)
 
 
-async def test_a_body_that_never_arrives_ends_the_session(dial: Dial, start_gateway: Start) -> None:
-    async with start_gateway(socket_handshake_timeout_ms=300) as world:
+async def test_a_body_that_never_arrives_ends_the_session(dial: Dial, start_server: Start) -> None:
+    async with start_server(handshake_s=0.3) as world:
         http = await dial(world)
         sid = await connected(http)
         http.send(post(sid, b"6" * 10)[:-1])
@@ -146,33 +141,33 @@ async def test_two_posts_at_a_time_end_the_session(dial: Dial, world: World) -> 
     http, other = await dial(world), await dial(world)
     sid = await connected(http)
     http.send(post(sid, b"66")[:-1])
-    await until(lambda: world.gateway.server.polling[sid.encode()]._box.post)  # type: ignore[union-attr]
+    await until(lambda: world.server.polling[sid.encode()]._box.post)  # type: ignore[union-attr]
     assert (await other.ask(post(sid, b"6"))).status == 400
     assert (await http.ask(b"6")).status == 400
 
 
-async def test_an_idle_connection_is_let_go(dial: Dial, start_gateway: Start) -> None:
-    async with start_gateway(socket_handshake_timeout_ms=200) as world:
-        world.gateway.server.limits = world.gateway.server.limits._replace(keepalive_s=0.3)
+async def test_an_idle_connection_is_let_go(dial: Dial, start_server: Start) -> None:
+    async with start_server(handshake_s=0.2) as world:
+        world.server.limits = world.server.limits._replace(keepalive_s=0.3)
         http = await dial(world)
         await opened(http)
         assert await http.eof() == b""
-        await until(lambda: world.process.counters["sockets"] == 0)
+        await until(lambda: world.counters["sockets"] == 0)
 
 
-async def test_somebody_who_does_not_come_for_his_mail(dial: Dial, start_gateway: Start) -> None:
-    async with start_gateway(socket_buffer_max_bytes=5_000) as world:
+async def test_somebody_who_does_not_come_for_his_mail(dial: Dial, start_server: Start) -> None:
+    async with start_server(buffer_max=5_000) as world:
         http = await dial(world)
         sid = await connected(http, world.token(5))
-        await told(world, *range(100))
+        told(world, *range(100))
         await world.count("sockets_slow_dropped")
-        await until(lambda: not world.gateway.server.polling)
-        assert world.gateway._fanout._hub.of_user(5) == ()
+        await until(lambda: not world.server.polling)
+        assert not world.desk.of_user(5)
         assert (await http.ask(get(sid))).status == 400
 
 
-async def test_a_half_open_peer_on_polling(dial: Dial, start_gateway: Start) -> None:
-    async with start_gateway(ping_interval_ms=200, ping_timeout_ms=150) as world:
+async def test_a_half_open_peer_on_polling(dial: Dial, start_server: Start) -> None:
+    async with start_server(ping_interval_s=0.2, ping_timeout_s=0.15) as world:
         http = await dial(world)
         sid = await connected(http)
         assert (await http.ask(get(sid))).body == b"2"
@@ -185,11 +180,11 @@ async def test_a_token_expires_while_polling(dial: Dial, world: World) -> None:
     sid = await connected(http, world.token(5, valid_s=2))
     assert (await http.ask(get(sid))).body == b"1"
     assert (await http.ask(get(sid))).status == 400
-    assert world.process.counters["sockets_token_expired"] == 1
+    assert world.counters["sockets_token_expired"] == 1
 
 
-async def test_a_session_that_never_connects(dial: Dial, start_gateway: Start) -> None:
-    async with start_gateway(socket_handshake_timeout_ms=300) as world:
+async def test_a_session_that_never_connects(dial: Dial, start_server: Start) -> None:
+    async with start_server(handshake_s=0.3) as world:
         http = await dial(world)
         sid = await opened(http)
         assert (await http.ask(get(sid))).body == b"1"
@@ -199,32 +194,32 @@ async def test_the_message_rate_holds_within_a_payload(dial: Dial, world: World)
     http = await dial(world)
     sid = await connected(http)
     assert (await http.ask(post(sid, b"\x1e".join([b'42["x"]'] * 20)))).status == 400
-    assert world.process.counters["sockets_rate_limited"] == 1
-    assert world.process.counters["messages_in"] < 15
+    assert world.counters["sockets_rate_limited"] == 1
+    assert world.counters["messages_in"] < 15
 
 
-async def test_a_full_gateway_serves_those_it_has(dial: Dial, start_gateway: Start) -> None:
-    async with start_gateway(connections_max=2) as world:
+async def test_a_full_gateway_serves_those_it_has(dial: Dial, start_server: Start) -> None:
+    async with start_server(connections_max=2) as world:
         http = await dial(world)
         sid = await connected(http, world.token(5))
         other = await dial(world)  # above the limit
-        await told(world, 1)
-        assert (await other.ask(get(sid))).body.decode() == standby(1)
+        told(world, 1)
+        assert (await other.ask(get(sid))).body.decode() == news(1)
         answer = await other.ask(get(""))
         assert answer.status == 503 and b"\r\nRetry-After: " in answer.head
 
 
-async def test_draining_ends_the_gets(dial: Dial, start_gateway: Start) -> None:
-    async with start_gateway() as world:
+async def test_draining_ends_the_gets(dial: Dial, start_server: Start) -> None:
+    async with start_server() as world:
         http, idle = await dial(world), await dial(world)
         sid = await connected(http)
         await connected(idle)
         http.send(get(sid))
-        await until(lambda: world.gateway.server.polling[sid.encode()]._box.poll)  # type: ignore[union-attr]
+        await until(lambda: world.server.polling[sid.encode()]._box.poll)  # type: ignore[union-attr]
         await world.stop()
         assert (await http.answer()).body == b"1"
         assert await idle.eof() == b""
-        assert world.process.counters["sockets"] == 0
+        assert world.counters["sockets"] == 0
 
 
 async def test_a_kept_connection_may_turn_to_something_else(dial: Dial, world: World) -> None:
@@ -260,23 +255,22 @@ async def test_nothing_is_lost_or_reordered_by_an_upgrade(dial: Dial, world: Wor
     http.send(get(sid))
     async with await candidate(world, sid) as wire:
         assert (await http.answer()).body == b"6"
-        await told(world, 1, 2)
+        told(world, 1, 2)
         await waiting(world, sid, 2)
-        assert (await http.ask(get(sid))).body.decode() == standby(1) + "\x1e" + standby(2)
-        await told(world, 3, 4)
+        assert (await http.ask(get(sid))).body.decode() == news(1) + "\x1e" + news(2)
+        told(world, 3, 4)
         await waiting(world, sid, 2)
-        wire.send(masked(b"5") + masked(b'427["watch",{"sale_id":7}]'))
-        assert await wire.packet() == standby(3)
-        assert await wire.packet() == standby(4)
-        assert (await wire.packet()).startswith('437[{"ok":true')
-        await told(world, 5)
-        assert (await wire.event())[0] == "sale"
-        assert await wire.packet() == standby(5)
-        assert world.gateway.server.polling == {}
-        assert world.process.counters["sockets_upgraded"] == 1
+        wire.send(masked(b"5") + masked(b'427["echo",7]'))
+        assert await wire.packet() == news(3)
+        assert await wire.packet() == news(4)
+        assert await wire.packet() == "437[7]"
+        told(world, 5)
+        assert await wire.packet() == news(5)
+        assert world.server.polling == {}
+        assert world.counters["sockets_upgraded"] == 1
     await http.close()
-    await until(lambda: world.process.counters["sockets"] == 0)
-    assert world.gateway._fanout._hub.of_user(5) == ()
+    await until(lambda: world.counters["sockets"] == 0)
+    assert not world.desk.of_user(5)
 
 
 async def test_gets_are_ended_until_the_client_upgrades(dial: Dial, world: World) -> None:
@@ -299,18 +293,18 @@ async def test_a_candidate_that_gives_up(dial: Dial, world: World, ending: bytes
         wire.send(ending)
         if ending:
             await wire.closed()
-    await until(lambda: world.process.counters["sockets"] == 2)
+    await until(lambda: world.counters["sockets"] == 2)
     http.send(get(sid))
-    await told(world, 1)
-    assert (await http.answer()).body.decode() == standby(1)
+    told(world, 1)
+    assert (await http.answer()).body.decode() == news(1)
     async with await candidate(world, sid) as wire:
         wire.text("5")
-        await told(world, 2)
-        assert await wire.packet() == standby(2)
+        told(world, 2)
+        assert await wire.packet() == news(2)
 
 
-async def test_an_upgrade_that_is_left_half_done(dial: Dial, start_gateway: Start) -> None:
-    async with start_gateway(socket_handshake_timeout_ms=300) as world:
+async def test_an_upgrade_that_is_left_half_done(dial: Dial, start_server: Start) -> None:
+    async with start_server(handshake_s=0.3) as world:
         http = await dial(world)
         sid = await connected(http)
         async with await candidate(world, sid) as wire:
@@ -328,11 +322,11 @@ async def test_a_second_candidate_and_an_unknown_session(dial: Dial, world: Worl
                 await wire.head()
                 assert await wire.closed() == (1008, "unknown_session; retry=0")
         first.text("5")
-        assert (await first.ask("watch", {"sale_id": 7}))["ok"]
+        assert await first.ask("echo", 7) == 7
 
 
-async def test_an_upgraded_session_is_as_any_other(dial: Dial, start_gateway: Start) -> None:
-    async with start_gateway(ping_interval_ms=200, ping_timeout_ms=150) as world:
+async def test_an_upgraded_session_is_as_any_other(dial: Dial, start_server: Start) -> None:
+    async with start_server(ping_interval_s=0.2, ping_timeout_s=0.15) as world:
         http = await dial(world)
         sid = await connected(http, world.token(5))
         async with await candidate(world, sid) as wire:
@@ -342,4 +336,4 @@ async def test_an_upgraded_session_is_as_any_other(dial: Dial, start_gateway: St
                     pass
                 wire.text("3")
             assert await wire.closed() == (4002, "ping_timeout; retry=0")
-        assert world.gateway._fanout._hub.of_user(5) == ()
+        assert not world.desk.of_user(5)

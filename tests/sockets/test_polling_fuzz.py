@@ -14,8 +14,8 @@ from miaosha.sockets.handshake import Rules
 from miaosha.sockets.polling_http import PollingConnection
 from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Session
-from tests.gateway.polls import get, post, upgrade
-from tests.gateway.wire import HEAD, masked
+from tests.sockets.polls import get, post, upgrade
+from tests.sockets.wire import HEAD, masked
 
 LIMITS = Limits(message_max=64, head_max=512, buffer_max=512, rate_per_s=0)
 SID = "<sid>"  # stands for that of the session which is open

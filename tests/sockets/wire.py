@@ -3,12 +3,11 @@
 import asyncio
 import contextlib
 import os
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from tests.gateway.conftest import DEADLINE_S, World
-
+DEADLINE_S = 10.0
 HEAD = (
     b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\n"
     b"Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -30,6 +29,13 @@ def masked(payload: bytes, opcode: int = 1, *, final: bool = True, rsv: int = 0)
     return head + mask + bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
 
 
+class Listens(Protocol):
+    """A server under test."""
+
+    @property
+    def address(self) -> tuple[str, int]: ...
+
+
 class Wire:
     """A raw socket. `frame()` reads one server frame as (opcode, payload)."""
 
@@ -38,11 +44,11 @@ class Wire:
         self.writer = writer
 
     @classmethod
-    async def dial(cls, world: World) -> "Wire":
+    async def dial(cls, world: Listens) -> "Wire":
         return cls(*await asyncio.open_connection(*world.address))
 
     @classmethod
-    async def open(cls, world: World, extra: bytes = b"", rest: bytes = b"") -> "Wire":
+    async def open(cls, world: Listens, extra: bytes = b"", rest: bytes = b"") -> "Wire":
         """After the upgrade and the Engine.IO open packet."""
         wire = await cls.dial(world)
         wire.send(HEAD + extra + b"\r\n" + rest)
@@ -52,7 +58,7 @@ class Wire:
         return wire
 
     @classmethod
-    async def connect(cls, world: World, token: str | None = None) -> "Wire":
+    async def connect(cls, world: Listens, token: str | None = None) -> "Wire":
         """After the Socket.IO CONNECT."""
         wire = await cls.open(world)
         wire.text("40" + (msgspec.json.encode({"token": token}).decode() if token else ""))

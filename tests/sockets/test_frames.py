@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from miaosha.sockets import frames
 from miaosha.sockets.frames import FrameReader, Message, Opcode, WebSocketError
-from tests.gateway.wire import masked
+from tests.sockets.wire import masked
 
 MAX = 4096
 

@@ -1,4 +1,4 @@
-"""A request hidden behind another one is never answered by a gateway, however it is framed."""
+"""A request hidden behind another one is never answered, however it is framed."""
 
 import asyncio
 import contextlib
@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miaosha.sockets import listening
-from tests.gateway.conftest import World
-from tests.gateway.polls import Http, get, opened, post
-from tests.gateway.test_polling_fuzz import feed, make_server
 from tests.kit.hidden import LAST, WAYS, Dialogue, Way, every, hiding
+from tests.sockets.conftest import World
+from tests.sockets.polls import Http, get, opened, post
+from tests.sockets.test_polling_fuzz import feed, make_server
 
 HIDDEN = get("")  # a session more, if it were read
 PREFLIGHT = b"OPTIONS /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -40,7 +40,7 @@ def short_goodbyes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kept", [False, True], ids=["at once", "on a kept connection"])
 @pytest.mark.parametrize("target", TARGETS)
 async def test_nothing_hidden_is_answered(world: World, target: str, kept: bool) -> None:
-    server = world.gateway.server
+    server = world.server
     async with contextlib.AsyncExitStack() as stack:
         friend = await Http.dial(world)
         stack.push_async_callback(friend.close)

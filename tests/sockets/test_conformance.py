@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.gateway.echo import (
+from tests.sockets.echo import (
     DEADLINE_S,
     MAX_PAYLOAD,
     Server,

@@ -14,10 +14,10 @@ from miaosha.sockets.handshake import Rules
 from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Session, Stage
 from miaosha.sockets.wheel import AWAY_S, EXCUSE_MAX_S, SLICE, Wheel
-from tests.gateway.conftest import World
-from tests.gateway.test_wheel_and_hub import Hand
-from tests.gateway.wire import HEAD, masked
 from tests.kit.waits import until
+from tests.sockets.conftest import World
+from tests.sockets.test_wheel import Hand
+from tests.sockets.wire import HEAD, masked
 
 INTERVAL_S, TIMEOUT_S, TICK_S = 25.0, 20.0, 0.25
 
@@ -185,7 +185,7 @@ async def test_a_connection_knows_what_it_has_not_read(world: World) -> None:
         client.setblocking(False)
         await loop.sock_sendall(client, HEAD + b"\r\n")
         assert (await loop.sock_recv(client, 4096)).startswith(b"HTTP/1.1 101")
-        session: EngineSession = next(iter(world.gateway.server.wheel))
+        session: EngineSession = next(iter(world.server.wheel))
         assert not session.unread()
         client.send(masked(b"40"))
         assert session.unread()

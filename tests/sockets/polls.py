@@ -1,4 +1,4 @@
-"""A long-polling client by hand, on connections that are kept, against a World."""
+"""A long-polling client by hand, on connections that are kept, against any server."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tests.gateway.conftest import DEADLINE_S, World
+from tests.sockets.wire import DEADLINE_S, Listens
 
 
 class Answer(NamedTuple):
@@ -23,7 +23,7 @@ class Http:
         self.writer = writer
 
     @classmethod
-    async def dial(cls, world: World) -> "Http":
+    async def dial(cls, world: Listens) -> "Http":
         return cls(*await asyncio.open_connection(*world.address))
 
     def send(self, request: bytes) -> None:

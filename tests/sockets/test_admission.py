@@ -1,0 +1,112 @@
+"""Who is let in: caps per address, the accept rate, and whose word counts."""
+
+import asyncio
+import random
+import time
+from ipaddress import ip_network
+
+from miaosha.sockets.admission import RETRY_S, Admission, number
+from tests.kit.waits import until
+from tests.sockets.conftest import Start, World
+from tests.sockets.wire import HEAD, Wire
+
+UNIX = ""  # the peername of a unix socket
+
+
+class Now:
+    """A clock that stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.s = 100.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+def admission(now: Now | None = None, **given: object) -> Admission:
+    return Admission(**given, monotonic=now or Now(), dice=random.Random(3).randint)  # type: ignore[arg-type]
+
+
+def test_addresses_as_numbers() -> None:
+    assert number("127.0.0.1") == number("::ffff:127.0.0.1") == 0x7F000001
+    assert number("2001:db8:1:2::1") == number("2001:db8:1:2:3::9") != number("2001:db8:1:3::1")
+    assert number("2001:db8::1") != number("0.0.0.1") != 0
+    assert number("nobody") == number("") == number("1.2.3") == 0
+
+
+def test_whose_word_counts() -> None:
+    trusted = [ip_network("10.0.0.0/8"), ip_network("192.0.2.7")]
+    gate = admission(per_address_max=1, trusted=trusted)
+    assert gate.address(UNIX, b"203.0.113.9") == number("203.0.113.9")
+    assert gate.address(None, None) == 0
+    assert gate.address(("10.1.2.3", 5), b"203.0.113.9") == number("203.0.113.9")
+    assert gate.address(("192.0.2.7", 5), b"203.0.113.9") == number("203.0.113.9")
+    assert gate.address(("198.51.100.4", 5), b"203.0.113.9") == number("198.51.100.4"), "a liar"
+    assert gate.address(("10.1.2.3", 5), None) == number("10.1.2.3")
+    assert gate.address(("10.1.2.3", 5), b"unix:") == 0
+
+
+def test_the_accept_rate_lets_a_burst_in_and_then_the_rate() -> None:
+    now = Now()
+    gate = admission(now, rate_per_s=10)
+    assert [gate.in_time() for _ in range(21)] == [True] * 20 + [False]
+    now.s += 0.1
+    assert [gate.in_time() for _ in range(2)] == [True, False]
+    assert admission(now, rate_per_s=0).in_time()
+
+
+def test_those_who_are_refused_come_back_at_different_times() -> None:
+    gate = admission(rate_per_s=1)
+    told = [gate.retry_after_s() for _ in range(200)]
+    assert set(told) == set(range(RETRY_S[0], RETRY_S[1] + 1))
+
+
+def capped(per_address_max: int = 0, rate_per_s: float = 0) -> Admission:
+    """One that runs, and trusts a proxy on this machine."""
+    trusted = [ip_network("127.0.0.1")]
+    return Admission(per_address_max, rate_per_s, trusted, monotonic=time.monotonic)
+
+
+async def ask(world: World, extra: bytes) -> bytes:
+    async with await Wire.dial(world) as wire:
+        wire.send(HEAD + extra + b"\r\n")
+        return await wire.head()
+
+
+async def test_sockets_of_one_address(start_server: Start) -> None:
+    async with start_server(admission=capped(2)) as world:
+        one, other = b"X-Real-IP: 203.0.113.1\r\n", b"X-Real-IP: 203.0.113.2\r\n"
+        async with await Wire.open(world, one) as first, await Wire.open(world, one):
+            answer = await ask(world, one)
+            assert answer.startswith(b"HTTP/1.1 429 ") and b"Retry-After: " in answer
+            assert world.counters["sockets_refused_address"] == 1
+            polled = b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n"
+            async with await Wire.dial(world) as wire:
+                wire.send(polled + one + b"\r\n")
+                assert (await wire.head()).startswith(b"HTTP/1.1 429 ")
+            async with await Wire.open(world, other):
+                pass
+            first.text("1")
+            await first.closed()
+            async with await Wire.open(world, one):
+                pass
+
+
+async def test_an_address_is_given_back_however_a_socket_ends(start_server: Start) -> None:
+    async with start_server(admission=capped(1)) as world:
+        held = world.server.admission._held
+        for ending in (b"", b"\xff\xff", b"\x88\x80\0\0\0\0"):
+            async with await Wire.open(world) as wire:
+                assert list(held.values()) == [1]
+                wire.send(ending)
+            await until(lambda: not held)
+
+
+async def test_the_accept_rate(start_server: Start) -> None:
+    async with start_server(admission=capped(rate_per_s=2)) as world:
+        answers = await asyncio.gather(*(ask(world, b"") for _ in range(12)))
+        accepted = [answer for answer in answers if answer.startswith(b"HTTP/1.1 101 ")]
+        refused = [answer for answer in answers if answer.startswith(b"HTTP/1.1 503 ")]
+        assert len(accepted) >= 4 and len(refused) >= 4 and len(accepted) + len(refused) == 12
+        assert all(b"Retry-After: " in answer for answer in refused)
+        assert world.counters["sockets_refused_rate"] == len(refused)
