@@ -1,4 +1,4 @@
-"""examples/socketio_echo.py as a process, and clients that speak to it by hand."""
+"""The examples as processes, and clients that speak to the echo by hand."""
 
 import asyncio
 import subprocess
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "socketio_echo.py"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 MAX_PAYLOAD = 1_000_000
 DEADLINE_S = 20.0
 
@@ -119,15 +119,20 @@ async def closed(socket: ClientConnection) -> int | None:
 
 
 @contextmanager
-def echo(*options: str, path: str) -> Iterator[Server]:
-    """The example on a free port, stopped by its pid."""
-    command = [sys.executable, str(EXAMPLE), "--host=127.0.0.1", "--port=0"]
-    process = subprocess.Popen(
-        [*command, f"--max-payload={MAX_PAYLOAD}", *options], stdout=subprocess.PIPE, text=True
-    )
+def example(name: str, *options: str) -> Iterator[int]:
+    """An example on a free port, stopped by its pid."""
+    command = [sys.executable, str(EXAMPLES / name), "--host=127.0.0.1", "--port=0", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        yield Server(int(process.stdout.readline().split()[-1]), path)
+        yield int(process.stdout.readline().split()[-1])
     finally:
         process.terminate()
         process.communicate(timeout=DEADLINE_S)
+
+
+@contextmanager
+def echo(*options: str, path: str) -> Iterator[Server]:
+    """The echo."""
+    with example("socketio_echo.py", f"--max-payload={MAX_PAYLOAD}", *options) as port:
+        yield Server(port, path)

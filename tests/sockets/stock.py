@@ -77,10 +77,14 @@ class Browser:
         raise AssertionError(f"the client ended before it said {what}")
 
     async def event(self, name: str) -> Any:
+        """The first argument of the next event of this name."""
+        return (await self.event_args(name))[0]
+
+    async def event_args(self, name: str) -> list[Any]:
         while True:
             event, *args = await self.said("event")
             if event == name:
-                return args[0]
+                return args
 
     def do(self, *command: Any) -> None:
         assert self._process.stdin is not None

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from miaosha.domain.errors import SettingsError
-from miaosha.settings import Network
 
 RETRY_S: Final = (1, 10)  # whoever is refused comes back after a random time in between
 BURST_S: Final = 2.0  # of the accept rate, that may come at once
@@ -21,6 +20,7 @@ DESCRIPTORS_KEPT: Final = 384  # for the store, the bus, logs, and connections t
 DESCRIPTORS_MIN: Final = 512
 PEERS_MAX: Final = 1_024  # proxies remembered
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Dice = Callable[[int, int], int]
 
 

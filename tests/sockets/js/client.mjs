@@ -13,12 +13,17 @@ socket.on("disconnect", (reason) => say("disconnect", reason));
 socket.io.engine.on("close", (reason, details) =>
   say("close", reason, details?.description?.code ?? details?.code ?? null),
 );
-socket.onAny((name, ...args) => say("event", name, ...args));
+let acknowledge; // the last event that asks for it
+socket.onAny((name, ...args) => {
+  if (typeof args.at(-1) === "function") acknowledge = args.pop();
+  say("event", name, ...args);
+});
 
 createInterface({ input: process.stdin })
   .on("line", (line) => {
     const [verb, ...args] = JSON.parse(line);
     if (verb === "emit") socket.emit(...args, (...reply) => say("ack", args[0], ...reply));
+    else if (verb === "acknowledge") acknowledge(...args);
     else if (verb === "transport") say("transport", socket.io.engine.transport.name);
     else if (verb === "disconnect") socket.disconnect();
   })

@@ -1,0 +1,94 @@
+"""The examples, with the stock clients: JavaScript's and Python's."""
+
+import asyncio
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import socketio
+
+from tests.sockets.echo import DEADLINE_S, example
+from tests.sockets.stock import browser
+
+README = Path(__file__).parents[2] / "src" / "miaosha" / "sockets" / "README.md"
+
+
+@pytest.fixture(scope="module")
+def echo_url() -> Iterator[str]:
+    with example("socketio_echo.py") as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def chat_url() -> Iterator[str]:
+    with example("socketio_rooms.py") as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+async def test_the_echo(echo_url: str) -> None:
+    async with browser(echo_url, auth={"token": "x"}) as client:
+        assert await client.said("connect")
+        assert await client.event("auth") == {"token": "x"}
+        client.do("emit", "message", 7)
+        assert await client.event("message-back") == 7
+        assert await client.ask("message-with-ack", {"a": [1]}) == {"a": [1]}
+
+
+async def test_a_chat(chat_url: str) -> None:
+    ann = socketio.AsyncClient(reconnection=False)
+    heard: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+
+    def said(name: str, text: str) -> str:
+        heard.put_nowait(("said", name, text))
+        return "hall"  # the acknowledgement
+
+    def read(name: str) -> None:
+        heard.put_nowait(("read", name))
+
+    ann.on("said", said)
+    ann.on("read", read)
+    async with browser(chat_url, auth={"name": "bob"}) as bob:
+        assert await bob.said("connect")
+        await ann.connect(chat_url, auth={"name": "ann"})
+        assert await bob.ask("join", "hall") == 1
+        assert await ann.call("join", "hall") == 2
+        assert await ann.call("say", ("attic", "anybody?")) == 0, "a room she is not in"
+        bob.do("emit", "say", "hall", "hello")
+        assert await bob.event_args("said") == ["bob", "hello"]
+        assert await bob.said("ack") == ["say", 2]
+        assert await bob.event("read") == "ann"
+        bob.do("acknowledge", "hall")
+        async with asyncio.timeout(DEADLINE_S):
+            told = [await heard.get() for _ in range(3)]
+        assert told == [("said", "bob", "hello"), ("read", "ann"), ("read", "bob")]
+        assert await ann.call("leave", "hall") == 1
+        await ann.disconnect()
+
+
+async def test_a_chat_needs_a_name(chat_url: str) -> None:
+    async with browser(chat_url) as client:
+        assert await client.said("connect_error") == ["A name is required", None]
+
+
+async def test_the_code_of_the_readme() -> None:
+    found = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    assert found is not None
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    names: dict[str, Any] = {}
+    code = found[1].replace("127.0.0.1:3000", f"127.0.0.1:{port}")
+    exec(code.replace("https://example.org", "*"), names)  # noqa: S102
+    stop = asyncio.Event()
+    serving = asyncio.create_task(names["main"](stop))
+    url = f"http://127.0.0.1:{port}"
+    async with browser(url, auth={"name": "ann"}, transports=["websocket"]) as client:
+        assert await client.said("connect")
+        client.do("emit", "hi")
+        assert await client.event("hello") == "ann"
+        assert await client.said("ack") == ["hi", "heard"]
+        stop.set()
+        await asyncio.wait_for(serving, DEADLINE_S)
+        assert await client.said("disconnect")
