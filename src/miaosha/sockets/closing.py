@@ -22,8 +22,8 @@ A refused CONNECT leaves the socket open and answers CONNECT_ERROR `{message, da
 `retry_after_s` where waiting helps. Before the upgrade an HTTP status says the same: 403 (Origin),
 503 with Retry-After (full or stopping). The stock client reconnects by itself after any close, with
 a random back-off, and does not after a CONNECT_ERROR.
-Long polling knows no codes: a GET is answered by the packet `1`, what comes after it by 400. Only
-a close that is nobody's fault (`patient`) waits for a GET to bring what was still to be said.
+Long polling knows no codes: a GET returns the packet `1`, and every later request 400. Only a close
+without anybody's fault (`patient`) waits for a GET, which brings the packets that were waiting.
 """
 
 from typing import Final, NamedTuple

@@ -78,8 +78,8 @@ def decode(text: str) -> tuple[EnginePacketType, str]:
 def open_packet(
     sid: str, upgrades: bytes, ping_interval_ms: int, ping_timeout_ms: int, max_payload: int
 ) -> Outbound:
-    """What the server says first: the session's id (needs no quoting), what it may be upgraded to
-    (a JSON list), and the times and size a client must keep."""
+    """The server's first packet: the session's id (needs no quoting), the transports it may be
+    upgraded to (a JSON list), and the times and size that a client must keep."""
     return Outbound(
         b'0{"sid":"%b","upgrades":%b,"pingInterval":%d,"pingTimeout":%d,"maxPayload":%d}'
         % (sid.encode(), upgrades, ping_interval_ms, ping_timeout_ms, max_payload)
@@ -112,7 +112,7 @@ def packets(payload: bytes) -> Iterator[str | bytes]:
 
 
 def payload(packets: Sequence[Outbound]) -> bytes:
-    """The body that answers a poll."""
+    """The body of the response to a GET."""
     return SEPARATOR.join(
         [b"b" + base64.b64encode(one.packet) if one.binary else one.packet for one in packets]
     )
@@ -124,9 +124,8 @@ def failure_body(failure: tuple[int, str]) -> bytes:
 
 
 class Sids:
-    """Ids nobody can guess; each starts with its process's number, by which an edge may route.
-
-    The kernel is asked for many at a time.
+    """Makes ids that cannot be guessed. Each starts with its process's number, by which an edge may
+    route. The kernel is asked for the chance of many ids at a time.
     """
 
     def __init__(self, instance: str) -> None:

@@ -141,8 +141,10 @@ class FrameReader:
 
 
 def whole_text(data: bytes, message_max: int) -> str | None:
-    """The text of `data`, if that is exactly one whole text frame of less than 64 KB: what a client
-    nearly always sends, read without a FrameReader. None: anything else, broken or not."""
+    """The text of `data` if it is exactly one whole text frame of less than 64 KB, else None.
+
+    Clients nearly always send such a frame, and it needs no FrameReader.
+    """
     mask = 2 if len(data) < 134 else 4  # where it is: lengths above 125 take two bytes more
     size = len(data) - mask - 4
     if not 0 <= size <= min(message_max, 0xFFFF) or data[0] != 0x81:

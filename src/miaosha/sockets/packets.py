@@ -173,7 +173,7 @@ def _strip(data: Any, parts: list[bytes]) -> Any:
 
 
 def connected(namespace: str, sid: str) -> Outbound:
-    """The answer to a CONNECT; the id needs no quoting."""
+    """The confirmation of a CONNECT; the id needs no quoting."""
     where = b"" if namespace == "/" else namespace.encode() + b","
     return engine_packets.message(b'0%b{"sid":"%b"}' % (where, sid.encode()))
 

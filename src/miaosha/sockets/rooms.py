@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key", bound=Hashable)
 
-GONE_MIN: Final = 64  # not fewer places of those who left are cleared away at a time
+GONE_MIN: Final = 64  # places of sessions that left, below which the list is not made anew
 
 
 class Room(Generic[Key]):
