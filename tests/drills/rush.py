@@ -198,7 +198,7 @@ class Rush:
         assert not broken, "\n".join(broken)
         assert outcomes and any(view.accepted for view in self.views)
 
-    async def ledger(self) -> checker.SaleRows:
+    async def ledger(self) -> checker.SoldRows:
         database = open_database(self._database)
         try:
             return await checker.read_ledger(database, self.sale_id)

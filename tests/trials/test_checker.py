@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from miaosha.trials import report
-from miaosha.trials.checker import CheckedHold, SaleRows, findings
+from miaosha.trials.checker import CheckedHold, SoldRows, findings
 from miaosha.trials.crowd.buyer import Buyer, Crowd
 from miaosha.trials.crowd.crowd_plan import BuyerKind, CrowdPlan, View, Visitor
 
-LEDGER = SaleRows(
+LEDGER = SoldRows(
     stock=2,
     sold=2,
     granted=2,
@@ -57,19 +57,19 @@ def test_a_right_sale_is_clean() -> None:
     assert findings(LEDGER, views(), 5) == []
 
 
-def _set(number: int, **changes: Any) -> Callable[[SaleRows, list[View]], SaleRows]:
-    def spoil(ledger: SaleRows, seen: list[View]) -> SaleRows:
+def _set(number: int, **changes: Any) -> Callable[[SoldRows, list[View]], SoldRows]:
+    def spoil(ledger: SoldRows, seen: list[View]) -> SoldRows:
         seen[number - 1] = msgspec.structs.replace(seen[number - 1], **changes)
         return ledger
 
     return spoil
 
 
-def _ledger(**changes: Any) -> Callable[[SaleRows, list[View]], SaleRows]:
+def _ledger(**changes: Any) -> Callable[[SoldRows, list[View]], SoldRows]:
     return lambda ledger, seen: ledger._replace(**changes)
 
 
-def _lost_view(ledger: SaleRows, seen: list[View]) -> SaleRows:
+def _lost_view(ledger: SoldRows, seen: list[View]) -> SoldRows:
     seen.pop()
     return ledger
 
@@ -96,7 +96,7 @@ def _lost_view(ledger: SaleRows, seen: list[View]) -> SaleRows:
     ],
 )
 def test_everything_wrong_is_named(
-    spoil: Callable[[SaleRows, list[View]], SaleRows], said: str
+    spoil: Callable[[SoldRows, list[View]], SoldRows], said: str
 ) -> None:
     seen = views()
     ledger = spoil(LEDGER, seen)
