@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from miaosha.api.server import listen
+from miaosha.api.uvicorn_server import listen
 from miaosha.serving.process import Process
 from miaosha.settings import Settings
 from tests.api.world import Person, World

@@ -17,7 +17,7 @@ from schemathesis.config import SchemathesisConfig
 from miaosha.adapters.sql.migrate import upgrade
 from miaosha.api.app import routes
 from miaosha.api.openapi import document
-from miaosha.api.server import listen
+from miaosha.api.uvicorn_server import listen
 from miaosha.serving.process import Process
 from miaosha.settings import Settings
 from miaosha.supervisor.servers.valkey import start_valkey

@@ -11,7 +11,7 @@ import structlog
 
 from miaosha.api.body_limits import Bounded
 from miaosha.api.limits import BUCKETS_MAX, Buckets, client_key
-from miaosha.api.server import listen
+from miaosha.api.uvicorn_server import listen
 from miaosha.domain.errors import Problem, SettingsError
 from miaosha.serving.process import Process
 from miaosha.settings import Settings, origins, proxies

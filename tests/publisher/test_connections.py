@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 from miaosha.publisher import http_connection
-from miaosha.publisher.http_connection import Connection
+from miaosha.publisher.http_connection import HttpConnection
 from miaosha.publisher.shared import WHEEL_SLOTS
 from tests.kit.waits import until
 from tests.publisher.world import GET_HEALTH, World, client, listening, request, world
@@ -80,7 +80,7 @@ async def test_a_client_that_does_not_read_is_not_read(run_dir: Path) -> None:
         sock.connect(str(path))
         await until(lambda: made.service.connections == 1)
         (connection,) = made.service.wheel.members()
-        assert isinstance(connection, Connection)
+        assert isinstance(connection, HttpConnection)
         await until(lambda: _push(sock) and connection._blocked > 0)
         assert made.counters["requests"] > 0
         made.ticks(request_ticks(made))

@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 
 from miaosha.domain.errors import SettingsError
-from miaosha.publisher import server
-from miaosha.publisher.server import Parts
+from miaosha.publisher import publisher
+from miaosha.publisher.publisher import Parts
 from miaosha.serving.process import Process
 from tests.kit.waits import until
 from tests.publisher.world import GET_HEALTH, Client, World, client, request
@@ -18,9 +18,9 @@ from tests.publisher.world import GET_HEALTH, Client, World, client, request
 
 @contextlib.asynccontextmanager
 async def running(made: World, listen: str) -> AsyncIterator[Process]:
-    """`server.run` on the world's parts."""
+    """`publisher.run` on the world's parts."""
     process = Process("publisher", "0", listen, counters=made.counters)
-    task = asyncio.create_task(server.run(process, made.settings, cast(Parts, made)))
+    task = asyncio.create_task(publisher.run(process, made.settings, cast(Parts, made)))
     try:
         yield process
     finally:
@@ -73,7 +73,7 @@ async def test_an_address_that_cannot_be(listen: str) -> None:
     made = World()
     process = Process("publisher", "0", listen)
     with pytest.raises(SettingsError, match="--listen"):
-        await server.run(process, made.settings, cast(Parts, made))
+        await publisher.run(process, made.settings, cast(Parts, made))
 
 
 async def test_drain_answers_what_is_queued(run_dir: Path) -> None:
@@ -102,8 +102,8 @@ async def test_drain_answers_what_is_queued(run_dir: Path) -> None:
 
 
 async def test_drain_is_bounded(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "DRAIN_S", 0.05)
-    monkeypatch.setattr(server, "FLUSH_S", 0.05)
+    monkeypatch.setattr(publisher, "DRAIN_S", 0.05)
+    monkeypatch.setattr(publisher, "FLUSH_S", 0.05)
     made, path = World(), run_dir / "p.sock"
     made.broker.hold = True
     async with running(made, f"unix:{path}") as process:

@@ -21,11 +21,11 @@ from miaosha.ports.broker import Broker
 from miaosha.ports.heartbeats import Heartbeat
 from miaosha.ports.store import Reading, SaleBoard, StockStore
 from miaosha.ports.tokens import Identity
-from miaosha.publisher.arrivals import Turns
+from miaosha.publisher.arrivals import Arrivals
 from miaosha.publisher.batcher import Batcher
-from miaosha.publisher.board import Board
-from miaosha.publisher.http_connection import Connection
+from miaosha.publisher.http_connection import HttpConnection
 from miaosha.publisher.intake import Intake
+from miaosha.publisher.live_sales import LiveSales
 from miaosha.publisher.routes import Router
 from miaosha.publisher.shared import Service
 from miaosha.settings import Settings
@@ -187,15 +187,15 @@ class World:
     question_key: bytes = QUESTION_KEY
     slice_size: int = 1_000_000  # of arrivals in a turn: a test's wires need no loop
     # bootstrap's parts are ports; these honour what the publisher uses of them
-    board: Board = field(init=False)
+    board: LiveSales = field(init=False)
     batcher: Batcher = field(init=False)
     service: Service = field(init=False)
 
     def __post_init__(self) -> None:
         store, broker = cast(StockStore, self.store), cast(Broker, self.broker)
-        self.board = Board(store, broker, self.clock, self.settings, self.counters)
-        turns = Turns(self.slice_size)
-        self.batcher = Batcher(broker, self.clock, self.settings, self.counters, turns)
+        self.board = LiveSales(store, broker, self.clock, self.settings, self.counters)
+        arrivals = Arrivals(self.slice_size)
+        self.batcher = Batcher(broker, self.clock, self.settings, self.counters, arrivals)
         intake = Intake(
             self.board,
             self.batcher,
@@ -206,7 +206,7 @@ class World:
             self.counters,
         )
         self.service = Service(
-            Router(self.board, intake, self.counters), self.settings, self.counters, turns
+            Router(self.board, intake, self.counters), self.settings, self.counters, arrivals
         )
 
     async def look(self) -> None:
@@ -241,7 +241,7 @@ class Wire:
         self.closed = False
         self.aborted = False
         self.half_closed = False
-        self.connection = Connection(service)
+        self.connection = HttpConnection(service)
         self.connection.connection_made(cast(asyncio.Transport, self))
 
     def send(self, data: bytes) -> None:
@@ -352,7 +352,7 @@ async def listening(made: World, run_dir: Path) -> AsyncIterator[Path]:
     path = run_dir / "publisher.sock"
     loop = asyncio.get_running_loop()
     server = await loop.create_unix_server(
-        lambda: Connection(made.service), str(path), backlog=1024
+        lambda: HttpConnection(made.service), str(path), backlog=1024
     )
     try:
         yield path

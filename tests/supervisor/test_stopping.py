@@ -8,8 +8,8 @@ import sys
 import msgspec
 import pytest
 
-from miaosha.api import server as api
-from miaosha.publisher import server as publisher
+from miaosha.api import uvicorn_server as api
+from miaosha.publisher import publisher
 from miaosha.settings import Settings
 from miaosha.sockets import listening as gateway
 from miaosha.supervisor import up

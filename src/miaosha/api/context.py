@@ -6,9 +6,9 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from miaosha.api.board import Board
 from miaosha.api.guesses import Guesses
 from miaosha.api.limits import AtOnce, Buckets
+from miaosha.api.public_sales import PublicSales
 from miaosha.bootstrap import ApiParts
 from miaosha.settings import Network, Settings, proxies
 from miaosha.usecases.accounts import Membership
@@ -42,7 +42,7 @@ class Desk:
     manage: Manage
     stories: Stories
     watch: Watch
-    board: Board
+    board: PublicSales
     sign_ups: Buckets
     sign_ups_per_hour: Buckets
     sign_ups_at_once: AtOnce
@@ -80,7 +80,7 @@ def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str,
             Presses(parts.broker, parts.store),
         ),
         watch=Watch(parts.office, parts.ledger.audits, parts.inspector, clock),
-        board=Board(parts.catalogue, parts.store, parts.heartbeats, clock),
+        board=PublicSales(parts.catalogue, parts.store, parts.heartbeats, clock),
         sign_ups=Buckets("sign_ups_per_min", settings.sign_ups_per_min, clock),
         sign_ups_per_hour=Buckets(
             "sign_ups_per_hour", settings.sign_ups_per_hour, clock, per_s=3_600

@@ -14,7 +14,7 @@ CHECK_TIMEOUT_S: Final = 2.0
 TAG = "Probes"
 
 
-class Health(msgspec.Struct, frozen=True):
+class Liveness(msgspec.Struct, frozen=True):
     status: str
 
 
@@ -25,10 +25,10 @@ class Readiness(msgspec.Struct, frozen=True):
     checks: dict[str, str]
 
 
-@operation("GET", "/healthz", who=Who.ANYONE, tag=TAG, summary="Alive", answer=Health)
-async def healthz(request: Req) -> Health:
+@operation("GET", "/healthz", who=Who.ANYONE, tag=TAG, summary="Alive", answer=Liveness)
+async def healthz(request: Req) -> Liveness:
     """Asks no other part."""
-    return Health("ok")
+    return Liveness("ok")
 
 
 @operation(

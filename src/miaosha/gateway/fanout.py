@@ -18,8 +18,8 @@ import structlog
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.messages import BusMessage, Positions, Result, Results, SaleChanged, Standby
 from miaosha.domain.reservation import State
-from miaosha.gateway.board import Sales
 from miaosha.gateway.hub import Hub
+from miaosha.gateway.sale_views import Sales
 from miaosha.ports.bus import Bus
 from miaosha.sockets import packets
 from miaosha.sockets.engine_packets import Outbound

@@ -11,6 +11,15 @@ from miaosha.gateway.events import SaleEvents
 from miaosha.gateway.fanout import Fanout
 from miaosha.gateway.hub import Hub
 from miaosha.gateway.lookups import ASKERS, Lookups
+from miaosha.gateway.events import AccessTokens, SaleEvents
+from miaosha.gateway.fanout import Fanout
+from miaosha.gateway.hub import Hub
+from miaosha.gateway.lookups import ASKERS, Lookups
+from miaosha.gateway.sale_views import Sales
+from miaosha.ports.bus import Bus
+from miaosha.ports.clock import Clock
+from miaosha.ports.heartbeats import Heartbeats
+from miaosha.ports.store import StockStore
 from miaosha.serving import memory
 from miaosha.serving.ending import end
 from miaosha.serving.process import Process

@@ -15,6 +15,7 @@ from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase
 from miaosha.gateway.board import Sales
 from miaosha.gateway.hub import user_of
+from miaosha.gateway.sale_views import Sales
 from miaosha.ports.store import PlaceView, StockStore
 from miaosha.sockets import packets
 from miaosha.sockets.session import Session

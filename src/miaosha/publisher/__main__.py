@@ -1,6 +1,6 @@
 """`python -m miaosha.publisher --listen unix:/path.sock --instance 0 [--metrics host:port]`"""
 
-from miaosha.publisher.server import serve
+from miaosha.publisher.publisher import serve
 from miaosha.serving.process import run
 
 if __name__ == "__main__":

@@ -13,14 +13,14 @@ from typing import Final, Protocol
 SLICE: Final = 512  # arrivals handled between two looks at everything else: 10 ms
 
 
-class Reading(Protocol):
+class Arrived(Protocol):
     """A connection that keeps what it has not handled yet."""
 
     def go_on(self) -> None:
         """Handle what was kept. Called once for each refused `enter`."""
 
 
-class Turns:
+class Arrivals:
     """Lets arrivals in, a slice at a time.
 
     Args:
@@ -33,13 +33,13 @@ class Turns:
         self._loop = asyncio.get_running_loop()
         self._size = size
         self._taken = 0  # in this turn
-        self._waiting: deque[Reading] = deque()
+        self._waiting: deque[Arrived] = deque()
 
     def __len__(self) -> int:
         """How many wait to be handled: at most one per connection."""
         return len(self._waiting)
 
-    def enter(self, reading: Reading) -> bool:
+    def enter(self, reading: Arrived) -> bool:
         """True: handle it now. False: `go_on` comes later."""
         if self._taken >= self._size:
             self._waiting.append(reading)

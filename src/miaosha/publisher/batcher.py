@@ -1,6 +1,6 @@
 """Gathers accepted presses into batches, publishes them, and answers every press of a batch.
 
-Batches form by themselves: the first press of a sale goes out at the end of the event loop's turn;
+Batches form by themselves: the first press of a sale goes out at the end of the loop's pass;
 while a batch is on its way to the broker, presses gather, and its confirm (or a full batch) lets
 the next one go. There is no timer, and no task or future per press: a press is an index in its
 batch, and its answer is written by whoever ends the batch.
@@ -35,7 +35,7 @@ class Batcher:
 
     Args:
         counters: plain numbers this adds to (batches, accepted, publish_unknown, …).
-        turns: presses that have not been read yet, by its length.
+        arrivals: presses that have not been read yet, by its length.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class Batcher:
         clock: Clock,
         settings: Settings,
         counters: MutableMapping[str, float],
-        turns: Sized,
+        arrivals: Sized,
     ) -> None:
-        self._turns = turns
+        self._arrivals = arrivals
         self._broker = broker
         self._clock = clock
         self._counters = counters
@@ -65,13 +65,13 @@ class Batcher:
         self._unanswered: dict[Gathering, None] = {}  # in the order in which they began
         self.waiting = 0  # presses without an answer yet
 
-    def press(self, line: Line, user_id: int, connection: Asker, turn: int) -> None:
+    def press(self, line: Line, user_id: int, connection: Asker, number: int) -> None:
         """Queue a press; `connection` gets its answer when the batch is confirmed or failed."""
         gathering = line.gathering
         line.recent[user_id] = gathering
         gathering.user_ids.append(user_id)
         gathering.connections.append(connection)
-        gathering.turns.append(turn)
+        gathering.numbers.append(number)
         self.waiting += 1
         users = len(gathering.user_ids)
         if users == 1:
@@ -94,7 +94,7 @@ class Batcher:
         read: to refuse these comes first.
         """
         waiting = self.waiting > self._crowd
-        if not waiting and len(self._turns) <= self._crowd:
+        if not waiting and len(self._arrivals) <= self._crowd:
             return False
         now = self._clock.monotonic()
         if now >= self._wary_until:
@@ -118,14 +118,14 @@ class Batcher:
         return None
 
     def share(
-        self, gathering: Gathering, user_id: int, connection: Asker, turn: int
+        self, gathering: Gathering, user_id: int, connection: Asker, number: int
     ) -> bytes | None:
         """The answer of `user_id` in that batch; None if it comes with the confirm."""
         index = gathering.user_ids.index(user_id)
         if gathering.accepted:
             self._counters["repeated"] += 1
             return gathering.accepted[index]
-        gathering.shared.append((index, connection, turn))
+        gathering.shared.append((index, connection, number))
         self.waiting += 1
         return None
 
@@ -199,7 +199,7 @@ class Batcher:
         else:
             self._accept(gathering, batch_id)
         gathering.connections = []
-        gathering.turns = []
+        gathering.numbers = []
         gathering.shared = []
 
     async def _deliver(self, batch: Batch) -> str:
@@ -228,27 +228,27 @@ class Batcher:
         counters["repeated"] += len(gathering.shared)
         gathering.confirmed_at_s = self._clock.monotonic()
         gathering.accepted = accepted = Accepted(batch_id)
-        turns = gathering.turns
+        numbers = gathering.numbers
         waiting = enumerate(gathering.connections)
         while True:  # again only after one who could not be answered: the others are
             try:
                 for index, connection in waiting:
-                    connection.answer(turns[index], accepted[index])
+                    connection.answer(numbers[index], accepted[index])
                 break
             except Exception:
                 log.exception("answer")
-        self._tell((c, turn, accepted[index]) for index, c, turn in gathering.shared)
+        self._tell((c, number, accepted[index]) for index, c, number in gathering.shared)
 
     def _refuse(self, gathering: Gathering, code: str) -> None:
         refusal = PROBLEMS[code]
-        waiting = [*zip(gathering.connections, gathering.turns, strict=True)]
-        waiting += [(connection, turn) for _, connection, turn in gathering.shared]
+        waiting = [*zip(gathering.connections, gathering.numbers, strict=True)]
+        waiting += [(connection, number) for _, connection, number in gathering.shared]
         self._counters[f"refused_{code}"] += len(waiting)
-        self._tell((connection, turn, refusal) for connection, turn in waiting)
+        self._tell((connection, number, refusal) for connection, number in waiting)
 
     def _tell(self, answers: Iterable[tuple[Asker, int, bytes]]) -> None:
-        for connection, turn, response in answers:
+        for connection, number, response in answers:
             try:
-                connection.answer(turn, response)
+                connection.answer(number, response)
             except Exception:
                 log.exception("answer")

@@ -1,4 +1,4 @@
-"""One connection: reads requests, numbers them as turns, and writes their answers in that order.
+"""One connection: reads requests, numbers them, and writes their answers in that order.
 
 Answers may come in any order and at any later time (a press is answered when its batch is
 confirmed); one that comes early is kept. What a request means is the routes' business.
@@ -10,22 +10,22 @@ from typing import Final
 import structlog
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade
 
-from miaosha.publisher.http_request import Reader, Refused
+from miaosha.publisher.http_request import RequestReader, RequestRefused
 from miaosha.publisher.responses import PROBLEMS, closing
 from miaosha.publisher.shared import Service
 
 log = structlog.get_logger()
 
 SLICE_BYTES: Final = 4_096  # parsed at a time, so that the limits below bite in time
-UNREAD_MAX: Final = 16_384  # bytes kept for a connection's turn before it is no longer read
+UNREAD_MAX: Final = 16_384  # bytes kept of a connection that waits before it is no longer read
 PIPELINE_MAX: Final = 32  # requests without an answer before a connection is no longer read
 LINGER_MAX: Final = 1_024  # connections over connections_max that still get to read their 503
 
 
-class Connection(Reader, asyncio.Protocol):
+class HttpConnection(RequestReader, asyncio.Protocol):
     """A client's connection.
 
-    It ends with the answer to turn `_last`, once that is set: because the client said so, at a
+    It ends with the answer to number `_last`, once that is set: because the client said so, at a
     fault (then the client may still be sending; see `_end`), or because the process drains.
     """
 
@@ -56,14 +56,14 @@ class Connection(Reader, asyncio.Protocol):
         self._service = service
         self._counters = service.counters
         self._transport: asyncio.Transport | None = None
-        self._first = 0  # the turn to be answered next
-        self._next = 0  # the turn of the next request
+        self._first = 0  # the number to be answered next
+        self._next = 0  # the number of the next request
         self._last = -1
-        self._done: dict[int, bytes] = {}  # answers that came before their turn
+        self._done: dict[int, bytes] = {}  # answers that came too early
         self._taking = True  # input is parsed; otherwise thrown away
         self._feeding = False  # the parser is at work
         self._held = False  # reading is paused
-        self._queued = False  # for its turn to be handled
+        self._queued = False  # among the arrivals that wait
         self._rest = b""  # read, but not parsed while held or queued
         self._unparsed = 0  # bytes fed since a head began
         self._faulty = False  # the last answer is about the framing
@@ -100,7 +100,7 @@ class Connection(Reader, asyncio.Protocol):
         if not self._taking:
             return
         held = self._held
-        if held or self._queued or not self._service.turns.enter(self):
+        if held or self._queued or not self._service.arrivals.enter(self):
             self._rest += data
             if not held:
                 self._queued = True
@@ -136,7 +136,7 @@ class Connection(Reader, asyncio.Protocol):
         self._blocked = 0
         self._go_on()
 
-    # from the turns
+    # from the arrivals that waited
 
     def go_on(self) -> None:
         self._queued = False
@@ -155,36 +155,36 @@ class Connection(Reader, asyncio.Protocol):
             return  # it came after the last one
         self._since = 0
         self._counters["requests"] += 1
-        turn = self._next
+        number = self._next
         last = self.is_last() or self._service.leaving
-        answer = self._service.routes(self, turn)  # a refusal is raised before the turn is used
-        self._next = turn + 1
+        answer = self._service.routes(self, number)  # a refusal uses no number
+        self._next = number + 1
         if last:
-            self._last = turn
+            self._last = number
             self._taking = False
         if answer is not None:
-            self.answer(turn, answer)
+            self.answer(number, answer)
 
     # answers
 
-    def answer(self, turn: int, response: bytes) -> None:
-        """Write the answer to request number `turn`, or keep it until its turn comes."""
+    def answer(self, number: int, response: bytes) -> None:
+        """Write the answer to that request, or keep it until those before it are written."""
         transport = self._transport
         if transport is None:
             return
-        if turn != self._first:
-            self._done[turn] = response
+        if number != self._first:
+            self._done[number] = response
             return
         while True:
-            if turn == self._last:
+            if number == self._last:
                 self._end(transport, response)
                 return
             transport.write(response)
-            turn += 1
-            self._first = turn
-            if not self._done or turn not in self._done:
+            number += 1
+            self._first = number
+            if not self._done or number not in self._done:
                 break
-            response = self._done.pop(turn)
+            response = self._done.pop(number)
         self._touched = self._service.wheel.now
         if self._held:
             self._go_on()
@@ -196,9 +196,9 @@ class Connection(Reader, asyncio.Protocol):
         self._counters["refused_" + code] += 1
         self._taking = False
         self._faulty = True
-        self._last = turn = self._next
-        self._next = turn + 1
-        self.answer(turn, PROBLEMS[code])
+        self._last = number = self._next
+        self._next = number + 1
+        self.answer(number, PROBLEMS[code])
 
     def drain(self) -> None:
         """Take no more requests; end once what was taken is answered."""
@@ -242,9 +242,9 @@ class Connection(Reader, asyncio.Protocol):
                 self.fail("bad_request")
         except HttpParserCallbackError as error:
             cause = error.__context__
-            if not isinstance(cause, Refused):
+            if not isinstance(cause, RequestRefused):
                 log.error("request", exc_info=cause)
-            self.fail(str(cause) if isinstance(cause, Refused) else "internal")
+            self.fail(str(cause) if isinstance(cause, RequestRefused) else "internal")
         except HttpParserError:
             if self._taking:  # else it is about what came after the last request
                 self.fail("bad_request")

@@ -3,7 +3,7 @@
 llhttp parses, and refuses what could be read in two ways (conflicting lengths, folded headers,
 bare line ends…). This adds the limits, and refuses what a purchase does not need: chunked bodies,
 Expect, two of a header that must be one. Such a fault ends the connection, because the stream
-cannot be trusted after it; so it is raised, as `Refused`, out of the parser.
+cannot be trusted after it; so it is raised, as `RequestRefused`, out of the parser.
 """
 
 from typing import Final
@@ -25,11 +25,11 @@ ODD: Final = CODING | EXPECT | CONNECTION | DOUBLE
 VERSIONS: Final = ("1.0", "1.1")
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """Stops the parser: the code says with which answer the connection ends."""
 
 
-class Reader:
+class RequestReader:
     """The request that is being read, or was read just now.
 
     Args:
@@ -81,14 +81,14 @@ class Reader:
 
     def is_last(self) -> bool:
         """True if the connection ends with this request: it says so, or is HTTP/1.0, or asks for
-        another protocol (which it does not get, and its body is not read). Raises Refused for an
-        unknown version."""
+        another protocol (which it does not get, and its body is not read). Raises
+        RequestRefused for an unknown version."""
         parser = self._parser
         if not self._seen & CONNECTION and parser.should_keep_alive():
             return False
         version = parser.get_http_version()
         if version not in VERSIONS:
-            raise Refused("bad_request")
+            raise RequestRefused("bad_request")
         return version == "1.0" or not parser.should_keep_alive() or parser.should_upgrade()
 
     # called by the parser
@@ -125,14 +125,14 @@ class Reader:
         """The rare heads: refuse what is wrong with this one, if anything is."""
         version = self._parser.get_http_version()
         if self._left < 0:
-            raise Refused("headers_too_large")
+            raise RequestRefused("headers_too_large")
         if seen & DOUBLE or version not in VERSIONS:
-            raise Refused("bad_request")
+            raise RequestRefused("bad_request")
         if version == "1.1" and not seen & HOST:
-            raise Refused("bad_request")
+            raise RequestRefused("bad_request")
         if seen & CODING:
-            raise Refused("length_required")
+            raise RequestRefused("length_required")
         if seen & EXPECT:
-            raise Refused("expectation_failed")
+            raise RequestRefused("expectation_failed")
         if self.length > self._body_max:
-            raise Refused("too_large")
+            raise RequestRefused("too_large")

@@ -15,8 +15,8 @@ from miaosha.domain.errors import Problem
 from miaosha.ports.clock import Clock
 from miaosha.ports.tokens import Identity
 from miaosha.publisher.batcher import Batcher
-from miaosha.publisher.board import Board, Live
 from miaosha.publisher.limits import Rate
+from miaosha.publisher.live_sales import LiveSale, LiveSales
 from miaosha.publisher.responses import PROBLEMS, problem
 from miaosha.publisher.sale_queue import Asker
 from miaosha.settings import Settings
@@ -30,7 +30,7 @@ class AccessVerifier(Protocol):
         """Raises Problem("unauthorized")."""
 
 
-class Press(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PressBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of a purchase: the key of the chosen answer."""
 
     answer: str
@@ -46,7 +46,7 @@ class Intake:
 
     def __init__(
         self,
-        board: Board,
+        board: LiveSales,
         batcher: Batcher,
         tokens: AccessVerifier,
         clock: Clock,
@@ -63,18 +63,23 @@ class Intake:
         self._waiting_max = settings.publish_waiting_max
         self._presses = Rate(settings.press_rate_per_s, settings.press_burst)
         self._wrong = Rate(settings.wrong_answers_per_s, settings.wrong_answers_per_s)
-        self._decode = msgspec.json.Decoder(Press).decode
+        self._decode = msgspec.json.Decoder(PressBody).decode
         self._counters = counters
 
     def press(
-        self, live: Live | None, token: bytes | None, body: bytes, connection: Asker, turn: int
+        self,
+        live: LiveSale | None,
+        token: bytes | None,
+        body: bytes,
+        connection: Asker,
+        number: int,
     ) -> bytes | None:
         """The answer to a press; None if `connection` gets it later.
 
         Args:
             live: the sale, or None if there is no such sale.
             token: the access token, or None without one.
-            turn: the request's number on its connection.
+            number: the request's number on its connection.
         """
         if self._batcher.late():
             return self._refuse("overloaded")
@@ -100,25 +105,25 @@ class Intake:
         if answer != self._right_answer(live, user_id):
             self._wrong.allow(user_id, at_ms)
             return self._refuse("wrong_answer")
-        return self._queue(live, user_id, at_s, connection, turn)
+        return self._queue(live, user_id, at_s, connection, number)
 
     def _queue(
-        self, live: Live, user_id: int, at_s: float, connection: Asker, turn: int
+        self, live: LiveSale, user_id: int, at_s: float, connection: Asker, number: int
     ) -> bytes | None:
         batcher = self._batcher
         pressed = batcher.repeat(live.line, user_id, at_s)
         if pressed is not None:
             if pressed.over or batcher.waiting < self._waiting_max:
-                return batcher.share(pressed, user_id, connection, turn)
+                return batcher.share(pressed, user_id, connection, number)
             return self._refuse("overloaded")
         if live.sold_out and at_s < live.usable_until:
             return self._refuse("sold_out")
         if live.full or batcher.waiting >= self._waiting_max:
             return self._refuse("overloaded")
-        batcher.press(live.line, user_id, connection, turn)
+        batcher.press(live.line, user_id, connection, number)
         return None
 
-    def _right_answer(self, live: Live, user_id: int) -> str:
+    def _right_answer(self, live: LiveSale, user_id: int) -> str:
         questions = live.sale.questions
         if len(questions) == 1:
             return questions[0].answer

@@ -7,10 +7,10 @@ import re
 from collections.abc import MutableMapping
 from typing import Final
 
-from miaosha.publisher.board import Board
-from miaosha.publisher.http_connection import Connection
-from miaosha.publisher.http_request import Refused
+from miaosha.publisher.http_connection import HttpConnection
+from miaosha.publisher.http_request import RequestRefused
 from miaosha.publisher.intake import Intake
+from miaosha.publisher.live_sales import LiveSales
 from miaosha.publisher.responses import HEALTHY, PROBLEMS, problem, readiness, without_body
 
 PURCHASES: Final = re.compile(rb"/api/v1/sales/[0-9]{1,18}/purchases")
@@ -22,13 +22,16 @@ ONLY_GET: Final = problem("method_not_allowed", "Only GET is taken here.", allow
 class Router:
     """Answers a request that a connection has read, or hands it to the intake."""
 
-    def __init__(self, board: Board, intake: Intake, counters: MutableMapping[str, float]) -> None:
+    def __init__(
+        self, board: LiveSales, intake: Intake, counters: MutableMapping[str, float]
+    ) -> None:
         self._board = board
         self._press = intake.press
         self._counters = counters
 
-    def __call__(self, connection: Connection, turn: int) -> bytes | None:
-        """The answer, or None if it comes later. Raises Refused for what is no HTTP to us."""
+    def __call__(self, connection: HttpConnection, number: int) -> bytes | None:
+        """The answer, or None if it comes later. Raises RequestRefused for what is no
+        HTTP to us."""
         live = self._board.by_path.get(connection.url)
         method = connection.method()
         if live is None or method != b"POST":
@@ -36,7 +39,7 @@ class Router:
             live = self._board.by_path.get(path)
             if method != b"POST" or not (live or PURCHASES.fullmatch(path)):
                 if connection.length > 0:  # a body that nobody reads
-                    raise Refused("not_found" if method == b"POST" else "bad_request")
+                    raise RequestRefused("not_found" if method == b"POST" else "bad_request")
                 return self._elsewhere(method, path)
         if connection.content_type != JSON and not _is_json(connection.content_type):
             return self._refuse("unsupported_media_type")
@@ -45,11 +48,11 @@ class Router:
         token = connection.authorization
         if token is not None:
             token = token[7:] if token[:7] == b"Bearer " else _bearer(token)
-        return self._press(live, token, connection.body, connection, turn)
+        return self._press(live, token, connection.body, connection, number)
 
     def _elsewhere(self, method: bytes, path: bytes) -> bytes:
         if path[:1] != b"/":  # absolute, authority and asterisk forms are for proxies
-            raise Refused("bad_request")
+            raise RequestRefused("bad_request")
         answer = self._answer(method, path)
         return without_body(answer) if method == b"HEAD" else answer
 

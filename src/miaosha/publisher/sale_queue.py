@@ -9,28 +9,28 @@ from miaosha.publisher.responses import Accepted
 class Asker(Protocol):
     """Whoever waits for answers, in the order of its turns: a connection."""
 
-    def answer(self, turn: int, response: bytes) -> None: ...
+    def answer(self, number: int, response: bytes) -> None: ...
 
 
 class Gathering:
-    """The presses of one batch: user n waits on connection n with turn n."""
+    """The presses of one batch: user n waits on connection n with number n."""
 
     __slots__ = (
         "accepted",
         "began",
         "confirmed_at_s",
         "connections",
+        "numbers",
         "over",
         "shared",
-        "turns",
         "user_ids",
     )
 
     def __init__(self) -> None:
         self.user_ids: list[int] = []
         self.connections: list[Asker] = []
-        self.turns: list[int] = []
-        self.shared: list[tuple[int, Asker, int]] = []  # (index, connection, turn)
+        self.numbers: list[int] = []
+        self.shared: list[tuple[int, Asker, int]] = []  # (index, connection, number)
         self.accepted: Accepted | None = None
         self.began = 0.0  # when its first press came (monotonic seconds)
         self.confirmed_at_s = 0.0  # likewise

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import MutableMapping
 from typing import Any, Final, Protocol
 
-from miaosha.publisher.arrivals import Turns
+from miaosha.publisher.arrivals import Arrivals
 from miaosha.publisher.limits import Watched, Wheel
 from miaosha.settings import Settings
 
 WHEEL_SLOTS: Final = 16
-WHEEL_TURNS: Final = 4  # turns of the wheel within the time a request may take
+WHEEL_ROUNDS: Final = 4  # rounds of the wheel within the time a request may take
 
 
 class Member(Watched, Protocol):
@@ -20,9 +20,9 @@ class Member(Watched, Protocol):
 
 
 class Routes(Protocol):
-    def __call__(self, connection: Any, turn: int) -> bytes | None:
+    def __call__(self, connection: Any, number: int) -> bytes | None:
         """The answer to the request the connection has just read; None if it comes later.
-        Raises Refused for a request after which the connection must end."""
+        Raises RequestRefused for a request after which the connection must end."""
 
 
 class Service:
@@ -30,7 +30,7 @@ class Service:
 
     Attributes:
         connections: how many are open now.
-        turns: who of them is read when.
+        arrivals: who of them is read when.
         wheel: looks after all of them; times are counted in its ticks.
         leaving: the process ends: every request is the last one of its connection.
     """
@@ -40,9 +40,9 @@ class Service:
         routes: Routes,
         settings: Settings,
         counters: MutableMapping[str, float],
-        turns: Turns,
+        arrivals: Arrivals,
     ) -> None:
-        self.turns = turns
+        self.arrivals = arrivals
         self.routes = routes
         self.counters = counters
         self.wheel: Wheel[Member] = Wheel(WHEEL_SLOTS)
@@ -51,8 +51,8 @@ class Service:
         self.connections_max = settings.connections_max
         self.header_max = settings.header_max_bytes
         self.body_max = settings.body_max_bytes
-        self.tick_s = settings.request_timeout_ms / 1000 / (WHEEL_SLOTS * WHEEL_TURNS)
-        self.request_ticks = WHEEL_SLOTS * WHEEL_TURNS
+        self.tick_s = settings.request_timeout_ms / 1000 / (WHEEL_SLOTS * WHEEL_ROUNDS)
+        self.request_ticks = WHEEL_SLOTS * WHEEL_ROUNDS
         self.linger_ticks = WHEEL_SLOTS
         self.idle_ticks = max(1, int(settings.idle_timeout_ms / 1000 / self.tick_s))
 

@@ -18,7 +18,7 @@ class HeadTooLarge(Exception):
     """Stops the parser."""
 
 
-class Connection(HttpToolsProtocol):
+class UvicornConnection(HttpToolsProtocol):
     """Args:
     header_max: bytes of a head at most (request target, names and values).
     given: uvicorn's own.

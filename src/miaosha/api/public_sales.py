@@ -33,7 +33,7 @@ _ORDER = {
 }
 
 
-class Board:
+class PublicSales:
     def __init__(
         self, catalogue: Catalogue, store: StockStore, heartbeats: Heartbeats, clock: Clock
     ) -> None:

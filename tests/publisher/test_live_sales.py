@@ -8,7 +8,7 @@ import pytest
 from miaosha.domain.errors import DependencyDown, Overloaded
 from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.store import Reading
-from miaosha.publisher.board import FEW, Live
+from miaosha.publisher.live_sales import FEW, LiveSale
 from miaosha.publisher.sale_queue import Line
 from tests.kit.waits import until
 from tests.publisher.world import (
@@ -104,8 +104,10 @@ async def test_a_reading_counts_from_before_it_was_asked_for() -> None:
     assert await press(made) == 202
 
 
-def live(terms: Sale | None = None, seen: Reading | None = None, *, missing: bool = False) -> Live:
-    made = Live(terms or sale(), Line(7))
+def live(
+    terms: Sale | None = None, seen: Reading | None = None, *, missing: bool = False
+) -> LiveSale:
+    made = LiveSale(terms or sale(), Line(7))
     made.missing = missing
     made.read(seen, 10.0)
     made.see(5.0)

@@ -17,11 +17,11 @@ from miaosha.ports.broker import Broker
 from miaosha.ports.clock import Clock
 from miaosha.ports.heartbeats import Heartbeats
 from miaosha.ports.store import StockStore
-from miaosha.publisher.arrivals import Turns
+from miaosha.publisher.arrivals import Arrivals
 from miaosha.publisher.batcher import Batcher
-from miaosha.publisher.board import Board
-from miaosha.publisher.http_connection import Connection
+from miaosha.publisher.http_connection import HttpConnection
 from miaosha.publisher.intake import AccessVerifier, Intake
+from miaosha.publisher.live_sales import LiveSales
 from miaosha.publisher.routes import Router
 from miaosha.publisher.shared import Service
 from miaosha.serving import memory
@@ -65,13 +65,13 @@ async def run(process: Process, settings: Settings, parts: Parts) -> None:
         SettingsError: the address cannot be listened on.
     """
     counters = process.counters
-    board = Board(parts.store, parts.broker, parts.clock, settings, counters)
-    turns = Turns()
-    batcher = Batcher(parts.broker, parts.clock, settings, counters, turns)
+    board = LiveSales(parts.store, parts.broker, parts.clock, settings, counters)
+    arrivals = Arrivals()
+    batcher = Batcher(parts.broker, parts.clock, settings, counters, arrivals)
     intake = Intake(
         board, batcher, parts.access_tokens, parts.clock, parts.question_key, settings, counters
     )
-    service = Service(Router(board, intake, counters), settings, counters, turns)
+    service = Service(Router(board, intake, counters), settings, counters, arrivals)
     process.checks["publisher"] = board.ready
     await board.refresh()
     await board.read()
@@ -124,7 +124,7 @@ async def _gone(service: Service, within_s: float) -> None:
 @contextlib.asynccontextmanager
 async def _listening(listen: str, service: Service) -> AsyncIterator[asyncio.Server]:
     loop = asyncio.get_running_loop()
-    connect = functools.partial(Connection, service)
+    connect = functools.partial(HttpConnection, service)
     path = Path(listen.removeprefix("unix:")) if listen.startswith("unix:") else None
     try:
         if path is not None:

@@ -14,7 +14,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from miaosha import bootstrap
 from miaosha.api.app import create_app
 from miaosha.api.body_limits import Bounded, last_answer
-from miaosha.api.http_connection import Connection
+from miaosha.api.uvicorn_connection import UvicornConnection
 from miaosha.domain.errors import SettingsError
 from miaosha.serving import memory
 from miaosha.serving.ending import end
@@ -26,7 +26,7 @@ DRAIN_S: Final = 20  # requests under way may take this long once we stop
 BACKLOG: Final = 2_048
 
 
-class _Server(uvicorn.Server):
+class UvicornServer(uvicorn.Server):
     """uvicorn without its signal handlers: the process owns INT and TERM."""
 
     bound: Callable[[int], None] | None = None
@@ -82,7 +82,7 @@ async def listen(
         bound: told the port once it is listening (0 for a unix socket).
     """
     application = _letting_go(Bounded(app), process.stop.is_set)
-    server = _Server(_config(application, process.listen, settings))
+    server = UvicornServer(_config(application, process.listen, settings))
     server.bound = bound
     running = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(process.stop.wait())
@@ -122,5 +122,5 @@ def _config(app: ASGIApp, address: str, settings: Settings) -> uvicorn.Config:
         backlog=BACKLOG,
         timeout_keep_alive=settings.idle_timeout_ms // 1000,
         timeout_graceful_shutdown=DRAIN_S,
-        http=cast("Any", functools.partial(Connection, settings.header_max_bytes)),
+        http=cast("Any", functools.partial(UvicornConnection, settings.header_max_bytes)),
     )

@@ -32,7 +32,7 @@ NEVER_MS: Final = 1 << 62
 PATH: Final = b"/api/v1/sales/%d/purchases"
 
 
-class Live:
+class LiveSale:
     """A sale as this publisher sees it now.
 
     Attributes:
@@ -118,7 +118,7 @@ class Live:
         self._full_until = monotonic + PRESSURE_MAX_AGE_S
 
 
-class Board:
+class LiveSales:
     """All live sales by the path of their purchases, refreshed by `run`.
 
     Attributes:
@@ -144,8 +144,8 @@ class Board:
         self._max_age_s = settings.reading_max_age_ms / 1000
         self._keep_s = 2 * settings.repeat_window_ms / 1000
         self._board: SaleBoard | None = None  # as it was read last
-        self._by_id: dict[int, Live] = {}
-        self.by_path: dict[bytes, Live] = {}
+        self._by_id: dict[int, LiveSale] = {}
+        self.by_path: dict[bytes, LiveSale] = {}
         self.missing = False
         self.known = False
         self.checks = {"store": "unread", "broker": "unread", "board": "unread"}
@@ -202,7 +202,7 @@ class Board:
                 live.read(readings[live.sale.id], usable_until)
         self._see()
 
-    def _due(self) -> list[Live]:
+    def _due(self) -> list[LiveSale]:
         monotonic = self._clock.monotonic()
         due = self._taking()
         if len(due) > FEW:
@@ -212,7 +212,7 @@ class Board:
             live.read_at = monotonic
         return due
 
-    def _taking(self) -> list[Live]:
+    def _taking(self) -> list[LiveSale]:
         """The sales that are open or about to open."""
         now_ms = self._clock.now_ms()
         return [live for live in self._by_id.values() if _wants_readings(live.sale, now_ms)]
@@ -244,10 +244,10 @@ class Board:
         else:
             self.checks["broker"] = "ok"
 
-    def _live(self, sale: Sale) -> Live:
+    def _live(self, sale: Sale) -> LiveSale:
         live = self._by_id.get(sale.id)
         if live is None:
-            return Live(sale, Line(sale.id))
+            return LiveSale(sale, Line(sale.id))
         live.sale = sale
         return live
 
