@@ -113,7 +113,7 @@ async def node(directory: Path) -> AsyncIterator[Subject]:
 @contextlib.asynccontextmanager
 async def _rival(name: str, command: Sequence[str]) -> AsyncIterator[Subject]:
     (target,) = free_targets(LISTEN, 1)
-    event = view(sample(0), 0, available=True, watching=0)
+    event = view(sample(0), 0, sold_out=False, watching=0)
     arguments = [target.rpartition(":")[2], msgspec.json.encode(event).decode()]
     async with _process([*command, *arguments], target) as process:
 

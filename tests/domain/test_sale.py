@@ -75,14 +75,21 @@ def test_every_buyer_has_a_question_of_their_own_for_good() -> None:
 
 def test_nobody_sees_the_answer() -> None:
     assert "answer" not in msgspec.to_builtins(ask(QUESTIONS[0]))
-    shown = msgspec.json.encode(view(a_sale(), 150, available=True, watching=2))
+    shown = msgspec.json.encode(view(a_sale(), 150, sold_out=False, watching=2))
     assert b"answer" not in shown and b"questions" not in shown
 
 
 def test_the_view_at_an_instant() -> None:
-    shown = view(a_sale(), 150, available=False, watching=12)
+    shown = view(a_sale(), 150, sold_out=True, watching=12)
     assert (shown.phase, shown.server_time_ms) == (Phase.OPEN, 150)
     assert (shown.available, shown.watching, shown.stock) == (False, 12, 3)
+
+
+@pytest.mark.parametrize("sold_out", [False, True])
+@pytest.mark.parametrize(("now_ms", "over"), [(99, False), (199, False), (200, True)])
+def test_a_sale_that_is_over_is_not_available(now_ms: int, over: bool, sold_out: bool) -> None:
+    shown = view(a_sale(), now_ms, sold_out=sold_out, watching=0)
+    assert shown.available is not (over or sold_out)
 
 
 def test_terms_travel_unchanged() -> None:

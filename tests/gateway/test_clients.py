@@ -31,7 +31,7 @@ async def change(world: World) -> None:
     """An admin pauses the sale, and the gateway has heard of it."""
     sale = make_sale(phase=Phase.PAUSED)
     world.store.board = {7: sale}
-    shown = view(sale, world.clock.now_ms(), available=True, watching=0)
+    shown = view(sale, world.clock.now_ms(), sold_out=False, watching=0)
     await world.publish(SaleChanged(shown))
     sales = world.gateway._sales
     await until(lambda: sales.asked(7).phase is Phase.PAUSED)

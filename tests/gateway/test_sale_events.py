@@ -20,7 +20,7 @@ from tests.sockets.wire import Wire
 
 
 def view_of(world: World, sale: Sale) -> SaleView:
-    return view(sale, world.clock.now_ms(), available=True, watching=99)
+    return view(sale, world.clock.now_ms(), sold_out=False, watching=99)
 
 
 async def watch(wire: Wire) -> dict[str, Any]:

@@ -104,11 +104,8 @@ async def test_a_reading_counts_from_before_it_was_asked_for() -> None:
     assert await press(made) == 202
 
 
-def live(
-    terms: Sale | None = None, seen: Reading | None = None, *, missing: bool = False
-) -> LiveSale:
+def live(terms: Sale | None = None, seen: Reading | None = None) -> LiveSale:
     made = LiveSale(terms or sale(), Line(7))
-    made.missing = missing
     made.read(seen, 10.0)
     made.see(5.0)
     return made
@@ -235,7 +232,7 @@ async def test_the_board_is_read_again_and_again() -> None:
     made.board._interval_s = 0.001
     made.store.sales = None
     running = asyncio.create_task(made.board.run())
-    await until(lambda: made.board.missing)
+    await until(lambda: made.board._board.missing)
     made.store.sales = {7: sale()}  # a missing board is looked for in the readings' rhythm
     await until(lambda: made.board.known)
     made.store.counts = {7: SOLD_OUT}

@@ -15,6 +15,8 @@ from miaosha.api.declare import Req, Who, operation
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.ports.heartbeats import Heartbeat
 from miaosha.ports.sale_rows import Terms
+from miaosha.ports.heartbeats import Heartbeat, watchers
+from miaosha.ports.ledger import Terms
 from miaosha.ports.store import Reading
 from miaosha.usecases.audit import last_verdict
 
@@ -47,7 +49,7 @@ async def stats(request: Req, sale_id: FromPath[int]) -> Stats:
         closes_at_ms=sale.closes_at_ms,
         settled_at_ms=sale.settled_at_ms,
         server_time_ms=now,
-        watching=sum(beat.watching.get(sale_id, 0) for beat in beats),
+        watching=watchers(beats)[sale_id],
         ledger=_ledger(terms),
         reading=reading,
         pressure=await _pressure(desk, sale_id),

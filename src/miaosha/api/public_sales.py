@@ -1,21 +1,22 @@
-"""The public view of every sale: from the board in Redis, asked at most once a second per process,
-and of those that left it from SQL.
+"""PublicSales: the public view of every sale, read at most once a second per process.
 
-While there is no board, or Redis is away, SQL is asked for the live sales too; when both are away,
-the last copy is shown for a while. Phases and times are computed per request, so that a second-old
-copy still opens on the second.
+Live sales come from the board, and those that left it from SQL. While the board is missing or its
+store is away, SQL gives the live sales too. While both are away, the last copy is shown for
+STALE_MAX_S seconds.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
 from miaosha.domain.errors import DependencyDown, Problem
-from miaosha.domain.sale import Phase, Sale, SaleView, view
+from miaosha.domain.sale import Phase, Sale, SaleView
 from miaosha.ports.catalogue import Catalogue
 from miaosha.ports.clock import Clock
-from miaosha.ports.heartbeats import Heartbeats
-from miaosha.ports.store import SaleBoard, StockStore
+from miaosha.ports.heartbeats import Heartbeats, watchers
+from miaosha.ports.store import StockStore
+from miaosha.serving.board import Board
 
 FRESH_S: Final = 1.0
 PAST_S: Final = 10.0  # the list of what is over may be this old
@@ -38,18 +39,16 @@ class PublicSales:
         self, catalogue: Catalogue, store: StockStore, heartbeats: Heartbeats, clock: Clock
     ) -> None:
         self._catalogue = catalogue
-        self._store = store
+        self._board = Board(store, clock)
         self._heartbeats = heartbeats
         self._clock = clock
         self._lock = asyncio.Lock()
         self._tried_at = float("-inf")
         self._read_at = float("-inf")
-        self._board: SaleBoard | None = None
         self._past: dict[int, Sale] = {}
         self._past_at = float("-inf")
         self._sales: Mapping[int, Sale] = {}
-        self._sold_out: set[int] = set()
-        self._watching: dict[int, int] = {}
+        self._watching: Counter[int] = Counter()
 
     async def list(self) -> list[SaleView]:
         """Running sales, then those to come, the next first, then those that are over, newest
@@ -83,10 +82,7 @@ class PublicSales:
         return sale
 
     def _view(self, sale: Sale) -> SaleView:
-        now = self._clock.now_ms()
-        over = sale.phase_at(now) in (Phase.CLOSED, Phase.SETTLED)
-        available = not over and sale.id not in self._sold_out
-        return view(sale, now, available=available, watching=self._watching.get(sale.id, 0))
+        return self._board.view(sale, self._watching[sale.id])
 
     async def _refresh(self) -> None:
         if self._fresh():
@@ -108,18 +104,20 @@ class PublicSales:
             self._tried_at = began
             return
         try:
-            self._sold_out, self._watching = await self._read_store()
+            await self._board.count(self._sales.values())
+            self._watching = watchers(await self._heartbeats.alive())
         except DependencyDown:
-            self._watching = {}
+            self._watching = Counter()
         self._tried_at = self._read_at = began
 
     async def _read_sales(self) -> Mapping[int, Sale]:
         """Raises DependencyDown if neither the board nor SQL can be read."""
         try:
-            self._board = await self._store.read_sales(self._board)
+            await self._board.refresh()
+            lost = self._board.missing
         except DependencyDown:
-            self._board = None
-        if self._board is None:
+            lost = True
+        if lost:
             live = {sale.id: sale for sale in await self._catalogue.live()}
             return {**await self._read_past(), **live}
         try:
@@ -134,18 +132,3 @@ class PublicSales:
             self._past = {sale.id: sale for sale in await self._catalogue.settled(PAST_MAX)}
             self._past_at = now
         return self._past
-
-    async def _read_store(self) -> tuple[set[int], dict[int, int]]:
-        now, running = self._clock.now_ms(), (Phase.OPEN, Phase.PAUSED, Phase.FROZEN)
-        wanted = [id_ for id_, sale in self._sales.items() if sale.phase_at(now) in running]
-        readings = await self._store.readings(wanted)
-        sold_out = {
-            id_
-            for id_, reading in readings.items()
-            if reading and reading.genuine and reading.sold_out
-        }
-        watching: dict[int, int] = {}
-        for beat in await self._heartbeats.alive():
-            for sale_id, sockets in beat.watching.items():
-                watching[sale_id] = watching.get(sale_id, 0) + sockets
-        return sold_out, watching

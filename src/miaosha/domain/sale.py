@@ -132,22 +132,23 @@ def default_standby_limit(stock: int) -> int:
     return max(1000, 10 * stock)
 
 
-def view(sale: Sale, now_ms: int, *, available: bool, watching: int) -> SaleView:
-    """The public view of `sale` at `now_ms` (Unix ms).
+def view(sale: Sale, now_ms: int, *, sold_out: bool, watching: int) -> SaleView:
+    """The public view of `sale` at `now_ms` (Unix ms). A sale that is over is not available.
 
     Args:
-        available: False once units and standby places are gone.
+        sold_out: units and standby places are gone.
         watching: sockets that watch this sale now.
     """
+    phase = sale.phase_at(now_ms)
     return SaleView(
         id=sale.id,
-        phase=sale.phase_at(now_ms),
+        phase=phase,
         mode=sale.mode,
         title=sale.title,
         product=sale.product,
         price=sale.price,
         stock=sale.stock,
-        available=available,
+        available=not sold_out and phase not in (Phase.CLOSED, Phase.SETTLED),
         opens_at_ms=sale.opens_at_ms,
         closes_at_ms=sale.closes_at_ms,
         pay_within_s=sale.pay_within_s,

@@ -1,23 +1,22 @@
-"""This process's copy of the board of sales, their readings, and how many watch elsewhere.
+"""Sales: what this gateway shows of them, what its watchers were told, and who watches elsewhere.
 
-Refreshed each second. Phases come from the clock at the moment of asking, so opening and closing
-need no message. A store that is away leaves the last copy standing; a board that is missing (lost,
-about to be rebuilt) makes every running sale read frozen.
+The board of sales is read each second. A message of the bus may tell of a change earlier.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 
 from miaosha.domain.errors import DependencyDown, Problem
-from miaosha.domain.sale import Phase, Sale, SaleView, view
+from miaosha.domain.sale import Phase, Sale, SaleView
 from miaosha.ports.clock import Clock
-from miaosha.ports.heartbeats import Heartbeats
-from miaosha.ports.store import Reading, SaleBoard, StockStore
+from miaosha.ports.heartbeats import Heartbeats, watchers
+from miaosha.ports.store import StockStore
+from miaosha.serving.board import Board
 
 FRESH_S: Final = 10.0  # age of the copy above which the process is not ready
-RUNNING: Final = frozenset({Phase.OPEN, Phase.PAUSED, Phase.FROZEN})
 
 
 class Sales:
@@ -34,17 +33,14 @@ class Sales:
         counted: Callable[[int], int],
         instance: str,
     ) -> None:
-        self._store = store
+        self._board = Board(store, clock)
         self._heartbeats = heartbeats
         self._clock = clock
         self._counted = counted
         self._instance = instance
-        self._board: dict[int, Sale] = {}  # with what was learnt since it was read
-        self._read: SaleBoard | None = None
-        self._readings: dict[int, Reading] = {}
-        self._elsewhere: dict[int, int] = {}
+        self._learnt: dict[int, Sale] = {}  # what the bus told since the board was read
+        self._elsewhere: Counter[int] = Counter()
         self._told: dict[int, SaleView] = {}  # what the watchers of a sale know
-        self._refreshed: float | None = None
 
     async def refresh(self, watched: Iterable[int]) -> None:
         """Read the board, and the counters of every running sale that is watched.
@@ -52,50 +48,29 @@ class Sales:
         Raises:
             DependencyDown: the store is away; the old copy stays.
         """
-        self._read = await self._store.read_sales(self._read)
-        if self._read is None:
-            self._board = {
-                sale.id: msgspec.structs.replace(sale, frozen="the board is missing")
-                for sale in self._board.values()
-            }
-        else:
-            self._board = dict(self._read.sales)
-            self._refreshed = self._clock.monotonic()
-        self._readings = await self._counted_now(list(watched))
-        self._elsewhere = await self._watching_elsewhere()
-
-    async def _counted_now(self, watched: list[int]) -> dict[int, Reading]:
-        """The readings of the watched sales, anew of those that run."""
-        now_ms = self._clock.now_ms()
-        sales = [sale for sale in map(self._board.get, watched) if sale is not None]
-        running = [sale.id for sale in sales if sale.phase_at(now_ms) in RUNNING]
-        fresh = await self._store.readings(running)
-        found = {id_: fresh.get(id_) or self._readings.get(id_) for id_ in watched}
-        return {id_: reading for id_, reading in found.items() if reading is not None}
-
-    async def _watching_elsewhere(self) -> dict[int, int]:
-        total: dict[int, int] = {}
-        for beat in await self._heartbeats.alive():
-            if beat.role == "gateway" and beat.instance != self._instance:
-                for sale_id, count in beat.watching.items():
-                    total[sale_id] = total.get(sale_id, 0) + count
-        return total
+        await self._board.refresh()
+        self._learnt.clear()
+        sales = map(self.sale, watched)
+        await self._board.count(sale for sale in sales if sale is not None)
+        beats = await self._heartbeats.alive()
+        self._elsewhere = watchers(beat for beat in beats if beat.instance != self._instance)
 
     async def check(self) -> None:
         """Raises DependencyDown unless the board was read lately."""
-        if self._refreshed is None or self._clock.monotonic() - self._refreshed > FRESH_S:
+        read_at_s = self._board.read_at_s
+        if read_at_s is None or self._clock.monotonic() - read_at_s > FRESH_S:
             raise DependencyDown("the board of sales has not been read lately")
 
     def sale(self, sale_id: int) -> Sale | None:
         """None for one that is unknown or a draft."""
-        sale = self._board.get(sale_id)
+        sale = self._learnt.get(sale_id) or self._board.sales.get(sale_id)
         return None if sale is None or sale.phase is Phase.DRAFT else sale
 
     def asked(self, sale_id: int) -> Sale:
         """The sale a client asks for. Raises Problem: not_found, or unavailable as long as the
         board has never been read."""
         sale = self.sale(sale_id)
-        if sale is None and self._refreshed is None:
+        if sale is None and self._board.read_at_s is None:
             raise Problem("unavailable", retry_after_s=2)
         if sale is None:
             raise Problem("not_found")
@@ -106,13 +81,7 @@ class Sales:
 
     def view(self, sale: Sale) -> SaleView:
         """The sale as anyone may see it now."""
-        reading = self._readings.get(sale.id)
-        return view(
-            sale,
-            self._clock.now_ms(),
-            available=sale.settled_at_ms is None and not (reading and reading.sold_out),
-            watching=self._counted(sale.id) + self._elsewhere.get(sale.id, 0),
-        )
+        return self._board.view(sale, self._counted(sale.id) + self._elsewhere[sale.id])
 
     def tell(self, sale: Sale) -> SaleView:
         """The view to send, noted as what the watchers know."""
@@ -150,14 +119,14 @@ class Sales:
 
     def learn(self, shown: SaleView) -> None:
         """A SaleChanged from the bus: what it says holds until the board is read again."""
-        sale = self._board.get(shown.id)
+        sale = self._learnt.get(shown.id) or self._board.sales.get(shown.id)
         if sale is None:
             return
         stored = shown.phase
         if stored not in (Phase.DRAFT, Phase.PAUSED, Phase.SETTLED):
             stored = Phase.SCHEDULED
         frozen = (sale.frozen or "changed") if shown.phase is Phase.FROZEN else None
-        self._board[shown.id] = msgspec.structs.replace(
+        self._learnt[shown.id] = msgspec.structs.replace(
             sale,
             phase=stored,
             frozen=frozen,

@@ -24,6 +24,7 @@ class Reading(msgspec.Struct, frozen=True):
     `now_ms` is the sale's time at the reading, which never runs back within an epoch, and
     `ahead_ms` how far that is ahead of its server's clock; `standby` and `ungranted` are lengths;
     `genuine` is False when the server's run id is not the one the sale was written to.
+    A reading that is not `usable` says nothing about the sale.
     """
 
     sale_id: int
@@ -45,8 +46,13 @@ class Reading(msgspec.Struct, frozen=True):
     ahead_ms: int = 0
 
     @property
+    def usable(self) -> bool:
+        """False: the store lost the sale, or is rebuilding it."""
+        return self.genuine and self.epoch != 0
+
+    @property
     def sold_out(self) -> bool:
-        return self.free == 0 and self.standby >= self.standby_limit
+        return self.usable and self.free == 0 and self.standby >= self.standby_limit
 
 
 class SaleBoard(NamedTuple):

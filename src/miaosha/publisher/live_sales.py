@@ -1,12 +1,11 @@
-"""The publisher's own copy of what it decides by: the board of sales, readings, and pressure.
+"""LiveSales: what a publisher judges presses by: the board of sales, readings, and full queues.
 
-Nothing here is the truth. A missing board (a store that lost it) freezes every sale; a store that
-does not answer leaves the last copy standing; a reading older than `reading_max_age_ms` is not
-used, so that a press is then queued and decided by Redis.
+Nothing here is the truth. A reading older than `reading_max_age_ms` is not used: a press is then
+queued, and Redis decides it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Final
 
 import structlog
@@ -15,8 +14,9 @@ from miaosha.domain.errors import DependencyDown, MiaoshaError
 from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.broker import Broker
 from miaosha.ports.clock import Clock
-from miaosha.ports.store import Reading, SaleBoard, StockStore
+from miaosha.ports.store import Reading, StockStore
 from miaosha.publisher.sale_queue import Line
+from miaosha.serving.board import Board
 from miaosha.settings import Settings
 
 log = structlog.get_logger()
@@ -50,7 +50,6 @@ class LiveSale:
         "frozen",
         "full",
         "line",
-        "missing",
         "open_from_ms",
         "open_until_ms",
         "phase",
@@ -63,7 +62,6 @@ class LiveSale:
     def __init__(self, sale: Sale, line: Line) -> None:
         self.line = line
         self.sale = sale
-        self.missing = False
         self.usable_until = 0.0
         self.full = False
         self.read_at = float("-inf")
@@ -84,7 +82,7 @@ class LiveSale:
         self.sold_out = reading is not None and reading.sold_out
         self.closes_at_ms = sale.closes_at_ms
         self.phase = sale.phase
-        self.frozen = self.missing or sale.frozen is not None
+        self.frozen = sale.frozen is not None
         if reading is not None:
             # The earlier close wins: decide refuses by Redis's, and an admin's comes by SQL first.
             self.closes_at_ms = min(sale.closes_at_ms, reading.closes_at_ms)
@@ -106,10 +104,8 @@ class LiveSale:
         return "paused" if self.phase is Phase.PAUSED else "not_open"
 
     def read(self, reading: Reading | None, usable_until: float) -> None:
-        """Take a reading. One of a store that lost the sale, or is being rebuilt, says nothing."""
-        if reading is not None and (not reading.genuine or reading.epoch == 0):
-            reading = None
-        self._reading = reading
+        """Take a reading; one that is not usable says nothing."""
+        self._reading = reading if reading is not None and reading.usable else None
         self.usable_until = usable_until
 
     def press(self, full: bool, monotonic: float) -> None:
@@ -123,8 +119,6 @@ class LiveSales:
 
     Attributes:
         by_path: `/api/v1/sales/7/purchases` → that sale.
-        missing: the store has no board; nothing is taken until it is back.
-        known: a board has been seen since the start.
         checks: "ok" or what is wrong, by dependency, as of the latest round.
     """
 
@@ -136,6 +130,7 @@ class LiveSales:
         settings: Settings,
         counters: MutableMapping[str, float],
     ) -> None:
+        self._board = Board(store, clock)
         self._store = store
         self._broker = broker
         self._clock = clock
@@ -143,13 +138,16 @@ class LiveSales:
         self._interval_s = settings.reading_interval_ms / 1000
         self._max_age_s = settings.reading_max_age_ms / 1000
         self._keep_s = 2 * settings.repeat_window_ms / 1000
-        self._board: SaleBoard | None = None  # as it was read last
+        self._shown: Mapping[int, Sale] = {}  # the board's sales that are here
         self._by_id: dict[int, LiveSale] = {}
         self.by_path: dict[bytes, LiveSale] = {}
-        self.missing = False
-        self.known = False
         self.checks = {"store": "unread", "broker": "unread", "board": "unread"}
         self._checked_at = 0.0
+
+    @property
+    def known(self) -> bool:
+        """A board has been read since the start."""
+        return self._board.read_at_s is not None
 
     async def run(self) -> None:
         """Refresh everything in its rhythm until cancelled."""
@@ -161,29 +159,22 @@ class LiveSales:
         """Read the board, and how full the queues are."""
         try:
             async with asyncio.timeout(BOARD_TIMEOUT_S):
-                board = await self._store.read_sales(self._board)
+                await self._board.refresh()
         except (MiaoshaError, TimeoutError) as error:
             self.checks["store"] = type(error).__name__
         else:
             self.checks["store"] = "ok"
-            self.take(board)
+            self._take(self._board.sales)
+            self.checks["board"] = "ok" if self.known else "missing"
         await self._measure()
         self._checked_at = self._clock.monotonic()
 
-    def take(self, board: SaleBoard | None) -> None:
-        """Replace the copy by `board`; None (there is none) keeps it, and freezes every sale."""
-        self.missing = board is None
-        if board is not None and board is not self._board:
-            self.known = True
-            shown = {
-                id_: sale for id_, sale in board.sales.items() if sale.phase is not Phase.DRAFT
-            }
+    def _take(self, sales: Mapping[int, Sale]) -> None:
+        if sales is not self._shown:
+            self._shown = sales
+            shown = {id_: sale for id_, sale in sales.items() if sale.phase is not Phase.DRAFT}
             self._by_id = {id_: self._live(sale) for id_, sale in shown.items()}
             self.by_path = {PATH % id_: live for id_, live in self._by_id.items()}
-        self._board = board
-        for live in self._by_id.values():
-            live.missing = self.missing
-        self.checks["board"] = "ok" if self.known else "missing"
         self._see()
 
     async def read(self) -> None:
@@ -258,7 +249,8 @@ class LiveSales:
             live.line.forget(monotonic, self._keep_s)
 
     def _board_interval(self) -> float:
-        return self._interval_s if self.missing or not self.known else BOARD_INTERVAL_S
+        lost = self._board.missing or not self.known
+        return self._interval_s if lost else BOARD_INTERVAL_S
 
     async def _every(
         self, interval_s: Callable[[], float], work: Callable[[], Awaitable[None]]

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from miaosha.adapters.sql.database import Database
 from miaosha.domain.errors import MiaoshaError
 from miaosha.domain.sale import Phase, Sale
-from miaosha.ports.heartbeats import Heartbeat
+from miaosha.ports.heartbeats import Heartbeat, watchers
 from miaosha.ports.store import Reading
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.process_plan import SERVERS
@@ -131,7 +131,7 @@ class Watcher:
             books=books,
             parts=self._health({beat.pid for beat in beats}),
             counters=self._tallies.by_role(),
-            watching=sum(beat.watching.get(self._sale_id, 0) for beat in beats),
+            watching=watchers(beats)[self._sale_id],
             crowd=crowd,
         )
 

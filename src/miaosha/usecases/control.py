@@ -16,6 +16,8 @@ from miaosha.ports.catalogue import Catalogue
 from miaosha.ports.clock import Clock
 from miaosha.ports.heartbeats import Heartbeats
 from miaosha.ports.holds import Holds
+from miaosha.ports.heartbeats import Heartbeats, watchers
+from miaosha.ports.ledger import Ledger, Terms, Unpublished
 from miaosha.ports.rebuilding import PAGE
 from miaosha.ports.sale_rows import SaleRows, Terms, Unpublished
 from miaosha.ports.store import SaleBoard, StockStore
@@ -235,13 +237,13 @@ class Control:
 
     async def _announce(self, sales: Sequence[Sale]) -> None:
         readings = await self._store.readings([sale.id for sale in sales])
-        beats = await self._heartbeats.alive()
+        watching = watchers(await self._heartbeats.alive())
         for sale in sales:
             reading = readings.get(sale.id)
             shown = view(
                 sale,
                 self._clock.now_ms(),
-                available=sale.settled_at_ms is None and not (reading and reading.sold_out),
-                watching=sum(beat.watching.get(sale.id, 0) for beat in beats),
+                sold_out=reading is not None and reading.sold_out,
+                watching=watching[sale.id],
             )
             await self._announcer.sale(shown)

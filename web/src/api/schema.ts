@@ -1326,6 +1326,7 @@ export interface components {
          *         `now_ms` is the sale's time at the reading, which never runs back within an epoch, and
          *         `ahead_ms` how far that is ahead of its server's clock; `standby` and `ungranted` are lengths;
          *         `genuine` is False when the server's run id is not the one the sale was written to.
+         *         A reading that is not `usable` says nothing about the sale.
          */
         Reading: {
             sale_id: number;
@@ -1360,7 +1361,8 @@ export interface components {
         };
         /**
          * Heartbeat
-         * @description What a role says of itself every second: its counters, plain numbers by metric name.
+         * @description What a role says of itself every second: its counters, plain numbers by metric name, and how
+         *         many sockets of a gateway watch each sale.
          */
         Heartbeat: {
             role: string;

@@ -86,7 +86,7 @@ class PrivateGateways:
         sale = msgspec.structs.replace(sale, phase=stored, opens_at_ms=opens_at_ms)
         self.sale = sale
         await self._store.write_sales([sale])
-        await self.bus.publish(SaleChanged(view(sale, now_ms, available=True, watching=0)))
+        await self.bus.publish(SaleChanged(view(sale, now_ms, sold_out=False, watching=0)))
         return f'"phase":"{phase.value}"'
 
     async def counted(self) -> dict[str, int]:
