@@ -68,7 +68,7 @@ async def test_a_gateway_process(store_server: Valkey, run_dir: Path) -> None:
         chunk = await asyncio.wait_for(reader.read(4096), DEADLINE_S)
         assert chunk, said
         said += chunk
-    assert b'{"ok":false,"code":"unavailable","retry_after_s":2}' in said, "no board yet"
+    assert b'{"ok":false,"code":"unavailable","retry_after_s":1}' in said, "no board yet"
     process.send_signal(signal.SIGTERM)
     rest = await asyncio.wait_for(reader.read(), DEADLINE_S)
     writer.close()

@@ -321,6 +321,6 @@ async def test_a_store_that_is_away(world: World) -> None:
     async with await Wire.connect(world, world.token(5)) as wire:
         world.store.down = True
         answer = await wire.ask("lookup", {"sale_id": 7})
-        assert answer == {"ok": False, "code": "unavailable", "retry_after_s": 2}
+        assert answer == {"ok": False, "code": "unavailable", "retry_after_s": 1}
         await world.count("refresh_failures")
         assert (await watch(wire))["sale"]["phase"] == "open", "the last copy stands"

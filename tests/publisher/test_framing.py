@@ -274,8 +274,8 @@ async def test_head(run_dir: Path) -> None:
         raw = await buyer.end()
     heads = raw.split(b"\r\n\r\n")
     assert [head.split(b" ")[1] for head in heads[:3]] == [b"200", b"405", b"200"]
-    assert b"content-length: 15" in heads[0]
-    assert b"allow: POST" in heads[1]
+    assert b"Content-Length: 15" in heads[0]
+    assert b"Allow: POST" in heads[1]
 
 
 async def test_allow_names_the_methods() -> None:

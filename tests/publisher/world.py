@@ -313,7 +313,7 @@ def parse(raw: bytes) -> list[Answer]:
         first, *lines = head.decode().split("\r\n")
         version, status, reason = first.split(" ", 2)
         assert version == "HTTP/1.1" and reason
-        headers = dict(line.split(": ", 1) for line in lines)
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
         assert headers["cache-control"] == "no-store" and headers["content-type"]
         length = int(headers["content-length"])
         assert len(raw) >= length

@@ -12,7 +12,8 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, InternalServerException
 
-from miaosha.domain.errors import CODES, DependencyDown, OutcomeUnknown, Overloaded, Problem
+from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded, Problem
+from miaosha.serving.http_response import problem_body
 
 PROBLEM_JSON: Final = "application/problem+json"
 CODE_OF_STATUS: Final = {
@@ -45,26 +46,13 @@ class ProblemView(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def render(problem: Problem, headers: dict[str, str] | None = None) -> Response[bytes]:
     """The response for a problem, with Retry-After where it says when to ask again."""
-    status, title = CODES[problem.code]
-    view = ProblemView(
-        title=title,
-        status=status,
-        code=problem.code,
-        detail=problem.detail or title,
-        kind="about:blank",
-        field=problem.field,
-    )
     extra = dict(headers or {})
-    retry = problem.retry_after_s
-    if retry is None and status in (429, 503):
-        retry = 1
-    if retry is not None:
-        extra["retry-after"] = str(max(1, retry))
-    if status == 401:
+    if problem.retry_after_s is not None:
+        extra["retry-after"] = str(max(1, problem.retry_after_s))
+    if problem.status == 401:
         extra["www-authenticate"] = "Bearer"
-    return Response(
-        msgspec.json.encode(view), status_code=status, media_type=PROBLEM_JSON, headers=extra
-    )
+    body = problem_body(problem.code, problem.detail, problem.field)
+    return Response(body, status_code=problem.status, media_type=PROBLEM_JSON, headers=extra)
 
 
 def problem_of(error: Exception) -> Problem | None:
@@ -73,15 +61,11 @@ def problem_of(error: Exception) -> Problem | None:
         case Problem():
             return error
         case Overloaded():
-            return Problem("overloaded", f"A limit was reached: {error.limit}.", retry_after_s=1)
+            return Problem("overloaded", f"A limit was reached: {error.limit}.")
         case OutcomeUnknown():
-            return Problem(
-                "unavailable",
-                "The outcome is not known yet; asking again is safe.",
-                retry_after_s=2,
-            )
+            return Problem("unavailable", "The outcome is not known yet; asking again is safe.")
         case DependencyDown() | TimeoutError():
-            return Problem("unavailable", retry_after_s=2)
+            return Problem("unavailable")
         case InternalServerException() if error.detail == _LEFT:
             return Problem("request_timeout")  # nobody reads it; it is not a defect of ours
         case HTTPException() if error.status_code in CODE_OF_STATUS:

@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from miaosha.api.problems import PROBLEM_JSON, render
-from miaosha.domain.errors import Problem
+from miaosha.serving.http_response import problem
 
 SLACK_BYTES: Final = 65_536  # read in one go, beyond the limit, before a head without end is cut
 
@@ -66,11 +65,5 @@ class UvicornConnection(HttpToolsProtocol):
         self._in_head = False
         if self.transport.is_closing():
             return
-        problem = Problem(self._code)
-        body = render(problem).content
-        self.transport.write(
-            b"HTTP/1.1 %d \r\ncontent-type: %b\r\ncontent-length: %d\r\ncache-control: no-store\r\n"
-            b"connection: close\r\n\r\n%b"
-            % (problem.status, PROBLEM_JSON.encode(), len(body), body)
-        )
+        self.transport.write(problem(self._code, keep=False))
         self.transport.close()

@@ -49,6 +49,14 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "version_not_supported": (505, "This version of HTTP is not spoken here"),
 }
 
+RETRY_AFTER_S: Final[dict[str, int]] = {
+    # code: after how many seconds asking again makes sense, where nobody knows better
+    "rate_limited": 1,
+    "overloaded": 1,
+    "frozen": 2,  # a rebuild takes a moment
+    "unavailable": 1,
+}
+
 
 class MiaoshaError(Exception):
     """Root of every error raised on purpose by this package."""
@@ -60,7 +68,7 @@ class Problem(MiaoshaError):
     Args:
         code: a key of CODES; stable, clients may branch on it.
         detail: one sentence for the person reading it; never contains a secret.
-        retry_after_s: seconds after which asking again makes sense (429 and 503).
+        retry_after_s: seconds after which asking again makes sense; default: RETRY_AFTER_S.
         field: the field of the body or query that is wrong, if one is.
     """
 
@@ -71,7 +79,7 @@ class Problem(MiaoshaError):
         super().__init__(detail or CODES[code][1])
         self.code = code
         self.detail = detail
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = RETRY_AFTER_S.get(code) if retry_after_s is None else retry_after_s
         self.field = field
 
     @property

@@ -69,7 +69,7 @@ class Lookups:
         try:
             self._queue.put_nowait(lookup)
         except asyncio.QueueFull:
-            raise Problem("overloaded", retry_after_s=2) from None
+            raise Problem("overloaded") from None
 
     async def run(self) -> None:
         """One asker, until cancelled."""
@@ -87,7 +87,7 @@ class Lookups:
         except Problem as problem:
             return denial(problem)
         except DependencyDown:
-            return denial(Problem("unavailable", retry_after_s=2))
+            return denial(Problem("unavailable"))
         except Exception:
             log.exception("lookup_failed", sale_id=lookup.sale_id)
             return denial(Problem("internal"))
@@ -103,7 +103,7 @@ class Lookups:
         sale = self._sales.asked(sale_id)
         phase = self._sales.phase(sale)
         if phase is Phase.FROZEN:
-            raise Problem("frozen", retry_after_s=2)
+            raise Problem("frozen")
         if phase is Phase.SETTLED:
             raise Problem("closed")
         known = await self._store.place(sale_id, user_id)

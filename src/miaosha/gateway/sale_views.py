@@ -71,7 +71,7 @@ class Sales:
         board has never been read."""
         sale = self.sale(sale_id)
         if sale is None and self._board.read_at_s is None:
-            raise Problem("unavailable", retry_after_s=2)
+            raise Problem("unavailable")
         if sale is None:
             raise Problem("not_found")
         return sale

@@ -17,8 +17,9 @@ from miaosha.ports.tokens import Identity
 from miaosha.publisher.batcher import Batcher
 from miaosha.publisher.limits import Rate
 from miaosha.publisher.live_sales import LiveSale, LiveSales
-from miaosha.publisher.responses import PROBLEMS, problem
+from miaosha.publisher.responses import PROBLEMS
 from miaosha.publisher.sale_queue import Asker
+from miaosha.serving.http_response import problem
 from miaosha.settings import Settings
 
 FIELD_SHOWN_MAX: Final = 64

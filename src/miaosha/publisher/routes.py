@@ -11,7 +11,8 @@ from miaosha.publisher.http_connection import HttpConnection
 from miaosha.publisher.http_request import RequestRefused
 from miaosha.publisher.intake import Intake
 from miaosha.publisher.live_sales import LiveSales
-from miaosha.publisher.responses import HEALTHY, PROBLEMS, problem, readiness, without_body
+from miaosha.publisher.responses import HEALTHY, PROBLEMS, readiness, without_body
+from miaosha.serving.http_response import problem
 
 PURCHASES: Final = re.compile(rb"/api/v1/sales/[0-9]{1,18}/purchases")
 JSON: Final = b"application/json"

@@ -111,7 +111,7 @@ class Arrival(WebSocketSession):
 
     def close(self, close: Close) -> None:
         if self.stage < Stage.OPEN:
-            self.answer(handshake.problem("overloaded", 1).response)
+            self.answer(handshake.problem("overloaded").response)
         else:
             super().close(close)
 

@@ -8,9 +8,7 @@ request it returns has a known length, and only a POST has a body.
 import re
 from typing import Final, NamedTuple
 
-import msgspec
-
-from miaosha.domain.errors import CODES
+from miaosha.serving import http_response
 from miaosha.sockets import engine_packets, frames
 from miaosha.sockets.engine_packets import Failure
 
@@ -24,21 +22,6 @@ _ONCE: Final = frozenset(
     {b"host", b"origin", b"sec-websocket-key", b"sec-websocket-version", b"content-length"}
 )
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"expect"})
-_STATUS: Final = {
-    200: b"OK",
-    204: b"No Content",
-    400: b"Bad Request",
-    403: b"Forbidden",
-    404: b"Not Found",
-    405: b"Method Not Allowed",
-    411: b"Length Required",
-    413: b"Payload Too Large",
-    417: b"Expectation Failed",
-    426: b"Upgrade Required",
-    429: b"Too Many Requests",
-    431: b"Request Header Fields Too Large",
-    503: b"Service Unavailable",
-}
 
 
 class BadHead(Exception):
@@ -186,7 +169,7 @@ def _upgrade(request: Request, sid: bytes) -> Upgrade | Rejection:
         return engine_rejection(Failure.REQUEST)
     if headers.get(b"sec-websocket-version") != b"13":
         wanted = b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        return Rejection(render(426, engine_packets.failure_body(Failure.REQUEST), wanted))
+        return engine_rejection(Failure.REQUEST, 426, wanted)
     accept = frames.accept_key(headers.get(b"sec-websocket-key", b""))
     if accept is None or b"host" not in headers:
         return engine_rejection(Failure.REQUEST)
@@ -239,42 +222,13 @@ def cors(request: Request) -> bytes:
     return b"Access-Control-Allow-Origin: %b\r\nVary: Origin\r\n" % origin
 
 
-def render(
-    status: int,
-    body: bytes,
-    headers: bytes = b"",
-    kind: bytes = b"application/json",
-    *,
-    keep: bool = False,
-) -> bytes:
-    """An HTTP/1.1 response; one that does not `keep` the connection says so."""
-    return (
-        b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n"
-        b"Cache-Control: no-store\r\n%b%b\r\n%b"
-    ) % (
-        status,
-        _STATUS[status],
-        kind,
-        len(body),
-        headers,
-        b"" if keep else b"Connection: close\r\n",
-        body,
-    )
-
-
-def engine_rejection(
-    failure: tuple[int, str], status: int = 400, headers: bytes = b""
-) -> Rejection:
-    return Rejection(render(status, engine_packets.failure_body(failure), headers))
+def engine_rejection(failure: tuple[int, str], status: int = 400, headers: bytes = b"") -> Rejection:
+    body = engine_packets.failure_body(failure)
+    return Rejection(http_response.response(status, body, headers, keep=False))
 
 
 def problem(code: str, retry_after_s: int | None = None, *, allow: str = "") -> Rejection:
-    """A problem+json response with a code of domain/errors.py; `allow`: the methods a 405 names."""
-    status, title = CODES[code]
-    body = {"type": "about:blank", "title": title, "status": status, "code": code}
-    headers = b"" if retry_after_s is None else b"Retry-After: %d\r\n" % retry_after_s
-    if allow:
-        headers += b"Allow: %b\r\n" % allow.encode()
+    """A problem+json answer that ends the connection; see `http_response.problem`."""
     return Rejection(
-        render(status, msgspec.json.encode(body), headers, b"application/problem+json")
+        http_response.problem(code, retry_after_s=retry_after_s, allow=allow, keep=False)
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Final
 
+from miaosha.serving import http_response
 from miaosha.sockets import engine_packets, handshake
 from miaosha.sockets.closing import TOO_LARGE, Close
 from miaosha.sockets.engine_packets import Failure, Outbound
@@ -206,7 +207,7 @@ class PollingConnection(asyncio.Protocol):
         self._deadline = self._server.monotonic() + self._server.limits.keepalive_s
         keep = self._keep and not self._length and not self._server.draining
         head = self._cors + headers
-        self._transport.write(handshake.render(status, body, head, _TEXT, keep=keep))
+        self._transport.write(http_response.response(status, body, head, _TEXT, keep=keep))
         if not keep:
             self._hang_up()
 

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from miaosha.serving.http_response import response
 from miaosha.serving.ops import readiness
 from miaosha.sockets import handshake
 from miaosha.sockets.handshake import Request
@@ -31,9 +32,9 @@ class Probes:
         if request.method != b"GET":
             answer(handshake.problem("method_not_allowed", allow="GET").response)
         elif request.path == b"/healthz":
-            answer(handshake.render(200, b'{"status":"ok"}'))
+            answer(response(200, b'{"status":"ok"}', keep=False))
         elif len(self._waiting) >= WAITING_MAX:
-            answer(handshake.problem("overloaded", 1).response)
+            answer(handshake.problem("overloaded").response)
         else:
             self._waiting.append(answer)
             if self._round is None:
@@ -43,18 +44,18 @@ class Probes:
     async def _check(self) -> bytes:
         good, results = await readiness(self._checks)
         body = msgspec.json.encode({"status": "ok" if good else "not_ready", "checks": results})
-        return handshake.render(200 if good else 503, body)
+        return response(200 if good else 503, body, keep=False)
 
     def _ended(self, checked: "asyncio.Task[bytes]") -> None:
         """Whatever ended the round, who waited for it is answered, and the next may begin."""
         waiting, self._waiting, self._round = self._waiting, [], None
         if checked.cancelled() or checked.exception():
             log.error("readiness_failed", cancelled=checked.cancelled())
-            response = handshake.problem("unavailable", 1).response
+            said = handshake.problem("unavailable").response
         else:
-            response = checked.result()
+            said = checked.result()
         for answer in waiting:
             try:
-                answer(response)
+                answer(said)
             except Exception:  # one who cannot be answered keeps no other from his answer
                 log.exception("probe_failed")

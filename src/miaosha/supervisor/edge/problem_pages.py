@@ -6,21 +6,18 @@ person asked for a page, nginx.conf has a page of ours for some of them.
 
 from typing import Final, NamedTuple
 
-import msgspec
-
-from miaosha.domain.errors import CODES
+from miaosha.domain.errors import CODES, RETRY_AFTER_S
+from miaosha.serving.http_response import problem_body
 
 
 class EdgeProblem(NamedTuple):
     """Attributes:
     code: of domain/errors.py; its status is what the client sees.
     statuses: nginx's own that become this one; some are codes of its inside (494 to 497).
-    retry_after_s: 0: not worth another try by itself.
     """
 
     code: str
     statuses: tuple[int, ...]
-    retry_after_s: int = 0
 
 
 PROBLEMS: Final = (
@@ -33,11 +30,11 @@ PROBLEMS: Final = (
     EdgeProblem("precondition_failed", (412,)),
     EdgeProblem("too_large", (413,)),
     EdgeProblem("range_not_satisfiable", (416,)),
-    EdgeProblem("rate_limited", (429,), 1),
+    EdgeProblem("rate_limited", (429,)),
     EdgeProblem("headers_too_large", (431, 494)),
     EdgeProblem("internal", (500,)),
     EdgeProblem("not_implemented", (501,)),
-    EdgeProblem("unavailable", (502, 503, 504, 507), 1),
+    EdgeProblem("unavailable", (502, 503, 504, 507)),
     EdgeProblem("version_not_supported", (505,)),
 )
 STRAY_BODY: Final = "No body is taken here with this method."
@@ -49,20 +46,13 @@ def problem_lines() -> str:
         f"error_page {' '.join(map(str, made.statuses))} = /~problem/{made.code};"
         for made in PROBLEMS
     ]
-    places = [_place(made.code, made.code, made.retry_after_s) for made in PROBLEMS]
+    places = [_place(made.code, made.code) for made in PROBLEMS]
     return "\n".join([*pages, *places, _stray_body()]) + "\n"
 
 
-def _place(name: str, code: str, retry_after_s: int = 0, detail: str = "", more: str = "") -> str:
-    status, title = CODES[code]
-    body = {
-        "type": "about:blank",
-        "title": title,
-        "status": status,
-        "code": code,
-        "detail": detail or title,
-    }
-    retry = f"    add_header Retry-After {retry_after_s} always;\n" if retry_after_s else ""
+def _place(name: str, code: str, detail: str = "", more: str = "") -> str:
+    wait_s = RETRY_AFTER_S.get(code)
+    retry = f"    add_header Retry-After {wait_s} always;\n" if wait_s else ""
     return (
         f"location = /~problem/{name} {{\n"
         f"    internal;\n"
@@ -70,7 +60,7 @@ def _place(name: str, code: str, retry_after_s: int = 0, detail: str = "", more:
         f"    default_type application/problem+json;\n"
         f"    include security.conf;\n"
         f"    add_header Cache-Control no-store always;\n{retry}{more}"
-        f"    return {status} '{msgspec.json.encode(body).decode()}';\n"
+        f"    return {CODES[code][0]} '{problem_body(code, detail).decode()}';\n"
         f"}}"
     )
 
