@@ -9,7 +9,7 @@ import pytest
 
 from miaosha.api import guesses as rules
 from miaosha.api.guesses import Guesses, Waits
-from miaosha.api.limits import AtOnce, Buckets
+from miaosha.api.quotas import AtOnce, Quota
 from miaosha.domain.errors import Overloaded, Problem
 from tests.api.world import Person, World, open_world
 from tests.kit.clocks import HandClock, RunningClock
@@ -224,10 +224,10 @@ async def test_memory_is_bounded(guesses: Guesses, monkeypatch: pytest.MonkeyPat
 
 
 def test_failures_alone_are_taken() -> None:
-    buckets = Buckets("things", 2, RunningClock(0), per_s=3_600)
+    quota = Quota("things", 2, RunningClock(0), per_s=3_600)
 
     def one(error: Exception | None = None) -> None:
-        with buckets.failures("a"):
+        with quota.failures("a"):
             if error:
                 raise error
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from miaosha.api.guesses import Guesses
-from miaosha.api.limits import AtOnce, Buckets
 from miaosha.api.public_sales import PublicSales
+from miaosha.api.quotas import AtOnce, Quota
 from miaosha.bootstrap import ApiParts
-from miaosha.settings import Network, Settings, proxies
+from miaosha.serving.client_address import ClientAddresses
+from miaosha.settings import Settings, proxies
 from miaosha.usecases.accounts import Membership
 from miaosha.usecases.manage import Manage
 from miaosha.usecases.presses import Presses
@@ -43,15 +44,15 @@ class Desk:
     stories: Stories
     watch: Watch
     board: PublicSales
-    sign_ups: Buckets
-    sign_ups_per_hour: Buckets
+    sign_ups: Quota
+    sign_ups_per_hour: Quota
     sign_ups_at_once: AtOnce
-    sign_ins: Buckets
+    sign_ins: Quota
     sign_ins_at_once: AtOnce
     known_at_once: AtOnce
     guesses: Guesses
     workbooks_at_once: AtOnce
-    trusted: list[Network]
+    addresses: ClientAddresses
     counters: MutableMapping[str, float]
 
     async def close(self) -> None:
@@ -81,17 +82,17 @@ def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str,
         ),
         watch=Watch(parts.office, parts.ledger.audits, parts.inspector, clock),
         board=PublicSales(parts.catalogue, parts.store, parts.heartbeats, clock),
-        sign_ups=Buckets("sign_ups_per_min", settings.sign_ups_per_min, clock),
-        sign_ups_per_hour=Buckets(
+        sign_ups=Quota("sign_ups_per_min", settings.sign_ups_per_min, clock),
+        sign_ups_per_hour=Quota(
             "sign_ups_per_hour", settings.sign_ups_per_hour, clock, per_s=3_600
         ),
         sign_ups_at_once=AtOnce("sign_ups_at_once", at_once),
-        sign_ins=Buckets("sign_ins_per_min", settings.sign_ins_per_min, clock),
+        sign_ins=Quota("sign_ins_per_min", settings.sign_ins_per_min, clock),
         sign_ins_at_once=AtOnce("sign_ins_at_once", at_once),
         known_at_once=AtOnce("known_at_once", max(1, at_once // 4)),
         guesses=Guesses(settings.account_tries_per_min, clock),
         workbooks_at_once=AtOnce("workbooks_at_once", WORKBOOKS_AT_ONCE),
-        trusted=proxies(settings),
+        addresses=ClientAddresses(proxies(settings)),
         counters=counters,
     )
 

@@ -73,7 +73,7 @@ class Levels:
 class Seat:
     """Where one try waits for its answer. `left`: somebody who failed no more often has it now."""
 
-    def __init__(self, pair: Hashable, address: str, level: float) -> None:
+    def __init__(self, pair: Hashable, address: Hashable, level: float) -> None:
         self.pair, self.address, self.level = pair, address, level
         self.left = asyncio.Event()
 
@@ -89,7 +89,7 @@ class WaitingRoom:
     def __len__(self) -> int:
         return len(self._seats)
 
-    def sit(self, pair: Hashable, address: str, level: float) -> Seat | None:
+    def sit(self, pair: Hashable, address: Hashable, level: float) -> Seat | None:
         """None if there is no room for this one. Of those who failed equally often the first to
         come gives way: hundreds of fresh addresses would else keep an owner's from its try."""
         if (
@@ -128,13 +128,13 @@ class Familiar:
     """Addresses that signed in to an account: the last ADDRESSES_MAX of each."""
 
     def __init__(self) -> None:
-        self._addresses: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._addresses: OrderedDict[str, tuple[Hashable, ...]] = OrderedDict()
 
-    def __contains__(self, pair: tuple[str, str]) -> bool:
+    def __contains__(self, pair: tuple[str, Hashable]) -> bool:
         account, address = pair
         return address in self._addresses.get(account, ())
 
-    def add(self, account: str, address: str) -> None:
+    def add(self, account: str, address: Hashable) -> None:
         before = self._addresses.pop(account, ())
         others = [one for one in before if one != address]
         self._addresses[account] = (*others, address)[-ADDRESSES_MAX:]
@@ -155,7 +155,7 @@ class Guesses:
         self._familiar = Familiar()
         self._room = WaitingRoom()
 
-    def knows(self, account: str, address: str, device: str | None = None) -> bool:
+    def knows(self, account: str, address: Hashable, device: str | None = None) -> bool:
         """Has this device or address signed in to the account before, and not failed too often
         since? A stolen device token is worth `free` failures a minute."""
         return self._device_is_good(device) or (
@@ -163,19 +163,19 @@ class Guesses:
             and self._levels.of((account, address)) < self._free
         )
 
-    def welcome(self, account: str, address: str) -> None:
+    def welcome(self, account: str, address: Hashable) -> None:
         """Somebody who proved to own the account is at this address."""
         self._familiar.add(account, address)
 
     @contextlib.asynccontextmanager
     async def trying(
-        self, account: str, address: str, device: str | None = None
+        self, account: str, address: Hashable, device: str | None = None
     ) -> AsyncIterator[None]:
         """Around one try. A Problem("bad_credentials") within is a failure, and its answer waits.
 
         Args:
             account: the e-mail as it was typed, in its canonical form if it has one.
-            address: as `client_key` has it.
+            address: as `ClientAddresses` has it.
             device: the id of a device token that names this account.
 
         Raises:
@@ -193,7 +193,7 @@ class Guesses:
         return device is not None and self._levels.of(("device", device)) < self._free
 
     @contextlib.asynccontextmanager
-    async def _slowed(self, account: str, address: str) -> AsyncIterator[None]:
+    async def _slowed(self, account: str, address: Hashable) -> AsyncIterator[None]:
         pair = (account, address)
         here, seat = self._levels.of(pair), None
         wait = self._wait(here + 1, self._levels.of(("account", account)) + 1)

@@ -15,10 +15,10 @@ from miaosha.domain.errors import Problem
 from miaosha.ports.clock import Clock
 from miaosha.ports.tokens import Identity
 from miaosha.publisher.batcher import Batcher
-from miaosha.publisher.limits import Rate
 from miaosha.publisher.live_sales import LiveSale, LiveSales
 from miaosha.publisher.responses import PROBLEMS
 from miaosha.publisher.sale_queue import Asker
+from miaosha.serving.buckets import Buckets
 from miaosha.serving.http_response import problem
 from miaosha.settings import Settings
 
@@ -62,8 +62,9 @@ class Intake:
         self._monotonic = clock.monotonic
         self._question_key = question_key
         self._waiting_max = settings.publish_waiting_max
-        self._presses = Rate(settings.press_rate_per_s, settings.press_burst)
-        self._wrong = Rate(settings.wrong_answers_per_s, settings.wrong_answers_per_s)
+        self._presses: Buckets[int] = Buckets(1 / settings.press_rate_per_s, settings.press_burst)
+        wrong = settings.wrong_answers_per_s
+        self._wrong: Buckets[int] = Buckets(1 / wrong, wrong)
         self._decode = msgspec.json.Decoder(PressBody).decode
         self._counters = counters
 
@@ -96,15 +97,14 @@ class Intake:
         if not live.open_from_ms <= now_ms < live.open_until_ms:
             return self._refuse(live.refusal(now_ms))
         at_s = self._monotonic()  # a rate is counted by a clock that nobody sets
-        at_ms = at_s * 1000
-        if not self._presses.allow(user_id, at_ms) or self._wrong.spent(user_id, at_ms):
+        if not self._presses.take(user_id, at_s) or self._wrong.is_empty(user_id, at_s):
             return self._refuse("rate_limited")
         try:
             answer = self._decode(body).answer
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return self._refuse_body(error)
         if answer != self._right_answer(live, user_id):
-            self._wrong.allow(user_id, at_ms)
+            self._wrong.take(user_id, at_s)
             return self._refuse("wrong_answer")
         return self._queue(live, user_id, at_s, connection, number)
 

@@ -1,24 +1,20 @@
-"""Who may open a session: not too many from one address, and not too many a second in all.
-
-The address is the peer's own, or what a trusted proxy says in X-Real-IP; whoever connects over a
-unix socket is one. An IPv6 address counts by its /64, which is what one home has.
-"""
+"""Admission: how many sessions one address may have, and how many a second may open in all."""
 
 import contextlib
-import ipaddress
 import random
 import resource
-import socket
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from miaosha.domain.errors import SettingsError
+from miaosha.serving.buckets import full_at
+from miaosha.serving.client_address import ClientAddresses
+from miaosha.settings import Network
 
 RETRY_S: Final = (1, 10)  # whoever is refused comes back after a random time in between
 BURST_S: Final = 2.0  # of the accept rate, that may come at once
 DESCRIPTORS_KEPT: Final = 384  # for the store, the bus, logs, and connections that are refused
 DESCRIPTORS_MIN: Final = 512
-PEERS_MAX: Final = 1_024  # proxies remembered
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Dice = Callable[[int, int], int]
@@ -32,7 +28,7 @@ class Admission:
     dice: a whole number between two, both included; spreads those who come back.
 
     Attributes:
-        from_address, too_fast: sessions refused, for each of the two reasons.
+        addresses: tells what address a session is counted to.
     """
 
     def __init__(
@@ -48,24 +44,23 @@ class Admission:
         self._cost_s = 1 / rate_per_s if rate_per_s else 0.0
         self._monotonic = monotonic
         self._dice = dice
-        self._next_at = 0.0  # when the next session would be on time (GCRA)
-        self._networks = trusted
-        self._proxies: dict[str, bool] = {}
+        self._full_at = 0.0
+        self.addresses = ClientAddresses(trusted)
         self._held: dict[int, int] = {}  # address → sessions
 
     def retry_after_s(self) -> int:
-        """What to tell somebody who is refused."""
+        """Seconds, for a client that is refused."""
         return self._dice(*RETRY_S)
 
     def in_time(self) -> bool:
         """Count one more session against the accept rate; False if it comes too soon."""
         if not self._cost_s:
             return True
-        now = self._monotonic()
-        at = max(self._next_at, now) + self._cost_s
-        if at - now > max(BURST_S, self._cost_s) + 1e-9:
+        depth_s = max(BURST_S, self._cost_s)
+        at = full_at(self._full_at, self._monotonic(), self._cost_s, depth_s)
+        if at is None:
             return False
-        self._next_at = at
+        self._full_at = at
         return True
 
     def take(self, address: int) -> bool:
@@ -82,42 +77,6 @@ class Admission:
             self._held[address] = held
         else:
             del self._held[address]
-
-    def address(self, peer: Any, real_ip: bytes | None) -> int:
-        """The number of the address a client comes from; 0 if nobody knows.
-
-        Args:
-            peer: the transport's peername; anything but (host, port, …) is a unix socket.
-            real_ip: the X-Real-IP header.
-        """
-        host = str(peer[0]) if isinstance(peer, tuple) else ""
-        if real_ip is not None and (not host or self._trusted(host)):
-            host = real_ip.decode("latin-1")
-        return number(host)
-
-    def _trusted(self, host: str) -> bool:
-        known = self._proxies.get(host)
-        if known is None:
-            known = False
-            with contextlib.suppress(ValueError):
-                address = ipaddress.ip_address(host)
-                known = any(address in network for network in self._networks)
-            if len(self._proxies) < PEERS_MAX:
-                self._proxies[host] = known
-        return known
-
-
-def number(host: str) -> int:
-    """An IPv4 address, or the /64 of an IPv6 address, as a number; 0 for anything else."""
-    try:
-        if ":" not in host:
-            return int.from_bytes(socket.inet_pton(socket.AF_INET, host), "big")
-        whole = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
-    except OSError:
-        return 0
-    if whole.startswith(bytes(10) + b"\xff\xff"):  # an IPv4 address in IPv6 clothes
-        return int.from_bytes(whole[12:], "big")
-    return 1 << 64 | int.from_bytes(whole[:8], "big")
 
 
 def sockets_max(wanted: int) -> int:

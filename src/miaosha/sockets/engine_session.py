@@ -11,6 +11,7 @@ from enum import IntEnum
 
 import structlog
 
+from miaosha.serving.buckets import full_at
 from miaosha.sockets import engine_packets
 from miaosha.sockets.closing import (
     BYE,
@@ -118,9 +119,8 @@ class EngineSession:
         server.count("messages_in")
         if not server.cost_s:
             return True
-        now = server.monotonic()
-        at = max(self._allowed_at, now) + server.cost_s
-        if at - now > server.burst_s + 1e-9:
+        at = full_at(self._allowed_at, server.monotonic(), server.cost_s, server.burst_s)
+        if at is None:
             server.count("sockets_rate_limited")
             self.close(RATE_LIMITED)
             return False

@@ -98,7 +98,7 @@ class SocketServer:
             refused = "overloaded"
         elif admission.per_address_max:
             peer = transport.get_extra_info("peername")
-            address = admission.address(peer, request.headers.get(b"x-real-ip"))
+            address = admission.addresses.of(peer, request.headers.get(b"x-real-ip"))
             if address and not admission.take(address):
                 self.count("sockets_refused_address")
                 refused = "rate_limited"
