@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from miaosha.bootstrap import PublisherParts
 from miaosha.domain.errors import SettingsError
 from miaosha.publisher import publisher
-from miaosha.publisher.publisher import Parts
 from miaosha.serving.process import Process
 from tests.kit.waits import until
 from tests.publisher.world import GET_HEALTH, Client, World, client, request
@@ -20,7 +21,7 @@ from tests.publisher.world import GET_HEALTH, Client, World, client, request
 async def running(made: World, listen: str) -> AsyncIterator[Process]:
     """`publisher.run` on the world's parts."""
     process = Process("publisher", "0", listen, counters=made.counters)
-    task = asyncio.create_task(publisher.run(process, made.settings, cast(Parts, made)))
+    task = asyncio.create_task(publisher.run(process, made.settings, cast(PublisherParts, made)))
     try:
         yield process
     finally:
@@ -35,10 +36,10 @@ async def there(path: Path) -> None:
 
 async def test_on_a_unix_socket(run_dir: Path) -> None:
     made, path = World(), run_dir / "p.sock"
-    path.touch()  # left behind by one that was killed
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(path))  # left behind
     async with running(made, f"unix:{path}"):
-        await until(path.is_socket)
-        assert path.stat().st_mode & 0o777 == 0o666
+        await until(lambda: path.exists() and path.stat().st_mode & 0o777 == 0o666)
         async with client(path) as buyer:
             buyer.writer.write(request())
             assert (await buyer.answer()).status == 202
@@ -73,7 +74,7 @@ async def test_an_address_that_cannot_be(listen: str) -> None:
     made = World()
     process = Process("publisher", "0", listen)
     with pytest.raises(SettingsError, match="--listen"):
-        await publisher.run(process, made.settings, cast(Parts, made))
+        await publisher.run(process, made.settings, cast(PublisherParts, made))
 
 
 async def test_drain_answers_what_is_queued(run_dir: Path) -> None:

@@ -15,33 +15,50 @@ from miaosha import bootstrap
 from miaosha.api.app import create_app
 from miaosha.api.body_limits import Bounded, last_answer
 from miaosha.api.uvicorn_connection import UvicornConnection
-from miaosha.domain.errors import SettingsError
 from miaosha.serving import memory
 from miaosha.serving.ending import end
+from miaosha.serving.listening import bound, close_listener, open_listener
 from miaosha.serving.process import Process
 from miaosha.settings import Settings
 
 LINGER_S: Final = 2.0  # for those who keep connections to let go of them by themselves
 DRAIN_S: Final = 20  # requests under way may take this long once we stop
-BACKLOG: Final = 2_048
 
 
 class UvicornServer(uvicorn.Server):
-    """uvicorn without its signal handlers: the process owns INT and TERM."""
+    """uvicorn, which listens as every role does, and leaves INT and TERM to the process.
 
-    bound: Callable[[int], None] | None = None
+    Args:
+        listen: unix:/path or host:port.
+        bound: told the port once it is listening (0 for a unix socket).
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, listen: str, bound: Callable[[int], None] | None
+    ) -> None:
+        super().__init__(config)
+        self._listen = listen
+        self._bound = bound
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.bound and self.started:
-            address = self.servers[0].sockets[0].getsockname()
-            self.bound(address[1] if isinstance(address, tuple) else 0)
+        """Raises SettingsError, where uvicorn's own would end the process without a word."""
+        connect = functools.partial(
+            cast("Any", self.config.http_protocol_class),
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        server = await open_listener(connect, self._listen)
+        self.servers = [server]
+        self.started = True
+        if self._bound:
+            self._bound(bound(server).port)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Idle connections are left to whoever keeps them for a moment: a proxy might be sending a
         request into one just now, which closing it would lose."""
         for server in self.servers:
-            server.close()
+            close_listener(server, self._listen)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER_S):
                 while self.server_state.connections:  # noqa: ASYNC110 - it cannot tell us
@@ -76,14 +93,13 @@ async def listen(
     settings: Settings,
     bound: Callable[[int], None] | None = None,
 ) -> None:
-    """Serve `app` on `process.listen` until `process.stop`.
+    """Serve `app` on `process.listen` until `process.stop`; `bound` as in UvicornServer.
 
-    Args:
-        bound: told the port once it is listening (0 for a unix socket).
+    Raises:
+        SettingsError: the address cannot be listened on.
     """
     application = _letting_go(Bounded(app), process.stop.is_set)
-    server = UvicornServer(_config(application, process.listen, settings))
-    server.bound = bound
+    server = UvicornServer(_config(application, settings), process.listen, bound)
     running = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(process.stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -101,25 +117,15 @@ def _letting_go(app: ASGIApp, leaving: Callable[[], bool]) -> ASGIApp:
     return answered
 
 
-def _config(app: ASGIApp, address: str, settings: Settings) -> uvicorn.Config:
-    """Raises SettingsError for an address that is neither unix:/path nor host:port."""
-    kind, _, path = address.partition(":")
-    host, _, port = address.rpartition(":")
-    unix = path if kind == "unix" else None
-    if not unix and not port.isdigit():
-        raise SettingsError(f"--listen {address!r}: expected unix:/path or host:port")
+def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         cast("Any", app),
-        uds=unix,
-        host="" if unix else host or settings.bind,
-        port=0 if unix else int(port),
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
         lifespan="off",
         ws="none",
-        backlog=BACKLOG,
         timeout_keep_alive=settings.idle_timeout_ms // 1000,
         timeout_graceful_shutdown=DRAIN_S,
         http=cast("Any", functools.partial(UvicornConnection, settings.header_max_bytes)),

@@ -16,10 +16,10 @@ from rich.text import Text
 
 from miaosha.bootstrap.examining import examine
 from miaosha.cli.command import FAILED, DataDir, finish, here, opened, screen
-from miaosha.cli.run_role import LISTENING, WORKERS
 from miaosha.domain.errors import DependencyDown, MiaoshaError, SettingsError
 from miaosha.domain.findings import Examined, Fitness, judged
 from miaosha.ports.heartbeats import Heartbeat
+from miaosha.serving.roles import LISTENING, WORKERS
 from miaosha.serving.screen import cell
 from miaosha.settings import Settings
 from miaosha.supervisor import data_directory

@@ -7,10 +7,8 @@ from typing import Annotated
 import typer
 
 from miaosha.cli.command import BAD_USAGE, as_account, errors
+from miaosha.serving.roles import LISTENING, WORKERS
 from miaosha.settings import load
-
-LISTENING = ("publisher", "gateway", "api")
-WORKERS = ("consumer", "scheduler", "mailer")
 
 
 def run(

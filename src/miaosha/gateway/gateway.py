@@ -22,6 +22,7 @@ from miaosha.ports.heartbeats import Heartbeats
 from miaosha.ports.store import StockStore
 from miaosha.serving import memory
 from miaosha.serving.ending import end
+from miaosha.serving.listening import bound
 from miaosha.serving.process import Process
 from miaosha.settings import Settings, proxies
 from miaosha.sockets.admission import Admission, sockets_max
@@ -29,6 +30,9 @@ from miaosha.sockets.application import Limits
 from miaosha.sockets.handshake import Rules, listed_origins
 from miaosha.sockets.listening import bound, drain, listening
 from miaosha.sockets.server import SocketServer
+from miaosha.sockets.listening import drain, listening
+from miaosha.sockets.probes import Checks
+from miaosha.sockets.server import Core, Limits
 
 PATH: Final = b"/socket.io/"
 
@@ -99,7 +103,7 @@ class Gateway:
         memory.settle()
         listening_on = listening(self.server, self._process.listen)
         async with listening_on as listener, asyncio.TaskGroup() as group:
-            self._process.listen = bound(listener) or self._process.listen
+            self._process.listen = str(bound(listener))
             tasks = [group.create_task(work) for work in self._work()]
             await self._process.stop.wait()
             listener.close()

@@ -1,55 +1,28 @@
-"""The publisher as a server: puts its parts together, listens, and drains.
-
-What it needs from outside comes as `Parts`; `serve` gets them from bootstrap.
-"""
+"""Publisher: puts its parts together, listens, and drains."""
 
 import asyncio
 import contextlib
-import errno
 import functools
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from miaosha import bootstrap
-from miaosha.domain.errors import SettingsError
-from miaosha.ports.broker import Broker
-from miaosha.ports.clock import Clock
-from miaosha.ports.heartbeats import Heartbeats
-from miaosha.ports.store import StockStore
+from miaosha.bootstrap import PublisherParts
 from miaosha.publisher.arrivals import Arrivals
 from miaosha.publisher.batcher import Batcher
 from miaosha.publisher.http_connection import HttpConnection
-from miaosha.publisher.intake import AccessVerifier, Intake
+from miaosha.publisher.intake import Intake
 from miaosha.publisher.live_sales import LiveSales
 from miaosha.publisher.routes import Router
 from miaosha.publisher.shared import Service
 from miaosha.serving import memory
 from miaosha.serving.ending import end
+from miaosha.serving.listening import listening
 from miaosha.serving.process import Process
 from miaosha.settings import Settings
 
-BACKLOG: Final = 4_096  # connections the kernel keeps until they are accepted
 LINGER_S: Final = 2.0  # for those who keep connections to let go of them by themselves
 DRAIN_S: Final = 3.0  # for what is queued when the process shall stop
 FLUSH_S: Final = 1.0  # for the last answers to reach their clients
-
-
-class Parts(Protocol):
-    """What bootstrap opens for a publisher."""
-
-    @property
-    def store(self) -> StockStore: ...
-    @property
-    def broker(self) -> Broker: ...
-    @property
-    def clock(self) -> Clock: ...
-    @property
-    def access_tokens(self) -> AccessVerifier: ...
-    @property
-    def question_key(self) -> bytes: ...
-    @property
-    def heartbeats(self) -> Heartbeats: ...
 
 
 async def serve(process: Process, settings: Settings) -> None:
@@ -58,7 +31,7 @@ async def serve(process: Process, settings: Settings) -> None:
         await run(process, settings, parts)
 
 
-async def run(process: Process, settings: Settings, parts: Parts) -> None:
+async def run(process: Process, settings: Settings, parts: PublisherParts) -> None:
     """Listen on `process.listen` until `process.stop` is set, then drain.
 
     Raises:
@@ -76,7 +49,9 @@ async def run(process: Process, settings: Settings, parts: Parts) -> None:
     await board.refresh()
     await board.read()
     memory.settle()
-    async with _listening(process.listen, service) as server, asyncio.TaskGroup() as group:
+    connect = functools.partial(HttpConnection, service)
+    listening_on = listening(connect, process.listen, shared=True)
+    async with listening_on as server, asyncio.TaskGroup() as group:
         jobs = [
             group.create_task(job)
             for job in (
@@ -119,36 +94,3 @@ async def _gone(service: Service, within_s: float) -> None:
         async with asyncio.timeout(within_s):
             while service.connections:  # noqa: ASYNC110 (an event would cost every connection)
                 await asyncio.sleep(0.01)
-
-
-@contextlib.asynccontextmanager
-async def _listening(listen: str, service: Service) -> AsyncIterator[asyncio.Server]:
-    loop = asyncio.get_running_loop()
-    connect = functools.partial(HttpConnection, service)
-    path = Path(listen.removeprefix("unix:")) if listen.startswith("unix:") else None
-    try:
-        if path is not None:
-            path.unlink(missing_ok=True)
-            server = await loop.create_unix_server(connect, str(path), backlog=BACKLOG)
-            path.chmod(0o666)  # the edge's workers may run as another user
-        else:
-            host, _, port = listen.rpartition(":")
-            server = await loop.create_server(
-                connect,
-                host.strip("[]"),
-                int(port),
-                backlog=BACKLOG,
-                reuse_port=True,
-            )
-    except (OSError, ValueError) as error:
-        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        why = "the address is taken" if taken else str(error)
-        raise SettingsError(
-            f"--listen {listen}: {why}; expected unix:/path or a free host:port"
-        ) from error
-    try:
-        yield server
-    finally:
-        server.close()
-        if path is not None:
-            path.unlink(missing_ok=True)

@@ -28,6 +28,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from miaosha.domain.errors import SettingsError
+from miaosha.serving.listening import parsed
 
 Checks = Mapping[str, Callable[[], Awaitable[None]]]
 T = TypeVar("T")
@@ -112,10 +113,9 @@ class _Ops:
     def __init__(
         self, address: str, role: str, counters: Mapping[str, float], checks: Checks
     ) -> None:
-        host, _, port = address.rpartition(":")
-        if not port.isdigit() or not 0 < int(port) < 65_536:
+        self._address = parsed(address, "--metrics")
+        if not self._address.port:
             raise SettingsError(f"--metrics {address!r}: expected host:port")
-        self._address = (host.strip("[]") or "127.0.0.1", int(port))
         registry = CollectorRegistry()
         registry.register(_Counters(role, counters))
         ProcessCollector(registry=registry)
@@ -140,7 +140,7 @@ class _Ops:
 
     def _bound(self) -> "_Server | None":
         """None while another has the port. Raises SettingsError: it cannot be had at all."""
-        host, port = self._address
+        _, host, port = self._address
         try:
             return make_server(host, port, self._answer, _family(host), _Quiet)
         except OSError as error:

@@ -1,22 +1,19 @@
-"""Accepting sockets, and letting them go when the process stops."""
+"""Listening: how a server accepts sockets, and how it lets them go when the process stops."""
 
 import asyncio
-import contextlib
 import functools
 import random
-from collections.abc import AsyncIterator
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import structlog
 
-from miaosha.domain.errors import SettingsError
+from miaosha.serving import listening as serving
 from miaosha.sockets import closing
 from miaosha.sockets.arrival import Arrival
 from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Stage
 
-BACKLOG: Final = 4_096  # connections the kernel keeps until they are accepted
 DRAIN_STEPS: Final = 20
 DRAIN_RATE_PER_S: Final = 1_000  # a handful of sockets is not worth a long goodbye
 RETURN_RATE_PER_S: Final = 500  # nor is it worth a long absence
@@ -25,34 +22,9 @@ LAST_WORDS_S: Final = 1.0  # for close frames to be answered before the rest is 
 log = structlog.get_logger()
 
 
-@contextlib.asynccontextmanager
-async def listening(core: SocketServer, listen: str) -> AsyncIterator[asyncio.Server]:
-    """Accept connections on unix:/path or host:port. Raises SettingsError if it cannot."""
-    loop = asyncio.get_running_loop()
-    factory = functools.partial(Arrival, core)
-    kind, _, path = listen.partition(":")
-    try:
-        if kind == "unix":
-            server = await loop.create_unix_server(factory, path, backlog=BACKLOG)
-        else:
-            host, _, port = listen.rpartition(":")
-            server = await loop.create_server(
-                factory, host.strip("[]") or None, int(port), backlog=BACKLOG
-            )
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"--listen {listen}: {error}") from None
-    try:
-        yield server
-    finally:
-        server.close()
-        if kind == "unix":
-            Path(path).unlink(missing_ok=True)  # noqa: ASYNC240
-
-
-def bound(server: asyncio.Server) -> str:
-    """host:port as bound (port 0 asks the kernel for one); "" for a unix socket."""
-    name = server.sockets[0].getsockname()
-    return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else ""
+def listening(core: SocketServer, listen: str) -> AbstractAsyncContextManager[asyncio.Server]:
+    """Accept sockets on unix:/path or host:port. Raises SettingsError if it cannot."""
+    return serving.listening(functools.partial(Arrival, core), listen)
 
 
 async def drain(core: SocketServer, spread_s: float, return_s: float) -> None:

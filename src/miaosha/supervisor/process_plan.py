@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miaosha.domain.urls import directory_of, unix_url
+from miaosha.serving.roles import LISTENING
 from miaosha.settings import Settings, environ_of
 from miaosha.supervisor import data_directory
 from miaosha.supervisor.child_spec import Alive, Ready, Spec
 from miaosha.supervisor.data_directory import DEFAULTS
 from miaosha.supervisor.edge import nginx_config
 from miaosha.supervisor.edge.nginx_check import check_config
-from miaosha.supervisor.edge.upstreams import LISTENING
 from miaosha.supervisor.hang_detector import Life
 from miaosha.supervisor.health_probes import (
     Asked,

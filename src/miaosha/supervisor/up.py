@@ -17,6 +17,7 @@ from miaosha.bootstrap.servers import servers
 from miaosha.domain.errors import SettingsError
 from miaosha.serving.alive import feed_watchdog
 from miaosha.serving.ending import end
+from miaosha.serving.roles import LISTENING
 from miaosha.serving.signals import heed
 from miaosha.settings import Settings
 from miaosha.supervisor import account, data_directory, process_plan
@@ -24,7 +25,6 @@ from miaosha.supervisor.child_spec import Health, Spec, StartFailed
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.edge.nginx_log import kept_small
 from miaosha.supervisor.edge.switch import switching
-from miaosha.supervisor.edge.upstreams import LISTENING
 from miaosha.supervisor.hang_detector import HangDetector
 from miaosha.supervisor.health_probes import Beats
 from miaosha.supervisor.process_counts import counts

@@ -10,10 +10,11 @@ from typing import Final
 
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.urls import text_fault
+from miaosha.serving.listening import parsed
+from miaosha.serving.roles import LISTENING
 from miaosha.supervisor.edge.nginx_paths import quoted
 
 Addresses = Mapping[str, Sequence[str]]  # of `publisher`, `gateway` and `api`
-LISTENING: Final = ("publisher", "gateway", "api")
 GATEWAYS_MAX: Final = 10_000  # a polling session's sid starts with at most four digits
 ZONE: Final = "        zone {name} 256k;\n"
 _ADDRESS: Final = re.compile(r"unix:/.+|([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
@@ -77,7 +78,7 @@ def _is_name(address: str) -> bool:
     if address.startswith("unix:"):
         return False
     try:
-        ip_address(address.rpartition(":")[0].strip("[]"))
+        ip_address(parsed(address).host)
     except ValueError:
         return True
     return False
