@@ -17,7 +17,7 @@ from miaosha.adapters.redis.bus import RedisBus
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.messages import Result, Results
 from miaosha.domain.reservation import State
-from miaosha.sockets.admission import DESCRIPTORS_KEPT, sockets_max
+from miaosha.sockets.admission import SERVER_DESCRIPTORS_KEPT, sockets_max
 from miaosha.supervisor.machine.usage import used
 from miaosha.supervisor.servers.valkey import Valkey
 from tests.contract.test_bus import forgetful_proxy
@@ -102,7 +102,7 @@ async def test_sockets_beyond_its_files_are_refused(store_server: Valkey, run_di
                     answers.append((await loop.sock_recv(one, 4096))[:12])
                 except ConnectionResetError:
                     answers.append(b"")
-        assert answers.count(b"HTTP/1.1 101") == FILES - DESCRIPTORS_KEPT
+        assert answers.count(b"HTTP/1.1 101") == FILES - SERVER_DESCRIPTORS_KEPT
         assert set(answers) <= {b"HTTP/1.1 101", b"HTTP/1.1 503", b""}
         assert await busy_s(pid, 1.0) < 0.5, "it spins"
         for one in sockets:
@@ -134,7 +134,7 @@ def test_a_limit_too_low_for_any_socket(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(SettingsError, match="may open 256 files"):
         sockets_max(100)
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1_000, 1_000))
-    assert sockets_max(16_000) == 1_000 - DESCRIPTORS_KEPT and sockets_max(100) == 100
+    assert sockets_max(16_000) == 1_000 - SERVER_DESCRIPTORS_KEPT and sockets_max(100) == 100
 
 
 async def test_a_peer_that_is_gone_without_a_word(start_gateway: Start) -> None:

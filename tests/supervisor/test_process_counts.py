@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from miaosha.cli import doctor
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
-from miaosha.sockets.admission import DESCRIPTORS_KEPT, DESCRIPTORS_MIN
+from miaosha.sockets.admission import SERVER_DESCRIPTORS_KEPT, SERVER_DESCRIPTORS_MIN
 from miaosha.supervisor.edge import nginx_config
 from miaosha.supervisor.machine import fit
 from miaosha.supervisor.machine.capacity import Machine
@@ -51,7 +51,7 @@ def test_gateways_hold_what_they_shall_and_are_no_more_than_the_cores_carry(
         said = str(refusal)
         if enough := re.search(r"raise the limit to (\d+)", said):
             assert int(enough[1]) > files and f"LimitNOFILE={enough[1]}" in said
-            assert int(enough[1]) >= DESCRIPTORS_MIN
+            assert int(enough[1]) >= SERVER_DESCRIPTORS_MIN
             enough_files = int(enough[1])
         else:
             enough_files = files
@@ -62,18 +62,18 @@ def test_gateways_hold_what_they_shall_and_are_no_more_than_the_cores_carry(
         gateways(better, cores, max(enough_files, 16_384))
         return
     assert 1 <= count <= min(GATEWAYS_MAX, cores * PER_CORE_FULL_MAX)
-    assert files >= DESCRIPTORS_MIN  # a gateway refuses to start with less
-    assert count * min(connections_max, files - DESCRIPTORS_KEPT) >= sockets
+    assert files >= SERVER_DESCRIPTORS_MIN  # a gateway refuses to start with less
+    assert count * min(connections_max, files - SERVER_DESCRIPTORS_KEPT) >= sockets
     if count > max(16, 8 * cores):  # then each is worth its place
-        assert min(connections_max, files - DESCRIPTORS_KEPT) >= 16_000
+        assert min(connections_max, files - SERVER_DESCRIPTORS_KEPT) >= 16_000
 
 
 @pytest.mark.parametrize("number", [0, 3])
 def test_no_gateway_is_planned_that_would_refuse_to_start(number: int) -> None:
     few = Settings(sockets_max=20, gateways=number)
-    with pytest.raises(SettingsError, match=f"raise the limit to {DESCRIPTORS_MIN} "):
-        gateways(few, 2, DESCRIPTORS_MIN - 1)
-    assert gateways(few, 2, DESCRIPTORS_MIN) == (number or 1)
+    with pytest.raises(SettingsError, match=f"raise the limit to {SERVER_DESCRIPTORS_MIN} "):
+        gateways(few, 2, SERVER_DESCRIPTORS_MIN - 1)
+    assert gateways(few, 2, SERVER_DESCRIPTORS_MIN) == (number or 1)
 
 
 @given(FILES, CORES, SOCKETS)

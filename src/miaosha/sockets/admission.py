@@ -13,8 +13,8 @@ from miaosha.settings import Network
 
 RETRY_S: Final = (1, 10)  # whoever is refused comes back after a random time in between
 BURST_S: Final = 2.0  # of the accept rate, that may come at once
-DESCRIPTORS_KEPT: Final = 384  # for the store, the bus, logs, and connections that are refused
-DESCRIPTORS_MIN: Final = 512
+SERVER_DESCRIPTORS_KEPT: Final = 384  # of a server: for stores, logs, and connections it refuses
+SERVER_DESCRIPTORS_MIN: Final = 512  # with less it does not start
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Dice = Callable[[int, int], int]
@@ -90,8 +90,9 @@ def sockets_max(wanted: int) -> int:
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if limit < DESCRIPTORS_MIN:
+    if limit < SERVER_DESCRIPTORS_MIN:
         raise SettingsError(
-            f"this process may open {limit} files: a gateway needs {DESCRIPTORS_MIN} (ulimit -n)"
+            f"this process may open {limit} files: "
+            f"a gateway needs {SERVER_DESCRIPTORS_MIN} (ulimit -n)"
         )
-    return min(wanted, limit - DESCRIPTORS_KEPT)
+    return min(wanted, limit - SERVER_DESCRIPTORS_KEPT)

@@ -9,7 +9,7 @@ from typing import Final
 
 from miaosha.domain.errors import SettingsError
 from miaosha.settings import Settings
-from miaosha.sockets.admission import DESCRIPTORS_KEPT, DESCRIPTORS_MIN
+from miaosha.sockets.admission import SERVER_DESCRIPTORS_KEPT, SERVER_DESCRIPTORS_MIN
 
 SOCKETS_WORTH_A_CORE: Final = 16_000  # a gateway that holds fewer leaves its core to others
 PER_CORE_MAX: Final = 8  # processes that share a core because each may hold little
@@ -35,16 +35,17 @@ def gateways(settings: Settings, cores: int, files: int) -> int:
     """How many gateways `settings` call for.
 
     Each holds `connections_max` sockets at most, and no more than its limit of open files (`files`)
-    leaves; and once they are worth it, every core has one. Below DESCRIPTORS_MIN none would start.
+    leaves; and once they are worth it, every core has one. Below SERVER_DESCRIPTORS_MIN none would
+    start.
 
     Raises:
         SettingsError: that would be more than make sense; says which limit makes them so many.
     """
-    room = files - DESCRIPTORS_KEPT if files >= DESCRIPTORS_MIN else 0
+    room = files - SERVER_DESCRIPTORS_KEPT if files >= SERVER_DESCRIPTORS_MIN else 0
     if settings.gateways:
         _refuse_many("gateways", settings.gateways, GATEWAYS_MAX)
         if room < 1:
-            raise SettingsError(_too_few_files(files, DESCRIPTORS_KEPT + 1))
+            raise SettingsError(_too_few_files(files, SERVER_DESCRIPTORS_KEPT + 1))
         return settings.gateways
     sockets = settings.sockets_max
     each = min(settings.connections_max, room)
@@ -60,16 +61,16 @@ def _too_many_gateways(settings: Settings, cores: int, files: int) -> str:
     each = -(-sockets // min(GATEWAYS_MAX, most(cores, full=False)))
     if each > SOCKETS_WORTH_A_CORE:
         each = max(-(-sockets // min(GATEWAYS_MAX, most(cores, full=True))), SOCKETS_WORTH_A_CORE)
-    if settings.connections_max < min(each, files - DESCRIPTORS_KEPT):
+    if settings.connections_max < min(each, files - SERVER_DESCRIPTORS_KEPT):
         return (
             f"MIAOSHA_CONNECTIONS_MAX={settings.connections_max}: too few for "
             f"MIAOSHA_SOCKETS_MAX={sockets} on {cores} core(s): expected at least {each}"
         )
-    return _too_few_files(files, each + DESCRIPTORS_KEPT, sockets)
+    return _too_few_files(files, each + SERVER_DESCRIPTORS_KEPT, sockets)
 
 
 def _too_few_files(files: int, wanted: int, sockets: int = 0) -> str:
-    wanted = max(wanted, DESCRIPTORS_MIN)
+    wanted = max(wanted, SERVER_DESCRIPTORS_MIN)
     for_what = f" for MIAOSHA_SOCKETS_MAX={sockets}" if sockets else ""
     return (
         f"a process may open {files:,} files, too few{for_what}: raise the limit to {wanted} "

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 from miaosha.supervisor.machine.kernel import UNLIMITED, Kernel
 from miaosha.supervisor.machine.usage import available_bytes
 
-DESCRIPTORS_KEPT: Final = 1_000  # of a process, for everything but its sockets
-DESCRIPTORS_MIN: Final = 2 * DESCRIPTORS_KEPT + 1  # of a process: with less it is hardly worth one
+TRIAL_DESCRIPTORS_KEPT: Final = 1_000  # of a process in a trial, beside its sockets
+TRIAL_DESCRIPTORS_MIN: Final = 2 * TRIAL_DESCRIPTORS_KEPT + 1  # with less it is hardly worth one
 PER_PROCESS_MAX: Final = 19_000
 PER_SOURCE: Final = 1_000  # sockets from one loopback address, as from one school
 SOURCES_MAX: Final = 62_500  # 127.0.1.1 … 127.0.250.250
@@ -63,9 +63,9 @@ class Machine(NamedTuple):
 
     @property
     def per_process(self) -> int:
-        """Sockets one process can hold. With less than DESCRIPTORS_MIN nothing is begun."""
-        descriptors = max(DESCRIPTORS_MIN, self.descriptors)
-        return min(PER_PROCESS_MAX, descriptors - DESCRIPTORS_KEPT)
+        """Sockets one process can hold. With less than TRIAL_DESCRIPTORS_MIN nothing is begun."""
+        descriptors = max(TRIAL_DESCRIPTORS_MIN, self.descriptors)
+        return min(PER_PROCESS_MAX, descriptors - TRIAL_DESCRIPTORS_KEPT)
 
     def gateways(self, connections: int) -> int:
         return max(self.cores, -(-connections // self.per_process))

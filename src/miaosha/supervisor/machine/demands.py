@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from miaosha.settings import Settings
-from miaosha.sockets.admission import DESCRIPTORS_KEPT as GATEWAY_KEEPS
+from miaosha.sockets.admission import SERVER_DESCRIPTORS_KEPT
 from miaosha.supervisor.machine.capacity import (
-    DESCRIPTORS_KEPT,
-    DESCRIPTORS_MIN,
     PAGE_BYTES,
+    TRIAL_DESCRIPTORS_KEPT,
+    TRIAL_DESCRIPTORS_MIN,
     Machine,
 )
 from miaosha.supervisor.machine.kernel import UNLIMITED
@@ -40,10 +40,10 @@ def of_rehearsal(
     each = SOCKET_BYTES + KERNEL_BYTES if gateways else CLIENT_BYTES
     return Demand(
         sockets=sockets,
-        descriptors=DESCRIPTORS_MIN,
+        descriptors=TRIAL_DESCRIPTORS_MIN,
         files=sockets * ends + 10_000,
         memory=sockets * each + CREW_BYTES * crews + GATEWAY_BYTES * gateways,
-        processes=crews + gateways if machine.descriptors >= DESCRIPTORS_MIN else 0,
+        processes=crews + gateways if machine.descriptors >= TRIAL_DESCRIPTORS_MIN else 0,
         tasks=(crews + gateways) * TASKS_EACH + TASKS_KEPT,
         dialled=sockets,
         targets=max(1, gateways),
@@ -68,7 +68,7 @@ def of_settings(machine: Machine, settings: Settings, disk_free: int = UNLIMITED
     each = min(settings.connections_max, -(-sockets // count))
     return Demand(
         sockets=sockets,
-        descriptors=each + GATEWAY_KEEPS,
+        descriptors=each + SERVER_DESCRIPTORS_KEPT,
         files=3 * sockets + FILES_KEPT,
         memory=sockets * (SOCKET_BYTES // 2 + KERNEL_BYTES) + count * GATEWAY_BYTES,
         tasks=count * TASKS_EACH + TASKS_KEPT,
@@ -93,7 +93,7 @@ def of_presses(
     presses = buyers * times
     return Demand(
         sockets=connections,
-        descriptors=-(-connections // processes) + DESCRIPTORS_KEPT,
+        descriptors=-(-connections // processes) + TRIAL_DESCRIPTORS_KEPT,
         files=3 * connections + FILES_KEPT,
         memory=presses * PRESS_BYTES,
         what=f"{presses:,} presses",

@@ -129,7 +129,7 @@ def _begin(
 def gateway_settings(options: RehearsalOptions) -> Settings:
     """Of the private gateways: caps that would stop a crowd from one machine are off."""
     return Settings(
-        connections_max=capacity.PER_PROCESS_MAX + capacity.DESCRIPTORS_KEPT // 2,
+        connections_max=capacity.PER_PROCESS_MAX + capacity.TRIAL_DESCRIPTORS_KEPT // 2,
         sockets_max=options.connections,
         sockets_per_ip_max=0,
         accept_rate_per_s=0,
