@@ -10,6 +10,16 @@ from miaosha.publisher.http_connection import HttpConnection
 from miaosha.publisher.shared import WHEEL_SLOTS
 from tests.kit.waits import until
 from tests.publisher.world import GET_HEALTH, World, client, listening, request, world
+from miaosha.publisher.shared import ROUND_TICKS
+from tests.publisher.world import (
+    GET_HEALTH,
+    World,
+    client,
+    listening,
+    request,
+    until,
+    world,
+)
 
 BAD = b"nonsense\r\n\r\n"
 UNKNOWN = b"GET /nowhere HTTP/1.1\r\nHost: shop\r\n\r\n"
@@ -22,7 +32,7 @@ async def holding(**settings: int) -> World:
 
 
 def request_ticks(made: World) -> int:
-    return made.service.request_ticks + WHEEL_SLOTS
+    return made.service.request_ticks + ROUND_TICKS
 
 
 async def test_answers_keep_the_order_of_requests() -> None:
@@ -79,7 +89,7 @@ async def test_a_client_that_does_not_read_is_not_read(run_dir: Path) -> None:
         sock.setblocking(False)
         sock.connect(str(path))
         await until(lambda: made.service.connections == 1)
-        (connection,) = made.service.wheel.members()
+        (connection,) = set(made.service.wheel)
         assert isinstance(connection, HttpConnection)
         await until(lambda: _push(sock) and connection._blocked > 0)
         assert made.counters["requests"] > 0
@@ -154,7 +164,7 @@ async def test_what_we_did_not_read_is_no_slowness() -> None:
     made.broker.hold = False
     made.broker.confirm()
     await until(lambda: len(wire.answers) == taken)
-    made.ticks(WHEEL_SLOTS)
+    made.ticks(ROUND_TICKS)
     assert [wire.ended, wire.reading] == [False, True]
     wire.send(raw[2 * http_connection.SLICE_BYTES :])
     await until(lambda: len(wire.answers) == 100)
@@ -184,9 +194,9 @@ async def test_nothing_is_taken_after_the_last_request() -> None:
 async def test_idle_connections_end_without_a_word() -> None:
     made = await world(idle_timeout_ms=20_000)
     fresh, used = made.wire(), made.wire()
-    made.ticks(made.service.idle_ticks - WHEEL_SLOTS)
+    made.ticks(made.service.idle_ticks - ROUND_TICKS)
     used.send(GET_HEALTH)
-    made.ticks(2 * WHEEL_SLOTS)
+    made.ticks(2 * ROUND_TICKS)
     assert [fresh.closed, used.closed] == [True, False]
     made.ticks(made.service.idle_ticks)
     assert [fresh.statuses, used.statuses] == [[], [200]]
@@ -204,7 +214,7 @@ async def test_after_a_fault_the_client_has_time_to_read(run_dir: Path) -> None:
         buyer.writer.write(b"x" * 100_000)  # still taken, and thrown away
         await buyer.writer.drain()
         assert made.service.connections == 1
-        made.ticks(2 * WHEEL_SLOTS)
+        made.ticks(2 * ROUND_TICKS)
         await until(lambda: made.service.connections == 0)
 
 
@@ -293,3 +303,20 @@ async def test_many_connections_at_once(run_dir: Path) -> None:
     assert got == [[202, 202, 200]] * 300
     assert sorted(made.broker.users) == list(range(1, 301))
     assert made.counters["repeated"] == 300
+
+
+async def test_a_process_that_was_away_ends_nobody_for_it() -> None:
+    """A machine that slept: what clients said meanwhile has not been read yet."""
+    made = await world()
+    half = made.wire()
+    half.send(request()[:30])
+    made.wheel_s += 60.0
+    made.ticks(ROUND_TICKS)
+    assert half.statuses == []
+    half.send(request()[30:])
+    await made.batcher.drain()
+    assert half.statuses == [202]
+    late = made.wire()
+    late.send(request()[:30])
+    made.ticks(200)
+    assert late.statuses == [408]

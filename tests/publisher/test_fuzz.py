@@ -10,6 +10,8 @@ from miaosha.domain.errors import DependencyDown
 from miaosha.publisher.shared import WHEEL_SLOTS
 from tests.kit.waits import until
 from tests.publisher.world import GET_HEALTH, Wire, World, request, world
+from miaosha.publisher.shared import ROUND_TICKS
+from tests.publisher.world import GET_HEALTH, Wire, World, request, until, world
 
 UNKNOWN = b"GET /nowhere HTTP/1.1\r\nHost: shop\r\n\r\n"
 KINDS = {
@@ -145,8 +147,8 @@ async def test_no_bytes_do_harm(raw: bytes, size: int) -> None:
         await made.batcher.drain()
         statuses = _statuses(wire.written)
         assert set(statuses) <= FRAMING
-        made.ticks(made.service.request_ticks + 2 * WHEEL_SLOTS)
-        made.ticks(made.service.idle_ticks + 2 * WHEEL_SLOTS)
+        made.ticks(made.service.request_ticks + 2 * ROUND_TICKS)
+        made.ticks(made.service.idle_ticks + 2 * ROUND_TICKS)
         assert wire.ended
         assert made.counters["refused_internal"] == 0
         seen.append(statuses)

@@ -185,6 +185,7 @@ class World:
     access_tokens: Tokens = field(default_factory=Tokens)
     heartbeats: Beats = field(default_factory=Beats)
     question_key: bytes = QUESTION_KEY
+    wheel_s: float = 100_000.0  # the wheel has a clock of its own here
     slice_size: int = 1_000_000  # of arrivals in a turn: a test's wires need no loop
     # bootstrap's parts are ports; these honour what the publisher uses of them
     board: LiveSales = field(init=False)
@@ -206,7 +207,11 @@ class World:
             self.counters,
         )
         self.service = Service(
-            Router(self.board, intake, self.counters), self.settings, self.counters, arrivals
+            Router(self.board, intake, self.counters),
+            self.settings,
+            self.counters,
+            arrivals,
+            lambda: self.wheel_s,
         )
 
     async def look(self) -> None:
@@ -219,7 +224,11 @@ class World:
 
     def ticks(self, count: int) -> None:
         for _ in range(count):
-            self.service.wheel.tick()
+            self.wheel_s += self.service.tick_s
+            advancing = self.service.wheel.advance()
+            with contextlib.suppress(StopIteration):
+                while True:
+                    advancing.send(None)
 
 
 async def world(slice_size: int = 1_000_000, **settings: Any) -> World:
@@ -358,7 +367,7 @@ async def listening(made: World, run_dir: Path) -> AsyncIterator[Path]:
         yield path
     finally:
         server.close()
-        for connection in made.service.wheel.members():
+        for connection in set(made.service.wheel):
             connection.cut()
         await until(lambda: made.service.connections == 0)
 

@@ -44,7 +44,6 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         "_rest",
         "_service",
         "_since",
-        "_slot",
         "_taking",
         "_touched",
         "_transport",
@@ -72,15 +71,14 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         self._blocked = 0  # since when the client does not read
         self._lingering = 0  # since when only the client's end is awaited
         self._touched = 0  # of the latest answer
-        self._slot = 0
 
     # from the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         service = self._service
         self._transport = transport  # type: ignore[assignment]  # uvloop's is not a subclass
-        self._slot = service.wheel.add(self)
-        self._touched = service.wheel.now
+        service.wheel.schedule(HttpConnection.look, self, service.round_s)
+        self._touched = service.wheel.tick
         service.connections += 1
         if service.connections > service.connections_max + LINGER_MAX:
             self.cut()
@@ -92,7 +90,6 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         self._taking = False
         self._done.clear()
         self._rest = b""
-        self._service.wheel.remove(self, self._slot)
         self._service.connections -= 1
         del self._parser  # it knows our methods: without this only the collector frees the two
 
@@ -129,7 +126,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        self._blocked = self._service.wheel.now
+        self._blocked = self._service.wheel.tick
         self._hold()
 
     def resume_writing(self) -> None:
@@ -148,7 +145,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
     def on_message_begin(self) -> None:
         self.begin()
         self._unparsed = 0
-        self._since = self._service.wheel.now
+        self._since = self._service.wheel.tick
 
     def on_message_complete(self) -> None:
         if not self._taking:
@@ -185,7 +182,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
             if not self._done or number not in self._done:
                 break
             response = self._done.pop(number)
-        self._touched = self._service.wheel.now
+        self._touched = self._service.wheel.tick
         if self._held:
             self._go_on()
 
@@ -214,16 +211,22 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def look(self, now: int) -> None:
-        """The wheel's visit: end what took too long."""
+    def look(self) -> None:
+        """Called by the wheel once a round: end what took too long."""
+        if self._transport is None:
+            return
         service = self._service
+        wheel, now = service.wheel, service.wheel.tick
+        wheel.schedule(HttpConnection.look, self, service.round_s)
+        if wheel.excused_s():  # the client may have spoken while this process was away
+            return
         if self._lingering:
             if now - self._lingering >= service.linger_ticks:
                 self.cut()
         elif self._blocked:
             if now - self._blocked >= service.request_ticks:
                 self.cut()
-        elif self._held or self._queued or self._transport is None:
+        elif self._held or self._queued:
             return
         elif self._since:
             if now - self._since >= service.request_ticks:
@@ -263,7 +266,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         if not self._faulty or not transport.can_write_eof():
             transport.close()
             return
-        self._lingering = self._service.wheel.now
+        self._lingering = self._service.wheel.tick
         transport.write_eof()
         if self._held:
             transport.resume_reading()  # to throw away what comes, and to see the end
@@ -281,7 +284,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         if self._blocked or self._feeding or self._transport is None:
             return
         if self._since:
-            self._since = self._service.wheel.now  # the wait was ours
+            self._since = self._service.wheel.tick  # the wait was ours
         while self._taking and self._rest and not self._blocked and not self._is_deep():
             data, self._rest = self._rest[:SLICE_BYTES], self._rest[SLICE_BYTES:]
             self._feed(data)

@@ -44,7 +44,8 @@ async def run(process: Process, settings: Settings, parts: PublisherParts) -> No
     intake = Intake(
         board, batcher, parts.access_tokens, parts.clock, parts.question_key, settings, counters
     )
-    service = Service(Router(board, intake, counters), settings, counters, arrivals)
+    routes = Router(board, intake, counters)
+    service = Service(routes, settings, counters, arrivals, parts.clock.monotonic)
     process.checks["publisher"] = board.ready
     await board.refresh()
     await board.read()
@@ -74,7 +75,7 @@ async def drain(server: asyncio.Server, service: Service, batcher: Batcher) -> N
     service.leaving = True
     await _gone(service, LINGER_S)
     # 3. Connections take no more requests; idle ones end now, the others with their last answer.
-    for connection in service.wheel.members():
+    for connection in set(service.wheel):
         connection.drain()
     # 4. What was queued is published and answered.
     with contextlib.suppress(TimeoutError):
@@ -84,7 +85,7 @@ async def drain(server: asyncio.Server, service: Service, batcher: Batcher) -> N
     await batcher.abandon()
     # 6. The answers leave; whoever does not read them is cut off.
     await _gone(service, FLUSH_S)
-    for connection in service.wheel.members():
+    for connection in set(service.wheel):
         connection.cut()
 
 

@@ -1,22 +1,15 @@
-"""What all connections of a publisher share: limits, counters, routes, and the one timer."""
+"""Service: what all connections of a publisher share: limits, counters, routes, and the wheel."""
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final, Protocol
 
 from miaosha.publisher.arrivals import Arrivals
-from miaosha.publisher.limits import Watched, Wheel
+from miaosha.serving.wheel import Wheel
 from miaosha.settings import Settings
 
-WHEEL_SLOTS: Final = 16
-WHEEL_ROUNDS: Final = 4  # rounds of the wheel within the time a request may take
-
-
-class Member(Watched, Protocol):
-    """A connection, as the server handles it."""
-
-    def drain(self) -> None: ...
-    def cut(self) -> None: ...
+ROUND_TICKS: Final = 16  # from one look at a connection to the next
+REQUEST_ROUNDS: Final = 4  # within the time a request may take
 
 
 class Routes(Protocol):
@@ -30,8 +23,8 @@ class Service:
 
     Attributes:
         connections: how many are open now.
-        arrivals: who of them is read when.
-        wheel: looks after all of them; times are counted in its ticks.
+        arrivals: lets in what they receive.
+        wheel: looks at each of them once a round; times are counted in its ticks.
         leaving: the process ends: every request is the last one of its connection.
     """
 
@@ -41,24 +34,26 @@ class Service:
         settings: Settings,
         counters: MutableMapping[str, float],
         arrivals: Arrivals,
+        monotonic: Callable[[], float],
     ) -> None:
         self.arrivals = arrivals
         self.routes = routes
         self.counters = counters
-        self.wheel: Wheel[Member] = Wheel(WHEEL_SLOTS)
         self.connections = 0
         self.leaving = False
         self.connections_max = settings.connections_max
         self.header_max = settings.header_max_bytes
         self.body_max = settings.body_max_bytes
-        self.tick_s = settings.request_timeout_ms / 1000 / (WHEEL_SLOTS * WHEEL_ROUNDS)
-        self.request_ticks = WHEEL_SLOTS * WHEEL_ROUNDS
-        self.linger_ticks = WHEEL_SLOTS
+        self.request_ticks = ROUND_TICKS * REQUEST_ROUNDS
+        self.linger_ticks = ROUND_TICKS
+        self.tick_s = settings.request_timeout_ms / 1000 / self.request_ticks
+        self.round_s = self.tick_s * ROUND_TICKS
         self.idle_ticks = max(1, int(settings.idle_timeout_ms / 1000 / self.tick_s))
+        self.wheel = Wheel(monotonic, self.tick_s)
 
     async def turn(self) -> None:
         """Turn the wheel until cancelled."""
         while True:
             await asyncio.sleep(self.tick_s)
-            self.wheel.tick()
+            await self.wheel.advance()
             self.counters["connections"] = self.connections

@@ -1,11 +1,11 @@
-"""One timer wheel for every deadline of every socket: an entry is two words in a list.
+"""Wheel: one timer for the deadlines of all connections of a process. An entry is two words.
 
-Nothing is cancelled: an entry fires, looks at its socket and finds that it has nothing to do. So a
-closed socket may linger until its entry fires; deadlines are therefore kept short (seconds).
+Nothing is cancelled. An entry fires, looks at its connection, and may find nothing to do. So a
+closed connection lingers until its entry fires: deadlines are kept short (seconds).
 
-Heartbeats come first: a client that hears no ping in time goes away, so a process that is busy or
-short of processor time must send its pings before it goes on with a broadcast (`give_way`). And a
-process that was away itself has nothing to say about who was silent meanwhile (`excused_s`).
+Heartbeats come first. A client that hears no ping in time goes away: a process that is busy sends
+its pings before it goes on with a broadcast (`give_way`). A process that was away itself cannot
+tell which client was silent meanwhile (`excused_s`).
 """
 
 import asyncio
@@ -22,12 +22,16 @@ WAIT_TURNS: Final = 32  # turns of the loop that others wait at most
 
 
 class Wheel:
-    """Deadlines by tick of `resolution_s` seconds; `monotonic` is the clock that drives it."""
+    """Deadlines by tick of `resolution_s` seconds; `monotonic` is the clock that drives it.
+
+    Attributes:
+        tick: the next one to fire. Whoever is content with whole ticks needs no other clock.
+    """
 
     def __init__(self, monotonic: Callable[[], float], resolution_s: float) -> None:
         self._monotonic = monotonic
         self._resolution = resolution_s
-        self._tick = int(monotonic() / resolution_s)  # the next one to fire
+        self.tick = int(monotonic() / resolution_s)  # the next one to fire
         self._due: dict[int, dict[Action, list[Any]]] = {}
         self._turned_at = monotonic()
         self._excused_until = 0.0
@@ -35,7 +39,7 @@ class Wheel:
     def schedule(self, action: Action, item: Any, delay_s: float) -> None:
         """Call `action(item)` after `delay_s` seconds, at most a tick (and a turn) later."""
         tick = int((self._monotonic() + delay_s) / self._resolution) + 1
-        bucket = self._due.setdefault(max(tick, self._tick), {})
+        bucket = self._due.setdefault(max(tick, self.tick), {})
         bucket.setdefault(action, []).append(item)
 
     def __iter__(self) -> Iterator[Any]:
@@ -47,11 +51,11 @@ class Wheel:
     @property
     def late_s(self) -> float:
         """By how much the entry that fires now, or the next one, is late; 0 if it is not."""
-        return max(0.0, self._monotonic() - self._tick * self._resolution)
+        return max(0.0, self._monotonic() - self.tick * self._resolution)
 
     def excused_s(self) -> float:
-        """For how long nobody may be called silent: as long as this process was away before, which
-        could not hear anybody. 0 when it was there."""
+        """For how long no client may be called silent; 0: this process was not away. One that was
+        could not hear any: it gives them as long as it was away."""
         return max(0.0, self._excused_until - self._monotonic())
 
     async def give_way(self) -> None:
@@ -72,8 +76,8 @@ class Wheel:
         """Fire everything that is due now, a slice at a time."""
         now = int(self._turn() / self._resolution)
         left = SLICE
-        while self._tick <= now:
-            while bucket := self._due.get(self._tick):
+        while self.tick <= now:
+            while bucket := self._due.get(self.tick):
                 action, items = next(iter(bucket.items()))
                 number = min(left, len(items))
                 for _ in range(number):
@@ -85,8 +89,8 @@ class Wheel:
                     left = SLICE
                     await asyncio.sleep(0)
                     self._turn()
-            self._due.pop(self._tick, None)
-            self._tick += 1
+            self._due.pop(self.tick, None)
+            self.tick += 1
 
     def _turn(self) -> float:
         """The loop is here; the time. Notes for how long it was away."""
