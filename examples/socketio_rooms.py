@@ -18,7 +18,7 @@ from miaosha.sockets import packets
 from miaosha.sockets.application import ConnectRefused, Limits
 from miaosha.sockets.engine_packets import Outbound
 from miaosha.sockets.handshake import Rules
-from miaosha.sockets.listening import bound, listening
+from miaosha.sockets.listening import listening
 from miaosha.sockets.packets import Packet, PacketType
 from miaosha.sockets.rooms import Room, Rooms
 from miaosha.sockets.server import SocketServer
@@ -86,7 +86,7 @@ async def serve(host: str, port: int) -> None:
         counters={},
     )
     async with listening(server, f"{host}:{port}") as listener:
-        print(f"listening on port {bound(listener).rpartition(':')[2]}", flush=True)  # noqa: T201
+        print(f"listening on port {listener.sockets[0].getsockname()[1]}", flush=True)  # noqa: T201
         await server.wheel.run()
 
 

@@ -7,17 +7,14 @@ from pathlib import Path
 
 from miaosha.publisher import http_connection
 from miaosha.publisher.http_connection import HttpConnection
-from miaosha.publisher.shared import WHEEL_SLOTS
-from tests.kit.waits import until
-from tests.publisher.world import GET_HEALTH, World, client, listening, request, world
 from miaosha.publisher.shared import ROUND_TICKS
+from tests.kit.waits import until
 from tests.publisher.world import (
     GET_HEALTH,
     World,
     client,
     listening,
     request,
-    until,
     world,
 )
 

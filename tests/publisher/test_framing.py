@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.waits import until
-from tests.publisher.world import GET_HEALTH, Wire, World, client, listening, request, world
 from miaosha.publisher.shared import ROUND_TICKS
+from tests.kit.waits import until
 from tests.publisher.world import (
     GET_HEALTH,
     Wire,
@@ -14,7 +13,6 @@ from tests.publisher.world import (
     client,
     listening,
     request,
-    until,
     world,
 )
 

@@ -7,11 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from miaosha.domain.errors import DependencyDown
-from miaosha.publisher.shared import WHEEL_SLOTS
+from miaosha.publisher.shared import ROUND_TICKS
 from tests.kit.waits import until
 from tests.publisher.world import GET_HEALTH, Wire, World, request, world
-from miaosha.publisher.shared import ROUND_TICKS
-from tests.publisher.world import GET_HEALTH, Wire, World, request, until, world
 
 UNKNOWN = b"GET /nowhere HTTP/1.1\r\nHost: shop\r\n\r\n"
 KINDS = {

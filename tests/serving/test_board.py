@@ -11,7 +11,8 @@ from miaosha.domain.sale import Phase
 from miaosha.ports.heartbeats import Heartbeat, watchers
 from miaosha.ports.store import Reading, StockStore
 from miaosha.serving.board import MISSING, Board
-from tests.publisher.world import NOW_MS, SOLD_OUT, Clock, Store, sale
+from tests.kit.clocks import HandClock
+from tests.publisher.world import NOW_MS, SOLD_OUT, Store, sale
 
 
 class Counted(Store):
@@ -24,8 +25,8 @@ class Counted(Store):
         return {id_: reading for id_, reading in found.items() if reading is not None}
 
 
-async def board_of(store: Store, clock: Clock | None = None) -> Board:
-    board = Board(cast(StockStore, store), clock or Clock())
+async def board_of(store: Store, clock: HandClock | None = None) -> Board:
+    board = Board(cast(StockStore, store), clock or HandClock())
     await board.refresh()
     await board.count(board.sales.values())
     return board
@@ -51,11 +52,11 @@ async def test_a_missing_board_freezes_every_sale_but_those_that_are_over() -> N
 
 
 async def test_a_store_that_is_away_leaves_the_copy_and_its_age() -> None:
-    store, clock = Store(), Clock()
+    store, clock = Store(), HandClock()
     board = await board_of(store, clock)
     read_at_s = board.read_at_s
     store.sales = store.counts = DependencyDown("away")
-    clock.pass_(5_000)
+    clock.advance(5_000)
     with pytest.raises(DependencyDown):
         await board.refresh()
     assert board.sales == {7: sale()}

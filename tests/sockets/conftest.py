@@ -15,7 +15,7 @@ from miaosha.sockets.admission import Admission
 from miaosha.sockets.application import ConnectRefused, Limits
 from miaosha.sockets.engine_packets import Outbound
 from miaosha.sockets.handshake import Rules
-from miaosha.sockets.listening import bound, drain, listening
+from miaosha.sockets.listening import drain, listening
 from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Session
 from tests.kit.clocks import RunningClock
@@ -120,7 +120,7 @@ class World:
 
     async def _run(self) -> None:
         async with listening(self.server, "127.0.0.1:0") as listener:
-            host, _, port = bound(listener).rpartition(":")
+            host, port = listener.sockets[0].getsockname()[:2]
             self.address = (host, int(port))
             wheel = asyncio.create_task(self.server.wheel.run())
             await self._stop.wait()

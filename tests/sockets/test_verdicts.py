@@ -6,22 +6,18 @@ import socket
 
 import pytest
 
-from miaosha.sockets.application import Application, Limits
 from miaosha.serving.wheel import AWAY_S, EXCUSE_MAX_S, SLICE, Wheel
+from miaosha.sockets.application import Application, Limits
 from miaosha.sockets.closing import PING_TIMEOUT, Close
 from miaosha.sockets.engine_packets import PING, Outbound
 from miaosha.sockets.engine_session import EngineSession
 from miaosha.sockets.handshake import Rules
 from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Session, Stage
-from miaosha.sockets.wheel import AWAY_S, EXCUSE_MAX_S, SLICE, Wheel
 from tests.kit.waits import until
+from tests.serving.test_wheel import Hand
 from tests.sockets.conftest import World
-from tests.sockets.test_wheel import Hand
 from tests.sockets.wire import HEAD, masked
-from tests.gateway.conftest import World, eventually
-from tests.gateway.test_wheel_and_hub import Hand
-from tests.gateway.wire import HEAD, masked
 
 INTERVAL_S, TIMEOUT_S, TICK_S = 25.0, 20.0, 0.25
 

@@ -16,13 +16,10 @@ from tests.tidy.tree import ROOT, SOURCE, classes, name, python_files, texts
 # Names that two classes may bear, and why.
 TWICE: dict[str, str] = {}
 # Names that two classes bear still. It may only become shorter.
-TWICE_STILL: set[str] = {
-    *("Board", "Connection", "Health", "Press"),
-    *("Reading", "Watched", "Wheel", "_Server"),
-}
+TWICE_STILL: set[str] = set()
 ROLES = ("sockets", "gateway", "publisher", "api", "workers")  # one floor
 PORTS_ADAPTERS = ("redis", "rabbitmq", "sql")  # several may implement one port, each in a module
-MODULES_TWICE_STILL: set[str] = {"board", "http_connection", "limits", "server"}
+MODULES_TWICE_STILL: set[str] = set()
 UNNAMED = ("__init__", "__main__")
 
 DOTTED = re.compile(r"(?<![\w./@-])miaosha(?:\.[A-Za-z_]\w*)+")

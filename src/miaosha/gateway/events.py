@@ -12,9 +12,7 @@ import msgspec
 
 from miaosha.domain.errors import Problem
 from miaosha.domain.sale import Sale, ask
-from miaosha.gateway.board import Sales
 from miaosha.gateway.hub import Hub, user_of
-from miaosha.gateway.hub import Hub
 from miaosha.gateway.lookups import Lookup, Lookups, denial
 from miaosha.gateway.sale_views import Sales
 from miaosha.ports.clock import Clock

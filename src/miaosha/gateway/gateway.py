@@ -6,20 +6,11 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from miaosha.bootstrap import GatewayParts
-from miaosha.gateway.board import Sales
 from miaosha.gateway.events import SaleEvents
 from miaosha.gateway.fanout import Fanout
 from miaosha.gateway.hub import Hub
 from miaosha.gateway.lookups import ASKERS, Lookups
-from miaosha.gateway.events import AccessTokens, SaleEvents
-from miaosha.gateway.fanout import Fanout
-from miaosha.gateway.hub import Hub
-from miaosha.gateway.lookups import ASKERS, Lookups
 from miaosha.gateway.sale_views import Sales
-from miaosha.ports.bus import Bus
-from miaosha.ports.clock import Clock
-from miaosha.ports.heartbeats import Heartbeats
-from miaosha.ports.store import StockStore
 from miaosha.serving import memory
 from miaosha.serving.ending import end
 from miaosha.serving.listening import bound
@@ -28,11 +19,8 @@ from miaosha.settings import Settings, proxies
 from miaosha.sockets.admission import Admission, sockets_max
 from miaosha.sockets.application import Limits
 from miaosha.sockets.handshake import Rules, listed_origins
-from miaosha.sockets.listening import bound, drain, listening
-from miaosha.sockets.server import SocketServer
 from miaosha.sockets.listening import drain, listening
-from miaosha.sockets.probes import Checks
-from miaosha.sockets.server import Core, Limits
+from miaosha.sockets.server import SocketServer
 
 PATH: Final = b"/socket.io/"
 

@@ -13,7 +13,6 @@ import structlog
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase
-from miaosha.gateway.board import Sales
 from miaosha.gateway.hub import user_of
 from miaosha.gateway.sale_views import Sales
 from miaosha.ports.store import PlaceView, StockStore

@@ -8,9 +8,8 @@ import contextlib
 import ipaddress
 import socket
 from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final
-
-from miaosha.settings import Network
 
 UNKNOWN: Final = 0  # nobody knows where this client is
 PEERS_MAX: Final = 1_024  # peers of whom it is remembered whether they are proxies
@@ -22,7 +21,7 @@ class ClientAddresses:
     trusted: proxies whose X-Real-IP counts.
     """
 
-    def __init__(self, trusted: Sequence[Network] = ()) -> None:
+    def __init__(self, trusted: Sequence[IPv4Network | IPv6Network] = ()) -> None:
         self._networks = trusted
         self._proxies: dict[str, bool] = {}
 

@@ -4,19 +4,18 @@ import contextlib
 import random
 import resource
 from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from miaosha.domain.errors import SettingsError
 from miaosha.serving.buckets import full_at
 from miaosha.serving.client_address import ClientAddresses
-from miaosha.settings import Network
 
 RETRY_S: Final = (1, 10)  # whoever is refused comes back after a random time in between
 BURST_S: Final = 2.0  # of the accept rate, that may come at once
 SERVER_DESCRIPTORS_KEPT: Final = 384  # of a server: for stores, logs, and connections it refuses
 SERVER_DESCRIPTORS_MIN: Final = 512  # with less it does not start
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Dice = Callable[[int, int], int]
 
 
@@ -35,7 +34,7 @@ class Admission:
         self,
         per_address_max: int = 0,
         rate_per_s: float = 0.0,
-        trusted: Sequence[Network] = (),
+        trusted: Sequence[IPv4Network | IPv6Network] = (),
         *,
         monotonic: Callable[[], float],
         dice: Dice = random.randint,

@@ -222,7 +222,9 @@ def cors(request: Request) -> bytes:
     return b"Access-Control-Allow-Origin: %b\r\nVary: Origin\r\n" % origin
 
 
-def engine_rejection(failure: tuple[int, str], status: int = 400, headers: bytes = b"") -> Rejection:
+def engine_rejection(
+    failure: tuple[int, str], status: int = 400, headers: bytes = b""
+) -> Rejection:
     body = engine_packets.failure_body(failure)
     return Rejection(http_response.response(status, body, headers, keep=False))
 

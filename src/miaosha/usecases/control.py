@@ -14,10 +14,8 @@ from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase, Sale, view
 from miaosha.ports.catalogue import Catalogue
 from miaosha.ports.clock import Clock
-from miaosha.ports.heartbeats import Heartbeats
-from miaosha.ports.holds import Holds
 from miaosha.ports.heartbeats import Heartbeats, watchers
-from miaosha.ports.ledger import Ledger, Terms, Unpublished
+from miaosha.ports.holds import Holds
 from miaosha.ports.rebuilding import PAGE
 from miaosha.ports.sale_rows import SaleRows, Terms, Unpublished
 from miaosha.ports.store import SaleBoard, StockStore

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from miaosha.sockets.wheel import SLICE, Wheel
+from miaosha.serving.wheel import SLICE, Wheel
 
 
 class Hand:
