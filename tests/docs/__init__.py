@@ -1,0 +1,1 @@
+"""Docs: what the pages promise, tried as it is written there."""
