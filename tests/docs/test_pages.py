@@ -1,0 +1,154 @@
+"""Pages: links lead somewhere, and what the glossary and the architecture name exists."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from miaosha.adapters.sql.tables import metadata
+from miaosha.cli.main import app
+from miaosha.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parent.parent.parent
+SOURCE = ROOT / "src" / "miaosha"
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/*.md")])
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+QUOTED = re.compile(r"`([^`]+)`")
+DECISION = re.compile(r"[0-9]{4}-.*\.md")
+WORDS_MIN = 50
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def plain(page: Path) -> str:
+    """Its text without blocks of code."""
+    return FENCED.sub("", page.read_text(encoding="utf-8"))
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """The headings as GitHub writes them in an address."""
+    found = re.findall(r"^#+ (.+)$", plain(page), re.MULTILINE)
+    words = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in found)
+    return {heading.replace(" ", "-") for heading in words}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    dead = []
+    for link in LINK.findall(plain(page)):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            dead.append(link)
+    assert not dead, "\n".join(dead)
+
+
+def names_of(tree: ast.Module) -> set[str]:
+    """Its classes with their members, and its constants."""
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            found.add(node.name)
+            found |= {f"{node.name}.{member}" for member in members(node)}
+        else:
+            found |= set(members(ast.Module([node], [])))
+    return found
+
+
+def members(owner: ast.ClassDef | ast.Module) -> list[str]:
+    found = []
+    for node in owner.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.append(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found.append(node.target.id)
+        elif isinstance(node, ast.Assign):
+            found += [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return found
+
+
+@cache
+def known() -> set[str]:
+    """What a page may name: tables, columns, settings, commands, Lua files and their fields, and
+    what Python modules define."""
+    found = {table.name for table in metadata.tables.values()}
+    found |= {f"{c.table.name}.{c.name}" for t in metadata.tables.values() for c in t.columns}
+    found |= {PREFIX + field.name.upper() for field in msgspec.structs.fields(Settings)}
+    found |= {f"miaosha {command.name}" for command in app.registered_commands}
+    for script in SOURCE.rglob("*.lua"):
+        found |= {script.name, *re.findall(r"'(\w+)'", script.read_text(encoding="utf-8"))}
+    for module in SOURCE.rglob("*.py"):
+        found |= names_of(ast.parse(module.read_text(encoding="utf-8")))
+    return found
+
+
+def exists(named: str) -> bool:
+    """`named` is known, or is a file or folder of the project or of the package."""
+    if named in known():
+        return True
+    return any((top / named).exists() or any(top.glob(named)) for top in (ROOT, SOURCE))
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the table below that heading, without its head."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8").partition(heading)[2]
+    table = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert table, heading
+    return [line.strip("|").split(" | ") for line in table.group().splitlines()[2:]]
+
+
+def test_the_words_of_the_glossary_exist() -> None:
+    table = rows("glossary.md", "# Glossary")
+    words = [row[0].strip() for row in table]
+    assert len(words) >= WORDS_MIN
+    assert words == sorted(words)
+    assert len(words) == len(set(words))
+    missing = [
+        f"{word}: {named}"
+        for word, _, where in table
+        for named in QUOTED.findall(where) or ["nothing named"]
+        if not exists(named)
+    ]
+    assert not missing, "\n".join(missing)
+
+
+def test_what_is_to_be_opened_exists() -> None:
+    missing = [
+        named
+        for _, to_open, then in rows("architecture.md", "## To change something, open")
+        for named in QUOTED.findall(to_open + then)
+        if "/" in named and " " not in named and not exists(named)
+    ]
+    assert not missing, "\n".join(missing)
+
+
+def test_the_floors_are_those_that_are_enforced() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    layers = re.search(r"^layers = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    assert layers
+    floors = [line.strip().strip('",') for line in layers.group(1).splitlines()]
+    drawn = "\n".join(floor.replace("miaosha.", "") for floor in floors)
+    assert f"```text\n{drawn}\n```" in page
+
+
+def test_every_decision_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    decisions = {path.name for path in folder.iterdir() if DECISION.fullmatch(path.name)}
+    assert decisions == set(LINK.findall(index)) & decisions
+    assert len(LINK.findall(index)) == len(decisions)
+
+
+@pytest.mark.parametrize("wrong", ["NoSuchClass", "holds.nothing", "sockets/nothing.py", "Place.x"])
+def test_what_does_not_exist_is_found(wrong: str) -> None:
+    assert not exists(wrong)
