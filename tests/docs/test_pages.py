@@ -152,3 +152,15 @@ def test_every_decision_is_in_the_index() -> None:
 @pytest.mark.parametrize("wrong", ["NoSuchClass", "holds.nothing", "sockets/nothing.py", "Place.x"])
 def test_what_does_not_exist_is_found(wrong: str) -> None:
     assert not exists(wrong)
+
+
+ORDER = re.compile(r"^Reading order: (.*)", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("package", sorted(SOURCE.rglob("__init__.py")), ids=name)
+def test_a_reading_order_names_what_is_there(package: Path) -> None:
+    found = ORDER.search(ast.get_docstring(ast.parse(package.read_text(encoding="utf-8"))) or "")
+    named = QUOTED.findall(found.group(1)) if found else []
+    nouns = [word for word in named if word.islower() and word != "duties"]
+    there = {path.stem for path in package.parent.iterdir()}
+    assert set(nouns) <= there, sorted(set(nouns) - there)

@@ -1,6 +1,10 @@
 """What the use cases need from the world, as Protocols whose docstrings are the contracts.
 
-One file per owner of a truth: `store` (Redis), `broker`, `ledger`, `people` (accounts, catalogue,
-trail), `outside` (mail, payments, files, clock, bus, tokens, passwords). Adapters are chosen by URL
-in bootstrap; one test body per port runs on every adapter.
+A contract says what is atomic, what may be repeated, what is raised, and what the empty case is.
+One file for each noun; `bootstrap` chooses the adapters by URL, and one body of tests for each
+port runs on every adapter.
+
+Reading order: `store` (Redis), `broker`, `ledger` (SQL), `bus`; then `payments`, `mail`,
+`outbox`, `leases`, `rebuilding`. `auditing` is apart on purpose: an audit shares no code with
+what it checks.
 """

@@ -1,0 +1,8 @@
+"""What tries the platform from outside: the demo with its crowd, and rehearsals of many sockets.
+
+The crowd, the checker and the rehearsal's clients share no code with the roles: they know the
+public contract alone, so that a mistake is not made twice.
+
+Reading order: `demo`, `sample_sale`, `crowd`, `snapshot`, `terminal`, `checker`, `report`;
+`rehearsal`.
+"""

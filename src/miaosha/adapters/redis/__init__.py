@@ -1,0 +1,8 @@
+"""Redis or Valkey, one node or a cluster: the decision state, the bus, and a broker on streams.
+
+Each decision is one Lua file in lua/, behind the shared lua/prelude.lua; `domain/allocation` is
+their specification. Every key of a sale has one hash tag, so a script finds them all on one node.
+
+Reading order: lua/prelude.lua and lua/decide.lua; `connect`, `scripts`, `store`, `board`,
+`rebuild`; `bus`; then the broker: `queue`, `streams`, `broker`, `bell`.
+"""

@@ -1,4 +1,7 @@
 """Synthetic buyers as a process of their own: real HTTP and real Socket.IO through the edge.
 
-Shares no code with what it exercises; it knows the public contract alone.
+It shares no code with what it exercises; it knows the public contract alone.
+
+Reading order: `crowd_plan`, `behaviour` (what each kind of buyer does), `buyer`, `http_client`,
+`socketio_client`; `crowd_processes` is the crowd as its parent sees it.
 """
