@@ -19,6 +19,8 @@ FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 QUOTED = re.compile(r"`([^`]+)`")
 DECISION = re.compile(r"[0-9]{4}-.*\.md")
+PATH = re.compile(r"(?<![\w/.-])(?:tests|src|docs|web|bench|examples|deploy)/[\w./*-]*\w")
+MADE_BY_A_RUN = {"tests/web/shots"}
 WORDS_MIN = 50
 
 
@@ -50,6 +52,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             dead.append(link)
     assert not dead, "\n".join(dead)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.name != "CHANGELOG.md"], ids=name)
+def test_files_that_are_named_exist(page: Path) -> None:
+    named = set(PATH.findall(LINK.sub("", plain(page)))) - MADE_BY_A_RUN
+    gone = [path for path in named if not any([*ROOT.glob(path), *ROOT.glob(f"{path}.py")])]
+    assert not gone, "\n".join(sorted(gone))
 
 
 def names_of(tree: ast.Module) -> set[str]:
