@@ -2,19 +2,19 @@
 import type { ComponentChildren } from "preact";
 import type { Problem } from "../api/problem";
 import { place } from "../router";
-import { useLoaded } from "./hooks";
+import { useLoad } from "../ui/useLoad";
 import { server } from "./server";
 import { t } from "./text";
-import { Loading, ProblemNote } from "./ui/Note";
+import { NotYet } from "./ui/Note";
 
 const ask = () => server.trail(null, null, 1);
 
 export function Gate({ children }: { children: ComponentChildren }) {
-  const { data, problem, reload } = useLoaded(ask);
-  if (data) return <>{children}</>;
+  const { value, problem, again } = useLoad(ask);
+  if (value) return <>{children}</>;
   return (
     <main class="console-page" id="content" tabIndex={-1}>
-      <Outside problem={problem} onRetry={reload} />
+      <Outside problem={problem} onRetry={again} />
     </main>
   );
 }
@@ -43,5 +43,5 @@ function Outside({ problem, onRetry }: { problem: Problem | null; onRetry: () =>
       </section>
     );
   }
-  return problem ? <ProblemNote problem={problem} onRetry={onRetry} /> : <Loading />;
+  return <NotYet problem={problem} onRetry={onRetry} />;
 }

@@ -1,41 +1,6 @@
-// Loading, polling and the server's clock, as hooks.
+// Polling and the server's clock, as hooks.
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { Problem } from "../api/problem";
-
-export interface Loaded<T> {
-  data: T | null;
-  problem: Problem | null;
-  reload: () => void;
-}
-
-/** What went wrong as a Problem; a bug stays a bug. */
-export function asProblem(error: unknown): Problem {
-  if (error instanceof Problem) return error;
-  throw error;
-}
-
-/** Ask once, and again on `reload` or when `key` changes; the last data stays while asking. */
-export function useLoaded<T>(ask: () => Promise<T>, key: unknown = null): Loaded<T> {
-  const [state, setState] = useState<{ data: T | null; problem: Problem | null; key: unknown }>({
-    data: null,
-    problem: null,
-    key,
-  });
-  const [round, setRound] = useState(0);
-  useEffect(() => {
-    let here = true;
-    ask().then(
-      (data) => here && setState({ data, problem: null, key }),
-      (error: unknown) =>
-        here && setState((old) => ({ data: old.data, problem: asProblem(error), key })),
-    );
-    return () => {
-      here = false;
-    };
-  }, [key, round]);
-  const reload = useCallback(() => setRound((n) => n + 1), []);
-  return { data: state.key === key ? state.data : null, problem: state.problem, reload };
-}
+import { type Problem, problemOf } from "../api/problem";
 
 const BACK_OFF_MAX_MS = 10_000;
 
@@ -71,7 +36,7 @@ export function usePolling<T>(
         setProblem(null);
       } catch (error) {
         if (gone.signal.aborted) return;
-        const found = asProblem(error);
+        const found = problemOf(error);
         failures += 1;
         const backOff = Math.min(BACK_OFF_MAX_MS, everyMs * 2 ** failures);
         wait = Math.max((found.retryAfterS ?? 0) * 1000, backOff * (0.5 + Math.random() / 2));

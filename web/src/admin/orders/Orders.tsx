@@ -1,9 +1,9 @@
 // Everybody's orders: searched, filtered, in pages, and as a file of the same filters.
 import { useCallback, useEffect, useState } from "preact/hooks";
-import type { Problem } from "../../api/problem";
+import { type Problem, problemOf } from "../../api/problem";
 import { go, place } from "../../router";
+import { useLoad } from "../../ui/useLoad";
 import { fieldMs, money, time, zone } from "../format";
-import { asProblem, useLoaded } from "../hooks";
 import { all, type FoundOrder, type OrderFilter, query, server } from "../server";
 import { t } from "../text";
 import { Dialog } from "../ui/Dialog";
@@ -118,7 +118,7 @@ function OrderRow({ order, onDelivery }: { order: FoundOrder; onDelivery: () => 
 }
 
 function Filters({ typed, set }: { typed: Typed; set: (part: Partial<Typed>) => void }) {
-  const sales = useLoaded(() => all(server.sales));
+  const sales = useLoad(() => all(server.sales));
   return (
     <>
       <TextField
@@ -136,7 +136,7 @@ function Filters({ typed, set }: { typed: Typed; set: (part: Partial<Typed>) => 
             onChange={(event) => set({ sale_id: event.currentTarget.value })}
           >
             <option value="">{t("all")}</option>
-            {sales.data?.map(({ id, sale }) => (
+            {sales.value?.map(({ id, sale }) => (
               <option key={id} value={String(id)}>
                 {sale.title}
               </option>
@@ -224,7 +224,7 @@ function DeliveryDialog({ order, onClose }: { order: FoundOrder; onClose: () => 
       const { name, phone, address } = await server.delivery(order.id);
       setShown([name, phone, address]);
     } catch (error) {
-      setProblem(asProblem(error));
+      setProblem(problemOf(error));
     }
     return false;
   };

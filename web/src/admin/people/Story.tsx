@@ -1,7 +1,7 @@
 // One buyer's whole story, for support. That it was looked at is in the trail.
 import { useState } from "preact/hooks";
+import { useLoad } from "../../ui/useLoad";
 import { money, preciseTime, time, zone } from "../format";
-import { useLoaded } from "../hooks";
 import { type Story, server } from "../server";
 import { type Key, t } from "../text";
 import { Field } from "../ui/Field";
@@ -11,9 +11,9 @@ import { standing, timeline } from "./timeline";
 
 export function StoryPage({ id }: { id: number }) {
   const [saleId, setSaleId] = useState<number | null>(null);
-  const { data, problem, reload } = useLoaded(() => server.story(id, saleId), `${id}:${saleId}`);
-  const whole = useLoaded(() => server.story(id, null), id);
-  const person = data ?? whole.data;
+  const story = useLoad(() => server.story(id, saleId), `${id}:${saleId}`);
+  const whole = useLoad(() => server.story(id, null), id);
+  const person = story.value ?? whole.value;
   return (
     <>
       <header class="head">
@@ -25,13 +25,13 @@ export function StoryPage({ id }: { id: number }) {
             </p>
           )}
         </div>
-        <SaleChoice story={whole.data} saleId={saleId} onChoose={setSaleId} />
+        <SaleChoice story={whole.value} saleId={saleId} onChoose={setSaleId} />
       </header>
-      <ProblemNote problem={problem} onRetry={reload} />
-      {!data && !problem && <Loading />}
-      {data && <Places story={data} />}
-      {data && data.orders.length > 0 && <OrdersOf story={data} />}
-      {data && <Timeline story={data} saleId={saleId} />}
+      <ProblemNote problem={story.problem} onRetry={story.again} />
+      {!story.value && !story.problem && <Loading />}
+      {story.value && <Places story={story.value} />}
+      {story.value && story.value.orders.length > 0 && <OrdersOf story={story.value} />}
+      {story.value && <Timeline story={story.value} saleId={saleId} />}
     </>
   );
 }

@@ -1,7 +1,6 @@
 // A product's picture: chosen or dropped, checked here and again on the server, seen before it is sent.
 import { useRef, useState } from "preact/hooks";
-import type { Problem } from "../../api/problem";
-import { asProblem } from "../hooks";
+import { type Problem, problemOf } from "../../api/problem";
 import { type Product, server } from "../server";
 import { t } from "../text";
 import { ProblemNote } from "../ui/Note";
@@ -38,7 +37,7 @@ export function Picture({ product, onChange }: Props) {
       onChange(await work());
       setChosen(null);
     } catch (error) {
-      setProblem(asProblem(error));
+      setProblem(problemOf(error));
     } finally {
       setBusy(false);
     }

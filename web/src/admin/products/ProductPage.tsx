@@ -1,28 +1,29 @@
 // One product: its terms, its picture, its end.
 import { useRef, useState } from "preact/hooks";
+import { problemOf } from "../../api/problem";
 import { go } from "../../router";
+import { useLoad } from "../../ui/useLoad";
 import { amountText, minorUnits } from "../format";
 import { useUnsaved } from "../guard";
-import { asProblem, useLoaded } from "../hooks";
 import { type Product, server } from "../server";
 import { t } from "../text";
 import { Dialog } from "../ui/Dialog";
 import { Field, TextField } from "../ui/Field";
 import { MoneyField } from "../ui/MoneyField";
-import { Loading, ProblemNote, said } from "../ui/Note";
+import { NotYet, said } from "../ui/Note";
 import { Overtaken } from "../ui/Overtaken";
 import { Picture } from "./Picture";
 
 export function ProductPage({ id }: { id: number | null }) {
-  const { data, problem, reload } = useLoaded(
+  const { value, problem, again } = useLoad(
     () => (id === null ? Promise.resolve(null) : server.product(id)),
     id,
   );
   const [changed, setChanged] = useState<Product | null>(null);
   const [deleting, setDeleting] = useState(false);
   if (id === null) return <ProductForm product={null} onSaved={() => undefined} />;
-  const product = changed ?? data;
-  if (!product) return problem ? <ProblemNote problem={problem} onRetry={reload} /> : <Loading />;
+  const product = changed ?? value;
+  if (!product) return <NotYet problem={problem} onRetry={again} />;
   return (
     <>
       <div class="two">
@@ -105,7 +106,7 @@ function ProductForm({ product, onSaved }: FormProps) {
         leave(`/admin/products/${(await server.createProduct(body)).id}`);
       }
     } catch (error) {
-      const problem = asProblem(error);
+      const problem = problemOf(error);
       if (problem.field === "version") return setOvertaken(true);
       const field = problem.field?.split(".")[0] ?? "form";
       setErrors({ [field in draft || field === "list_price" ? field : "form"]: said(problem) });

@@ -1,9 +1,9 @@
 // The conservation of units: free + held + paid = stock, as a sum, as a bar, and as the audit sees it.
 import { useRef, useState } from "preact/hooks";
-import type { Problem } from "../../api/problem";
+import { type Problem, problemOf } from "../../api/problem";
 import { serverNow } from "../../clock/server";
 import { number, percent, span } from "../format";
-import { asProblem, useTick } from "../hooks";
+import { useTick } from "../hooks";
 import { type Stats, server, type Verdict } from "../server";
 import { t } from "../text";
 import { ProblemNote } from "../ui/Note";
@@ -108,7 +108,7 @@ function Audit({ stats, onChecked }: Props) {
       await server.check(stats.sale_id);
       onChecked();
     } catch (error) {
-      setProblem(asProblem(error));
+      setProblem(problemOf(error));
     } finally {
       setBusy(false);
     }

@@ -1,17 +1,17 @@
 // How a sale went, on one page that prints.
+import { useLoad } from "../../ui/useLoad";
 import { money, number, percent, preciseTime, span, time, zone } from "../format";
-import { useLoaded } from "../hooks";
 import { type Report, server } from "../server";
 import { t } from "../text";
 import { type Fact, Facts } from "../ui/Facts";
-import { Loading, ProblemNote } from "../ui/Note";
+import { NotYet } from "../ui/Note";
 import { PhaseBadge } from "../ui/PhaseBadge";
 import { said } from "./LedgerPanel";
 
 export function ReportPage({ id }: { id: number }) {
-  const { data, problem, reload } = useLoaded(() => server.report(id), id);
-  if (!data) return problem ? <ProblemNote problem={problem} onRetry={reload} /> : <Loading />;
-  return <ReportView report={data} />;
+  const { value: report, problem, again } = useLoad(() => server.report(id), id);
+  if (!report) return <NotYet problem={problem} onRetry={again} />;
+  return <ReportView report={report} />;
 }
 
 function outcomes({ books, milestones, ledger }: Report): Fact[] {

@@ -2,10 +2,11 @@
 import { useCallback, useRef, useState } from "preact/hooks";
 import type { Problem } from "../../api/problem";
 import { measured, steadyMs } from "../../clock/server";
-import { useLoaded, usePolling } from "../hooks";
+import { useLoad } from "../../ui/useLoad";
+import { usePolling } from "../hooks";
 import { type AdminSale, type Stats, server } from "../server";
 import { t } from "../text";
-import { Loading, ProblemNote, said } from "../ui/Note";
+import { NotYet, said } from "../ui/Note";
 import { Charts } from "./Charts";
 import { Clock } from "./Clock";
 import { Controls } from "./Controls";
@@ -18,8 +19,8 @@ import { Tiles } from "./Tiles";
 const POLL_MS = 1_000;
 
 export function Room({ id }: { id: number }) {
-  const { data: sale, problem, reload } = useLoaded(() => server.sale(id), id);
-  if (!sale) return problem ? <ProblemNote problem={problem} onRetry={reload} /> : <Loading />;
+  const { value: sale, problem, again } = useLoad(() => server.sale(id), id);
+  if (!sale) return <NotYet problem={problem} onRetry={again} />;
   return <Live sale={sale} />;
 }
 
@@ -45,7 +46,7 @@ function Live({ sale }: { sale: AdminSale }) {
     setActions(actions + 1);
     now();
   };
-  if (!stats) return problem ? <ProblemNote problem={problem} onRetry={now} /> : <Loading />;
+  if (!stats) return <NotYet problem={problem} onRetry={now} />;
   return (
     <div class="room">
       <header class="room-head">

@@ -1,8 +1,8 @@
 // Creates and edits a draft; publishing is a step of its own, confirmed.
 import { useRef, useState } from "preact/hooks";
+import { problemOf } from "../../api/problem";
 import { zone } from "../format";
 import { useUnsaved } from "../guard";
-import { asProblem } from "../hooks";
 import { type AdminSale, type Product, server } from "../server";
 import { type Key, t } from "../text";
 import { Dialog } from "../ui/Dialog";
@@ -62,7 +62,7 @@ export function SaleForm({ sale, products }: Props) {
       version.current = made.version;
       return made;
     } catch (error) {
-      const problem = asProblem(error);
+      const problem = problemOf(error);
       if (problem.field === "version") setOvertaken(true);
       else show({ [fieldOf(problem.field)]: said(problem) });
       return null;

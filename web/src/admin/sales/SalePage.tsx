@@ -1,11 +1,11 @@
 // The terms of one sale: a form while they may change, read-only afterwards.
 import { useState } from "preact/hooks";
 import { go } from "../../router";
-import { useLoaded } from "../hooks";
+import { useLoad } from "../../ui/useLoad";
 import { type AdminSale, all, server } from "../server";
 import { t } from "../text";
 import { Dialog } from "../ui/Dialog";
-import { Loading, ProblemNote } from "../ui/Note";
+import { NotYet } from "../ui/Note";
 import { PhaseBadge } from "../ui/PhaseBadge";
 import { SaleForm } from "./SaleForm";
 import { Terms } from "./Terms";
@@ -16,9 +16,9 @@ async function ask(id: number | null) {
 }
 
 export function SalePage({ id }: { id: number | null }) {
-  const { data, problem, reload } = useLoaded(() => ask(id), id);
-  if (!data) return problem ? <ProblemNote problem={problem} onRetry={reload} /> : <Loading />;
-  const { sale, products } = data;
+  const { value: known, problem, again } = useLoad(() => ask(id), id);
+  if (!known) return <NotYet problem={problem} onRetry={again} />;
+  const { sale, products } = known;
   const fixed = sale !== null && sale.stored_phase !== "draft";
   return (
     <>

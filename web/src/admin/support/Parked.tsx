@@ -1,7 +1,7 @@
 // Messages and mails that were given up on, and their way back.
 import { useState } from "preact/hooks";
+import { useLoad } from "../../ui/useLoad";
 import { number, time } from "../format";
-import { useLoaded } from "../hooks";
 import { type ParkedItem, server } from "../server";
 import { type Key, t } from "../text";
 import { Dialog } from "../ui/Dialog";
@@ -12,31 +12,31 @@ import { Table } from "../ui/Table";
 type Asked = ParkedItem | "mails";
 
 export function Parked() {
-  const { data, problem, reload } = useLoaded(server.parked);
+  const { value: parked, problem, again } = useLoad(server.parked);
   const [asked, setAsked] = useState<Asked | null>(null);
   return (
     <>
       <header class="head">
         <h1>{t("parked.title")}</h1>
         <div class="row">
-          {data && data.mails > 1 && (
+          {parked && parked.mails > 1 && (
             <button type="button" class="button" onClick={() => setAsked("mails")}>
-              {t("parked.redrive_mails", { n: number(data.mails) })}
+              {t("parked.redrive_mails", { n: number(parked.mails) })}
             </button>
           )}
-          <button type="button" class="button" onClick={reload}>
+          <button type="button" class="button" onClick={again}>
             {t("refresh")}
           </button>
         </div>
       </header>
       <p class="quiet">{t("parked.hint")}</p>
-      <ProblemNote problem={problem} onRetry={reload} />
-      {!data && !problem && <Loading />}
-      {data?.items.length === 0 && <Empty>{t("parked.none")}</Empty>}
-      {data && data.items.length > 0 && <List items={data.items} onAsk={setAsked} />}
-      {data && data.items.length < data.mails + data.messages && (
+      <ProblemNote problem={problem} onRetry={again} />
+      {!parked && !problem && <Loading />}
+      {parked?.items.length === 0 && <Empty>{t("parked.none")}</Empty>}
+      {parked && parked.items.length > 0 && <List items={parked.items} onAsk={setAsked} />}
+      {parked && parked.items.length < parked.mails + parked.messages && (
         <p class="quiet small">
-          {t("parked.more", { shown: data.items.length, of: data.mails + data.messages })}
+          {t("parked.more", { shown: parked.items.length, of: parked.mails + parked.messages })}
         </p>
       )}
       {asked && (
@@ -46,7 +46,7 @@ export function Parked() {
           onConfirm={async () => {
             if (asked === "mails") await server.redriveMails();
             else await server.redrive(asked.id);
-            reload();
+            again();
           }}
           onClose={() => setAsked(null)}
         >

@@ -2,9 +2,8 @@
 // focus back to what opened it.
 import type { ComponentChildren } from "preact";
 import { useId, useState } from "preact/hooks";
-import type { Problem } from "../../api/problem";
+import { type Problem, problemOf } from "../../api/problem";
 import { useModal } from "../../ui/useModal";
-import { asProblem } from "../hooks";
 import { t } from "../text";
 import { ProblemNote } from "./Note";
 
@@ -31,7 +30,7 @@ export function Dialog({ title, action, danger, onConfirm, onClose, children }: 
       if ((await onConfirm()) !== false) onClose();
       else setBusy(false);
     } catch (error) {
-      setProblem(asProblem(error));
+      setProblem(problemOf(error));
       setBusy(false);
     }
   };

@@ -53,3 +53,8 @@ export function Loading() {
     </p>
   );
 }
+
+/** In the place of what has not been loaded: why not, or that it is on its way. */
+export function NotYet(props: { problem: Problem | null; onRetry: () => void }) {
+  return props.problem ? <ProblemNote {...props} /> : <Loading />;
+}

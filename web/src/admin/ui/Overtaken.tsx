@@ -1,7 +1,6 @@
 // Somebody else has saved what is edited here since it was opened: whose version shall it be?
 import { useState } from "preact/hooks";
-import type { Problem } from "../../api/problem";
-import { asProblem } from "../hooks";
+import { type Problem, problemOf } from "../../api/problem";
 import { type Key, t } from "../text";
 import { said } from "./Note";
 
@@ -14,7 +13,7 @@ interface Props {
 export function Overtaken({ words, onTheirs, onMine }: Props) {
   const [problem, setProblem] = useState<Problem | null>(null);
   const doing = (act: () => Promise<void>) => () =>
-    act().catch((error: unknown) => setProblem(asProblem(error)));
+    act().catch((error: unknown) => setProblem(problemOf(error)));
   return (
     <>
       <p class="note warn">{t(words)}</p>

@@ -1,7 +1,6 @@
 // A list that comes in pages: what was loaded stays, the button loads what follows.
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import type { Problem } from "../../api/problem";
-import { asProblem } from "../hooks";
+import { type Problem, problemOf } from "../../api/problem";
 import type { Page } from "../server";
 import { t } from "../text";
 import { Loading, ProblemNote } from "./Note";
@@ -48,7 +47,7 @@ export function usePages<T>(
           problem: null,
         }));
       } catch (error) {
-        const problem = asProblem(error);
+        const problem = problemOf(error);
         if (question === wanted.current) setState((old) => ({ ...old, busy: false, problem }));
       }
     },
