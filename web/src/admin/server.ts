@@ -1,6 +1,8 @@
 // Every call the console makes, with the types of the API's own document.
 import { request } from "../api/client";
+import { query } from "../api/query";
 import type { components } from "../api/schema";
+import type { Page } from "../api/types";
 
 type Schemas = components["schemas"];
 export type AdminSale = Schemas["AdminSale"];
@@ -24,11 +26,6 @@ export type TrailEntry = Schemas["TrailView"];
 export type Money = Schemas["Money"];
 export type Phase = Schemas["Phase"];
 
-export interface Page<T> {
-  items: T[];
-  next_cursor: string | null;
-}
-
 const PAGES_MAX = 20;
 
 /** Everything of a list, page by page: for a choice, which must not lack what is wanted. */
@@ -42,16 +39,6 @@ export async function all<T>(ask: (cursor: string | null) => Promise<Page<T>>): 
     if (cursor === null) break;
   }
   return items;
-}
-
-/** Values that are missing or empty are left out. */
-export function query(values: Record<string, string | number | null | undefined>): string {
-  const given = new URLSearchParams();
-  for (const [name, value] of Object.entries(values)) {
-    if (value !== null && value !== undefined && value !== "") given.set(name, String(value));
-  }
-  const text = given.toString();
-  return text && `?${text}`;
 }
 
 export type OrderFilter = {

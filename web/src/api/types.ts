@@ -8,7 +8,6 @@ export type Question = Schemas["QuestionView"];
 export type Mine = Schemas["Mine"];
 export type State = Mine["state"];
 export type Order = Schemas["OrderView"];
-export type OrderList = Schemas["OrderList"];
 export type Session = Schemas["SessionView"];
 export type SignedInAnswer = Schemas["SignedIn"];
 export type User = Schemas["UserView"];
@@ -16,3 +15,9 @@ export type Money = Schemas["Money"];
 export type Queued = Schemas["Queued"];
 export type CheckoutBody = Schemas["CheckoutBody"];
 export type ActionNeeded = Schemas["ActionNeeded"];
+
+/** A part of a list; the cursor is null at its end. */
+export interface Page<T> {
+  items: T[];
+  next_cursor: string | null;
+}

@@ -1,6 +1,5 @@
 // The sales: running, coming up, past.
 import { useEffect, useRef } from "preact/hooks";
-import { request } from "../api/client";
 import type { Sale } from "../api/types";
 import { askTime, offset, serverNow } from "../clock/server";
 import { useRemaining } from "../clock/useRemaining";
@@ -12,8 +11,8 @@ import { Icon } from "../ui/Icon";
 import { Picture } from "../ui/Picture";
 import { Price } from "../ui/Price";
 import { Trouble } from "../ui/Trouble";
-import { useLoad } from "../ui/useLoad";
 import { useTitle } from "../ui/useTitle";
+import { useSales } from "./useSales";
 
 const LOOK_EVERY_MS = 15_000;
 const GROUPS = ["running", "next", "past"] as const;
@@ -27,7 +26,7 @@ function groupOf(sale: Sale): Group {
 
 export function Home() {
   useTitle(t("home.title"));
-  const sales = useLoad(() => request<{ items: Sale[] }>("GET", "/sales"), "");
+  const sales = useSales();
   useEffect(() => {
     if (offset.peek() === null) void askTime();
     const timer = window.setInterval(() => {
@@ -43,7 +42,7 @@ export function Home() {
       <div class="intro">
         <h1>{t("shop.tagline")}</h1>
       </div>
-      {sales.value ? <Groups sales={sales.value.items} again={sales.again} /> : <Waiting />}
+      {sales.value ? <Groups sales={sales.value} again={sales.again} /> : <Waiting />}
     </>
   );
 }

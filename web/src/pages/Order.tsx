@@ -13,7 +13,8 @@ import { Trouble } from "../ui/Trouble";
 import { useLoad } from "../ui/useLoad";
 import { useTitle } from "../ui/useTitle";
 import { NotFound } from "./NotFound";
-import { StateTag, useSales } from "./Orders";
+import { StateTag } from "./Orders";
+import { salesById, useSales } from "./useSales";
 
 export function OrderPage({ orderId }: { orderId: string }) {
   useTitle(t("orders.title"));
@@ -24,7 +25,7 @@ export function OrderPage({ orderId }: { orderId: string }) {
 function Loaded({ orderId }: { orderId: string }) {
   const path = `/orders/${encodeURIComponent(orderId)}`;
   const order = useLoad(() => request<Order>("GET", path), orderId);
-  const sales = useSales();
+  const sales = salesById(useSales().value);
   if (order.problem?.status === 404) return <NotFound />;
   if (order.problem && !order.value) return <Trouble problem={order.problem} again={order.again} />;
   if (!order.value) return <p class="quiet">{t("loading")}</p>;

@@ -1,8 +1,7 @@
 // A buyer's orders, newest first.
-import { useEffect, useState } from "preact/hooks";
 import { request } from "../api/client";
-import { type Problem, problemOf } from "../api/problem";
-import type { Order, OrderList, Sale } from "../api/types";
+import { query } from "../api/query";
+import type { Order, Page, Sale } from "../api/types";
 import { t } from "../i18n";
 import { dayTime, money } from "../i18n/format";
 import { user, userId } from "../session/session";
@@ -10,50 +9,31 @@ import { Icon } from "../ui/Icon";
 import { Picture } from "../ui/Picture";
 import { SignInFirst } from "../ui/SignInFirst";
 import { Trouble } from "../ui/Trouble";
-import { useLoad } from "../ui/useLoad";
+import { usePages } from "../ui/usePages";
 import { useTitle } from "../ui/useTitle";
-
-/** The sales, for the names and pictures of what was bought; an old one may be missing. */
-export function useSales(): Map<number, Sale> {
-  const sales = useLoad(() => request<{ items: Sale[] }>("GET", "/sales"), "");
-  return new Map((sales.value?.items ?? []).map((sale) => [sale.id, sale]));
-}
+import { salesById, useSales } from "./useSales";
 
 export function Orders() {
   useTitle(t("orders.title"));
   if (!user.value) return <SignInFirst title={t("orders.title")} />;
-  return <List key={userId.value} />;
+  return <MyOrders key={userId.value} />;
 }
 
-function List() {
-  const sales = useSales();
-  const [orders, setOrders] = useState<Order[] | null>(null);
-  const [cursor, setCursor] = useState<string | null>(null);
-  const [problem, setProblem] = useState<Problem | null>(null);
-  const more = async (from: string | null) => {
-    try {
-      const query = from ? `?cursor=${encodeURIComponent(from)}` : "";
-      const page = await request<OrderList>("GET", `/orders${query}`);
-      setOrders((old) => (from && old ? [...old, ...page.items] : page.items));
-      setCursor(page.next_cursor);
-      setProblem(null);
-    } catch (error) {
-      setProblem(problemOf(error));
-    }
-  };
-  useEffect(() => void more(null), []);
-  if (problem) return <Trouble problem={problem} again={() => void more(cursor)} />;
-  if (orders?.length === 0) return <NoOrders />;
+function MyOrders() {
+  const sales = salesById(useSales().value);
+  const orders = usePages((cursor) => request<Page<Order>>("GET", `/orders${query({ cursor })}`));
+  if (orders.problem) return <Trouble problem={orders.problem} again={orders.next} />;
+  if (!orders.fresh && orders.items.length === 0) return <NoOrders />;
   return (
     <>
       <h1>{t("orders.title")}</h1>
-      <ul class="orders" aria-busy={orders === null}>
-        {orders?.map((order) => (
+      <ul class="orders" aria-busy={orders.fresh}>
+        {orders.items.map((order) => (
           <OrderRow key={order.id} order={order} sale={sales.get(order.sale_id)} />
         ))}
       </ul>
-      {cursor && (
-        <button type="button" class="button button-quiet" onClick={() => void more(cursor)}>
+      {orders.cursor !== null && (
+        <button type="button" class="button button-quiet" onClick={orders.next}>
           {t("orders.more")}
         </button>
       )}

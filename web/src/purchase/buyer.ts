@@ -3,6 +3,7 @@
 import { effect, signal } from "@preact/signals";
 import { request } from "../api/client";
 import { type Problem, problemOf } from "../api/problem";
+import { query } from "../api/query";
 import type { Mine, Queued, Sale } from "../api/types";
 import { serverNow } from "../clock/server";
 import { userId } from "../session/session";
@@ -143,9 +144,9 @@ export class Buyer {
     const [who, before] = [userId.peek(), this.purchase.peek()];
     if (who === null) return null;
     const { pending } = before;
-    const query = pending ? `?request_id=${encodeURIComponent(pending)}` : "";
+    const path = `/sales/${this.saleId}/purchases/mine${query({ request_id: pending })}`;
     try {
-      const mine = await request<Mine>("GET", `/sales/${this.saleId}/purchases/mine${query}`);
+      const mine = await request<Mine>("GET", path);
       if (userId.peek() !== who) return null;
       const unchanged = this.purchase.peek().place === before.place;
       this.told({ ...toldBy(mine), asked: pending, unchanged });

@@ -11,7 +11,7 @@ import {
 } from "../../src/admin/format";
 import { choose, kindOf, PICTURE_MAX_BYTES } from "../../src/admin/products/pictureFile";
 import { draftOf, fieldOf, read } from "../../src/admin/sales/form";
-import { query } from "../../src/admin/server";
+import { query } from "../../src/api/query";
 
 const NOW = Date.UTC(2030, 0, 2, 3, 4, 5);
 

@@ -1,15 +1,17 @@
 // Everybody's orders: searched, filtered, in pages, and as a file of the same filters.
-import { useCallback, useEffect, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { type Problem, problemOf } from "../../api/problem";
+import { query } from "../../api/query";
 import { go, place } from "../../router";
 import { useLoad } from "../../ui/useLoad";
+import { usePages } from "../../ui/usePages";
 import { fieldMs, money, time, zone } from "../format";
-import { all, type FoundOrder, type OrderFilter, query, server } from "../server";
+import { all, type FoundOrder, type OrderFilter, server } from "../server";
 import { t } from "../text";
 import { Dialog } from "../ui/Dialog";
 import { Field, TextField } from "../ui/Field";
 import { Empty, ProblemNote } from "../ui/Note";
-import { Pager, usePages } from "../ui/Pager";
+import { Pager } from "../ui/Pager";
 import { Table } from "../ui/Table";
 import { offer } from "./download";
 
@@ -37,11 +39,7 @@ export function Orders() {
   const address = place.value.query;
   const [typed, setTyped] = useState(() => typedOf(address));
   useEffect(() => setTyped(typedOf(address)), [address]); // back, or the menu
-  const ask = useCallback(
-    (cursor: string | null) => server.orders(filterOf(typedOf(address)), cursor),
-    [address],
-  );
-  const pages = usePages(ask, address);
+  const pages = usePages((cursor) => server.orders(filterOf(typedOf(address)), cursor), address);
   const [delivering, setDelivering] = useState<FoundOrder | null>(null);
   const search = (event: Event) => {
     event.preventDefault();

@@ -1,20 +1,21 @@
 // Finds a buyer for support.
-import { useCallback, useEffect, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
+import { query } from "../../api/query";
 import { go, place } from "../../router";
+import { usePages } from "../../ui/usePages";
 import { time } from "../format";
-import { query, server } from "../server";
+import { server } from "../server";
 import { t } from "../text";
 import { TextField } from "../ui/Field";
 import { Empty } from "../ui/Note";
-import { Pager, usePages } from "../ui/Pager";
+import { Pager } from "../ui/Pager";
 import { Table } from "../ui/Table";
 
 export function People() {
   const asked = new URLSearchParams(place.value.query).get("q") ?? "";
   const [typed, setTyped] = useState(asked);
   useEffect(() => setTyped(asked), [asked]); // back, or the menu
-  const ask = useCallback((cursor: string | null) => server.people(asked, cursor), [asked]);
-  const pages = usePages(ask, asked);
+  const pages = usePages((cursor) => server.people(asked, cursor), asked);
   return (
     <>
       <header class="head">

@@ -1,12 +1,13 @@
 // All products.
+import { usePages } from "../../ui/usePages";
 import { money } from "../format";
 import { server } from "../server";
 import { t } from "../text";
 import { Empty } from "../ui/Note";
-import { Pager, usePages } from "../ui/Pager";
+import { Pager } from "../ui/Pager";
 
 export function Products() {
-  const pages = usePages(server.products, "products");
+  const pages = usePages(server.products);
   return (
     <>
       <header class="head">

@@ -1,14 +1,15 @@
 // All sales, drafts too.
+import { usePages } from "../../ui/usePages";
 import { money, number, time, zone } from "../format";
 import { server } from "../server";
 import { t } from "../text";
 import { Empty } from "../ui/Note";
-import { Pager, usePages } from "../ui/Pager";
+import { Pager } from "../ui/Pager";
 import { PhaseBadge } from "../ui/PhaseBadge";
 import { Table } from "../ui/Table";
 
 export function Sales() {
-  const pages = usePages(server.sales, "sales");
+  const pages = usePages(server.sales);
   return (
     <>
       <header class="head">

@@ -1,18 +1,17 @@
 // What admins and the system did, newest first.
-import { useCallback } from "preact/hooks";
 import { place } from "../../router";
+import { usePages } from "../../ui/usePages";
 import { time, zone } from "../format";
 import { server } from "../server";
 import { t } from "../text";
 import { Empty } from "../ui/Note";
-import { Pager, usePages } from "../ui/Pager";
+import { Pager } from "../ui/Pager";
 import { Table } from "../ui/Table";
 import { action, whoOf } from "./entry";
 
 export function Trail() {
   const subject = new URLSearchParams(place.value.query).get("subject");
-  const ask = useCallback((cursor: string | null) => server.trail(subject, cursor), [subject]);
-  const pages = usePages(ask, subject);
+  const pages = usePages((cursor) => server.trail(subject, cursor), subject);
   return (
     <>
       <header class="head">
