@@ -4,6 +4,7 @@ import {
   DEADLINE_MILESTONES,
   milestone,
   nextChangeMs,
+  OPENING_MILESTONES,
   remaining,
   urgency,
 } from "../src/clock/countdown";
@@ -55,6 +56,11 @@ describe("a voice", () => {
 
   it("says the nearest of several that were slept through", () => {
     expect(milestone(200, 15, DEADLINE_MILESTONES)).toBe(20);
+  });
+
+  it("says that it is over, and nothing else with it", () => {
+    expect(milestone(40, 0, OPENING_MILESTONES)).toBe(0);
+    expect(milestone(0, 0, OPENING_MILESTONES)).toBeNull();
   });
 
   it("is silent on the first reading", () => {

@@ -1,4 +1,5 @@
 // Numbers, money, times and durations as the language writes them. Times are in the browser's zone.
+import { clockText, type Remaining, twoDigits } from "../clock/countdown";
 import { language } from "../i18n/language";
 import { plain } from "../ui/typed";
 import type { Money } from "./server";
@@ -99,21 +100,14 @@ export function zone(ms: number): string {
   const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const minutes = -new Date(ms).getTimezoneOffset();
   const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
-  const clock = `${String(hours).padStart(2, "0")}:${String(rest).padStart(2, "0")}`;
-  return `${name} (UTC${minutes < 0 ? "−" : "+"}${clock})`;
+  return `${name} (UTC${minutes < 0 ? "−" : "+"}${twoDigits(hours)}:${twoDigits(rest)})`;
 }
 
-/** "2:03:09", "3:09", with a tenth below ten seconds: "0:07.4". */
-export function clock(ms: number): string {
-  const left = Math.max(0, ms);
-  const s = Math.floor(left / 1000);
-  const two = (value: number) => String(value).padStart(2, "0");
-  const days = Math.floor(s / 86_400);
-  const hours = Math.floor((s % 86_400) / 3600);
-  const minutes = Math.floor((s % 3600) / 60);
-  if (days) return `${days}d ${two(hours)}:${two(minutes)}:${two(s % 60)}`;
-  if (hours) return `${hours}:${two(minutes)}:${two(s % 60)}`;
-  return `${minutes}:${two(s % 60)}`;
+/** 9:05, 1:09:05 or 1d 01:09:05. */
+export function dayClock(left: Remaining): string {
+  const { days, hours, minutes, seconds } = left;
+  if (days === 0) return clockText(left);
+  return `${days}d ${[hours, minutes, seconds].map(twoDigits).join(":")}`;
 }
 
 /** A span in its largest unit that says something: "84 ms", "3.2 s", "4 min 10 s". */

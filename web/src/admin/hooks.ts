@@ -59,12 +59,3 @@ export function usePolling<T>(
   }, [ask, take, everyMs]);
   return { problem, now: useCallback(() => wake.current(), []) };
 }
-
-/** Render again every `ms`, for clocks. */
-export function useTick(ms: number): void {
-  const [, setTick] = useState(0);
-  useEffect(() => {
-    const timer = setInterval(() => !document.hidden && setTick((n) => n + 1), ms);
-    return () => clearInterval(timer);
-  }, [ms]);
-}

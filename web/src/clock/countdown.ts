@@ -27,17 +27,20 @@ export function nextChangeMs(targetMs: number, nowMs: number): number | null {
   return left - (Math.ceil(left / 1000) - 1) * 1000;
 }
 
-/** 9:05 or 1:09:05. */
+/** A number of a clock, in two digits. */
+export function twoDigits(n: number): string {
+  return String(n).padStart(2, "0");
+}
+
+/** 9:05, 1:09:05 or 25:09:05. */
 export function clockText({ days, hours, minutes, seconds }: Remaining): string {
-  const two = (n: number) => String(n).padStart(2, "0");
   const allHours = days * 24 + hours;
-  return allHours > 0
-    ? `${allHours}:${two(minutes)}:${two(seconds)}`
-    : `${minutes}:${two(seconds)}`;
+  const rest = `${twoDigits(minutes)}:${twoDigits(seconds)}`;
+  return allHours > 0 ? `${allHours}:${rest}` : `${minutes}:${twoDigits(seconds)}`;
 }
 
 /** Seconds left at which a waiting buyer is told by voice; a second-by-second voice helps nobody. */
-export const OPENING_MILESTONES = [600, 300, 60, 30, 10];
+export const OPENING_MILESTONES = [600, 300, 60, 30, 10, 0];
 /** The same for the deadline of a payment. */
 export const DEADLINE_MILESTONES = [300, 120, 60, 20];
 

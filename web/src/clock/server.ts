@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 import { request } from "../api/client";
 import { type Offset, OffsetEstimate } from "./offset";
+import { whileVisible } from "./whileVisible";
 
 const SAMPLE_EVERY_MS = 60_000;
 
@@ -48,11 +49,11 @@ export function keepTime(ask: () => Promise<void>): () => void {
   const again = () => {
     if (document.visibilityState === "visible") void ask();
   };
-  const timer = window.setInterval(again, SAMPLE_EVERY_MS);
+  const stop = whileVisible(SAMPLE_EVERY_MS, again);
   document.addEventListener("visibilitychange", again);
   addEventListener("online", again);
   return () => {
-    window.clearInterval(timer);
+    stop();
     document.removeEventListener("visibilitychange", again);
     removeEventListener("online", again);
   };

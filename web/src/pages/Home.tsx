@@ -3,6 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Sale } from "../api/types";
 import { askTime, offset, serverNow } from "../clock/server";
 import { useRemaining } from "../clock/useRemaining";
+import { whileVisible } from "../clock/whileVisible";
 import { type Key, t } from "../i18n";
 import { dateTime } from "../i18n/format";
 import { saleStage } from "../purchase/stage";
@@ -29,10 +30,7 @@ export function Home() {
   const sales = useSales();
   useEffect(() => {
     if (offset.peek() === null) void askTime();
-    const timer = window.setInterval(() => {
-      if (document.visibilityState === "visible") sales.again();
-    }, LOOK_EVERY_MS);
-    return () => window.clearInterval(timer);
+    return whileVisible(LOOK_EVERY_MS, sales.again);
   }, [sales.again]);
   if (sales.problem && !sales.value) {
     return <Trouble problem={sales.problem} again={sales.again} />;

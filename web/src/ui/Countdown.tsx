@@ -1,13 +1,14 @@
 // The time until a sale opens, by the server's clock. Shown every second, spoken at few moments.
-import { useEffect, useRef } from "preact/hooks";
-import { clockText, milestone, OPENING_MILESTONES, type Remaining } from "../clock/countdown";
+import { clockText, OPENING_MILESTONES, twoDigits } from "../clock/countdown";
 import { useRemaining } from "../clock/useRemaining";
 import { t } from "../i18n";
-import { announce } from "./announce";
+import { useMilestones } from "./useMilestones";
 
 export function Countdown({ untilMs }: { untilMs: number }) {
   const left = useRemaining(untilMs);
-  useSpoken(left);
+  useMilestones(left, OPENING_MILESTONES, () =>
+    left.totalS === 0 ? t("countdown.open") : t("countdown.spoken", { time: clockText(left) }),
+  );
   const parts = [
     ...(left.days > 0 ? [["days", left.days] as const] : []),
     ["hours", left.hours] as const,
@@ -20,24 +21,13 @@ export function Countdown({ untilMs }: { untilMs: number }) {
       <span class="countdown-parts">
         {parts.map(([unit, value]) => (
           <span class="countdown-part" key={unit}>
-            <b translate={false}>{String(value).padStart(2, "0")}</b>
+            <b translate={false}>{twoDigits(value)}</b>
             <span>{t(`countdown.${unit}`, { n: value })}</span>
           </span>
         ))}
       </span>
     </div>
   );
-}
-
-/** Tells screen readers at the milestones, and when it has come. */
-function useSpoken(left: Remaining): void {
-  const before = useRef<number | null>(null);
-  useEffect(() => {
-    const passed = milestone(before.current, left.totalS, OPENING_MILESTONES);
-    if (passed !== null) announce(t("countdown.spoken", { time: clockText(left) }));
-    if (left.totalS === 0 && before.current !== 0) announce(t("countdown.open"));
-    before.current = left.totalS;
-  }, [left.totalS]);
 }
 
 /** The same in one line, for lists. */

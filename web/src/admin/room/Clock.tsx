@@ -1,24 +1,13 @@
 // The phase and what comes next, counted by the server's clock.
-import { serverNow } from "../../clock/server";
-import { clock, time } from "../format";
-import { useTick } from "../hooks";
+import { useRemaining } from "../../clock/useRemaining";
+import { dayClock, time } from "../format";
 import type { Stats } from "../server";
 import { t } from "../text";
 import { PhaseBadge } from "../ui/PhaseBadge";
 
 export function Clock({ stats }: { stats: Stats }) {
-  useTick(250);
-  const now = serverNow();
-  const { phase, opens_at_ms: opens, closes_at_ms: closes, books } = stats;
-  let label = "";
-  let shown = "";
-  if (phase === "scheduled") [label, shown] = [t("clock.opens_in"), clock(opens - now + 999)];
-  else if (phase === "settled") label = t("clock.settled");
-  else if (phase === "closed") {
-    const live = books.held + books.paying;
-    label = live ? t("clock.draining", { n: live }) : t("clock.settling");
-  } else if (now < opens) [label, shown] = [t("clock.opens_in"), clock(opens - now + 999)];
-  else if (now < closes) [label, shown] = [t("clock.closes_in"), clock(closes - now + 999)];
+  const { phase } = stats;
+  const [label, shown] = useNext(stats);
   return (
     <div class="clock">
       <PhaseBadge phase={phase} />
@@ -35,4 +24,17 @@ export function Clock({ stats }: { stats: Stats }) {
       </div>
     </div>
   );
+}
+
+/** What comes next, and the time until then if it has one. */
+function useNext({ phase, opens_at_ms, closes_at_ms, books }: Stats): [string, string?] {
+  const opens = useRemaining(opens_at_ms);
+  const closes = useRemaining(closes_at_ms);
+  if (phase === "settled") return [t("clock.settled")];
+  if (phase === "closed") {
+    const live = books.held + books.paying;
+    return [live ? t("clock.draining", { n: live }) : t("clock.settling")];
+  }
+  if (phase === "scheduled" || opens.totalS > 0) return [t("clock.opens_in"), dayClock(opens)];
+  return closes.totalS > 0 ? [t("clock.closes_in"), dayClock(closes)] : [""];
 }

@@ -1,9 +1,9 @@
 // The conservation of units: free + held + paid = stock, as a sum, as a bar, and as the audit sees it.
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { type Problem, problemOf } from "../../api/problem";
 import { serverNow } from "../../clock/server";
+import { whileVisible } from "../../clock/whileVisible";
 import { number, percent, span } from "../format";
-import { useTick } from "../hooks";
 import { type Stats, server, type Verdict } from "../server";
 import { t } from "../text";
 import { ProblemNote } from "../ui/Note";
@@ -129,7 +129,8 @@ function Audit({ stats, onChecked }: Props) {
 }
 
 export function AuditVerdict({ verdict }: { verdict: Verdict | null }) {
-  useTick(1_000);
+  const [, redraw] = useState(0);
+  useEffect(() => whileVisible(1_000, () => redraw((n) => n + 1)), []);
   if (!verdict) return <p class="badge">{t("audit.none")}</p>;
   const ago = span(Math.max(1_000, Math.round(serverNow() - verdict.checked_at_ms)));
   return (

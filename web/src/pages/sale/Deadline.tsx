@@ -1,24 +1,18 @@
 // The time left to pay, always in sight, by the server's clock. It warns at 60 and at 20 seconds, and
 // can be moved once with one tap.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { problemOf } from "../../api/problem";
-import {
-  clockText,
-  DEADLINE_MILESTONES,
-  milestone,
-  type Remaining,
-  urgency,
-} from "../../clock/countdown";
+import { clockText, DEADLINE_MILESTONES, urgency } from "../../clock/countdown";
 import { useRemaining } from "../../clock/useRemaining";
 import { t } from "../../i18n";
 import { timeOfDay } from "../../i18n/format";
 import type { Buyer } from "../../purchase/buyer";
-import { announce } from "../../ui/announce";
+import { useMilestones } from "../../ui/useMilestones";
 
 export function Deadline({ buyer, payByMs }: { buyer: Buyer; payByMs: number }) {
   const left = useRemaining(payByMs);
   const how = urgency(left.totalS);
-  useSpoken(left);
+  useMilestones(left, DEADLINE_MILESTONES, () => t("deadline.spoken", { time: clockText(left) }));
   return (
     <div class={`deadline deadline-${how}`}>
       <p class="small deadline-words">
@@ -35,15 +29,6 @@ export function Deadline({ buyer, payByMs }: { buyer: Buyer; payByMs: number }) 
       <Extend buyer={buyer} />
     </div>
   );
-}
-
-function useSpoken(left: Remaining): void {
-  const before = useRef<number | null>(null);
-  useEffect(() => {
-    const passed = milestone(before.current, left.totalS, DEADLINE_MILESTONES);
-    before.current = left.totalS;
-    if (passed !== null) announce(t("deadline.spoken", { time: clockText(left) }));
-  }, [left.totalS]);
 }
 
 function Extend({ buyer }: { buyer: Buyer }) {

@@ -1,0 +1,9 @@
+// Something done now and then, but not on a page that nobody sees.
+
+/** Does `act` every `everyMs` while the page is visible; the returned function stops. */
+export function whileVisible(everyMs: number, act: () => void): () => void {
+  const timer = window.setInterval(() => {
+    if (document.visibilityState === "visible") act();
+  }, everyMs);
+  return () => window.clearInterval(timer);
+}
