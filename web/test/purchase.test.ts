@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { pollMs, waitMs } from "../src/api/backoff";
 import type { Sale } from "../src/api/types";
-import { pollMs, waitMs } from "../src/purchase/backoff";
 import { lookInMs } from "../src/purchase/looking";
 import { type Happening, next, START } from "../src/purchase/machine";
 import { pressingAgain, stage } from "../src/purchase/stage";
@@ -47,14 +47,16 @@ describe("the stage of a page", () => {
 });
 
 describe("asking again", () => {
+  const growth = { firstMs: 400, mostMs: 8_000 };
+
   it("never comes before what the server asked for", () => {
-    expect(waitMs(0, 3, 0)).toBe(3_000);
-    expect(waitMs(0, 3, 0.999)).toBeGreaterThan(3_000);
+    expect(waitMs(0, growth, 3, 0)).toBe(3_000);
+    expect(waitMs(0, growth, 3, 0.999)).toBeGreaterThan(3_000);
   });
 
   it("spreads over a growing window with an end", () => {
-    expect(waitMs(1, null, 0.999)).toBeGreaterThan(waitMs(0, null, 0.999));
-    expect(waitMs(30, null, 0.999)).toBeLessThanOrEqual(8_000);
+    expect(waitMs(1, growth, null, 0.999)).toBeGreaterThan(waitMs(0, growth, null, 0.999));
+    expect(waitMs(30, growth, null, 0.999)).toBeLessThanOrEqual(8_000);
     expect(pollMs(30, 0.999)).toBeLessThanOrEqual(15_000);
   });
 });

@@ -1,6 +1,7 @@
 // One buyer's purchase in one sale, run: presses, looks the place up, remembers the open request on
 // this device so that a reload or another tab goes on with it. What it means is in ./machine.
 import { effect, signal } from "@preact/signals";
+import { waitMs } from "../api/backoff";
 import { request } from "../api/client";
 import { type Problem, problemOf } from "../api/problem";
 import { query } from "../api/query";
@@ -8,7 +9,6 @@ import type { Mine, Queued, Sale } from "../api/types";
 import { serverNow } from "../clock/server";
 import { userId } from "../session/session";
 import { load, save } from "../session/storage";
-import { PRESS_TRIES_MAX, waitMs } from "./backoff";
 import { lookInMs } from "./looking";
 import {
   type Happening,
@@ -22,6 +22,8 @@ import {
 
 const NOT_YET_WITHIN_MS = 3_000; // a publisher's clock may lag behind the one we measured
 const LATE_TRIES = 4;
+const PRESS_TRIES_MAX = 12;
+const PRESS_AGAIN = { firstMs: 400, mostMs: 8_000 };
 
 export class Buyer {
   readonly purchase = signal<Purchase>(START);
@@ -90,7 +92,7 @@ export class Buyer {
         this.happened({ kind: "refused", code: problem.code });
         return;
       }
-      const wait = waitMs(tries, problem.retryAfterS, Math.random());
+      const wait = waitMs(tries, PRESS_AGAIN, problem.retryAfterS, Math.random());
       const untilMs = serverNow() + wait;
       this.happened({ kind: "postponed", untilMs, tries: tries + 1, code: problem.code });
       await new Promise((resume) => setTimeout(resume, wait));

@@ -1,6 +1,6 @@
 // When a page should look up its place although nothing was pushed. Pure. A push is a hint that may
 // be lost, so whoever waits for one looks by himself, seldom and never together with the others.
-import { pollMs } from "./backoff";
+import { pollMs } from "../api/backoff";
 import type { Purchase } from "./machine";
 
 const VERDICT_MS = 4_000; // a push usually comes within a second

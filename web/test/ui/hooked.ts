@@ -1,6 +1,7 @@
 // One hook in a component that shows nothing, for tests in a document of happy-dom.
 import { h, render } from "preact";
 import { act } from "preact/test-utils";
+import { settle } from "../page";
 
 export interface Hooked<P, R> {
   /** What the hook returned when it was rendered last. */
@@ -17,6 +18,7 @@ export interface Hooked<P, R> {
 export function rendered(work: () => unknown): Promise<void> {
   return act(async () => {
     await work();
+    await settle();
   });
 }
 

@@ -3,7 +3,6 @@ import { useCallback, useRef, useState } from "preact/hooks";
 import type { Problem } from "../../api/problem";
 import { measured, steadyMs } from "../../clock/server";
 import { useLoad } from "../../ui/useLoad";
-import { usePolling } from "../hooks";
 import { type AdminSale, type Stats, server } from "../server";
 import { t } from "../text";
 import { NotYet, said } from "../ui/Note";
@@ -15,6 +14,7 @@ import { LedgerPanel } from "./LedgerPanel";
 import { Recent } from "./Recent";
 import { Roles } from "./Roles";
 import { Tiles } from "./Tiles";
+import { usePolling } from "./usePolling";
 
 const POLL_MS = 1_000;
 

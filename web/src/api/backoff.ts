@@ -1,8 +1,10 @@
 // How long to wait before asking again. Pure: the randomness comes in.
 
-export const PRESS_TRIES_MAX = 12;
-const FIRST_MS = 400;
-const MOST_MS = 8_000;
+/** The window of a first wait, and the longest that it grows to. */
+export interface Growth {
+  firstMs: number;
+  mostMs: number;
+}
 
 /**
  * Milliseconds before try number `tries` + 1: a random part of a growing window ("full jitter"), and
@@ -10,8 +12,13 @@ const MOST_MS = 8_000;
  *
  * @param random in [0, 1).
  */
-export function waitMs(tries: number, retryAfterS: number | null, random: number): number {
-  const window = Math.min(MOST_MS, FIRST_MS * 2 ** tries);
+export function waitMs(
+  tries: number,
+  { firstMs, mostMs }: Growth,
+  retryAfterS: number | null,
+  random: number,
+): number {
+  const window = Math.min(mostMs, firstMs * 2 ** tries);
   const asked = retryAfterS === null ? 0 : retryAfterS * 1000;
   return Math.round(asked + random * window);
 }
