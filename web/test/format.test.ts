@@ -1,6 +1,6 @@
-// Dates say their year where it is another than now, and times of day their day where it is not today.
+// Money has the decimals of its currency. Dates say their year where it is another than now, and times of day their day where it is not today.
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { dateTime, dayTime, timeOfDay } from "../src/i18n/format";
+import { dateTime, dayTime, money, timeOfDay } from "../src/i18n/format";
 
 const before = process.env.TZ;
 beforeAll(() => {
@@ -28,4 +28,15 @@ it("a time of another day shows the day", () => {
   expect(timeOfDay(NOW + 60_000, NOW)).not.toContain("Dec");
   expect(timeOfDay(NOW + 86_400_000, NOW)).toContain("Dec");
   expect(timeOfDay(NOW + 3 * 86_400_000, NOW)).toContain("2027");
+});
+
+it.each([
+  ["USD", "$12.34", "USD 12.34"],
+  ["JPY", "¥1,234", "JPY 1,234"],
+  ["KRW", "₩1,234", "KRW 1,234"],
+  ["TWD", "NT$12.34", "TWD 12.34"],
+])("money in %s is %s, or %s where signs are not enough", (currency, shown, coded) => {
+  const spaced = (text: string) => text.replace(/\u00a0/g, " ");
+  expect(money({ amount: 1234, currency })).toBe(shown);
+  expect(spaced(money({ amount: 1234, currency }, "code"))).toBe(coded);
 });

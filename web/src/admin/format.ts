@@ -1,20 +1,12 @@
 // Numbers, money, times and durations as the language writes them. Times are in the browser's zone.
+import type { Money } from "../api/types";
 import { clockText, type Remaining, twoDigits } from "../clock/countdown";
+import { minorDigits, money } from "../i18n/format";
 import { language } from "../i18n/language";
 import { plain } from "../ui/typed";
-import type { Money } from "./server";
 
 const AMOUNT_MAX = 10 ** 12; // minor units, as the API has it
-const MINOR_DIGITS: Record<string, number> = { JPY: 0, KRW: 0 };
 export const CURRENCIES = ["USD", "EUR", "GBP", "TWD", "HKD", "CNY", "JPY", "KRW"];
-
-export function digitsOf(currency: string): number {
-  return MINOR_DIGITS[currency] ?? 2;
-}
-
-export function number(value: number): string {
-  return new Intl.NumberFormat(language.value).format(value);
-}
 
 /** At most one digit after the point: rates. */
 export function rate(value: number): string {
@@ -30,19 +22,15 @@ export function percent(part: number, whole: number): string {
   }).format(whole ? part / whole : 0);
 }
 
-export function money({ amount, currency }: Money): string {
-  const digits = digitsOf(currency);
-  return new Intl.NumberFormat(language.value, {
-    style: "currency",
-    currency,
-    currencyDisplay: "code",
-    minimumFractionDigits: digits,
-  }).format(amount / 10 ** digits);
+/** With the currency's code: several have the same sign. */
+export function codedMoney(price: Money): string {
+  return money(price, "code");
 }
 
 /** Minor units as typed into a field: "19.90". */
 export function amountText({ amount, currency }: Money): string {
-  return (amount / 10 ** digitsOf(currency)).toFixed(digitsOf(currency));
+  const digits = minorDigits(currency);
+  return (amount / 10 ** digits).toFixed(digits);
 }
 
 /** What was typed as a whole number, "1,000" too; null if it is none within the limits. */
@@ -59,7 +47,7 @@ export function whole(text: string, low: number, high: number): number | null {
  * amount, or may be two ("1.234" dollars).
  */
 export function minorUnits(text: string, currency: string): number | null {
-  const digits = digitsOf(currency);
+  const digits = minorDigits(currency);
   const typed = plain(text)
     .replace(/\u066b/g, ".") // the Arabic decimal sign, and the one between thousands
     .replace(/\u066c/g, ",")

@@ -23,7 +23,6 @@ export type Person = Schemas["FoundPerson"];
 export type Story = Schemas["Story"];
 export type ParkedItem = Schemas["ParkedView"];
 export type TrailEntry = Schemas["TrailView"];
-export type Money = Schemas["Money"];
 export type Phase = Schemas["Phase"];
 
 const PAGES_MAX = 20;

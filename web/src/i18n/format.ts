@@ -3,11 +3,20 @@ import type { Money } from "../api/types";
 import { serverNow } from "../clock/server";
 import { language } from "./language";
 
-/** Integer minor units with a currency, e.g. $4.90. */
-export function money({ amount, currency }: Money): string {
-  const format = new Intl.NumberFormat(language.value, { style: "currency", currency });
-  const digits = format.resolvedOptions().maximumFractionDigits ?? 2;
-  return format.format(amount / 10 ** digits);
+/** How many decimals a currency has: 2 for USD, 0 for JPY. */
+export function minorDigits(currency: string): number {
+  const format = new Intl.NumberFormat("en", { style: "currency", currency });
+  return format.resolvedOptions().maximumFractionDigits ?? 2;
+}
+
+/** Integer minor units with a currency, as $4.90 or, by its code, USD 4.90. */
+export function money(
+  { amount, currency }: Money,
+  currencyDisplay: "symbol" | "code" = "symbol",
+): string {
+  const options = { style: "currency", currency, currencyDisplay } as const;
+  const units = amount / 10 ** minorDigits(currency);
+  return new Intl.NumberFormat(language.value, options).format(units);
 }
 
 /** Whole percent below the list price; 0 if there is none. */
@@ -44,8 +53,8 @@ export function timeOfDay(ms: number, nowMs = serverNow()): string {
   return new Intl.DateTimeFormat(language.value, { timeStyle: "medium" }).format(ms);
 }
 
-export function count(n: number): string {
-  return new Intl.NumberFormat(language.value).format(n);
+export function number(value: number): string {
+  return new Intl.NumberFormat(language.value).format(value);
 }
 
 /** A span such as "10 minutes" or "15 seconds". */

@@ -5,7 +5,7 @@ import { query } from "../../api/query";
 import { go, place } from "../../router";
 import { useLoad } from "../../ui/useLoad";
 import { usePages } from "../../ui/usePages";
-import { fieldMs, money, time, zone } from "../format";
+import { codedMoney, fieldMs, time, zone } from "../format";
 import { all, type FoundOrder, type OrderFilter, server } from "../server";
 import { t } from "../text";
 import { Dialog } from "../ui/Dialog";
@@ -99,7 +99,7 @@ function OrderRow({ order, onDelivery }: { order: FoundOrder; onDelivery: () => 
           {t(order.state === "paid" ? "orders.paid" : "orders.refunded")}
         </span>
       </td>
-      <td class="number">{money(order)}</td>
+      <td class="number">{codedMoney(order)}</td>
       <td>{time(order.created_at_ms)}</td>
       <td>
         <button

@@ -1,7 +1,7 @@
 // One buyer's whole story, for support. That it was looked at is in the trail.
 import { useState } from "preact/hooks";
 import { useLoad } from "../../ui/useLoad";
-import { money, preciseTime, time, zone } from "../format";
+import { codedMoney, preciseTime, time, zone } from "../format";
 import { type Story, server } from "../server";
 import { type Key, t } from "../text";
 import { Field } from "../ui/Field";
@@ -103,7 +103,7 @@ function OrdersOf({ story }: { story: Story }) {
               {order.order_no}
             </th>
             <td>{t(order.state === "paid" ? "orders.paid" : "orders.refunded")}</td>
-            <td class="number">{money(order)}</td>
+            <td class="number">{codedMoney(order)}</td>
             <td>{time(order.created_at_ms)}</td>
           </tr>
         ))}

@@ -1,6 +1,6 @@
 // All products.
 import { usePages } from "../../ui/usePages";
-import { money } from "../format";
+import { codedMoney } from "../format";
 import { server } from "../server";
 import { t } from "../text";
 import { Empty } from "../ui/Note";
@@ -27,7 +27,7 @@ export function Products() {
                 <span class="no-picture">{t("products.no_picture")}</span>
               )}
               <strong>{product.name}</strong>
-              <span class="quiet small">{money(product.list_price)}</span>
+              <span class="quiet small">{codedMoney(product.list_price)}</span>
             </a>
           </li>
         ))}

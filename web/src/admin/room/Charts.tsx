@@ -1,8 +1,8 @@
 // Four charts of what the room has seen; uPlot is loaded with the first of them. Each has a legend with
 // the present values, and the same numbers as a table.
 import { useState } from "preact/hooks";
-import { timeOfDay } from "../../i18n/format";
-import { number, rate, span } from "../format";
+import { number, timeOfDay } from "../../i18n/format";
+import { rate, span } from "../format";
 import { type Key, t } from "../text";
 import { Table } from "../ui/Table";
 import { Canvas, type Line } from "./Canvas";

@@ -1,6 +1,7 @@
 // How a sale went, on one page that prints.
+import { number } from "../../i18n/format";
 import { useLoad } from "../../ui/useLoad";
-import { money, number, percent, preciseTime, span, time, zone } from "../format";
+import { codedMoney, percent, preciseTime, span, time, zone } from "../format";
 import { type Report, server } from "../server";
 import { t } from "../text";
 import { type Fact, Facts } from "../ui/Facts";
@@ -74,7 +75,8 @@ function ReportView({ report }: { report: Report }) {
           <p class="quiet small">{t("report.title")}</p>
           <h1>{sale.sale.title}</h1>
           <p class="quiet">
-            {sale.sale.product.name} · {money(sale.sale.price)} <PhaseBadge phase={sale.phase} />
+            {sale.sale.product.name} · {codedMoney(sale.sale.price)}{" "}
+            <PhaseBadge phase={sale.phase} />
           </p>
         </div>
         <div class="row no-print">
@@ -91,7 +93,7 @@ function ReportView({ report }: { report: Report }) {
         <strong>{t("report.headline", { n: ledger.sold, of: ledger.stock })}</strong>
         <span>
           {percent(ledger.sold, ledger.stock)} ·{" "}
-          {money({ amount: milestones.amount, currency: sale.sale.price.currency })}
+          {codedMoney({ amount: milestones.amount, currency: sale.sale.price.currency })}
         </span>
       </p>
       <p class={`badge big ${audit ? (audit.clean ? "good" : "bad") : ""}`}>

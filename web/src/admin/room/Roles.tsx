@@ -1,6 +1,7 @@
 // Which processes are alive, by their heartbeats. One that was seen here and fell silent stays listed.
 import { useRef } from "preact/hooks";
-import { number, span } from "../format";
+import { number } from "../../i18n/format";
+import { span } from "../format";
 import type { Heartbeat, Stats } from "../server";
 import { t } from "../text";
 import { Table } from "../ui/Table";

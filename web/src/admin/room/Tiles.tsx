@@ -1,5 +1,6 @@
 // The numbers of this second.
-import { number, rate, span } from "../format";
+import { number } from "../../i18n/format";
+import { rate, span } from "../format";
 import type { Stats } from "../server";
 import { t } from "../text";
 import { counter, decided, type Sample } from "./history";

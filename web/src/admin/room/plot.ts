@@ -22,7 +22,8 @@ function faint(rgb: string): string {
   return rgb.replace(/^rgb\((.+)\)$/, "rgba($1, 0.14)");
 }
 
-function timeOfDay(seconds: number): string {
+/** In 24 hours, which are short. */
+function tick(seconds: number): string {
   return new Intl.DateTimeFormat(language.value, { timeStyle: "medium", hourCycle: "h23" }).format(
     seconds * 1000,
   );
@@ -62,7 +63,7 @@ export class Plot {
         y: { range: (_plot, _low, high) => [0, Math.max(1, high * 1.06)] },
       },
       axes: [
-        { ...axis, size: 30, space: 90, values: (_plot, seconds) => seconds.map(timeOfDay) },
+        { ...axis, size: 30, space: 90, values: (_plot, seconds) => seconds.map(tick) },
         {
           ...axis,
           size: 62,

@@ -1,6 +1,7 @@
 // All sales, drafts too.
+import { number } from "../../i18n/format";
 import { usePages } from "../../ui/usePages";
-import { money, number, time, zone } from "../format";
+import { codedMoney, time, zone } from "../format";
 import { server } from "../server";
 import { t } from "../text";
 import { Empty } from "../ui/Note";
@@ -50,7 +51,7 @@ export function Sales() {
                 <td>{time(sale.opens_at_ms)}</td>
                 <td>{time(sale.closes_at_ms)}</td>
                 <td class="number">{number(sale.stock)}</td>
-                <td class="number">{money(sale.price)}</td>
+                <td class="number">{codedMoney(sale.price)}</td>
                 <td class="links">
                   <a href={`/admin/sales/${id}/edit`}>{t("sales.terms")}</a>
                   {phase !== "draft" && (

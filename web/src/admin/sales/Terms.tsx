@@ -1,5 +1,6 @@
 // The terms of a published sale: fixed, but for stock and phase (which the control room moves).
-import { money, number, time, zone } from "../format";
+import { number } from "../../i18n/format";
+import { codedMoney, time, zone } from "../format";
 import type { AdminSale } from "../server";
 import { t } from "../text";
 import { type Fact, Facts } from "../ui/Facts";
@@ -7,7 +8,7 @@ import { type Fact, Facts } from "../ui/Facts";
 export function Terms({ sale: { sale } }: { sale: AdminSale }) {
   const rows: Fact[] = [
     [t("sales.product"), sale.product.name],
-    [t("sales.price"), money(sale.price)],
+    [t("sales.price"), codedMoney(sale.price)],
     [t("sales.stock"), number(sale.stock)],
     [t("sales.opens"), time(sale.opens_at_ms)],
     [t("sales.closes"), time(sale.closes_at_ms)],

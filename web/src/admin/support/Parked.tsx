@@ -1,7 +1,8 @@
 // Messages and mails that were given up on, and their way back.
 import { useState } from "preact/hooks";
+import { number } from "../../i18n/format";
 import { useLoad } from "../../ui/useLoad";
-import { number, time } from "../format";
+import { time } from "../format";
 import { type ParkedItem, server } from "../server";
 import { type Key, t } from "../text";
 import { Dialog } from "../ui/Dialog";

@@ -4,7 +4,7 @@ import { clockText } from "../../clock/countdown";
 import { offset, serverNow } from "../../clock/server";
 import { useRemaining } from "../../clock/useRemaining";
 import { type Key, t } from "../../i18n";
-import { count, money } from "../../i18n/format";
+import { money, number } from "../../i18n/format";
 import { user } from "../../session/session";
 import { Countdown } from "../../ui/Countdown";
 import { FormError } from "../../ui/Field";
@@ -50,7 +50,7 @@ export function BuyPanel(props: PanelProps) {
 function clockWords(): string {
   const known = offset.value;
   if (!known) return t("countdown.clock.guess");
-  return t("countdown.clock", { ms: count(Math.max(1, Math.ceil(known.errorMs))) });
+  return t("countdown.clock", { ms: number(Math.max(1, Math.ceil(known.errorMs))) });
 }
 
 function SignInLine({ sale, stage }: PanelProps) {

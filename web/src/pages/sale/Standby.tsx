@@ -1,6 +1,6 @@
 // In line for a unit that comes free: the position as it is now, and what it is worth.
 import { t } from "../../i18n";
-import { count } from "../../i18n/format";
+import { number } from "../../i18n/format";
 import { GiveUp } from "./GiveUp";
 import type { PanelProps } from "./Panel";
 
@@ -14,7 +14,7 @@ export function Standby({ visit, sale }: PanelProps) {
           <p class="position">
             <span>{t("standby.position")}</span>
             <b class="digits" data-position={position} translate={false}>
-              {count(position)}
+              {number(position)}
             </b>
           </p>
           <p>{t("standby.chance", { n: position })}</p>

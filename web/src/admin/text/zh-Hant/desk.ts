@@ -1,5 +1,4 @@
 // Orders, people, parked messages and the trail, in traditional Chinese.
-
 import type { Text } from "../../../i18n/translator";
 import type { desk as source } from "../en/desk";
 

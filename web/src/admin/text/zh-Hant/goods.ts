@@ -1,5 +1,4 @@
 // Products and sales, in traditional Chinese.
-
 import type { Text } from "../../../i18n/translator";
 import type { goods as source } from "../en/goods";
 

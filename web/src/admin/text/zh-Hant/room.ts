@@ -1,5 +1,4 @@
 // The control room and the report, in traditional Chinese.
-
 import type { Text } from "../../../i18n/translator";
 import type { room as source } from "../en/room";
 

@@ -1,5 +1,4 @@
 // What every page of the console says, in traditional Chinese.
-
 import type { Text } from "../../../i18n/translator";
 import type { shell as source } from "../en/shell";
 
