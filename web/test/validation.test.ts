@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { afterwards } from "../src/session/afterwards";
+import { afterwards, signPath } from "../src/session/afterwards";
 import { expiryMs } from "../src/session/expiry";
 import * as typed from "../src/ui/typed";
 import * as fields from "../src/ui/validation";
@@ -94,6 +94,12 @@ describe("a token", () => {
 });
 
 describe("the way back after signing in", () => {
+  it("is named in the way there, but for the forms themselves", () => {
+    expect(signPath("/sales/7")).toBe("/sign-in?next=%2Fsales%2F7");
+    expect(signPath("/sales/7", "/sign-up")).toBe("/sign-up?next=%2Fsales%2F7");
+    expect(signPath("/sign-up")).toBe("/sign-in?next=%2F");
+  });
+
   it.each([
     ["next=%2Fsales%2F7", "/sales/7"],
     ["", "/"],

@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import type { Problem } from "../api/problem";
 import { place } from "../router";
+import { signPath } from "../session/afterwards";
 import { useLoad } from "../ui/useLoad";
 import { server } from "./server";
 import { t } from "./text";
@@ -21,12 +22,11 @@ export function Gate({ children }: { children: ComponentChildren }) {
 
 function Outside({ problem, onRetry }: { problem: Problem | null; onRetry: () => void }) {
   if (problem?.status === 401) {
-    const next = encodeURIComponent(place.value.path);
     return (
       <section class="gate">
         <h1>{t("gate.sign_in")}</h1>
         <p class="quiet">{t("gate.sign_in_why")}</p>
-        <a class="button primary" href={`/sign-in?next=${next}`}>
+        <a class="button primary" href={signPath(place.value.path)}>
           {t("gate.sign_in_link")}
         </a>
       </section>

@@ -8,7 +8,7 @@ import { type Key, t } from "../i18n";
 import { dateTime } from "../i18n/format";
 import { saleStage } from "../purchase/stage";
 import { ShortCountdown } from "../ui/Countdown";
-import { Icon } from "../ui/Icon";
+import { EmptyPage } from "../ui/EmptyPage";
 import { Picture } from "../ui/Picture";
 import { Price } from "../ui/Price";
 import { Trouble } from "../ui/Trouble";
@@ -56,7 +56,9 @@ function Waiting() {
 }
 
 function Groups({ sales, again }: { sales: Sale[]; again: () => void }) {
-  if (sales.length === 0) return <NoSales />;
+  if (sales.length === 0) {
+    return <EmptyPage icon="clock" title={t("home.empty")} text={t("home.empty.why")} part />;
+  }
   return (
     <>
       {GROUPS.map((group) => {
@@ -74,18 +76,6 @@ function Groups({ sales, again }: { sales: Sale[]; again: () => void }) {
         );
       })}
     </>
-  );
-}
-
-function NoSales() {
-  return (
-    <section class="empty">
-      <span class="empty-sign">
-        <Icon name="clock" />
-      </span>
-      <h2>{t("home.empty")}</h2>
-      <p>{t("home.empty.why")}</p>
-    </section>
   );
 }
 

@@ -1,20 +1,15 @@
 // An address that shows nothing.
 import { t } from "../i18n";
-import { Icon } from "../ui/Icon";
+import { EmptyPage } from "../ui/EmptyPage";
 import { useTitle } from "../ui/useTitle";
 
 export function NotFound() {
   useTitle(t("notfound.title"));
   return (
-    <section class="empty">
-      <span class="empty-sign">
-        <Icon name="bolt" />
-      </span>
-      <h1>{t("notfound.title")}</h1>
-      <p>{t("notfound.text")}</p>
+    <EmptyPage icon="bolt" title={t("notfound.title")} text={t("notfound.text")}>
       <a class="button" href="/">
         {t("notfound.home")}
       </a>
-    </section>
+    </EmptyPage>
   );
 }

@@ -5,7 +5,7 @@ import type { Order, Page, Sale } from "../api/types";
 import { t } from "../i18n";
 import { dayTime, money } from "../i18n/format";
 import { user, userId } from "../session/session";
-import { Icon } from "../ui/Icon";
+import { EmptyPage } from "../ui/EmptyPage";
 import { Picture } from "../ui/Picture";
 import { SignInFirst } from "../ui/SignInFirst";
 import { Trouble } from "../ui/Trouble";
@@ -43,16 +43,11 @@ function MyOrders() {
 
 function NoOrders() {
   return (
-    <section class="empty">
-      <span class="empty-sign">
-        <Icon name="box" />
-      </span>
-      <h1>{t("orders.empty")}</h1>
-      <p>{t("orders.empty.why")}</p>
+    <EmptyPage icon="box" title={t("orders.empty")} text={t("orders.empty.why")}>
       <a class="button" href="/">
         {t("menu.home")}
       </a>
-    </section>
+    </EmptyPage>
   );
 }
 

@@ -1,5 +1,15 @@
 // Where to go after signing in: a page of this shop, named in the address.
 
+/** The address of a form that leads to `path` afterwards. */
+export function signPath(path: string, form: "/sign-in" | "/sign-up" = "/sign-in"): string {
+  return `${form}?next=${encodeURIComponent(isForm(path) ? "/" : path)}`;
+}
+
+/** Whether `path` is one of the two forms itself. */
+export function isForm(path: string): boolean {
+  return path.startsWith("/sign-");
+}
+
 /** The path in `next=`, or the front page; never another site. */
 export function afterwards(query: string): string {
   const wanted = new URLSearchParams(query).get("next") ?? "/";

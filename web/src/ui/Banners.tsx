@@ -7,6 +7,7 @@ import { askTime, offset, serverNow } from "../clock/server";
 import { useRemaining } from "../clock/useRemaining";
 import { t } from "../i18n";
 import { place } from "../router";
+import { isForm, signPath } from "../session/afterwards";
 import {
   ENDING_BELOW_MS,
   renew,
@@ -31,10 +32,9 @@ export function Banners() {
   return (
     <div class="banners">
       {!online.value && <p role="status">{t("offline.banner")}</p>}
-      {sessionEnded.value && !path.startsWith("/sign-") && (
+      {sessionEnded.value && !isForm(path) && (
         <p role="alert">
-          {t("session.ended")}{" "}
-          <a href={`/sign-in?next=${encodeURIComponent(path)}`}>{t("menu.sign-in")}</a>
+          {t("session.ended")} <a href={signPath(path)}>{t("menu.sign-in")}</a>
         </p>
       )}
       {session.value && <Ending known={session.value} />}

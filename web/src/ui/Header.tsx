@@ -1,6 +1,7 @@
 // The top of every page of the shop.
 import { t } from "../i18n";
 import { place } from "../router";
+import { signPath } from "../session/afterwards";
 import { user } from "../session/session";
 import { Icon } from "./Icon";
 
@@ -37,7 +38,7 @@ export function Header() {
               </a>
             </>
           ) : (
-            <a class="button button-small button-quiet" href={`/sign-in?next=${nextOf(path)}`}>
+            <a class="button button-small button-quiet" href={signPath(path)}>
               {t("menu.sign-in")}
             </a>
           )}
@@ -45,8 +46,4 @@ export function Header() {
       </div>
     </header>
   );
-}
-
-function nextOf(path: string): string {
-  return encodeURIComponent(path.startsWith("/sign-") ? "/" : path);
 }

@@ -2,7 +2,7 @@
 import { useEffect } from "preact/hooks";
 import type { Problem } from "../api/problem";
 import { t } from "../i18n";
-import { Icon } from "./Icon";
+import { EmptyPage } from "./EmptyPage";
 
 const AGAIN_MS = 4_000;
 
@@ -17,16 +17,13 @@ export function Trouble({ problem, again }: { problem: Problem; again: () => voi
     };
   }, [problem, again]);
   const offline = problem.code === "offline" && !navigator.onLine;
+  const title = t(offline ? "offline.title" : "trouble.title");
+  const text = t(offline ? "offline.text" : "trouble.text");
   return (
-    <section class="empty" role="status">
-      <span class="empty-sign">
-        <Icon name="cloud" />
-      </span>
-      <h1>{t(offline ? "offline.title" : "trouble.title")}</h1>
-      <p>{t(offline ? "offline.text" : "trouble.text")}</p>
+    <EmptyPage icon="cloud" title={title} text={text} spoken>
       <button type="button" class="button" onClick={again}>
         {t("retry")}
       </button>
-    </section>
+    </EmptyPage>
   );
 }

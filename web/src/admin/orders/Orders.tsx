@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { type Problem, problemOf } from "../../api/problem";
 import { query } from "../../api/query";
 import { go, place } from "../../router";
+import { offerFile } from "../../ui/offerFile";
 import { useLoad } from "../../ui/useLoad";
 import { usePages } from "../../ui/usePages";
 import { codedMoney, fieldMs, time, zone } from "../format";
@@ -13,7 +14,6 @@ import { Field, TextField } from "../ui/Field";
 import { Empty, ProblemNote } from "../ui/Note";
 import { Pager } from "../ui/Pager";
 import { Table } from "../ui/Table";
-import { offer } from "./download";
 
 interface Typed {
   q: string;
@@ -186,7 +186,7 @@ function Export({ filter }: { filter: OrderFilter }) {
         <Dialog
           title={t("orders.export_title")}
           action={t("orders.export_get")}
-          onConfirm={async () => offer(file, await server.ordersFile(file, filter))}
+          onConfirm={async () => offerFile(file, await server.ordersFile(file, filter))}
           onClose={() => setAsking(false)}
         >
           <p>{t("orders.export_why")}</p>

@@ -5,6 +5,7 @@ import { offset, serverNow } from "../../clock/server";
 import { useRemaining } from "../../clock/useRemaining";
 import { type Key, t } from "../../i18n";
 import { money, number } from "../../i18n/format";
+import { signPath } from "../../session/afterwards";
 import { user } from "../../session/session";
 import { Countdown } from "../../ui/Countdown";
 import { FormError } from "../../ui/Field";
@@ -54,14 +55,14 @@ function clockWords(): string {
 }
 
 function SignInLine({ sale, stage }: PanelProps) {
-  const next = encodeURIComponent(`/sales/${sale.id}`);
+  const here = `/sales/${sale.id}`;
   return (
     <div class="stack">
       <p>{t(stage === "before" ? "buy.sign-in" : "buy.sign-in.open")}</p>
-      <a class="button button-wide button-big" href={`/sign-in?next=${next}`}>
+      <a class="button button-wide button-big" href={signPath(here)}>
         {t("menu.sign-in")}
       </a>
-      <a class="button button-quiet button-wide" href={`/sign-up?next=${next}`}>
+      <a class="button button-quiet button-wide" href={signPath(here, "/sign-up")}>
         {t("menu.sign-up")}
       </a>
     </div>

@@ -1,6 +1,7 @@
-// The opening as a calendar entry (RFC 5545) with a reminder five minutes before. Pure but for `save`.
+// The opening as a calendar entry (RFC 5545) with a reminder five minutes before. Pure but for `saveEntry`.
 import type { Sale } from "../../api/types";
 import { t } from "../../i18n";
+import { offerFile } from "../../ui/offerFile";
 
 const LENGTH_MS = 15 * 60_000;
 
@@ -57,9 +58,5 @@ export function calendarEntry(sale: Sale, title: string, url: string, nowMs: num
 export function saveEntry(sale: Sale, nowMs: number): void {
   const url = `${location.origin}/sales/${sale.id}`;
   const text = calendarEntry(sale, t("calendar.soon", { title: sale.title }), url, nowMs);
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/calendar" }));
-  link.download = `sale-${sale.id}.ics`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  offerFile(`sale-${sale.id}.ics`, new Blob([text], { type: "text/calendar" }));
 }

@@ -1,6 +1,6 @@
 // Gives the browser a file to save.
 
-export function offer(name: string, content: Blob): void {
+export function offerFile(name: string, content: Blob): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(content);
   link.download = name;

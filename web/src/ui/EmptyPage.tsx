@@ -1,0 +1,28 @@
+// A page, or a part of one, with nothing to show but why, and a way on.
+import type { ComponentChildren } from "preact";
+import { Icon, type IconName } from "./Icon";
+
+interface Props {
+  icon: IconName;
+  title: string;
+  text?: string;
+  /** It is a part of a page that has a title of its own. */
+  part?: boolean;
+  /** Read out when it appears. */
+  spoken?: boolean;
+  children?: ComponentChildren;
+}
+
+export function EmptyPage({ icon, title, text, part, spoken, children }: Props) {
+  const Title = part ? "h2" : "h1";
+  return (
+    <section class="empty" role={spoken ? "status" : undefined}>
+      <span class="empty-sign">
+        <Icon name={icon} />
+      </span>
+      <Title>{title}</Title>
+      {text && <p>{text}</p>}
+      {children}
+    </section>
+  );
+}
