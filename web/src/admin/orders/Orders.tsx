@@ -1,6 +1,5 @@
 // Everybody's orders: searched, filtered, in pages, and as a file of the same filters.
 import { useEffect, useState } from "preact/hooks";
-import { type Problem, problemOf } from "../../api/problem";
 import { query } from "../../api/query";
 import { go, place } from "../../router";
 import { offerFile } from "../../ui/offerFile";
@@ -11,7 +10,7 @@ import { all, type FoundOrder, type OrderFilter, server } from "../server";
 import { t } from "../text";
 import { Dialog } from "../ui/Dialog";
 import { Field, TextField } from "../ui/Field";
-import { Empty, ProblemNote } from "../ui/Note";
+import { Empty } from "../ui/Note";
 import { Pager } from "../ui/Pager";
 import { Table } from "../ui/Table";
 
@@ -215,15 +214,10 @@ function Export({ filter }: { filter: OrderFilter }) {
 /** Personal data: shown on demand, and that it was looked at is in the trail. */
 function DeliveryDialog({ order, onClose }: { order: FoundOrder; onClose: () => void }) {
   const [shown, setShown] = useState<string[] | null>(null);
-  const [problem, setProblem] = useState<Problem | null>(null);
   const load = async () => {
     if (shown) return true;
-    try {
-      const { name, phone, address } = await server.delivery(order.id);
-      setShown([name, phone, address]);
-    } catch (error) {
-      setProblem(problemOf(error));
-    }
+    const { name, phone, address } = await server.delivery(order.id);
+    setShown([name, phone, address]);
     return false;
   };
   return (
@@ -234,7 +228,6 @@ function DeliveryDialog({ order, onClose }: { order: FoundOrder; onClose: () => 
       onClose={onClose}
     >
       {shown ? <p class="address">{shown.join("\n")}</p> : <p>{t("orders.delivery_why")}</p>}
-      <ProblemNote problem={problem} />
     </Dialog>
   );
 }

@@ -1,9 +1,9 @@
 // A product's picture: chosen or dropped, checked here and again on the server, seen before it is sent.
 import { useRef, useState } from "preact/hooks";
-import { type Problem, problemOf } from "../../api/problem";
 import { type Product, server } from "../server";
 import { t } from "../text";
 import { ProblemNote } from "../ui/Note";
+import { useAction } from "../ui/useAction";
 import { type Chosen, choose, PICTURE_KINDS } from "./pictureFile";
 
 interface Props {
@@ -15,12 +15,11 @@ export function Picture({ product, onChange }: Props) {
   const input = useRef<HTMLInputElement>(null);
   const [chosen, setChosen] = useState<Chosen | null>(null);
   const [wrong, setWrong] = useState("");
-  const [problem, setProblem] = useState<Problem | null>(null);
-  const [busy, setBusy] = useState(false);
+  const { busy, problem, run, clear } = useAction();
 
   const take = async (file: File | undefined) => {
     if (!file) return;
-    setProblem(null);
+    clear();
     const result = await choose(file);
     if (typeof result === "string") {
       setChosen(null);
@@ -30,21 +29,13 @@ export function Picture({ product, onChange }: Props) {
       setChosen(result);
     }
   };
-  const run = async (work: () => Promise<Product>) => {
-    setBusy(true);
-    setProblem(null);
-    try {
-      onChange(await work());
-      setChosen(null);
-    } catch (error) {
-      setProblem(problemOf(error));
-    } finally {
-      setBusy(false);
-    }
+  const upload = async ({ content }: Chosen) => {
+    onChange(await server.putPicture(product.id, content));
+    setChosen(null);
   };
   const remove = async () => {
     await server.deletePicture(product.id);
-    return { ...product, picture_url: "" };
+    onChange({ ...product, picture_url: "" });
   };
   const shown = chosen?.preview || product.picture_url;
   return (
@@ -89,7 +80,7 @@ export function Picture({ product, onChange }: Props) {
             type="button"
             class="button primary"
             disabled={busy}
-            onClick={() => void run(() => server.putPicture(product.id, chosen.content))}
+            onClick={() => void run(() => upload(chosen))}
           >
             {t("picture.upload")}
           </button>

@@ -1,12 +1,11 @@
 // The levers of a running sale. Each asks first; each is in the trail.
 import { useState } from "preact/hooks";
 import { whole } from "../format";
+import { STOCK_MAX } from "../sales/form";
 import { type AdminSale, type Phase, type Stats, server } from "../server";
 import { type Key, t } from "../text";
 import { Dialog } from "../ui/Dialog";
 import { TextField } from "../ui/Field";
-
-const STOCK_MAX = 1_000_000;
 
 interface Props {
   sale: AdminSale;

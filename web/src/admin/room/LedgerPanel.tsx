@@ -1,13 +1,9 @@
 // The conservation of units: free + held + paid = stock, as a sum, as a bar, and as the audit sees it.
-import { useEffect, useRef, useState } from "preact/hooks";
-import { type Problem, problemOf } from "../../api/problem";
-import { serverNow } from "../../clock/server";
-import { whileVisible } from "../../clock/whileVisible";
 import { number } from "../../i18n/format";
-import { percent, span } from "../format";
-import { type Stats, server, type Verdict } from "../server";
+import { percent } from "../format";
+import type { Stats } from "../server";
 import { t } from "../text";
-import { ProblemNote } from "../ui/Note";
+import { Audit } from "./Audit";
 import { balanced, type Units, unitsOf } from "./units";
 
 interface Props {
@@ -92,69 +88,4 @@ function Bar({ units }: { units: Units }) {
       })}
     </svg>
   );
-}
-
-function Audit({ stats, onChecked }: Props) {
-  const [busy, setBusy] = useState(false);
-  const [problem, setProblem] = useState<Problem | null>(null);
-  const run = stats.audit_run;
-  const seen = useRef<number | null>(null); // when the audit began that was under way last
-  if (run) seen.current = run.started_at_ms;
-  const lost = !run && seen.current !== null && (stats.audit?.checked_at_ms ?? 0) < seen.current;
-  const check = async () => {
-    setBusy(true);
-    setProblem(null);
-    seen.current = null;
-    try {
-      await server.check(stats.sale_id);
-      onChecked();
-    } catch (error) {
-      setProblem(problemOf(error));
-    } finally {
-      setBusy(false);
-    }
-  };
-  return (
-    <div class="audit">
-      <AuditVerdict verdict={stats.audit} />
-      {run && <p class="small quiet">{t("audit.running", { n: run.looked })}</p>}
-      {lost && <p class="small quiet">{t("audit.lost")}</p>}
-      {stats.phase !== "settled" && (
-        <button type="button" class="button small" onClick={check} disabled={busy || run !== null}>
-          {busy || run ? t("audit.checking") : t("audit.check")}
-        </button>
-      )}
-      <ProblemNote problem={problem} />
-    </div>
-  );
-}
-
-export function AuditVerdict({ verdict }: { verdict: Verdict | null }) {
-  const [, redraw] = useState(0);
-  useEffect(() => whileVisible(1_000, () => redraw((n) => n + 1)), []);
-  if (!verdict) return <p class="badge">{t("audit.none")}</p>;
-  const ago = span(Math.max(1_000, Math.round(serverNow() - verdict.checked_at_ms)));
-  return (
-    <div role="status">
-      <p class={`badge ${verdict.clean ? "good" : "bad"}`}>
-        {t(said(verdict))}
-        <span class="small">{t("ago", { span: ago })}</span>
-      </p>
-      {!verdict.clean && (
-        <ul class="findings">
-          {verdict.findings.map(({ invariant, detail }) => (
-            <li key={invariant + detail}>
-              <strong>{invariant}</strong> {detail}
-            </li>
-          ))}
-        </ul>
-      )}
-    </div>
-  );
-}
-
-/** The text that says what an audit came to. */
-export function said({ clean, whole }: Verdict) {
-  if (!clean) return "audit.broken";
-  return whole ? "audit.clean" : "audit.sample";
 }

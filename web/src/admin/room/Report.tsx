@@ -7,7 +7,7 @@ import { t } from "../text";
 import { type Fact, Facts } from "../ui/Facts";
 import { NotYet } from "../ui/Note";
 import { PhaseBadge } from "../ui/PhaseBadge";
-import { said } from "./LedgerPanel";
+import { Findings, verdictText } from "./Audit";
 
 export function ReportPage({ id }: { id: number }) {
   const { value: report, problem, again } = useLoad(() => server.report(id), id);
@@ -97,18 +97,10 @@ function ReportView({ report }: { report: Report }) {
         </span>
       </p>
       <p class={`badge big ${audit ? (audit.clean ? "good" : "bad") : ""}`}>
-        {t(audit ? said(audit) : "audit.none")}
+        {audit ? verdictText(audit) : t("audit.none")}
         {audit && <span class="small">{time(audit.checked_at_ms)}</span>}
       </p>
-      {audit && !audit.clean && (
-        <ul class="findings">
-          {audit.findings.map(({ invariant, detail }) => (
-            <li key={invariant + detail}>
-              <strong>{invariant}</strong> {detail}
-            </li>
-          ))}
-        </ul>
-      )}
+      {audit && <Findings verdict={audit} />}
       <div class="two even">
         <Part head={t("report.outcomes")} rows={outcomes(report)} />
         <Part head={t("report.times")} rows={times(report)} />

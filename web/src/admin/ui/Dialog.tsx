@@ -1,11 +1,11 @@
 // A modal question. The browser's own <dialog> keeps the focus inside, closes on Escape and gives the
 // focus back to what opened it.
 import type { ComponentChildren } from "preact";
-import { useId, useState } from "preact/hooks";
-import { type Problem, problemOf } from "../../api/problem";
+import { useId } from "preact/hooks";
 import { useModal } from "../../ui/useModal";
 import { t } from "../text";
 import { ProblemNote } from "./Note";
+import { useAction } from "./useAction";
 
 interface Props {
   title: string;
@@ -21,18 +21,12 @@ interface Props {
 export function Dialog({ title, action, danger, onConfirm, onClose, children }: Props) {
   const dialog = useModal();
   const label = useId();
-  const [busy, setBusy] = useState(false);
-  const [problem, setProblem] = useState<Problem | null>(null);
-  const confirm = async (event: Event) => {
+  const { busy, problem, run } = useAction();
+  const confirm = (event: Event) => {
     event.preventDefault();
-    setBusy(true);
-    try {
+    void run(async () => {
       if ((await onConfirm()) !== false) onClose();
-      else setBusy(false);
-    } catch (error) {
-      setProblem(problemOf(error));
-      setBusy(false);
-    }
+    });
   };
   return (
     <dialog ref={dialog} class="console-dialog" aria-labelledby={label} onClose={onClose}>

@@ -1,8 +1,7 @@
 // Somebody else has saved what is edited here since it was opened: whose version shall it be?
-import { useState } from "preact/hooks";
-import { type Problem, problemOf } from "../../api/problem";
 import { type Key, t } from "../text";
 import { said } from "./Note";
+import { useAction } from "./useAction";
 
 interface Props {
   words: Key;
@@ -11,17 +10,15 @@ interface Props {
 }
 
 export function Overtaken({ words, onTheirs, onMine }: Props) {
-  const [problem, setProblem] = useState<Problem | null>(null);
-  const doing = (act: () => Promise<void>) => () =>
-    act().catch((error: unknown) => setProblem(problemOf(error)));
+  const { problem, run } = useAction();
   return (
     <>
       <p class="note warn">{t(words)}</p>
       <div class="row">
-        <button type="button" class="button" onClick={doing(onTheirs)}>
+        <button type="button" class="button" onClick={() => void run(onTheirs)}>
           {t("overtaken.theirs")}
         </button>
-        <button type="button" class="button" onClick={doing(onMine)}>
+        <button type="button" class="button" onClick={() => void run(onMine)}>
           {t("overtaken.mine")}
         </button>
       </div>
