@@ -1,10 +1,9 @@
 // One product: its terms, its picture, its end.
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { problemOf } from "../../api/problem";
 import { go } from "../../router";
 import { useLoad } from "../../ui/useLoad";
 import { amountText, minorUnits } from "../format";
-import { useUnsaved } from "../guard";
 import { type Product, server } from "../server";
 import { t } from "../text";
 import { Dialog } from "../ui/Dialog";
@@ -12,6 +11,7 @@ import { Field, TextField } from "../ui/Field";
 import { MoneyField } from "../ui/MoneyField";
 import { NotYet, said } from "../ui/Note";
 import { Overtaken } from "../ui/Overtaken";
+import { useDraft } from "../ui/useDraft";
 import { Picture } from "./Picture";
 
 export function ProductPage({ id }: { id: number | null }) {
@@ -66,25 +66,11 @@ interface FormProps {
 }
 
 function ProductForm({ product, onSaved }: FormProps) {
-  const [saved, setSaved] = useState(() => draftOf(product));
-  const [draft, setDraft] = useState(saved);
-  const [errors, setErrors] = useState<Record<string, string>>({});
-  const [told, setTold] = useState("");
-  /** The product this form began with; null: whatever it is now. */
-  const version = useRef(product?.version ?? null);
-  const [overtaken, setOvertaken] = useState(false);
-  const dirty = JSON.stringify(draft) !== JSON.stringify(saved);
-  const { question, leave } = useUnsaved(dirty);
-  const set = (part: Partial<typeof draft>) => {
-    setDraft({ ...draft, ...part });
-    setTold("");
-  };
+  const drafting = useDraft(() => draftOf(product), product?.version ?? null);
+  const { draft, dirty, errors, version, set, setErrors, setTold } = drafting;
   const keep = (now: Product) => {
     onSaved(now);
-    setSaved(draftOf(now));
-    setDraft(draftOf(now));
-    setOvertaken(false);
-    version.current = now.version;
+    drafting.replace(draftOf(now), now.version);
   };
   const save = async () => {
     const was = draftOf(product);
@@ -103,19 +89,16 @@ function ProductForm({ product, onSaved }: FormProps) {
         keep(await server.updateProduct(product.id, { ...body, version: version.current }));
         setTold(t("saved"));
       } else {
-        leave(`/admin/products/${(await server.createProduct(body)).id}`);
+        drafting.leave(`/admin/products/${(await server.createProduct(body)).id}`);
       }
     } catch (error) {
       const problem = problemOf(error);
-      if (problem.field === "version") return setOvertaken(true);
+      if (problem.field === "version") return drafting.setOvertaken(true);
       const field = problem.field?.split(".")[0] ?? "form";
       setErrors({ [field in draft || field === "list_price" ? field : "form"]: said(problem) });
     }
   };
-  const theirs = async (id: number) => {
-    keep(await server.product(id));
-    setErrors({});
-  };
+  const theirs = async (id: number) => keep(await server.product(id));
   const mine = async () => {
     version.current = null;
     await save();
@@ -156,7 +139,7 @@ function ProductForm({ product, onSaved }: FormProps) {
       />
       <div role="alert">
         {errors.form && <p class="note bad">{errors.form}</p>}
-        {overtaken && product && (
+        {drafting.overtaken && product && (
           <Overtaken words="overtaken.product" onTheirs={() => theirs(product.id)} onMine={mine} />
         )}
       </div>
@@ -165,11 +148,11 @@ function ProductForm({ product, onSaved }: FormProps) {
           {product ? t("save") : t("products.create")}
         </button>
         <span role="status" class="quiet small">
-          {told}
+          {drafting.told}
         </span>
       </div>
       {!product && <p class="hint">{t("picture.afterwards")}</p>}
-      {question}
+      {drafting.question}
     </form>
   );
 }

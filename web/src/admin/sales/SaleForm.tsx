@@ -2,7 +2,6 @@
 import { useRef, useState } from "preact/hooks";
 import { problemOf } from "../../api/problem";
 import { zone } from "../format";
-import { useUnsaved } from "../guard";
 import { type AdminSale, type Product, server } from "../server";
 import { type Key, t } from "../text";
 import { Dialog } from "../ui/Dialog";
@@ -10,6 +9,7 @@ import { Field, TextField } from "../ui/Field";
 import { MoneyField } from "../ui/MoneyField";
 import { said } from "../ui/Note";
 import { Overtaken } from "../ui/Overtaken";
+import { useDraft } from "../ui/useDraft";
 import { type Draft, draftOf, fieldOf, instant, read } from "./form";
 import { Questions } from "./Questions";
 
@@ -19,25 +19,14 @@ interface Props {
 }
 
 export function SaleForm({ sale, products }: Props) {
-  const [saved, setSaved] = useState(() => draftOf(sale, Date.now()));
-  const [draft, setDraft] = useState(saved);
   /** The sale as it was last read or saved: whose fields nobody has touched. */
   const [own, setOwn] = useState(sale);
-  const [errors, setErrors] = useState<Record<string, string>>({});
-  const [told, setTold] = useState("");
+  const drafting = useDraft(() => draftOf(sale, Date.now()), sale?.version ?? null);
+  const { draft, dirty, errors, version, set, leave, setTold, setOvertaken } = drafting;
   const [publishing, setPublishing] = useState(false);
-  /** The terms this form began with; null: whatever they are now. */
-  const version = useRef(sale?.version ?? null);
-  const [overtaken, setOvertaken] = useState(false);
   const form = useRef<HTMLFormElement>(null);
-  const dirty = JSON.stringify(draft) !== JSON.stringify(saved);
-  const { question, leave } = useUnsaved(dirty);
-  const set = (part: Partial<Draft>) => {
-    setDraft({ ...draft, ...part });
-    setTold("");
-  };
   const show = (found: Record<string, string>) => {
-    setErrors(found);
+    drafting.setErrors(found);
     requestAnimationFrame(() => {
       const first = form.current?.querySelector("[aria-invalid=true]");
       if (first instanceof HTMLElement) first.focus();
@@ -55,11 +44,8 @@ export function SaleForm({ sale, products }: Props) {
       const made = sale
         ? await server.updateSale(sale.id, { ...result.body, version: version.current })
         : await server.createSale({ ...result.body, publish: false });
-      setErrors({});
-      setSaved(draft);
       setOwn(made);
-      setOvertaken(false);
-      version.current = made.version;
+      drafting.saved(draft, made.version);
       return made;
     } catch (error) {
       const problem = problemOf(error);
@@ -71,13 +57,8 @@ export function SaleForm({ sale, products }: Props) {
   const theirs = async (id: number) => {
     const now = await server.sale(id);
     if (now.stored_phase !== "draft") return leave(`/admin/sales/${id}`);
-    const fresh = draftOf(now, Date.now());
-    setSaved(fresh);
-    setDraft(fresh);
     setOwn(now);
-    setErrors({});
-    setOvertaken(false);
-    version.current = now.version;
+    drafting.replace(draftOf(now, Date.now()), now.version);
   };
   const mine = async () => {
     version.current = null;
@@ -113,7 +94,7 @@ export function SaleForm({ sale, products }: Props) {
       />
       <div role="alert">
         {errors.form && <p class="note bad">{errors.form}</p>}
-        {overtaken && sale && (
+        {drafting.overtaken && sale && (
           <Overtaken words="overtaken.sale" onTheirs={() => theirs(sale.id)} onMine={mine} />
         )}
       </div>
@@ -125,7 +106,7 @@ export function SaleForm({ sale, products }: Props) {
           {t("sales.publish")}
         </button>
         <span role="status" class="quiet small">
-          {told || (dirty ? t("unsaved.is") : "")}
+          {drafting.told || (dirty ? t("unsaved.is") : "")}
         </span>
       </div>
       {publishing && (
@@ -138,7 +119,7 @@ export function SaleForm({ sale, products }: Props) {
           <p>{t("sales.publish_why")}</p>
         </Dialog>
       )}
-      {question}
+      {drafting.question}
     </form>
   );
 }
