@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { choose, language, startLanguage } from "../src/i18n/language";
+import { chooseLanguage, language, startLanguage } from "../src/i18n/language";
 import { translator } from "../src/i18n/translator";
 import { page } from "./page";
 
@@ -11,7 +11,7 @@ describe("a language whose texts cannot be loaded", () => {
     vi.stubGlobal("navigator", { languages: ["zh-TW"] });
     const t = translator({ hello: "Hello" }, { "zh-Hant": () => Promise.reject(new Error("cut")) });
     await startLanguage();
-    await choose("zh-Hant");
+    await chooseLanguage("zh-Hant");
     expect(language.value).toBe("en");
     expect(t("hello")).toBe("Hello");
   });

@@ -16,14 +16,14 @@ import { Header } from "../ui/Header";
 import { useTitle } from "../ui/useTitle";
 import { Gate } from "./Gate";
 import { Nav } from "./Nav";
-import { Orders } from "./orders/Orders";
+import { OrderSearch } from "./orders/OrderSearch";
 import { People } from "./people/People";
 import { StoryPage } from "./people/Story";
 import { ProductPage } from "./products/ProductPage";
 import { Products } from "./products/Products";
 import { ReportPage } from "./room/Report";
 import { Room } from "./room/Room";
-import { SalePage } from "./sales/SalePage";
+import { SaleEditor } from "./sales/SaleEditor";
 import { Sales } from "./sales/Sales";
 import { Parked } from "./support/Parked";
 import { Trail } from "./support/Trail";
@@ -33,14 +33,14 @@ import { Empty } from "./ui/Note";
 const ROUTES: [pattern: string, page: (id: number) => ComponentChild][] = [
   ["/admin", () => <Sales />],
   ["/admin/sales", () => <Sales />],
-  ["/admin/sales/new", () => <SalePage key="new" id={null} />],
+  ["/admin/sales/new", () => <SaleEditor key="new" id={null} />],
   ["/admin/sales/:id", (id) => <Room key={id} id={id} />],
-  ["/admin/sales/:id/edit", (id) => <SalePage key={id} id={id} />],
+  ["/admin/sales/:id/edit", (id) => <SaleEditor key={id} id={id} />],
   ["/admin/sales/:id/report", (id) => <ReportPage key={id} id={id} />],
   ["/admin/products", () => <Products />],
   ["/admin/products/new", () => <ProductPage key="new" id={null} />],
   ["/admin/products/:id", (id) => <ProductPage key={id} id={id} />],
-  ["/admin/orders", () => <Orders />],
+  ["/admin/orders", () => <OrderSearch />],
   ["/admin/people", () => <People />],
   ["/admin/people/:id", (id) => <StoryPage key={id} id={id} />],
   ["/admin/parked", () => <Parked />],

@@ -1,10 +1,8 @@
 // Every call the console makes, with the types of the API's own document.
 import { request } from "../api/client";
 import { query } from "../api/query";
-import type { components } from "../api/schema";
-import type { Page } from "../api/types";
+import type { Page, Schemas } from "../api/types";
 
-type Schemas = components["schemas"];
 export type AdminSale = Schemas["AdminSale"];
 export type Product = Schemas["AdminProduct"];
 export type ProductBody = Schemas["ProductBody"];

@@ -1,7 +1,7 @@
 // Short names for what the API takes and answers, from the generated schema.
 import type { components } from "./schema";
 
-type Schemas = components["schemas"];
+export type Schemas = components["schemas"];
 
 export type Sale = Schemas["SaleView"];
 export type Question = Schemas["QuestionView"];

@@ -7,7 +7,7 @@ export const LANGUAGES: Record<Language, string> = { en: "English", "zh-Hant": "
 
 const KEY = "miaosha.language";
 
-/** The language shown now; change it with `choose`. */
+/** The language shown now; change it with `chooseLanguage`. */
 export const language = signal<Language>("en");
 
 const loaders: ((wanted: Language) => Promise<void>)[] = [];
@@ -53,7 +53,7 @@ export function startLanguage(): Promise<void> {
 }
 
 /** Switch, and remember it on this device. */
-export function choose(wanted: Language): Promise<void> {
+export function chooseLanguage(wanted: Language): Promise<void> {
   save(KEY, wanted);
   return show(wanted);
 }

@@ -19,20 +19,20 @@ import { salesById, useSales } from "./useSales";
 export function OrderPage({ orderId }: { orderId: string }) {
   useTitle(t("orders.title"));
   if (!user.value) return <SignInFirst title={t("orders.title")} />;
-  return <Loaded orderId={orderId} />;
+  return <LoadedOrder orderId={orderId} />;
 }
 
-function Loaded({ orderId }: { orderId: string }) {
+function LoadedOrder({ orderId }: { orderId: string }) {
   const path = `/orders/${encodeURIComponent(orderId)}`;
   const order = useLoad(() => request<Order>("GET", path), orderId);
   const sales = salesById(useSales().value);
   if (order.problem?.status === 404) return <NotFound />;
   if (order.problem && !order.value) return <Trouble problem={order.problem} again={order.again} />;
   if (!order.value) return <p class="quiet">{t("loading")}</p>;
-  return <Shown order={order.value} sale={sales.get(order.value.sale_id)} />;
+  return <Prize order={order.value} sale={sales.get(order.value.sale_id)} />;
 }
 
-function Shown({ order, sale }: { order: Order; sale: Sale | undefined }) {
+function Prize({ order, sale }: { order: Order; sale: Sale | undefined }) {
   const won = new URLSearchParams(place.value.query).has("won") && order.state === "paid";
   return (
     <article class="prize">

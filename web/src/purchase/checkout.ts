@@ -9,7 +9,7 @@ const TIMEOUT_MS = 45_000; // a slow card takes its time
 const LOOKS_MAX = 60;
 const LOOK_EVERY_MS = 1_500;
 
-export type Paid =
+export type PaymentOutcome =
   | { kind: "order"; orderId: string }
   | { kind: "redirect"; url: string }
   | { kind: "refused" }
@@ -19,7 +19,7 @@ export type Paid =
   | { kind: "expired" }
   | { kind: "failed"; code: string };
 
-export async function pay(buyer: Buyer, body: CheckoutBody): Promise<Paid> {
+export async function pay(buyer: Buyer, body: CheckoutBody): Promise<PaymentOutcome> {
   buyer.checkingOut.value = true;
   try {
     return await sent(buyer, body);
@@ -28,7 +28,7 @@ export async function pay(buyer: Buyer, body: CheckoutBody): Promise<Paid> {
   }
 }
 
-async function sent(buyer: Buyer, body: CheckoutBody): Promise<Paid> {
+async function sent(buyer: Buyer, body: CheckoutBody): Promise<PaymentOutcome> {
   try {
     const path = `/sales/${buyer.saleId}/checkout`;
     const answer = await request<Order | ActionNeeded>("POST", path, {
@@ -58,14 +58,14 @@ async function sent(buyer: Buyer, body: CheckoutBody): Promise<Paid> {
   }
 }
 
-function redirect(url: string): Paid {
+function redirect(url: string): PaymentOutcome {
   const target = new URL(url, location.origin);
   const known = target.protocol === "https:" || target.protocol === "http:";
   return known ? { kind: "redirect", url: target.href } : { kind: "failed", code: "internal" };
 }
 
 /** Wait until the payment that is under way, or whose answer was lost, has come to something. */
-async function settled(buyer: Buyer): Promise<Paid> {
+async function settled(buyer: Buyer): Promise<PaymentOutcome> {
   for (let looks = 0; looks < LOOKS_MAX; looks += 1) {
     const failed = await buyer.ask();
     const { state, orderId } = buyer.purchase.peek().place;

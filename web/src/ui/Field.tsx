@@ -1,7 +1,8 @@
 // A labelled input with its hint and its mistake, tied together for everybody.
 import type { ComponentChildren, InputHTMLAttributes } from "preact";
-import { useId, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { type Key, t } from "../i18n";
+import { useTie } from "./useTie";
 
 interface Props {
   label: Key;
@@ -22,24 +23,21 @@ interface Props {
 }
 
 export function Field(props: Props) {
-  const id = useId();
   const [shown, setShown] = useState(false);
   const { label, value, onValue, error, hint, lines, type = "text" } = props;
-  const described = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ");
+  const { tie, hintId, errorId } = useTie(hint, error);
   const shared = {
-    id,
+    ...tie,
     name: props.name,
     value,
     autocomplete: props.autocomplete as NonNullable<InputHTMLAttributes["autocomplete"]>,
     maxLength: props.maxLength ?? 200,
     disabled: props.disabled ?? false,
-    "aria-invalid": error ? true : undefined,
-    "aria-describedby": described || undefined,
     onBlur: props.onBlur,
   };
   return (
     <div class={error ? "field field-wrong" : "field"}>
-      <label for={id}>{t(label)}</label>
+      <label for={tie.id}>{t(label)}</label>
       {lines ? (
         <textarea
           {...shared}
@@ -55,13 +53,13 @@ export function Field(props: Props) {
         />
       )}
       {hint && (
-        <p class="field-hint" id={`${id}-hint`}>
+        <p class="field-hint" id={hintId}>
           {t(hint)}
         </p>
       )}
       {type === "password" && <ShowPassword shown={shown} onShown={setShown} />}
       {error && (
-        <p class="field-error" id={`${id}-error`}>
+        <p class="field-error" id={errorId}>
           {error}
         </p>
       )}

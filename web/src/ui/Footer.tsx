@@ -1,6 +1,6 @@
 // Language, colours, and the way to the API.
 import { t } from "../i18n";
-import { choose, LANGUAGES, type Language, language } from "../i18n/language";
+import { chooseLanguage, LANGUAGES, type Language, language } from "../i18n/language";
 import { chooseTheme, isTheme, THEMES, theme } from "./theme";
 
 export function Footer() {
@@ -11,7 +11,7 @@ export function Footer() {
           <span class="visually-hidden">{t("menu.language")}</span>
           <select
             value={language.value}
-            onChange={(event) => void choose(event.currentTarget.value as Language)}
+            onChange={(event) => void chooseLanguage(event.currentTarget.value as Language)}
           >
             {Object.entries(LANGUAGES).map(([tag, name]) => (
               <option key={tag} value={tag} lang={tag}>

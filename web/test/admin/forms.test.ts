@@ -9,7 +9,7 @@ import {
   span,
   whole,
 } from "../../src/admin/format";
-import { choose, kindOf, PICTURE_MAX_BYTES } from "../../src/admin/products/pictureFile";
+import { choosePicture, kindOf, PICTURE_MAX_BYTES } from "../../src/admin/products/pictureFile";
 import { draftOf, fieldOf, read } from "../../src/admin/sales/form";
 import { query } from "../../src/api/query";
 import { remaining } from "../../src/clock/countdown";
@@ -172,15 +172,17 @@ describe("a picture", () => {
   });
 
   it("is refused when it is too large or of another kind, before it is sent", async () => {
-    expect(await choose(new Blob([new Uint8Array(PICTURE_MAX_BYTES + 1)]))).toBe(
+    expect(await choosePicture(new Blob([new Uint8Array(PICTURE_MAX_BYTES + 1)]))).toBe(
       "picture.too_large",
     );
-    expect(await choose(new Blob(["hello"], { type: "image/png" }))).toBe("picture.wrong_kind");
+    expect(await choosePicture(new Blob(["hello"], { type: "image/png" }))).toBe(
+      "picture.wrong_kind",
+    );
     const decoding = vi.fn(() => Promise.reject(new Error("cut")));
     vi.stubGlobal("createImageBitmap", decoding);
-    expect(await choose(new Blob([png]))).toBe("picture.broken");
+    expect(await choosePicture(new Blob([png]))).toBe("picture.broken");
     vi.stubGlobal("createImageBitmap", async () => ({ width: 9, height: 4_097, close: vi.fn() }));
-    expect(await choose(new Blob([png]))).toBe("picture.too_wide");
+    expect(await choosePicture(new Blob([png]))).toBe("picture.too_wide");
     vi.unstubAllGlobals();
   });
 });

@@ -1,7 +1,7 @@
 // Where a buyer stands, in the words of the page's language.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { standing } from "../../src/admin/people/timeline";
-import { choose } from "../../src/i18n/language";
+import { chooseLanguage } from "../../src/i18n/language";
 import { page } from "../page";
 
 type InSale = Parameters<typeof standing>[0];
@@ -16,7 +16,7 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
-  await choose("en");
+  await chooseLanguage("en");
   vi.unstubAllGlobals();
 });
 
@@ -33,7 +33,7 @@ describe("where a buyer stands", () => {
   });
 
   it("is said in Chinese", async () => {
-    await choose("zh-Hant");
+    await chooseLanguage("zh-Hant");
     expect(standing(at(HOLD, null))).toBe("已付款 · 由候補遞補 · 已嘗試付款 1 次");
     expect(standing(at(null, PLACE))).toBe("候補第 3 位");
   });

@@ -6,7 +6,7 @@ import { usePages } from "../../ui/usePages";
 import { time } from "../format";
 import { server } from "../server";
 import { t } from "../text";
-import { TextField } from "../ui/Field";
+import { TextField } from "../ui/Labelled";
 import { Empty } from "../ui/Note";
 import { Pager } from "../ui/Pager";
 import { Table } from "../ui/Table";

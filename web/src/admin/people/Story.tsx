@@ -4,7 +4,7 @@ import { useLoad } from "../../ui/useLoad";
 import { codedMoney, preciseTime, time, zone } from "../format";
 import { type Story, server } from "../server";
 import { type Key, t } from "../text";
-import { Field } from "../ui/Field";
+import { Labelled } from "../ui/Labelled";
 import { Empty, Loading, ProblemNote } from "../ui/Note";
 import { Table } from "../ui/Table";
 import { standing, timeline } from "./timeline";
@@ -44,7 +44,7 @@ interface ChoiceProps {
 
 function SaleChoice({ story, saleId, onChoose }: ChoiceProps) {
   return (
-    <Field label={t("story.in_sale")}>
+    <Labelled label={t("story.in_sale")}>
       {(tie) => (
         <select
           {...tie}
@@ -59,7 +59,7 @@ function SaleChoice({ story, saleId, onChoose }: ChoiceProps) {
           ))}
         </select>
       )}
-    </Field>
+    </Labelled>
   );
 }
 

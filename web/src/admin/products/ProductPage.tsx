@@ -7,12 +7,12 @@ import { amountText, minorUnits } from "../format";
 import { type Product, server } from "../server";
 import { t } from "../text";
 import { Dialog } from "../ui/Dialog";
-import { Field, TextField } from "../ui/Field";
+import { Labelled, TextField } from "../ui/Labelled";
 import { MoneyField } from "../ui/MoneyField";
-import { NotYet, said } from "../ui/Note";
+import { NotYet, problemText } from "../ui/Note";
 import { Overtaken } from "../ui/Overtaken";
 import { useDraft } from "../ui/useDraft";
-import { Picture } from "./Picture";
+import { ProductPicture } from "./ProductPicture";
 
 export function ProductPage({ id }: { id: number | null }) {
   const { value, problem, again } = useLoad(
@@ -28,7 +28,7 @@ export function ProductPage({ id }: { id: number | null }) {
     <>
       <div class="two">
         <ProductForm key={product.id} product={product} onSaved={setChanged} />
-        <Picture product={product} onChange={setChanged} />
+        <ProductPicture product={product} onChange={setChanged} />
       </div>
       <button type="button" class="button danger quietly" onClick={() => setDeleting(true)}>
         {t("products.delete")}
@@ -95,7 +95,9 @@ function ProductForm({ product, onSaved }: FormProps) {
       const problem = problemOf(error);
       if (problem.field === "version") return drafting.setOvertaken(true);
       const field = problem.field?.split(".")[0] ?? "form";
-      setErrors({ [field in draft || field === "list_price" ? field : "form"]: said(problem) });
+      setErrors({
+        [field in draft || field === "list_price" ? field : "form"]: problemText(problem),
+      });
     }
   };
   const theirs = async (id: number) => keep(await server.product(id));
@@ -118,7 +120,7 @@ function ProductForm({ product, onSaved }: FormProps) {
         maxLength={200}
         required
       />
-      <Field label={t("products.description")} error={errors.description}>
+      <Labelled label={t("products.description")} error={errors.description}>
         {(tie) => (
           <textarea
             {...tie}
@@ -128,7 +130,7 @@ function ProductForm({ product, onSaved }: FormProps) {
             onInput={(event) => set({ description: event.currentTarget.value })}
           />
         )}
-      </Field>
+      </Labelled>
       <MoneyField
         label={t("products.list_price")}
         amount={draft.amount}

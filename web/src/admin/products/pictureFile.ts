@@ -21,7 +21,7 @@ export function kindOf(head: Uint8Array): (typeof PICTURE_KINDS)[number] | null 
 }
 
 /** The picture with its preview, or why it cannot be one. */
-export async function choose(file: Blob): Promise<Chosen | Key> {
+export async function choosePicture(file: Blob): Promise<Chosen | Key> {
   if (file.size > PICTURE_MAX_BYTES) return "picture.too_large";
   const kind = kindOf(new Uint8Array(await file.slice(0, 16).arrayBuffer()));
   if (!kind) return "picture.wrong_kind";

@@ -5,7 +5,7 @@ import { STOCK_MAX } from "../sales/form";
 import { type AdminSale, type Phase, type Stats, server } from "../server";
 import { type Key, t } from "../text";
 import { Dialog } from "../ui/Dialog";
-import { TextField } from "../ui/Field";
+import { TextField } from "../ui/Labelled";
 
 interface Props {
   sale: AdminSale;

@@ -5,7 +5,7 @@ import { measured, steadyMs } from "../../clock/server";
 import { useLoad } from "../../ui/useLoad";
 import { type AdminSale, type Stats, server } from "../server";
 import { t } from "../text";
-import { NotYet, said } from "../ui/Note";
+import { NotYet, problemText } from "../ui/Note";
 import { Charts } from "./Charts";
 import { Clock } from "./Clock";
 import { Controls } from "./Controls";
@@ -59,7 +59,7 @@ function Live({ sale }: { sale: AdminSale }) {
         <Clock stats={stats} />
         <Controls sale={sale} stats={stats} onDone={acted} />
       </header>
-      <Connection problem={problem} onRetry={now} />
+      <Stale problem={problem} onRetry={now} />
       {stats.ledger.frozen !== null && (
         <p class="note bad" role="alert">
           {t("room.frozen", { why: stats.ledger.frozen })}
@@ -77,12 +77,12 @@ function Live({ sale }: { sale: AdminSale }) {
 }
 
 /** The numbers stay while answers fail; this says how old they are. */
-function Connection({ problem, onRetry }: { problem: Problem | null; onRetry: () => void }) {
+function Stale({ problem, onRetry }: { problem: Problem | null; onRetry: () => void }) {
   return (
     <div role="status">
       {problem && (
         <p class="note warn">
-          {t("room.stale", { why: said(problem) })}
+          {t("room.stale", { why: problemText(problem) })}
           <button type="button" class="link" onClick={onRetry}>
             {t("retry")}
           </button>

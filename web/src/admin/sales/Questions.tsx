@@ -1,6 +1,6 @@
 // The questions of a sale: each buyer is asked one of them; the right choice is marked.
 import { t } from "../text";
-import { TextField } from "../ui/Field";
+import { TextField } from "../ui/Labelled";
 import { CHOICES_MAX, newChoice, newQuestion, QUESTIONS_MAX, type QuestionDraft } from "./form";
 
 interface Props {

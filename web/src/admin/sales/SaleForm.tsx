@@ -5,9 +5,9 @@ import { zone } from "../format";
 import { type AdminSale, type Product, server } from "../server";
 import { type Key, t } from "../text";
 import { Dialog } from "../ui/Dialog";
-import { Field, TextField } from "../ui/Field";
+import { Labelled, TextField } from "../ui/Labelled";
 import { MoneyField } from "../ui/MoneyField";
-import { said } from "../ui/Note";
+import { problemText } from "../ui/Note";
 import { Overtaken } from "../ui/Overtaken";
 import { useDraft } from "../ui/useDraft";
 import { type Draft, draftOf, fieldOf, instant, read } from "./form";
@@ -50,7 +50,7 @@ export function SaleForm({ sale, products }: Props) {
     } catch (error) {
       const problem = problemOf(error);
       if (problem.field === "version") setOvertaken(true);
-      else show({ [fieldOf(problem.field)]: said(problem) });
+      else show({ [fieldOf(problem.field)]: problemText(problem) });
       return null;
     }
   };
@@ -133,7 +133,7 @@ interface PartProps {
 function About({ draft, set, errors, products }: PartProps & { products: Product[] }) {
   return (
     <>
-      <Field
+      <Labelled
         label={t("sales.product")}
         error={errors.product_id}
         hint={products.length ? undefined : <a href="/admin/products/new">{t("products.new")}</a>}
@@ -152,7 +152,7 @@ function About({ draft, set, errors, products }: PartProps & { products: Product
             ))}
           </select>
         )}
-      </Field>
+      </Labelled>
       <TextField
         label={t("sales.name")}
         value={draft.title}

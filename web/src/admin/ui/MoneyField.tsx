@@ -1,7 +1,7 @@
 // An amount and its currency.
 import { CURRENCIES } from "../format";
 import { t } from "../text";
-import { TextField } from "./Field";
+import { TextField } from "./Labelled";
 
 interface Props {
   label: string;

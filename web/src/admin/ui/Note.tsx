@@ -14,7 +14,7 @@ const SAID: Record<string, Key> = {
 };
 
 /** A problem in words; what only the server knows (why it conflicts) is said in its own. */
-export function said(problem: Problem): string {
+export function problemText(problem: Problem): string {
   const key = SAID[problem.code];
   return key ? t(key) : problem.message;
 }
@@ -30,7 +30,7 @@ export function ProblemNote({
     <div role="alert">
       {problem && (
         <p class="note bad">
-          {said(problem)}
+          {problemText(problem)}
           {onRetry && (
             <button type="button" class="link" onClick={onRetry}>
               {t("retry")}

@@ -1,6 +1,6 @@
 // Somebody else has saved what is edited here since it was opened: whose version shall it be?
 import { type Key, t } from "../text";
-import { said } from "./Note";
+import { problemText } from "./Note";
 import { useAction } from "./useAction";
 
 interface Props {
@@ -22,7 +22,7 @@ export function Overtaken({ words, onTheirs, onMine }: Props) {
           {t("overtaken.mine")}
         </button>
       </div>
-      {problem && <p class="note bad">{said(problem)}</p>}
+      {problem && <p class="note bad">{problemText(problem)}</p>}
     </>
   );
 }

@@ -6,7 +6,7 @@ import { serverNow } from "../../clock/server";
 import { t } from "../../i18n";
 import { money } from "../../i18n/format";
 import type { Buyer } from "../../purchase/buyer";
-import { type Paid, pay } from "../../purchase/checkout";
+import { type PaymentOutcome, pay } from "../../purchase/checkout";
 import { go } from "../../router";
 import { type Delivery, saveDelivery } from "../../session/delivery";
 import { DELIVERY_CHECKS, DeliveryFields, deliveryOf, knownDelivery } from "../../ui/DeliveryForm";
@@ -81,7 +81,7 @@ function bodyOf(buyer: Buyer, values: Record<Name, string>): CheckoutBody {
 }
 
 /** Goes where the payment leads, or answers what to say about it. */
-function said(outcome: Paid, form: Form<Name>): string | null {
+function said(outcome: PaymentOutcome, form: Form<Name>): string | null {
   switch (outcome.kind) {
     case "order":
       go(`/orders/${outcome.orderId}?won`, { replace: true });

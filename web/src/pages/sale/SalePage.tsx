@@ -50,7 +50,7 @@ export function SalePage({ saleId }: { saleId: number }) {
   if (problem?.status === 404) return <NotFound />;
   if (!sale && problem) return <Trouble problem={problem} again={() => visit.feed.again()} />;
   if (!sale) return <Blank />;
-  return <Shown visit={visit} sale={sale} />;
+  return <ShownSale visit={visit} sale={sale} />;
 }
 
 function Blank() {
@@ -62,7 +62,7 @@ function Blank() {
   );
 }
 
-function Shown({ visit, sale }: { visit: Visit; sale: Sale }) {
+function ShownSale({ visit, sale }: { visit: Visit; sale: Sale }) {
   useTitle(sale.title);
   useRemaining(sale.opens_at_ms); // renders at the second of the opening,
   useRemaining(sale.closes_at_ms); // and of the end

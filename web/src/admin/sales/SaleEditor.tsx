@@ -15,7 +15,7 @@ async function ask(id: number | null) {
   return { sale, products };
 }
 
-export function SalePage({ id }: { id: number | null }) {
+export function SaleEditor({ id }: { id: number | null }) {
   const { value: known, problem, again } = useLoad(() => ask(id), id);
   if (!known) return <NotYet problem={problem} onRetry={again} />;
   const { sale, products } = known;

@@ -4,14 +4,14 @@ import { type Product, server } from "../server";
 import { t } from "../text";
 import { ProblemNote } from "../ui/Note";
 import { useAction } from "../ui/useAction";
-import { type Chosen, choose, PICTURE_KINDS } from "./pictureFile";
+import { type Chosen, choosePicture, PICTURE_KINDS } from "./pictureFile";
 
 interface Props {
   product: Product;
   onChange: (product: Product) => void;
 }
 
-export function Picture({ product, onChange }: Props) {
+export function ProductPicture({ product, onChange }: Props) {
   const input = useRef<HTMLInputElement>(null);
   const [chosen, setChosen] = useState<Chosen | null>(null);
   const [wrong, setWrong] = useState("");
@@ -20,7 +20,7 @@ export function Picture({ product, onChange }: Props) {
   const take = async (file: File | undefined) => {
     if (!file) return;
     clear();
-    const result = await choose(file);
+    const result = await choosePicture(file);
     if (typeof result === "string") {
       setChosen(null);
       setWrong(t(result));

@@ -9,7 +9,7 @@ import { codedMoney, fieldMs, time, zone } from "../format";
 import { all, type FoundOrder, type OrderFilter, server } from "../server";
 import { t } from "../text";
 import { Dialog } from "../ui/Dialog";
-import { Field, TextField } from "../ui/Field";
+import { Labelled, TextField } from "../ui/Labelled";
 import { Empty } from "../ui/Note";
 import { Pager } from "../ui/Pager";
 import { Table } from "../ui/Table";
@@ -34,7 +34,7 @@ function filterOf({ from, until, ...rest }: Typed): OrderFilter {
   return { ...rest, from_ms: fieldMs(from), until_ms: fieldMs(until) };
 }
 
-export function Orders() {
+export function OrderSearch() {
   const address = place.value.query;
   const [typed, setTyped] = useState(() => typedOf(address));
   useEffect(() => setTyped(typedOf(address)), [address]); // back, or the menu
@@ -72,7 +72,7 @@ export function Orders() {
           numeric={[4]}
         >
           {pages.items.map((order) => (
-            <OrderRow key={order.id} order={order} onDelivery={() => setDelivering(order)} />
+            <FoundOrderRow key={order.id} order={order} onDelivery={() => setDelivering(order)} />
           ))}
         </Table>
       )}
@@ -82,7 +82,7 @@ export function Orders() {
   );
 }
 
-function OrderRow({ order, onDelivery }: { order: FoundOrder; onDelivery: () => void }) {
+function FoundOrderRow({ order, onDelivery }: { order: FoundOrder; onDelivery: () => void }) {
   return (
     <tr>
       <th scope="row" class="code">
@@ -125,7 +125,7 @@ function Filters({ typed, set }: { typed: Typed; set: (part: Partial<Typed>) => 
         onValue={(q) => set({ q })}
         maxLength={200}
       />
-      <Field label={t("orders.sale")}>
+      <Labelled label={t("orders.sale")}>
         {(tie) => (
           <select
             {...tie}
@@ -140,8 +140,8 @@ function Filters({ typed, set }: { typed: Typed; set: (part: Partial<Typed>) => 
             ))}
           </select>
         )}
-      </Field>
-      <Field label={t("orders.state")}>
+      </Labelled>
+      <Labelled label={t("orders.state")}>
         {(tie) => (
           <select
             {...tie}
@@ -153,7 +153,7 @@ function Filters({ typed, set }: { typed: Typed; set: (part: Partial<Typed>) => 
             <option value="refunded">{t("orders.refunded")}</option>
           </select>
         )}
-      </Field>
+      </Labelled>
       <TextField
         label={t("orders.from")}
         type="datetime-local"
@@ -189,7 +189,7 @@ function Export({ filter }: { filter: OrderFilter }) {
           onClose={() => setAsking(false)}
         >
           <p>{t("orders.export_why")}</p>
-          <Field label={t("orders.export_file")} hint={t(`${file}_hint`)}>
+          <Labelled label={t("orders.export_file")} hint={t(`${file}_hint`)}>
             {(tie) => (
               <select
                 {...tie}
@@ -203,7 +203,7 @@ function Export({ filter }: { filter: OrderFilter }) {
                 ))}
               </select>
             )}
-          </Field>
+          </Labelled>
           <p class="quiet small">{t("lever.recorded")}</p>
         </Dialog>
       )}

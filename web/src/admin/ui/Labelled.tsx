@@ -1,8 +1,8 @@
 // A labelled field with its hint and its error beside it, tied together for screen readers.
 import type { ComponentChildren } from "preact";
-import { useId } from "preact/hooks";
+import { type Tie, useTie } from "../../ui/useTie";
 
-interface FieldProps {
+interface LabelledProps {
   label: string;
   error?: string | undefined;
   hint?: ComponentChildren;
@@ -10,28 +10,19 @@ interface FieldProps {
   children: (tie: Tie) => ComponentChildren;
 }
 
-export interface Tie {
-  id: string;
-  "aria-invalid": boolean;
-  "aria-describedby"?: string;
-}
-
-export function Field({ label, error, hint, children }: FieldProps) {
-  const id = useId();
-  const described = [error && `${id}-error`, hint && `${id}-hint`].filter(Boolean).join(" ");
-  const tie: Tie = { id, "aria-invalid": Boolean(error) };
-  if (described) tie["aria-describedby"] = described;
+export function Labelled({ label, error, hint, children }: LabelledProps) {
+  const { tie, hintId, errorId } = useTie(hint, error);
   return (
     <div class={error ? "field wrong" : "field"}>
-      <label for={id}>{label}</label>
+      <label for={tie.id}>{label}</label>
       {children(tie)}
       {error && (
-        <p class="error" id={`${id}-error`}>
+        <p class="error" id={errorId}>
           {error}
         </p>
       )}
       {hint && (
-        <p class="hint" id={`${id}-hint`}>
+        <p class="hint" id={hintId}>
           {hint}
         </p>
       )}
@@ -56,9 +47,9 @@ interface InputProps {
 export function TextField(props: InputProps) {
   const { label, error, hint } = props;
   return (
-    <Field label={label} error={error} hint={hint}>
+    <Labelled label={label} error={error} hint={hint}>
       {(tie) => <Control {...props} tie={tie} />}
-    </Field>
+    </Labelled>
   );
 }
 
