@@ -9,8 +9,10 @@ import {
   span,
   whole,
 } from "../../src/admin/format";
+import { productDraft, productField, readProduct } from "../../src/admin/products/form";
 import { choosePicture, kindOf, PICTURE_MAX_BYTES } from "../../src/admin/products/pictureFile";
-import { draftOf, fieldOf, read } from "../../src/admin/sales/form";
+import { draftOf, fieldOf, read, withoutChoice } from "../../src/admin/sales/form";
+import type { Product } from "../../src/admin/server";
 import { query } from "../../src/api/query";
 import { remaining } from "../../src/clock/countdown";
 
@@ -76,6 +78,47 @@ describe("a sale's form", () => {
     expect(fieldOf("price.amount")).toBe("price");
     expect(fieldOf("questions[1].text")).toBe("questions[1].text");
     for (const name of ["mode", "questions", "", null]) expect(fieldOf(name)).toBe("form");
+  });
+});
+
+describe("a question's choices", () => {
+  const choices = [...two, { key: "c", text: "three" }];
+
+  it.each([
+    [0, 2, 1], // the right one moves up
+    [2, 0, 0],
+    [1, 1, 0], // the right one itself: the first is right now
+  ])("lose number %i of which %i is right", (at, right, then) => {
+    const left = withoutChoice({ text: "How many?", choices, right }, at);
+    expect(left.choices).toHaveLength(2);
+    expect(left.choices).not.toContain(choices[at]);
+    expect(left.right).toBe(then);
+  });
+});
+
+describe("a product's form", () => {
+  const list_price = { amount: 1990, currency: "BHD" };
+  const lamp = { name: "Lamp", description: "It glows.", list_price } as Product;
+
+  it("becomes the body, and leaves a price that nobody touched", () => {
+    const draft = { ...productDraft(lamp), name: "Moon lamp" };
+    const body = { name: "Moon lamp", description: "It glows.", list_price };
+    expect(readProduct(draft, lamp)).toEqual({ body });
+    const dollars = { ...draft, amount: "5", currency: "USD" };
+    expect(readProduct(dollars, lamp)).toMatchObject({
+      body: { list_price: { amount: 500, currency: "USD" } },
+    });
+  });
+
+  it("names what is wrong as the API does", () => {
+    const errors = { name: "wrong.empty", list_price: "wrong.amount" };
+    expect(readProduct(productDraft(null), null)).toEqual({ errors });
+    expect(["list_price.amount", "description", "version", null].map(productField)).toEqual([
+      "list_price",
+      "description",
+      "form",
+      "form",
+    ]);
   });
 });
 

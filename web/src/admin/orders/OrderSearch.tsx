@@ -9,7 +9,7 @@ import { codedMoney, fieldMs, time, zone } from "../format";
 import { all, type FoundOrder, type OrderFilter, server } from "../server";
 import { t } from "../text";
 import { Dialog } from "../ui/Dialog";
-import { Labelled, TextField } from "../ui/Labelled";
+import { type Option, SelectField, TextField } from "../ui/Labelled";
 import { Empty } from "../ui/Note";
 import { Pager } from "../ui/Pager";
 import { Table } from "../ui/Table";
@@ -116,6 +116,7 @@ function FoundOrderRow({ order, onDelivery }: { order: FoundOrder; onDelivery: (
 
 function Filters({ typed, set }: { typed: Typed; set: (part: Partial<Typed>) => void }) {
   const sales = useLoad(() => all(server.sales));
+  const any: Option = ["", t("all")];
   return (
     <>
       <TextField
@@ -125,35 +126,18 @@ function Filters({ typed, set }: { typed: Typed; set: (part: Partial<Typed>) => 
         onValue={(q) => set({ q })}
         maxLength={200}
       />
-      <Labelled label={t("orders.sale")}>
-        {(tie) => (
-          <select
-            {...tie}
-            value={typed.sale_id}
-            onChange={(event) => set({ sale_id: event.currentTarget.value })}
-          >
-            <option value="">{t("all")}</option>
-            {sales.value?.map(({ id, sale }) => (
-              <option key={id} value={String(id)}>
-                {sale.title}
-              </option>
-            ))}
-          </select>
-        )}
-      </Labelled>
-      <Labelled label={t("orders.state")}>
-        {(tie) => (
-          <select
-            {...tie}
-            value={typed.state}
-            onChange={(event) => set({ state: event.currentTarget.value })}
-          >
-            <option value="">{t("all")}</option>
-            <option value="paid">{t("orders.paid")}</option>
-            <option value="refunded">{t("orders.refunded")}</option>
-          </select>
-        )}
-      </Labelled>
+      <SelectField
+        label={t("orders.sale")}
+        value={typed.sale_id}
+        options={[any, ...(sales.value ?? []).map(({ id, sale }): Option => [`${id}`, sale.title])]}
+        onValue={(sale_id) => set({ sale_id })}
+      />
+      <SelectField
+        label={t("orders.state")}
+        value={typed.state}
+        options={[any, ["paid", t("orders.paid")], ["refunded", t("orders.refunded")]]}
+        onValue={(state) => set({ state })}
+      />
       <TextField
         label={t("orders.from")}
         type="datetime-local"
@@ -189,21 +173,13 @@ function Export({ filter }: { filter: OrderFilter }) {
           onClose={() => setAsking(false)}
         >
           <p>{t("orders.export_why")}</p>
-          <Labelled label={t("orders.export_file")} hint={t(`${file}_hint`)}>
-            {(tie) => (
-              <select
-                {...tie}
-                value={file}
-                onChange={(event) => setFile(event.currentTarget.value as typeof file)}
-              >
-                {FILES.map((name) => (
-                  <option key={name} value={name}>
-                    {t(name)}
-                  </option>
-                ))}
-              </select>
-            )}
-          </Labelled>
+          <SelectField
+            label={t("orders.export_file")}
+            hint={t(`${file}_hint`)}
+            value={file}
+            options={FILES.map((name) => [name, t(name)])}
+            onValue={(name) => setFile(name as typeof file)}
+          />
           <p class="quiet small">{t("lever.recorded")}</p>
         </Dialog>
       )}

@@ -4,7 +4,7 @@ import { query } from "../../api/query";
 import { go, place } from "../../router";
 import { usePages } from "../../ui/usePages";
 import { time } from "../format";
-import { server } from "../server";
+import { type Person, server } from "../server";
 import { t } from "../text";
 import { TextField } from "../ui/Labelled";
 import { Empty } from "../ui/Note";
@@ -46,19 +46,25 @@ export function People() {
           head={[t("people.name"), t("people.email"), t("people.role"), t("people.since")]}
         >
           {pages.items.map((person) => (
-            <tr key={person.id}>
-              <th scope="row">
-                <a href={`/admin/people/${person.id}`}>{person.name}</a>
-                <span class="quiet small block">{person.id}</span>
-              </th>
-              <td>{person.email}</td>
-              <td>{t(person.role === "admin" ? "people.admin" : "people.buyer")}</td>
-              <td>{time(person.created_at_ms)}</td>
-            </tr>
+            <PersonRow key={person.id} person={person} />
           ))}
         </Table>
       )}
       <Pager pages={pages} />
     </>
+  );
+}
+
+function PersonRow({ person }: { person: Person }) {
+  return (
+    <tr>
+      <th scope="row">
+        <a href={`/admin/people/${person.id}`}>{person.name}</a>
+        <span class="quiet small block">{person.id}</span>
+      </th>
+      <td>{person.email}</td>
+      <td>{t(person.role === "admin" ? "people.admin" : "people.buyer")}</td>
+      <td>{time(person.created_at_ms)}</td>
+    </tr>
   );
 }

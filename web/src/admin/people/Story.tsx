@@ -4,7 +4,7 @@ import { useLoad } from "../../ui/useLoad";
 import { codedMoney, preciseTime, time, zone } from "../format";
 import { type Story, server } from "../server";
 import { type Key, t } from "../text";
-import { Labelled } from "../ui/Labelled";
+import { type Option, SelectField } from "../ui/Labelled";
 import { Empty, Loading, ProblemNote } from "../ui/Note";
 import { Table } from "../ui/Table";
 import { standing, timeline } from "./timeline";
@@ -43,23 +43,17 @@ interface ChoiceProps {
 }
 
 function SaleChoice({ story, saleId, onChoose }: ChoiceProps) {
+  const sales = story?.sales ?? [];
   return (
-    <Labelled label={t("story.in_sale")}>
-      {(tie) => (
-        <select
-          {...tie}
-          value={saleId === null ? "" : String(saleId)}
-          onChange={(event) => onChoose(Number(event.currentTarget.value) || null)}
-        >
-          <option value="">{t("all")}</option>
-          {story?.sales.map((sale) => (
-            <option key={sale.sale_id} value={String(sale.sale_id)}>
-              {sale.title}
-            </option>
-          ))}
-        </select>
-      )}
-    </Labelled>
+    <SelectField
+      label={t("story.in_sale")}
+      value={saleId === null ? "" : String(saleId)}
+      options={[
+        ["", t("all")],
+        ...sales.map(({ sale_id, title }): Option => [`${sale_id}`, title]),
+      ]}
+      onValue={(value) => onChoose(Number(value) || null)}
+    />
   );
 }
 

@@ -1,4 +1,5 @@
 // A product's picture: chosen or dropped, checked here and again on the server, seen before it is sent.
+import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { type Product, server } from "../server";
 import { t } from "../text";
@@ -11,12 +12,48 @@ interface Props {
   onChange: (product: Product) => void;
 }
 
-export function ProductPicture({ product, onChange }: Props) {
-  const input = useRef<HTMLInputElement>(null);
+export function ProductPicture(props: Props) {
+  const { product } = props;
+  const { chosen, wrong, busy, problem, run, take, upload, remove } = usePicture(props);
+  const button = (kind: string, work: () => Promise<void>) =>
+    ({
+      type: "button",
+      class: `button ${kind}`,
+      disabled: busy,
+      onClick: () => run(work),
+    }) as const;
+  const shown = chosen?.preview || product.picture_url;
+  return (
+    <section class="panel product-picture" aria-labelledby="picture-head">
+      <h2 id="picture-head">{t("picture.title")}</h2>
+      <Drop onFile={take}>
+        {shown ? (
+          <img src={shown} alt={chosen ? t("picture.preview") : product.name} />
+        ) : (
+          <span class="no-picture">{t("products.no_picture")}</span>
+        )}
+      </Drop>
+      <p class="hint">{t("picture.hint")}</p>
+      <div role="alert">{wrong && <p class="note bad">{wrong}</p>}</div>
+      <ProblemNote problem={problem} />
+      <div class="row">
+        <ChooseFile onFile={take} />
+        {chosen && (
+          <button {...button("primary", () => upload(chosen))}>{t("picture.upload")}</button>
+        )}
+        {product.picture_url && !chosen && (
+          <button {...button("danger", remove)}>{t("picture.remove")}</button>
+        )}
+      </div>
+    </section>
+  );
+}
+
+/** The file that was chosen, or why it cannot be one; and what is done with it. */
+function usePicture({ product, onChange }: Props) {
   const [chosen, setChosen] = useState<Chosen | null>(null);
   const [wrong, setWrong] = useState("");
-  const { busy, problem, run, clear } = useAction();
-
+  const { clear, ...action } = useAction();
   const take = async (file: File | undefined) => {
     if (!file) return;
     clear();
@@ -37,28 +74,33 @@ export function ProductPicture({ product, onChange }: Props) {
     await server.deletePicture(product.id);
     onChange({ ...product, picture_url: "" });
   };
-  const shown = chosen?.preview || product.picture_url;
+  return { ...action, chosen, wrong, take, upload, remove };
+}
+
+interface FileProps {
+  onFile: (file: File | undefined) => Promise<void>;
+}
+
+function Drop({ onFile, children }: FileProps & { children: ComponentChildren }) {
   return (
-    <section class="panel product-picture" aria-labelledby="picture-head">
-      <h2 id="picture-head">{t("picture.title")}</h2>
-      {/* biome-ignore lint/a11y/noStaticElementInteractions: dropping is a second way; the button does the same */}
-      <div
-        class="drop"
-        onDragOver={(event) => event.preventDefault()}
-        onDrop={(event) => {
-          event.preventDefault();
-          void take(event.dataTransfer?.files[0]);
-        }}
-      >
-        {shown ? (
-          <img src={shown} alt={chosen ? t("picture.preview") : product.name} />
-        ) : (
-          <span class="no-picture">{t("products.no_picture")}</span>
-        )}
-      </div>
-      <p class="hint">{t("picture.hint")}</p>
-      <div role="alert">{wrong && <p class="note bad">{wrong}</p>}</div>
-      <ProblemNote problem={problem} />
+    // biome-ignore lint/a11y/noStaticElementInteractions: dropping is a second way; the button does the same
+    <div
+      class="drop"
+      onDragOver={(event) => event.preventDefault()}
+      onDrop={(event) => {
+        event.preventDefault();
+        void onFile(event.dataTransfer?.files[0]);
+      }}
+    >
+      {children}
+    </div>
+  );
+}
+
+function ChooseFile({ onFile }: FileProps) {
+  const input = useRef<HTMLInputElement>(null);
+  return (
+    <>
       <input
         ref={input}
         class="visually-hidden"
@@ -67,35 +109,13 @@ export function ProductPicture({ product, onChange }: Props) {
         aria-label={t("picture.choose")}
         accept={PICTURE_KINDS.join(",")}
         onChange={(event) => {
-          void take(event.currentTarget.files?.[0]);
+          void onFile(event.currentTarget.files?.[0]);
           event.currentTarget.value = "";
         }}
       />
-      <div class="row">
-        <button type="button" class="button" onClick={() => input.current?.click()}>
-          {t("picture.choose")}
-        </button>
-        {chosen && (
-          <button
-            type="button"
-            class="button primary"
-            disabled={busy}
-            onClick={() => void run(() => upload(chosen))}
-          >
-            {t("picture.upload")}
-          </button>
-        )}
-        {product.picture_url && !chosen && (
-          <button
-            type="button"
-            class="button danger"
-            disabled={busy}
-            onClick={() => void run(remove)}
-          >
-            {t("picture.remove")}
-          </button>
-        )}
-      </div>
-    </section>
+      <button type="button" class="button" onClick={() => input.current?.click()}>
+        {t("picture.choose")}
+      </button>
+    </>
   );
 }

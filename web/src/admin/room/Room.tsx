@@ -25,22 +25,7 @@ export function Room({ id }: { id: number }) {
 }
 
 function Live({ sale }: { sale: AdminSale }) {
-  const history = useRef(new History());
-  const [stats, setStats] = useState<Stats | null>(null);
-  const ask = useCallback(
-    async (signal: AbortSignal) => {
-      const sentMs = steadyMs();
-      const answer = await server.stats(sale.id, signal);
-      measured(sentMs, answer.server_time_ms);
-      return answer;
-    },
-    [sale.id],
-  );
-  const take = useCallback((answer: Stats) => {
-    history.current.take(answer);
-    setStats(answer);
-  }, []);
-  const { problem, now } = usePolling(ask, take, POLL_MS);
+  const { stats, samples, problem, now } = useStats(sale.id);
   const [actions, setActions] = useState(0);
   const acted = () => {
     setActions(actions + 1);
@@ -66,14 +51,35 @@ function Live({ sale }: { sale: AdminSale }) {
         </p>
       )}
       <LedgerPanel stats={stats} onChecked={now} />
-      <Tiles stats={stats} samples={history.current.samples} />
-      <Charts samples={history.current.samples} />
+      <Tiles stats={stats} samples={samples} />
+      <Charts samples={samples} />
       <div class="two even">
         <Roles stats={stats} />
         <Recent saleId={sale.id} actions={actions} />
       </div>
     </div>
   );
+}
+
+/** What the room shows of this second, and what it has seen before. */
+function useStats(id: number) {
+  const history = useRef(new History());
+  const [stats, setStats] = useState<Stats | null>(null);
+  const ask = useCallback(
+    async (signal: AbortSignal) => {
+      const sentMs = steadyMs();
+      const answer = await server.stats(id, signal);
+      measured(sentMs, answer.server_time_ms);
+      return answer;
+    },
+    [id],
+  );
+  const take = useCallback((answer: Stats) => {
+    history.current.take(answer);
+    setStats(answer);
+  }, []);
+  const { samples } = history.current;
+  return { stats, samples, ...usePolling(ask, take, POLL_MS) };
 }
 
 /** The numbers stay while answers fail; this says how old they are. */

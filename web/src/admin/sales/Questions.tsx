@@ -1,7 +1,14 @@
 // The questions of a sale: each buyer is asked one of them; the right choice is marked.
 import { t } from "../text";
 import { TextField } from "../ui/Labelled";
-import { CHOICES_MAX, newChoice, newQuestion, QUESTIONS_MAX, type QuestionDraft } from "./form";
+import {
+  CHOICES_MAX,
+  newChoice,
+  newQuestion,
+  QUESTIONS_MAX,
+  type QuestionDraft,
+  withoutChoice,
+} from "./form";
 
 interface Props {
   questions: QuestionDraft[];
@@ -18,7 +25,7 @@ export function Questions({ questions, onChange, wrong }: Props) {
       <p class="hint">{t("questions.hint")}</p>
       {questions.map((question, i) => (
         <div class="question" key={i}>
-          <One
+          <QuestionFields
             number={i}
             question={question}
             wrong={wrong}
@@ -48,26 +55,19 @@ export function Questions({ questions, onChange, wrong }: Props) {
   );
 }
 
-interface OneProps {
+interface QuestionProps {
   number: number;
   question: QuestionDraft;
   wrong: (field: string) => string | undefined;
   onChange: (question: QuestionDraft) => void;
 }
 
-function One({ number, question, wrong, onChange }: OneProps) {
+function QuestionFields({ number, question, wrong, onChange }: QuestionProps) {
   const field = `questions[${number}]`;
+  const { choices, right } = question;
   const choose = (at: number, text: string) =>
-    onChange({
-      ...question,
-      choices: question.choices.map((c, i) => (i === at ? { ...c, text } : c)),
-    });
-  const remove = (at: number) =>
-    onChange({
-      ...question,
-      choices: question.choices.filter((_, i) => i !== at),
-      right: question.right > at ? question.right - 1 : question.right === at ? 0 : question.right,
-    });
+    onChange({ ...question, choices: choices.map((c, i) => (i === at ? { ...c, text } : c)) });
+  const add = () => onChange({ ...question, choices: [...choices, newChoice(choices)] });
   return (
     <>
       <TextField
@@ -78,13 +78,13 @@ function One({ number, question, wrong, onChange }: OneProps) {
         maxLength={500}
       />
       <div role="radiogroup" aria-label={t("questions.right_of", { n: number + 1 })}>
-        {question.choices.map(({ key, text }, i) => (
+        {choices.map(({ key, text }, i) => (
           <div class="choice" key={key}>
             <label class="right">
               <input
                 type="radio"
                 name={`right-${number}`}
-                checked={question.right === i}
+                checked={right === i}
                 onChange={() => onChange({ ...question, right: i })}
               />
               <span>{t("questions.right")}</span>
@@ -96,30 +96,26 @@ function One({ number, question, wrong, onChange }: OneProps) {
               error={wrong(`${field}.choices[${i}].text`)}
               maxLength={200}
             />
-            {question.choices.length > 2 && (
-              <button
-                type="button"
-                class="link"
-                aria-label={t("questions.remove_choice", { n: i + 1 })}
-                onClick={() => remove(i)}
-              >
-                ✕
-              </button>
+            {choices.length > 2 && (
+              <RemoveChoice number={i} onRemove={() => onChange(withoutChoice(question, i))} />
             )}
           </div>
         ))}
       </div>
-      {question.choices.length < CHOICES_MAX && (
-        <button
-          type="button"
-          class="link"
-          onClick={() =>
-            onChange({ ...question, choices: [...question.choices, newChoice(question.choices)] })
-          }
-        >
+      {choices.length < CHOICES_MAX && (
+        <button type="button" class="link" onClick={add}>
           {t("questions.add_choice")}
         </button>
       )}
     </>
+  );
+}
+
+function RemoveChoice({ number, onRemove }: { number: number; onRemove: () => void }) {
+  const label = t("questions.remove_choice", { n: number + 1 });
+  return (
+    <button type="button" class="link" aria-label={label} onClick={onRemove}>
+      ✕
+    </button>
   );
 }

@@ -2,7 +2,7 @@
 import { number } from "../../i18n/format";
 import { usePages } from "../../ui/usePages";
 import { codedMoney, time, zone } from "../format";
-import { server } from "../server";
+import { type AdminSale, server } from "../server";
 import { t } from "../text";
 import { Empty } from "../ui/Note";
 import { Pager } from "../ui/Pager";
@@ -35,30 +35,8 @@ export function Sales() {
             ]}
             numeric={[4, 5]}
           >
-            {pages.items.map(({ id, phase, sale }) => (
-              <tr key={id}>
-                <th scope="row">
-                  <a href={phase === "draft" ? `/admin/sales/${id}/edit` : `/admin/sales/${id}`}>
-                    {sale.title}
-                  </a>
-                  {sale.product.name !== sale.title && (
-                    <span class="quiet small block">{sale.product.name}</span>
-                  )}
-                </th>
-                <td>
-                  <PhaseBadge phase={phase} />
-                </td>
-                <td>{time(sale.opens_at_ms)}</td>
-                <td>{time(sale.closes_at_ms)}</td>
-                <td class="number">{number(sale.stock)}</td>
-                <td class="number">{codedMoney(sale.price)}</td>
-                <td class="links">
-                  <a href={`/admin/sales/${id}/edit`}>{t("sales.terms")}</a>
-                  {phase !== "draft" && (
-                    <a href={`/admin/sales/${id}/report`}>{t("sales.report")}</a>
-                  )}
-                </td>
-              </tr>
+            {pages.items.map((sale) => (
+              <SaleRow key={sale.id} sale={sale} />
             ))}
           </Table>
           <p class="hint">{t("times_in", { zone: zone(Date.now()) })}</p>
@@ -66,5 +44,31 @@ export function Sales() {
       )}
       <Pager pages={pages} />
     </>
+  );
+}
+
+function SaleRow({ sale: { id, phase, sale } }: { sale: AdminSale }) {
+  return (
+    <tr>
+      <th scope="row">
+        <a href={phase === "draft" ? `/admin/sales/${id}/edit` : `/admin/sales/${id}`}>
+          {sale.title}
+        </a>
+        {sale.product.name !== sale.title && (
+          <span class="quiet small block">{sale.product.name}</span>
+        )}
+      </th>
+      <td>
+        <PhaseBadge phase={phase} />
+      </td>
+      <td>{time(sale.opens_at_ms)}</td>
+      <td>{time(sale.closes_at_ms)}</td>
+      <td class="number">{number(sale.stock)}</td>
+      <td class="number">{codedMoney(sale.price)}</td>
+      <td class="links">
+        <a href={`/admin/sales/${id}/edit`}>{t("sales.terms")}</a>
+        {phase !== "draft" && <a href={`/admin/sales/${id}/report`}>{t("sales.report")}</a>}
+      </td>
+    </tr>
   );
 }

@@ -65,6 +65,16 @@ export function newChoice(others: ChoiceDraft[]): ChoiceDraft {
   return { key: key ?? String(others.length), text: "" };
 }
 
+/** The question without its choice number `at`; if that was the right one, the first is. */
+export function withoutChoice(question: QuestionDraft, at: number): QuestionDraft {
+  const { choices, right } = question;
+  return {
+    ...question,
+    choices: choices.filter((_, i) => i !== at),
+    right: right > at ? right - 1 : right === at ? 0 : right,
+  };
+}
+
 /** Terms to start from: the sale's own, or a sale tomorrow at the full hour. */
 export function draftOf(sale: AdminSale | null, nowMs: number): Draft {
   if (!sale) {

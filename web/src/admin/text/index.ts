@@ -7,3 +7,8 @@ export type Key = keyof typeof en;
 export const t = translator(en, {
   "zh-Hant": async () => (await import("./zh-Hant")).zhHant,
 });
+
+/** Each mistake by its text. */
+export function inWords(mistakes: Record<string, Key>): Record<string, string> {
+  return Object.fromEntries(Object.entries(mistakes).map(([field, key]) => [field, t(key)]));
+}

@@ -70,3 +70,30 @@ function Control({ tie, ...props }: InputProps & { tie: Tie }) {
   if (props.type === "search") return <input type="search" {...shared} />;
   return <input type="text" {...shared} inputMode={inputMode ?? "text"} />;
 }
+
+export type Option = [value: string, text: string];
+
+interface SelectProps {
+  label: string;
+  value: string;
+  options: Option[];
+  onValue: (value: string) => void;
+  error?: string | undefined;
+  hint?: ComponentChildren;
+}
+
+export function SelectField({ label, value, options, onValue, error, hint }: SelectProps) {
+  return (
+    <Labelled label={label} error={error} hint={hint}>
+      {(tie) => (
+        <select {...tie} value={value} onChange={(event) => onValue(event.currentTarget.value)}>
+          {options.map(([key, text]) => (
+            <option key={key} value={key}>
+              {text}
+            </option>
+          ))}
+        </select>
+      )}
+    </Labelled>
+  );
+}

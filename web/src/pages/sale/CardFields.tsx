@@ -50,20 +50,26 @@ export function CardFields<N extends string>({ form }: { form: Form<N | CardFiel
           {...form.field("cvc")}
         />
       </div>
-      <details class="sandbox">
-        <summary>{t("sandbox.title")}</summary>
-        <p class="small">{t("sandbox.text")}</p>
-        <ul>
-          {TEST_CARDS.map(([card, what]) => (
-            <li key={card}>
-              <button type="button" class="test-card" onClick={() => fill(card)}>
-                <span class="digits">{spacedCard(card)}</span>
-                <span>{t(what)}</span>
-              </button>
-            </li>
-          ))}
-        </ul>
-      </details>
+      <TestCards onCard={fill} />
     </>
+  );
+}
+
+function TestCards({ onCard }: { onCard: (card: string) => void }) {
+  return (
+    <details class="sandbox">
+      <summary>{t("sandbox.title")}</summary>
+      <p class="small">{t("sandbox.text")}</p>
+      <ul>
+        {TEST_CARDS.map(([card, what]) => (
+          <li key={card}>
+            <button type="button" class="test-card" onClick={() => onCard(card)}>
+              <span class="digits">{spacedCard(card)}</span>
+              <span>{t(what)}</span>
+            </button>
+          </li>
+        ))}
+      </ul>
+    </details>
   );
 }
