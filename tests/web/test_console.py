@@ -316,3 +316,28 @@ def test_more_of_an_earlier_search_is_not_shown(shop: Shop, visitors: Visitors) 
     expect(page.get_by_role("row")).to_have_count(2)
     page.go_back()
     expect(search).to_have_value("One of many")
+
+
+def test_unsaved_changes_are_left_only_when_that_is_confirmed(
+    shop: Shop, visitors: Visitors
+) -> None:
+    product = shop.product("A lamp half changed")
+    page = visitors(person=shop.admin).go("/admin/products")
+    page.get_by_role("link", name="A lamp half changed").click()
+    dialog = page.get_by_role("dialog", name="Leave without saving?")
+    fill(page, Name="Another lamp")
+    page.get_by_role("link", name="Skip to content").press("Enter")
+    expect(page.locator("#content")).to_be_focused()
+    page.go_back()
+    expect(dialog).to_have_count(0)  # all that was on the same page
+    page.get_by_role("link", name="Orders", exact=True).click()
+    button(page, "^Cancel$").click()
+    page.go_back()
+    expect(dialog).to_be_visible()
+    button(page, "^Cancel$").click()
+    expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("Another lamp")
+    assert page.url.endswith(f"/admin/products/{product}")
+    page.go_back()
+    button(page, "^Leave$").click()
+    page.wait_for_url("**/admin/products")
+    expect(dialog).to_have_count(0)

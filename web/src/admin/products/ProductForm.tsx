@@ -1,5 +1,6 @@
 // Creates and edits a product.
 import { problemOf } from "../../api/problem";
+import { go } from "../../router";
 import { type Product, server } from "../server";
 import { inWords, t } from "../text";
 import { Labelled, TextField } from "../ui/Labelled";
@@ -62,7 +63,7 @@ function useProductForm(product: Product | null, onSaved: (product: Product) => 
         drafting.setTold(t("saved"));
       } else {
         const made = await server.createProduct(result.body);
-        drafting.leave(`/admin/products/${made.id}`);
+        go(`/admin/products/${made.id}`);
       }
     } catch (error) {
       const problem = problemOf(error);

@@ -2,6 +2,7 @@
 import type { RefObject } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { type Problem, problemOf } from "../../api/problem";
+import { go } from "../../router";
 import { type AdminSale, server } from "../server";
 import { inWords, t } from "../text";
 import { problemText } from "../ui/Note";
@@ -21,7 +22,7 @@ export interface SaleFormState extends Drafting<Draft> {
 
 export function useSaleForm(sale: AdminSale | null): SaleFormState {
   const { save, setOwn, ...saving } = useSaving(sale);
-  const { version, leave, setTold, setOvertaken } = saving;
+  const { version, setTold, setOvertaken } = saving;
   /** The draft, if nobody has changed it since this form began. */
   const untouched = async (id: number): Promise<AdminSale | null> => {
     const now = await server.sale(id);
@@ -31,18 +32,18 @@ export function useSaleForm(sale: AdminSale | null): SaleFormState {
   const submit = async (event: Event) => {
     event.preventDefault();
     const made = await save();
-    if (made && !sale) leave(`/admin/sales/${made.id}/edit`);
+    if (made && !sale) go(`/admin/sales/${made.id}/edit`);
     else if (made) setTold(t("saved"));
   };
   const publish = async () => {
     const made = saving.dirty || !sale ? await save() : await untouched(sale.id);
     if (!made) return; // the dialog closes on what is wrong in the form
     await server.steer(made.id, "publish");
-    leave(`/admin/sales/${made.id}`);
+    go(`/admin/sales/${made.id}`);
   };
   const takeTheirs = async (id: number) => {
     const now = await server.sale(id);
-    if (now.stored_phase !== "draft") return leave(`/admin/sales/${id}`);
+    if (now.stored_phase !== "draft") return go(`/admin/sales/${id}`);
     setOwn(now);
     saving.replace(draftOf(now, Date.now()), now.version);
   };

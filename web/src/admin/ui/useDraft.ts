@@ -17,7 +17,6 @@ export interface Drafting<D> {
   version: { current: string | null };
   /** To be rendered: asks whether to leave. */
   question: VNode | null;
-  leave: (to: string) => void;
   set: (part: Partial<D>) => void;
   /** The server has `now`, at this version; what was typed stays. */
   saved: (now: D, version: string) => void;
@@ -54,7 +53,7 @@ export function useDraft<D extends object>(
     saved(now, at);
     setDraft(now);
   };
-  const state = { draft, dirty, errors, told, overtaken, version };
-  const changes = { set, saved, replace, setErrors, setTold, setOvertaken };
-  return { ...state, ...changes, ...useUnsaved(dirty) };
+  const question = useUnsaved(dirty);
+  const state = { draft, dirty, errors, told, overtaken, version, question };
+  return { ...state, set, saved, replace, setErrors, setTold, setOvertaken };
 }
