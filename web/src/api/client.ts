@@ -2,7 +2,7 @@
 import { Problem } from "./problem";
 
 const TIMEOUT_MS = 20_000;
-export const API = "/api/v1";
+const API = "/api/v1";
 
 /** How a request is signed and what happens to a refused token; set by the session. */
 export const credentials = {

@@ -22,7 +22,7 @@ export interface Told {
   unchanged?: boolean;
 }
 
-export interface Place {
+interface Place {
   state: State;
   version: number;
   requestId: string | null;

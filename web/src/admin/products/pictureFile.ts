@@ -2,7 +2,7 @@
 import type { Key } from "../text";
 
 export const PICTURE_MAX_BYTES = 2_000_000;
-export const PICTURE_SIDE_MAX = 4_096; // pixels
+const PICTURE_SIDE_MAX = 4_096; // pixels
 export const PICTURE_KINDS = ["image/jpeg", "image/png", "image/webp"] as const;
 
 export interface Chosen {

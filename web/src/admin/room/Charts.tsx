@@ -8,7 +8,7 @@ import { Table } from "../ui/Table";
 import { Canvas, type Line } from "./Canvas";
 import type { Sample } from "./history";
 
-export interface ChartSpec {
+interface ChartSpec {
   title: Key;
   lines: (Line & { name: Key; of: (sample: Sample) => number })[];
   /** Values are drawn on top of each other and add up to the stock. */
