@@ -1,11 +1,11 @@
-// Addresses and pages: history without reloads. Links are ordinary <a href>, caught on the document.
+// Router: shows pages without loading them anew. Links are ordinary <a href>, caught on the document.
 import { signal } from "@preact/signals";
 
 /** Where the visitor is: path, and query without "?". */
 export const place = signal(here());
 
 /** Asked before a link or the back button leads away; false keeps the visitor. */
-export type MayLeave = (to: string) => boolean;
+type MayLeave = (to: string) => boolean;
 
 let mayLeave: MayLeave = () => true;
 

@@ -1,11 +1,11 @@
-// Asks before unsaved changes are left behind: by a link, the back button, or closing the page.
+// Guard: asks before unsaved changes are left behind by a link, the back button, or closing the page.
 import type { VNode } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { go, guardLeaving } from "../router";
 import { t } from "./text";
 import { Dialog } from "./ui/Dialog";
 
-/** The question to render; null while there is none. Whatever calls `go` leaves unasked. */
+/** The question to render; null while there is none. `go` leaves without a question. */
 export function useUnsaved(dirty: boolean): VNode | null {
   const [target, setTarget] = useState<string | null>(null);
   useEffect(() => (dirty ? guard(setTarget) : undefined), [dirty]);

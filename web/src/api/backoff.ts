@@ -1,4 +1,4 @@
-// How long to wait before asking again. Pure: the randomness comes in.
+// Backoff: how long to wait before asking again. Pure: the randomness comes in.
 
 /** The window of a first wait, and the longest that it grows to. */
 export interface Growth {

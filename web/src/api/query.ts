@@ -1,4 +1,4 @@
-// The query of an address.
+// Query: the part of an address after its path.
 
 /** Values that are missing or empty are left out. */
 export function query(values: Record<string, string | number | null | undefined>): string {

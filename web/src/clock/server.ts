@@ -9,7 +9,7 @@ const SAMPLE_EVERY_MS = 60_000;
 
 const estimate = new OffsetEstimate();
 
-/** What is known; null before the first exchange. Whoever renders a time follows it. */
+/** What is known; null before the first exchange. What renders a time follows it. */
 export const offset = signal<Offset | null>(null);
 
 /** The steady clock: ms that no change of the device's time moves. */

@@ -1,4 +1,4 @@
-// Something done now and then, but not on a page that nobody sees.
+// Timer of a visible page: it rests while nobody sees the page.
 
 /** Does `act` every `everyMs` while the page is visible; the returned function stops. */
 export function whileVisible(everyMs: number, act: () => void): () => void {

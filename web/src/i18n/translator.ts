@@ -38,7 +38,7 @@ export function translator<K extends string>(
   };
   onLanguage(prepare);
   return (key, params = {}) => {
-    const tag = language.value; // whoever renders a text follows the language
+    const tag = language.value; // what renders a text follows the language
     return fill((loaded[tag] ?? en)[key], params, tag);
   };
 }

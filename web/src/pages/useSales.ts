@@ -1,4 +1,4 @@
-// The sales of the shop, as its pages list them.
+// Sales: those that the shop's pages list.
 import { request } from "../api/client";
 import type { Sale } from "../api/types";
 import { type Loaded, useLoad } from "../ui/useLoad";

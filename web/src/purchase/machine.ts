@@ -1,5 +1,5 @@
 // What this buyer's page knows of one purchase: the place as the server told it, the request that
-// waits for its verdict, and the press in hand. Pure: `next` takes what happened and answers the new
+// waits for its verdict, and the press in hand. Pure: `next` takes what happened and returns the new
 // knowledge; sending, timing and storing are others' work.
 //
 // A place has a version that rises with each change; what is older than what is known is dropped.

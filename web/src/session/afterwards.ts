@@ -1,4 +1,4 @@
-// Where to go after signing in: a page of this shop, named in the address.
+// Way back: the page of this shop that signing in leads to, named in the address of the form.
 
 /** The address of a form that leads to `path` afterwards. */
 export function signPath(path: string, form: "/sign-in" | "/sign-up" = "/sign-in"): string {

@@ -1,4 +1,4 @@
-// A page, or a part of one, with nothing to show but why, and a way on.
+// Empty page: says why there is nothing to show, and leads on. It may be a part of a page.
 import type { ComponentChildren } from "preact";
 import { Icon, type IconName } from "./Icon";
 

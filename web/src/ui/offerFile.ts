@@ -1,4 +1,4 @@
-// Gives the browser a file to save.
+// File: the browser is offered one to save.
 
 export function offerFile(name: string, content: Blob): void {
   const link = document.createElement("a");

@@ -1,4 +1,4 @@
-// What a page loads when it is shown: the value, or why there is none, and a way to ask again.
+// Loading: what a page asks for when it is shown, or why there is none, and a way to ask again.
 import { useCallback, useEffect, useState } from "preact/hooks";
 import type { Problem } from "../api/problem";
 import { useNewest } from "./useNewest";

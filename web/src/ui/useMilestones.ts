@@ -1,4 +1,4 @@
-// Tells screen readers how much time is left, at few moments.
+// Milestones: the few moments of a countdown that screen readers are told of.
 import { useEffect, useRef } from "preact/hooks";
 import { milestone, type Remaining } from "../clock/countdown";
 import { announce } from "./announce";

@@ -1,5 +1,5 @@
-// Promises of which a component may have several under way. What comes late, after a newer one has
-// come, is dropped; so is all that began before `forget`.
+// Newest: of several promises under way, a component hears the newest. What comes late, after a newer one
+// has come, is dropped. So is all that began before `forget`.
 import { useMemo } from "preact/hooks";
 import { type Problem, problemOf } from "../api/problem";
 

@@ -1,4 +1,4 @@
-// A list that comes in pages: what was loaded stays, `next` loads what follows.
+// Pages of a list: what was loaded stays, `next` loads what follows.
 import { useCallback, useEffect, useState } from "preact/hooks";
 import type { Problem } from "../api/problem";
 import type { Page } from "../api/types";

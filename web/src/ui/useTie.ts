@@ -1,4 +1,4 @@
-// What ties a control to its label, its hint and its mistake, for screen readers.
+// Tie: connects a control with its label, its hint and its mistake, for screen readers.
 import { useId } from "preact/hooks";
 
 /** Attributes of the control. */

@@ -1,5 +1,5 @@
 // What a field may hold, as the API says it (docs/openapi.json), so that a mistake is shown beside
-// the field before anything is sent. Pure; answers keys of texts, null for a good value.
+// the field before anything is sent. Pure; returns keys of texts, null for a good value.
 import type { Key } from "../i18n";
 import { cardCode, cardExpiry, cardNumber, emailAddress, phoneNumber, plain } from "./typed";
 
@@ -53,7 +53,7 @@ export function spacedCard(value: string): string {
   return /^\d*$/.test(digits) ? digits.replace(/(.{4})(?=.)/g, "$1 ") : value;
 }
 
-/** A slash after the month while typing. Whoever types the slash, or more, means it. */
+/** A slash after the month while typing. A buyer who types the slash, or more, means it. */
 export function slashedExpiry(value: string): string {
   const typed = plain(value);
   const month = /^(\d) ?\/$/.exec(typed);

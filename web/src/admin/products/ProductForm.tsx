@@ -1,4 +1,4 @@
-// Creates and edits a product.
+// Product form: creates and edits a product.
 import { problemOf } from "../../api/problem";
 import { go } from "../../router";
 import { type Product, server } from "../server";

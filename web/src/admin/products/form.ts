@@ -1,4 +1,4 @@
-// What is typed into the form of a product, and how it becomes the body that the API takes.
+// Product draft: what is typed into the form, and how it becomes the body that the API takes.
 import { amountText, minorUnits } from "../format";
 import type { Product, ProductBody } from "../server";
 import type { Key } from "../text";

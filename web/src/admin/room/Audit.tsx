@@ -1,4 +1,4 @@
-// What the last audit of a sale found, and the button that begins another.
+// Audit: what the last one of a sale found, and the button that begins another.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { serverNow } from "../../clock/server";
 import { whileVisible } from "../../clock/whileVisible";

@@ -1,4 +1,4 @@
-// Asking again and again while a page is visible.
+// Polling: asks the server again and again while the page is visible.
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { waitMs } from "../../api/backoff";
 import { type Problem, problemOf } from "../../api/problem";

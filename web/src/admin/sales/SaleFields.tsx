@@ -1,4 +1,4 @@
-// The terms of a draft: what is sold, when, and who waits.
+// Sale fields: what is sold, when, and how many wait on standby.
 import { zone } from "../format";
 import type { AdminSale, Product } from "../server";
 import { t } from "../text";

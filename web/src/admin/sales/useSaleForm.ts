@@ -1,4 +1,4 @@
-// What a sale's form does: saves a draft, publishes it, and sees to it that nobody's changes are lost.
+// Sale form: saves and publishes a draft, and overwrites nobody's changes unasked.
 import type { RefObject } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { type Problem, problemOf } from "../../api/problem";

@@ -1,4 +1,4 @@
-// What stands below a list that comes in pages: the way to what follows, or why it did not come.
+// Pager: the way to the next page of a list, or why it did not come.
 import type { Pages } from "../../ui/usePages";
 import { t } from "../text";
 import { Loading, ProblemNote } from "./Note";

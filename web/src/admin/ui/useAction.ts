@@ -1,4 +1,4 @@
-// Something done on a press: whether it is under way, and why it failed.
+// Action: does something on a press, and tells whether it is under way, and why it failed.
 import { useState } from "preact/hooks";
 import { type Problem, problemOf } from "../../api/problem";
 

@@ -1,4 +1,5 @@
-// What is typed into a form, beside what the server has. Whoever leaves with unsaved changes is asked.
+// Draft: what is typed into a form, beside what the server has. A visitor who leaves with unsaved changes
+// is asked.
 import type { VNode } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { useUnsaved } from "../guard";

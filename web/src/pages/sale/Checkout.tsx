@@ -80,7 +80,7 @@ function bodyOf(buyer: Buyer, values: Record<Name, string>): CheckoutBody {
   };
 }
 
-/** Goes where the payment leads, or answers what to say about it. */
+/** Goes where the payment leads, or returns what to say about it. */
 function said(outcome: PaymentOutcome, form: Form<Name>): string | null {
   switch (outcome.kind) {
     case "order":
