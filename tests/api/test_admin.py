@@ -7,13 +7,13 @@ import pytest
 from miaosha.api.app import routes
 from miaosha.api.declare import Operation, Who
 from miaosha.domain.errors import DependencyDown
+from miaosha.domain.picture import small_url
+from miaosha.ports.pictures import PICTURE_MAX_BYTES
 from miaosha.usecases.audit import Finding, Verdict
-from miaosha.usecases.picture import SIDE_MAX
-from miaosha.usecases.products import PICTURE_MAX_BYTES
 from tests.api.world import Person, World
-from tests.usecases.pictures import png, vp8, webp
+from tests.kit.pictures import picture
 
-PNG = png()
+PNG = picture("PNG")
 
 
 async def trail(world: World, admin: Person) -> list[dict[str, Any]]:
@@ -123,6 +123,10 @@ async def test_a_bad_product_names_the_field(
     assert (answer.status_code, answer.json().get("field")) == (400, field), answer.text
 
 
+def name_of(url: str) -> str:
+    return url[url.index("pictures/") :]
+
+
 async def test_a_picture_is_what_its_bytes_say(world: World, admin: Person) -> None:
     product_id = await world.product(admin)
     path = f"/api/v1/admin/products/{product_id}/picture"
@@ -131,17 +135,16 @@ async def test_a_picture_is_what_its_bytes_say(world: World, admin: Person) -> N
         headers = admin.auth | {"content-type": media}
         return await world.http.put(path, content=content, headers=headers)
 
-    stored = await put(PNG, "image/jpeg")
-    assert stored.json()["picture_url"].endswith(".png")
-    assert list(world.files.stored.values()) == [PNG]
-    lossy = webp(vp8(3, 5))
-    assert (await put(lossy, "image/webp")).json()["picture_url"].endswith(".webp")
-    assert list(world.files.stored.values()) == [lossy]  # the old one is gone
+    stored = (await put(PNG, "image/jpeg")).json()["picture_url"]
+    assert stored.endswith(".webp")
+    assert set(world.files.stored) == {name_of(stored), name_of(small_url(stored))}
+    other = (await put(picture("WEBP"), "image/webp")).json()["picture_url"]
+    assert other != stored, "and the old files are gone"
+    assert set(world.files.stored) == {name_of(other), name_of(small_url(other))}
     for content, media, status in (
         (b"<svg onload=alert(1)>", "image/png", 415),
         (b"", "image/png", 415),
-        (PNG[:-1], "image/png", 415),
-        (png(SIDE_MAX + 1, 1), "image/png", 413),
+        (PNG[: len(PNG) // 2], "image/png", 415),
         (PNG, "image/svg+xml", 415),
         (PNG, "application/json", 415),
         (PNG + b"x" * PICTURE_MAX_BYTES, "image/png", 413),

@@ -18,6 +18,7 @@ from litestar import Litestar
 from miaosha.adapters.guessing import is_guessable
 from miaosha.adapters.payments import SANDBOX_PAGE
 from miaosha.adapters.payments.sandbox import SandboxPayments
+from miaosha.adapters.pictures import WorkerPictures
 from miaosha.adapters.redis.broker import RedisBroker
 from miaosha.adapters.redis.connect import connect
 from miaosha.adapters.redis.heartbeats import RedisHeartbeats
@@ -379,6 +380,7 @@ def _parts(
         trail=SqlTrail(database),
         office=SqlOffice(database),
         files=files,
+        pictures=WorkerPictures(),
         payments=payments,
         heartbeats=heartbeats,
         query=Query(sales, holds, ledger.orders, store, tokens, clock),

@@ -119,7 +119,7 @@ def test_a_file_that_is_no_picture_is_refused_before_it_is_sent(
     fake = tmp_path / "lamp.png"
     fake.write_text("no picture")
     page.get_by_label("Choose a picture").first.set_input_files(fake)
-    expect(page.get_by_text("no JPEG, PNG or WebP picture")).to_be_visible()
+    expect(page.get_by_text("no JPEG, PNG, WebP or HEIC picture")).to_be_visible()
     assert not [call for call in visitor.calls if call.startswith("PUT")]
 
 

@@ -13,11 +13,11 @@ from miaosha.api.auth import actor
 from miaosha.api.context import desk_of
 from miaosha.api.declare import Req, Who, operation, read_body, read_query
 from miaosha.api.schemas import ListQuery, decode_cursor, encode_cursor
-from miaosha.usecases.products import PICTURE_MAX_BYTES
+from miaosha.ports.pictures import PICTURE_MAX_BYTES
 
 TAG = "Admin: products"
 PRODUCT_BODY_MAX = 65_536  # a description of 4,000 characters of any script fits
-PICTURES = ("image/jpeg", "image/png", "image/webp")
+PICTURES = ("image/jpeg", "image/png", "image/webp", "image/heic", "image/heif")
 
 
 @operation(
@@ -117,8 +117,9 @@ async def delete_product(request: Req, product_id: FromPath[int]) -> None:
     body_max=PICTURE_MAX_BYTES,
 )
 async def put_picture(request: Req, product_id: FromPath[int]) -> AdminProduct:
-    """A JPEG, PNG or WebP of at most 2 MB and 4,096 pixels a side, as the body itself; its bytes
-    say which. What it tells of camera, place and people is left out."""
+    """A JPEG, PNG, WebP or HEIF of at most 12 MB and 50 million pixels, as the body itself; its
+    bytes say which. It is made anew in two widths, without what it tells of camera, place and
+    people."""
     raw = await request.body()
     return admin_product(
         await desk_of(request).products.set_picture(actor(request), product_id, raw)

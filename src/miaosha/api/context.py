@@ -69,7 +69,9 @@ def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str,
         parts=parts,
         settings=settings,
         membership=Membership(parts.accounts, parts.passwords, parts.tokens, clock),
-        products=Products(parts.catalogue, parts.trail, parts.files, parts.control, clock),
+        products=Products(
+            parts.catalogue, parts.trail, parts.files, parts.pictures, parts.control, clock
+        ),
         manage=Manage(parts.catalogue, parts.trail, parts.control, clock),
         stories=Stories(
             parts.accounts,

@@ -170,6 +170,7 @@ async def scheduler(settings: Settings, instance: str) -> AsyncIterator[Schedule
 async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts]:
     from miaosha.adapters.files import open_files
     from miaosha.adapters.passwords import Argon2Passwords
+    from miaosha.adapters.pictures import WorkerPictures
     from miaosha.adapters.sql.accounts import SqlAccounts
     from miaosha.adapters.sql.backoffice import SqlOffice
     from miaosha.adapters.sql.catalogue import SqlCatalogue
@@ -202,6 +203,7 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
             trail=trail,
             office=SqlOffice(core.database),
             files=open_files(settings),
+            pictures=WorkerPictures(),
             payments=payments,
             heartbeats=core.heartbeats,
             query=Query(ledger.sales, ledger.holds, ledger.orders, core.store, core.tokens, clock),

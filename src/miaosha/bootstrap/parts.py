@@ -15,6 +15,7 @@ from miaosha.ports.heartbeats import Heartbeats
 from miaosha.ports.ledger import Ledger
 from miaosha.ports.passwords import Passwords
 from miaosha.ports.payments import Payments
+from miaosha.ports.pictures import Pictures
 from miaosha.ports.store import StockStore
 from miaosha.ports.tokens import Tokens
 from miaosha.ports.trail import Trail
@@ -113,6 +114,7 @@ class ApiParts:
     trail: Trail
     office: Office
     files: Files
+    pictures: Pictures
     payments: Payments
     heartbeats: Heartbeats
     query: "Query"

@@ -113,7 +113,9 @@ async def _product(parts: "ApiParts", wanted: str, price: Money) -> int:
 
     if wanted.isdigit():
         return int(wanted)
-    products = Products(parts.catalogue, parts.trail, parts.files, parts.control, parts.clock)
+    products = Products(
+        parts.catalogue, parts.trail, parts.files, parts.pictures, parts.control, parts.clock
+    )
     made = await products.create(ACTOR, wanted, "", price)
     return made.id
 

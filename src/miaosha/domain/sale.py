@@ -56,6 +56,7 @@ class ProductView(msgspec.Struct, frozen=True):
     description: str
     picture_url: str
     list_price: Money
+    picture_small_url: str = ""  # for a phone; the same one if there is none
 
 
 class Sale(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """What an admin does with products and their pictures; every change is in the trail."""
 
-import asyncio
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -9,15 +9,16 @@ from miaosha.domain.errors import Problem
 from miaosha.domain.fields import check_money, plain_line, plain_text
 from miaosha.domain.fingerprint import fingerprint
 from miaosha.domain.money import Money
+from miaosha.domain.picture import file_names, small_url
 from miaosha.ports.catalogue import Catalogue, Product
 from miaosha.ports.clock import Clock
 from miaosha.ports.files import Files
+from miaosha.ports.pictures import PICTURE_MAX_BYTES, Pictures
 from miaosha.ports.trail import Trail
-from miaosha.usecases.picture import picture_of
 
 NAME_MAX: Final = 200
 DESCRIPTION_MAX: Final = 4_000
-PICTURE_MAX_BYTES: Final = 2_000_000
+_STORED = re.compile(r"(products|pictures)/[^/]+$")
 
 
 class BoardWriter(Protocol):
@@ -26,11 +27,18 @@ class BoardWriter(Protocol):
 
 class Products:
     def __init__(
-        self, catalogue: Catalogue, trail: Trail, files: Files, board: BoardWriter, clock: Clock
+        self,
+        catalogue: Catalogue,
+        trail: Trail,
+        files: Files,
+        pictures: Pictures,
+        board: BoardWriter,
+        clock: Clock,
     ) -> None:
         self._catalogue = catalogue
         self._trail = trail
         self._files = files
+        self._pictures = pictures
         self._board = board
         self._clock = clock
 
@@ -90,21 +98,24 @@ class Products:
         await self._forget_picture(old)
 
     async def set_picture(self, actor: str, product_id: int, content: bytes) -> Product:
-        """Store a picture under a name made of its content, so that it may be cached for ever.
+        """Store a picture in every width, under names made of its content, so that it may be cached
+        for ever.
 
         Args:
-            content: a JPEG, PNG or WebP by its bytes, at most PICTURE_MAX_BYTES; what the caller
-                says its type is does not count. It is kept without its metadata.
+            content: see `Pictures.made`; what the caller says its type is does not count.
 
         Raises:
             Problem: not_found, too_large, unsupported_media_type.
+            Overloaded: too many pictures wait.
         """
         old = await self.get(product_id)
         if len(content) > PICTURE_MAX_BYTES:
             raise Problem("too_large", f"A picture has at most {PICTURE_MAX_BYTES} bytes.")
-        kind, kept, digest = await asyncio.to_thread(_stripped, content)
-        name = f"products/{product_id}-{digest}.{'jpg' if kind == 'jpeg' else kind}"
-        url = await self._files.put(name, kept, f"image/{kind}")
+        wide, small = await self._pictures.made(content)
+        digest = hashlib.sha256(wide).hexdigest()[:20]
+        name, small_name = file_names(product_id, digest)
+        await self._files.put(small_name, small, "image/webp")
+        url = await self._files.put(name, wide, "image/webp")
         product = await self._picture(actor, product_id, url)
         if old.picture_url != url:
             await self._forget_picture(old)
@@ -130,19 +141,13 @@ class Products:
         return stored
 
     async def _forget_picture(self, old: Product) -> None:
-        _, found, name = old.picture_url.partition("products/")
-        if found:
-            await self._files.delete(f"products/{name}")
+        for url in {old.picture_url, small_url(old.picture_url)}:
+            if found := _STORED.search(url):
+                await self._files.delete(found[0])
 
     async def _note(self, actor: str, action: str, product_id: int, detail: dict[str, str]) -> None:
         now = self._clock.now_ms()
         await self._trail.append(now, actor, action, f"product:{product_id}", detail)
-
-
-def _stripped(content: bytes) -> tuple[str, bytes, str]:
-    """Kind, what is kept, and a name made of it."""
-    kind, _, _, kept = picture_of(content)
-    return kind, kept, hashlib.sha256(kept).hexdigest()[:20]
 
 
 def version_of(product: Product) -> str:

@@ -246,7 +246,7 @@ export interface paths {
         get?: never;
         /**
          * Put a product's picture
-         * @description A JPEG, PNG or WebP of at most 2 MB and 4,096 pixels a side, as the body itself; its bytes say which. What it tells of camera, place and people is left out.
+         * @description A JPEG, PNG, WebP or HEIF of at most 12 MB and 50 million pixels, as the body itself; its bytes say which. It is made anew in two widths, without what it tells of camera, place and people.
          */
         put: operations["put_picture"];
         post?: never;
@@ -1106,6 +1106,8 @@ export interface components {
             description: string;
             picture_url: string;
             list_price: components["schemas"]["Money"];
+            /** @default  */
+            picture_small_url: string;
         };
         /**
          * Question
@@ -3211,6 +3213,8 @@ export interface operations {
                 "image/jpeg": unknown;
                 "image/png": unknown;
                 "image/webp": unknown;
+                "image/heic": unknown;
+                "image/heif": unknown;
             };
         };
         responses: {

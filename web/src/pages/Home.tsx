@@ -91,7 +91,12 @@ function SaleCard({ sale, opened }: { sale: Sale; opened: () => void }) {
   const shown = stage === "open" && !sale.available ? "gone" : stage;
   return (
     <li class={`card card-${shown}`}>
-      <Picture src={sale.product.picture_url} name={sale.product.name} eager />
+      <Picture
+        src={sale.product.picture_url}
+        small={sale.product.picture_small_url}
+        name={sale.product.name}
+        eager
+      />
       <div class="card-text">
         <p class="card-state">
           <span class={`tag tag-${shown}`}>{t(`sale.state.${shown}`)}</span>

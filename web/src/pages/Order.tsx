@@ -38,7 +38,12 @@ function Prize({ order, sale }: { order: Order; sale: Sale | undefined }) {
     <article class="prize">
       {won && <Confetti />}
       <div class="prize-picture">
-        <Picture src={sale?.product.picture_url ?? ""} name={sale?.product.name ?? ""} eager />
+        <Picture
+          src={sale?.product.picture_url ?? ""}
+          small={sale?.product.picture_small_url}
+          name={sale?.product.name ?? ""}
+          eager
+        />
         <span class="prize-stamp" aria-hidden="true">
           <Icon name="check" />
         </span>

@@ -54,7 +54,11 @@ function NoOrders() {
 function OrderRow({ order, sale }: { order: Order; sale: Sale | undefined }) {
   return (
     <li class="order-row">
-      <Picture src={sale?.product.picture_url ?? ""} name="" />
+      <Picture
+        src={sale?.product.picture_url ?? ""}
+        small={sale?.product.picture_small_url}
+        name=""
+      />
       <div>
         <a class="card-link" href={`/orders/${order.id}`}>
           {sale?.product.name ?? t("order.title", { no: order.order_no })}

@@ -210,6 +210,8 @@ describe("a picture", () => {
     expect(kindOf(png)).toBe("image/png");
     expect(kindOf(bytes(0xff, 0xd8, 0xff, 0xe0))).toBe("image/jpeg");
     expect(kindOf(new TextEncoder().encode("RIFF1234WEBPVP8 "))).toBe("image/webp");
+    expect(kindOf(new TextEncoder().encode("\0\0\0\x18ftypheic\0\0\0\0"))).toBe("image/heic");
+    expect(kindOf(new TextEncoder().encode("\0\0\0\x18ftypisom\0\0\0\0"))).toBeNull();
     expect(kindOf(new TextEncoder().encode("<svg onload=…>"))).toBeNull();
     expect(kindOf(bytes())).toBeNull();
   });
@@ -224,8 +226,14 @@ describe("a picture", () => {
     const decoding = vi.fn(() => Promise.reject(new Error("cut")));
     vi.stubGlobal("createImageBitmap", decoding);
     expect(await choosePicture(new Blob([png]))).toBe("picture.broken");
-    vi.stubGlobal("createImageBitmap", async () => ({ width: 9, height: 4_097, close: vi.fn() }));
-    expect(await choosePicture(new Blob([png]))).toBe("picture.too_wide");
+    const heic = new Blob(["\0\0\0\x18ftypheic\0\0\0\0"]);
+    expect(await choosePicture(heic)).toMatchObject({ preview: "" });
+    vi.stubGlobal("createImageBitmap", async () => ({
+      width: 9_000,
+      height: 9_000,
+      close: vi.fn(),
+    }));
+    expect(await choosePicture(new Blob([png]))).toBe("picture.too_many_pixels");
     vi.unstubAllGlobals();
   });
 });

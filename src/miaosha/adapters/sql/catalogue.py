@@ -13,6 +13,7 @@ from miaosha.adapters.sql.sale_rows import RUNNING
 from miaosha.adapters.sql.tables import ledger, products, sales
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
+from miaosha.domain.picture import small_url
 from miaosha.domain.sale import Mode, Phase, ProductView, Question, Sale
 from miaosha.ports.catalogue import Product, SaleDraft, SalePage
 
@@ -87,6 +88,7 @@ def _sale(row: AnyRow) -> Sale:
             description=row.description,
             picture_url=row.picture_url,
             list_price=Money(row.list_amount, row.list_currency),
+            picture_small_url=small_url(row.picture_url),
         ),
         price=Money(row.amount, row.currency),
         stock=row.stock,

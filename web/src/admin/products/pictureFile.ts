@@ -1,13 +1,13 @@
 // Whether a file can be a product's picture, as the server decides: by its bytes and its size.
 import type { Key } from "../text";
 
-export const PICTURE_MAX_BYTES = 2_000_000;
-const PICTURE_SIDE_MAX = 4_096; // pixels
-export const PICTURE_KINDS = ["image/jpeg", "image/png", "image/webp"] as const;
+export const PICTURE_MAX_BYTES = 12_000_000;
+const PIXELS_MAX = 50_000_000;
+export const PICTURE_KINDS = ["image/jpeg", "image/png", "image/webp", "image/heic"] as const;
 
 export interface Chosen {
   content: Blob;
-  /** A data: URL; the policy of the pages allows no blob: one. */
+  /** A data: URL; the policy of the pages allows no blob: one. "": this browser cannot show it. */
   preview: string;
 }
 
@@ -17,6 +17,8 @@ export function kindOf(head: Uint8Array): (typeof PICTURE_KINDS)[number] | null 
   if (text.startsWith("\xff\xd8\xff")) return "image/jpeg";
   if (text.startsWith("\x89PNG\r\n\x1a\n")) return "image/png";
   if (text.startsWith("RIFF") && text.slice(8, 12) === "WEBP") return "image/webp";
+  if (text.slice(4, 8) === "ftyp" && /hei[cfmsx]|mif1|msf1/.test(text.slice(8, 12)))
+    return "image/heic";
   return null;
 }
 
@@ -27,8 +29,8 @@ export async function choosePicture(file: Blob): Promise<Chosen | Key> {
   if (!kind) return "picture.wrong_kind";
   const content = new Blob([file], { type: kind });
   const seen = await createImageBitmap(content).catch(() => null);
-  if (!seen) return "picture.broken";
-  if (Math.max(seen.width, seen.height) > PICTURE_SIDE_MAX) return "picture.too_wide";
+  if (!seen) return kind === "image/heic" ? { content, preview: "" } : "picture.broken";
+  if (seen.width * seen.height > PIXELS_MAX) return "picture.too_many_pixels";
   seen.close();
   return { content, preview: await dataUrl(content) };
 }

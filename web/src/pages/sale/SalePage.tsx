@@ -71,7 +71,12 @@ function ShownSale({ visit, sale }: { visit: Visit; sale: Sale }) {
   return (
     <div class={mine ? "sale sale-mine" : "sale"}>
       <div class="sale-picture">
-        <Picture src={sale.product.picture_url} name={sale.product.name} eager />
+        <Picture
+          src={sale.product.picture_url}
+          small={sale.product.picture_small_url}
+          name={sale.product.name}
+          eager
+        />
       </div>
       <div class="sale-main">
         <header class="sale-head">
