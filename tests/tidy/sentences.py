@@ -21,7 +21,8 @@ def plain(text: str) -> str:
 
 
 def blocks(text: str) -> Iterator[str]:
-    """Paragraphs, headings, points of lists and cells of tables, each as one line."""
+    """Paragraphs, headings, points of lists and facts of tables, each as one line. A cell
+    is a list of facts, with semicolons between them."""
     lines: list[str] = []
     fenced = False
     for line in [*COMMENT.sub("", text).splitlines(), ""]:
@@ -34,7 +35,7 @@ def blocks(text: str) -> Iterator[str]:
         if fenced or FENCE.match(line) or not line.strip():
             continue
         if row:
-            yield from ("" if RULER.match(cell) else cell for cell in line.split("|"))
+            yield from ("" if RULER.match(cell) else cell for cell in re.split(r"[|;]", line))
         elif line.lstrip().startswith("#"):
             yield MARK.sub("", line)
         else:

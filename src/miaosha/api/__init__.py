@@ -4,5 +4,5 @@ A handler decodes, calls a use case, and encodes. What a route takes, returns an
 above it in `operation`; the gate, the router and the OpenAPI document all read that declaration.
 
 Reading order: `declare`, `schemas`, `sales` and `purchases` as examples, `context`, `auth`,
-`app`, `server`; what admins have is in the modules that start with admin_.
+`app`, `uvicorn_server`; what admins have is in the modules that start with admin_.
 """

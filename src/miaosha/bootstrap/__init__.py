@@ -185,6 +185,7 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
         opened = Opening(settings, stack, settings.sql_connections_api)
         core = await wire(opened)
         ledger, catalogue = core.ledger, SqlCatalogue(core.database)
+        sales, holds = ledger.sales, ledger.holds
         payments = payments_of(core, settings)
         passwords = Argon2Passwords(settings.password_queue_max)
         stack.callback(passwords.close)
@@ -206,12 +207,10 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
             pictures=WorkerPictures(),
             payments=payments,
             heartbeats=core.heartbeats,
-            query=Query(ledger.sales, ledger.holds, ledger.orders, core.store, core.tokens, clock),
+            query=Query(sales, holds, ledger.orders, core.store, core.tokens, clock),
             checkout=checkout_of(core, payments),
             release=core.release,
-            extension=Extension(
-                ledger.sales, ledger.holds, core.granter, clock, settings.extend_by_s
-            ),
+            extension=Extension(sales, holds, core.granter, clock, settings.extend_by_s),
             auditor=auditor,
             inspector=Inspector(auditor, core.ledger.audits, core.clock, owner),
             parking=Parking(core.ledger.outbox, core.broker, trail, core.clock),

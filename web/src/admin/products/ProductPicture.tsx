@@ -27,7 +27,9 @@ export function ProductPicture(props: Props) {
     <section class="panel product-picture" aria-labelledby="picture-head">
       <h2 id="picture-head">{t("picture.title")}</h2>
       <Drop onFile={take}>
-        {shown ? (
+        {chosen && !chosen.preview ? (
+          <span class="no-picture">{t("picture.no_preview")}</span>
+        ) : shown ? (
           <img src={shown} alt={chosen ? t("picture.preview") : product.name} />
         ) : (
           <span class="no-picture">{t("products.no_picture")}</span>
