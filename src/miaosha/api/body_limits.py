@@ -1,12 +1,12 @@
-"""What bounds one API process: requests under way at once, the time until an answer begins, and
-how a body may be announced. HEAD is answered as GET without the body.
+"""Bounded: what bounds one API process: requests at once, time to an answer, and bodies.
 
-Behind the edge the next request on a connection is somebody else's. The parser reads every body to
-its end, wanted or not. What a proxy and we could read in two ways is refused here; a body that a
-route does not take is refused by the gate. Both end the connection.
+Behind the edge the next request on a connection is another client's. The parser reads every body to
+its end, wanted or not. What a proxy and this process could read in two ways is refused here. The
+gate refuses a body that the route does not take. Both end the connection. HEAD is answered as GET
+without the body.
 
-A handler that is cancelled by the clock has done nothing half: every change is one transaction, and
-a payment it leaves pinned is settled by the scheduler.
+A handler that is cancelled by the clock has done nothing half. Every change is one transaction, and
+the scheduler settles a payment that a handler left pinned.
 """
 
 import asyncio

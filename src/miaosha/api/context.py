@@ -1,5 +1,6 @@
-"""What the handlers of one API process share: the opened parts, the use cases made of them, the
-rate limits and the cache of sales. Found by `desk_of(request)`; made once by `create_app`.
+"""Desk: what the handlers of one API process share: parts, use cases, quotas, and public sales.
+
+`create_app` makes it once; `desk_of(request)` finds it.
 """
 
 from collections.abc import MutableMapping

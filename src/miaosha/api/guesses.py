@@ -1,9 +1,8 @@
-"""Wrong passwords: who may try, and how long the answer to a wrong one waits.
+"""Guesses: wrong passwords: how many may be tried, and how long the answer to one waits.
 
-Nobody can lock an account: a right password is answered at once, from wherever it comes. What
-slows a guesser down is that the answer to a *wrong* one waits, the longer the more of them there
-were, and that only so many may wait. Failures alone are counted, by the address (a /64 of IPv6)
-and account, by the account, and by the device that has signed in to it before.
+Nobody can lock an account: a right password is answered at once, from any address. The answer to a
+*wrong* one waits, longer after each failure, and only a bounded number of them may wait. Failures
+alone are counted: by address and account, by account, and by the device that signed in before.
 
 Everything is per process, bounded, and by monotonic time. An account is the e-mail that was typed:
 whether there is one makes no difference (ADR 19).

@@ -1,4 +1,4 @@
-"""A request's id, and the headers every response carries (errors and unknown paths included)."""
+"""Headers: the id of a request, and what every response carries, errors included."""
 
 import re
 import uuid

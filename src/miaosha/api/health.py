@@ -1,4 +1,4 @@
-"""Is this process alive, and can it do its work: probes, outside /api/v1."""
+"""Probes of the API, outside /api/v1: /healthz (the process lives), /readyz (it can work)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

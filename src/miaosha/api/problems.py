@@ -1,7 +1,8 @@
-"""Every error as RFC 9457 problem+json with a stable `code`: ours, Litestar's own, the unexpected.
+"""Problems: every error as RFC 9457 problem+json with a stable `code`.
 
-An unexpected exception is logged with its type and its frames but never with its message, which
-may quote a body; the caller sees `internal` and the request id.
+An error is ours, Litestar's, or unexpected. An unexpected one is logged with its type and its
+frames, never with its message, which may quote a body. The caller gets `internal` and the request
+id.
 """
 
 import traceback

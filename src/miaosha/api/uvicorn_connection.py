@@ -1,7 +1,7 @@
-"""One HTTP connection of the API: uvicorn's, with a limit for heads and refusals as problem+json.
+"""UvicornConnection: uvicorn's, with a limit for heads, and refusals as problem+json.
 
-llhttp parses, and refuses what could be read in two ways. uvicorn counts nothing of what it gives
-to the parser, and its own refusals are plain text.
+llhttp parses, and refuses what two readers could read in two ways. uvicorn does not count what it
+gives to the parser, and its own refusals are plain text.
 """
 
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""The api role: uvicorn around the application, on a unix socket or an address."""
+"""UvicornServer: the api role: uvicorn around the application, on a unix socket or a port."""
 
 import asyncio
 import contextlib

@@ -1,9 +1,9 @@
-"""Gathers accepted presses into batches, publishes them, and answers every press of a batch.
+"""Batcher: gathers accepted presses into batches, publishes them, and answers each press.
 
-Batches form by themselves: the first press of a sale goes out at the end of the loop's pass;
-while a batch is on its way to the broker, presses gather, and its confirm (or a full batch) lets
-the next one go. There is no timer, and no task or future per press: a press is an index in its
-batch, and its answer is written by whoever ends the batch.
+Batches form by themselves. The first press of a sale goes out at the end of the loop's pass. While
+a batch is on its way to the broker, presses gather. Its confirm, or a full batch, lets the next one
+go. There is no timer, and no task or future per press: a press is an index in its batch, and
+whoever ends the batch writes the answer.
 
 A press by a user whose earlier press waits, or was confirmed a moment ago, gets that one's answer.
 """
@@ -31,11 +31,11 @@ WARY_S: Final = 1.0  # after presses have waited too long: see `late`
 
 
 class Batcher:
-    """Publishes the presses of all sales, at most `publish_inflight_max` batches at a time.
+    """Publishes the presses of all sales, `publish_inflight_max` batches at a time at most.
 
     Args:
         counters: plain numbers this adds to (batches, accepted, publish_unknown, …).
-        arrivals: presses that have not been read yet, by its length.
+        arrivals: its length is the number of connections that wait to be read.
     """
 
     def __init__(
@@ -86,12 +86,12 @@ class Batcher:
             self._enter(line)
 
     def late(self) -> bool:
-        """More presses wait than may be on the way at once, and the oldest of them too long: one
-        more could only wait longer. A broker that stalls while few wait is waited for.
+        """True: a press is refused, because it would only wait too long.
 
-        A burst may queue. Where it turned out to be a flood, and until there was no crowd for
-        WARY_S, no more are let in than may be on the way, and nobody while as many wait to be
-        read: to refuse these comes first.
+        A crowd is more presses than may be on their way at once. A burst may queue: a press is
+        late once a crowd waits and its oldest press has waited for `publish_late_ms`. Then a flood
+        is assumed until WARY_S have passed without a crowd. In a flood no crowd may wait for an
+        answer, nor to be read. A broker that stalls while few presses wait is waited for.
         """
         waiting = self.waiting > self._crowd
         if not waiting and len(self._arrivals) <= self._crowd:
@@ -105,7 +105,7 @@ class Batcher:
         return True
 
     def repeat(self, line: Line, user_id: int, at_s: float) -> Gathering | None:
-        """The batch whose answer a press of this user shares, or None if it must be queued.
+        """Returns the batch whose answer a press of this user shares; None: it must be queued.
 
         Args:
             at_s: now, in monotonic seconds.
@@ -120,7 +120,7 @@ class Batcher:
     def share(
         self, gathering: Gathering, user_id: int, connection: Asker, number: int
     ) -> bytes | None:
-        """The answer of `user_id` in that batch; None if it comes with the confirm."""
+        """Returns the answer of `user_id` in that batch; None: it comes with the confirm."""
         index = gathering.user_ids.index(user_id)
         if gathering.accepted:
             self._counters["repeated"] += 1
@@ -138,7 +138,7 @@ class Batcher:
                 await asyncio.sleep(0)
 
     async def abandon(self) -> None:
-        """Give up what is under way and what waits; everybody is told `unavailable`."""
+        """Give up what is under way and what waits: every press is answered `unavailable`."""
         self._closed = True
         for task in self._tasks:
             task.cancel()
@@ -150,7 +150,7 @@ class Batcher:
         self._round.clear()
 
     def _enter(self, line: Line) -> None:
-        """Let the line stand in the round, and see soon to what may go."""
+        """Put the line into the round, and send soon what may go."""
         if not line.ready:
             line.ready = True
             self._round.append(line)
@@ -190,9 +190,9 @@ class Batcher:
         self._finish(gathering, batch_id, code)
 
     def _finish(self, gathering: Gathering, batch_id: str, code: str) -> None:
-        """Answer everybody who waits for this batch: accepted under its id, or refused."""
+        """Answer every press that waits for this batch: accepted under its id, or refused."""
         gathering.over = True
-        self._unanswered.pop(gathering, None)  # nobody may have come
+        self._unanswered.pop(gathering, None)  # it may be empty
         self.waiting -= len(gathering.user_ids) + len(gathering.shared)
         if code:
             self._refuse(gathering, code)
@@ -230,7 +230,7 @@ class Batcher:
         gathering.accepted = accepted = Accepted(batch_id)
         numbers = gathering.numbers
         waiting = enumerate(gathering.connections)
-        while True:  # again only after one who could not be answered: the others are
+        while True:  # again only after one that could not be answered: the others are
             try:
                 for index, connection in waiting:
                     connection.answer(numbers[index], accepted[index])

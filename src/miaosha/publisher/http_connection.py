@@ -1,7 +1,7 @@
-"""One connection: reads requests, numbers them, and writes their answers in that order.
+"""HttpConnection: reads requests, numbers them, and writes their answers in that order.
 
-Answers may come in any order and at any later time (a press is answered when its batch is
-confirmed); one that comes early is kept. What a request means is the routes' business.
+An answer may come at any later time: a press is answered when its batch is confirmed. One that
+comes before its predecessors is kept. The routes know what a request means.
 """
 
 import asyncio
@@ -25,8 +25,9 @@ LINGER_MAX: Final = 1_024  # connections over connections_max that still get to 
 class HttpConnection(RequestReader, asyncio.Protocol):
     """A client's connection.
 
-    It ends with the answer to number `_last`, once that is set: because the client said so, at a
-    fault (then the client may still be sending; see `_end`), or because the process drains.
+    It ends with the answer to request number `_last`, once that is set. The client may have asked
+    for it, the process may drain, or the request has a fault: then the client may still be sending
+    (see `_end`).
     """
 
     __slots__ = (
@@ -115,9 +116,9 @@ class HttpConnection(RequestReader, asyncio.Protocol):
             self._go_on()
 
     def eof_received(self) -> bool:
-        """A half-closed client still gets the answers to what it has asked."""
+        """A client that has closed its side still gets its answers."""
         if self._rest:
-            self._go_on()  # what it said before is heard first
+            self._go_on()  # what it sent before comes first
         if self._lingering or self._first == self._next:
             return False
         if self._last < 0:

@@ -1,9 +1,9 @@
-"""The half of a connection that faces the parser: one request, and what framing is refused.
+"""RequestReader: the half of a connection that faces the parser, and the framing it refuses.
 
-llhttp parses, and refuses what could be read in two ways (conflicting lengths, folded headers,
-bare line ends…). This adds the limits, and refuses what a purchase does not need: chunked bodies,
-Expect, two of a header that must be one. Such a fault ends the connection, because the stream
-cannot be trusted after it; so it is raised, as `RequestRefused`, out of the parser.
+llhttp parses, and refuses what two readers could read in two ways: conflicting lengths, folded
+headers, bare line ends. This adds limits, and refuses what a purchase does not need: chunked
+bodies, Expect, two of a header that must come once. After such a fault the stream cannot be
+trusted. So `RequestRefused` is raised out of the parser, and the connection ends.
 """
 
 from typing import Final
@@ -80,9 +80,12 @@ class RequestReader:
         return method
 
     def is_last(self) -> bool:
-        """True if the connection ends with this request: it says so, or is HTTP/1.0, or asks for
-        another protocol (which it does not get, and its body is not read). Raises
-        RequestRefused for an unknown version."""
+        """Returns whether the connection ends with this request: it says so, is HTTP/1.0, or asks
+        for another protocol. It does not get that, and its body is not read.
+
+        Raises:
+            RequestRefused: an unknown version.
+        """
         parser = self._parser
         if not self._seen & CONNECTION and parser.should_keep_alive():
             return False

@@ -1,8 +1,9 @@
-"""What happens to one purchase request whose framing is sound: the checks, in their order.
+"""Intake: judges one purchase request whose framing is sound, by checks in a fixed order.
 
-401, 404, 503 frozen, 409, 429, 400 body, 403, then the same 202 again for a user accepted a
-moment ago, 410, 503 overloaded; whoever passes them all is queued. While the batcher is late, 503
-comes before everything: looking closer would make everybody wait. Knows nothing of sockets.
+401, 404, 503 frozen, 409, 429, 400 body, 403. Then a user who was accepted a moment ago gets the
+same 202 again. Then 410, and 503 overloaded. A press that passes them all is queued. While the
+batcher is late, 503 comes before everything: every other check would make all presses wait.
+Intake knows nothing of sockets.
 """
 
 import re
@@ -76,7 +77,7 @@ class Intake:
         connection: Asker,
         number: int,
     ) -> bytes | None:
-        """The answer to a press; None if `connection` gets it later.
+        """Returns the answer to a press; None: `connection` gets it later.
 
         Args:
             live: the sale, or None if there is no such sale.

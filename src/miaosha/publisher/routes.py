@@ -1,6 +1,6 @@
-"""Which request goes where: purchases, health, and what is not here.
+"""Router: where a request goes: purchases, health, or nothing here.
 
-The ordinary purchase takes one dict lookup; everything else may be slow.
+An ordinary purchase costs one dict lookup; everything else may be slow.
 """
 
 import re
@@ -31,8 +31,8 @@ class Router:
         self._counters = counters
 
     def __call__(self, connection: HttpConnection, number: int) -> bytes | None:
-        """The answer, or None if it comes later. Raises RequestRefused for what is no
-        HTTP to us."""
+        """Returns the answer; None: it comes later. Raises RequestRefused: the connection must
+        end."""
         live = self._board.by_path.get(connection.url)
         method = connection.method()
         if live is None or method != b"POST":

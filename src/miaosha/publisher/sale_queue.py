@@ -1,4 +1,4 @@
-"""What waits for one sale: the presses of a batch, and the batches in their line."""
+"""Line: what waits for one sale: the batch that gathers, and full batches behind one another."""
 
 from collections import deque
 from typing import Protocol
@@ -7,13 +7,13 @@ from miaosha.publisher.responses import Accepted
 
 
 class Asker(Protocol):
-    """Whoever waits for answers, in the order of its turns: a connection."""
+    """A connection, which gets the answers to its requests by their numbers."""
 
     def answer(self, number: int, response: bytes) -> None: ...
 
 
 class Gathering:
-    """The presses of one batch: user n waits on connection n with number n."""
+    """The presses of one batch: user n waits on connection n for request number n."""
 
     __slots__ = (
         "accepted",
@@ -67,7 +67,7 @@ class Line:
 
     @property
     def quiet(self) -> bool:
-        """Nothing waits, and nobody pressed lately (see `forget`)."""
+        """True: nothing waits, and no user pressed lately (see `forget`)."""
         return self.idle and not self.recent and not self.older
 
     def forget(self, at_s: float, keep_s: float) -> None:
@@ -81,7 +81,7 @@ class Line:
             self.swap_at_s = at_s + keep_s
 
     def take(self) -> Gathering | None:
-        """The next batch that may go now: a full one, or whatever is there if none is under way."""
+        """Returns the next batch that may go: a full one, or any if none is under way."""
         if self.full:
             return self.full.popleft()
         if self.inflight or not self.gathering.user_ids:

@@ -1,4 +1,4 @@
-"""Ends tasks, each for certain, and tells whether it is ours that ends."""
+"""Ending: ends tasks, each for certain, and tells a cancellation of ours from a library's."""
 
 import asyncio
 from collections.abc import Iterable

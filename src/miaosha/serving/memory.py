@@ -1,4 +1,4 @@
-"""The memory of a process that holds many small things for long, or answers many requests."""
+"""Memory: what a process does that holds many small things for long, or answers many requests."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,4 @@
-"""GET /healthz (no I/O) and /readyz (every dependency) on the public listener."""
+"""Probes: GET /healthz (no I/O) and GET /readyz (every dependency) on the public listener."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 class Probes:
-    """Readiness is asked of the dependencies once for all who wait for it."""
+    """One round of checks answers every client that waits for it."""
 
     def __init__(self, checks: Checks) -> None:
         self._checks = checks
@@ -47,7 +47,7 @@ class Probes:
         return response(200 if good else 503, body, keep=False)
 
     def _ended(self, checked: "asyncio.Task[bytes]") -> None:
-        """Whatever ended the round, who waited for it is answered, and the next may begin."""
+        """Answer every client that waited for the round, however it ended; the next may begin."""
         waiting, self._waiting, self._round = self._waiting, [], None
         if checked.cancelled() or checked.exception():
             log.error("readiness_failed", cancelled=checked.cancelled())
@@ -57,5 +57,5 @@ class Probes:
         for answer in waiting:
             try:
                 answer(said)
-            except Exception:  # one who cannot be answered keeps no other from his answer
+            except Exception:  # a client that is gone keeps no other from its answer
                 log.exception("probe_failed")
