@@ -1,6 +1,7 @@
 """The role's own server: a unix socket, a clean stop, and what bounds a process."""
 
 import asyncio
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,13 @@ def test_buckets_are_bounded_and_refill() -> None:
     for n in range(KEYS_MAX + 10):
         quota.take(str(n))
     assert len(quota._buckets) <= KEYS_MAX
+
+
+async def test_an_address_that_is_taken_is_told(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = Process("api", "0", f"127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(SettingsError, match="the address is taken"):
+            await listen(world.app, process, Settings())
 
 
 def test_settings_that_stop_the_start() -> None:
