@@ -10,6 +10,7 @@ from miaosha.domain.errors import DependencyDown
 from miaosha.serving.seldom import EVERY_S, KEPT_MAX, Seldom, SeldomRecords
 from miaosha.serving.waiting import AGAIN_S, CALM_S, Waiting, shown
 from tests.kit.clocks import HandClock
+from miaosha.serving.waiting import AGAIN_S, CALM_S, AwaitedServers, shown
 
 SECRET = "hush"
 
@@ -50,7 +51,7 @@ def test_a_url_is_shown_without_its_secrets(url: str, expected: str) -> None:
 
 
 def test_a_line_that_repeats_passes_once_a_minute_and_counts(clock: HandClock) -> None:
-    seldom = Seldom(Waiting(clock.monotonic), clock.monotonic)
+    seldom = Seldom(AwaitedServers(clock.monotonic), clock.monotonic)
     assert log(seldom, "duty_later", duty="sweep", error="no 1", took=3)
     for number in range(500):
         clock.advance(100)
@@ -61,7 +62,7 @@ def test_a_line_that_repeats_passes_once_a_minute_and_counts(clock: HandClock) -
 
 
 def test_what_differs_is_another_line(clock: HandClock) -> None:
-    seldom = Seldom(Waiting(clock.monotonic), clock.monotonic)
+    seldom = Seldom(AwaitedServers(clock.monotonic), clock.monotonic)
     said = [
         {"event": "duty_later", "duty": "sweep", "error": "no"},
         {"event": "duty_later", "duty": "audit", "error": "no"},
@@ -79,12 +80,12 @@ def test_what_differs_is_another_line(clock: HandClock) -> None:
 
 
 def test_what_is_no_warning_passes_always(clock: HandClock) -> None:
-    seldom = Seldom(Waiting(clock.monotonic), clock.monotonic)
+    seldom = Seldom(AwaitedServers(clock.monotonic), clock.monotonic)
     assert all(log(seldom, "hold", method) for method in ("debug", "info") for _ in range(9))
 
 
 def test_errors_of_different_kinds_are_different_lines(clock: HandClock) -> None:
-    seldom = Seldom(Waiting(clock.monotonic), clock.monotonic)
+    seldom = Seldom(AwaitedServers(clock.monotonic), clock.monotonic)
     passed = 0
     for kind in (ValueError, KeyError, ValueError):
         try:
@@ -95,7 +96,7 @@ def test_errors_of_different_kinds_are_different_lines(clock: HandClock) -> None
 
 
 def test_the_lines_of_libraries_repeat_seldom_too(clock: HandClock) -> None:
-    records = SeldomRecords(Seldom(Waiting(clock.monotonic), clock.monotonic))
+    records = SeldomRecords(Seldom(AwaitedServers(clock.monotonic), clock.monotonic))
 
     def record(level: int, text: str) -> logging.LogRecord:
         return logging.LogRecord("aiormq", level, "", 0, text, (), None)
@@ -107,14 +108,14 @@ def test_the_lines_of_libraries_repeat_seldom_too(clock: HandClock) -> None:
 
 
 def test_it_remembers_a_limited_number_of_lines(clock: HandClock) -> None:
-    seldom = Seldom(Waiting(clock.monotonic), clock.monotonic)
+    seldom = Seldom(AwaitedServers(clock.monotonic), clock.monotonic)
     for number in range(3 * KEPT_MAX):
         assert log(seldom, "sale_later", sale_id=number)
     assert len(seldom._said) == KEPT_MAX
 
 
 def test_whatever_waits_for_a_server_it_is_one_line(clock: HandClock) -> None:
-    waiting = Waiting(clock.monotonic)
+    waiting = AwaitedServers(clock.monotonic)
     waiting.know("MIAOSHA_REDIS_URL", f"redis://:{SECRET}@cache:1", ("store", "bus"), never)
     seldom = Seldom(waiting, clock.monotonic)
     first = log(seldom, "board_unreadable", error="store: ConnectionError: refused", role="api")
@@ -136,7 +137,7 @@ def test_whatever_waits_for_a_server_it_is_one_line(clock: HandClock) -> None:
 
 async def test_a_server_that_came_is_told_once(clock: HandClock) -> None:
     said: list[tuple[str, dict[str, object]]] = []
-    waiting, away = Waiting(clock.monotonic), True
+    waiting, away = AwaitedServers(clock.monotonic), True
 
     async def check() -> None:
         if away:
@@ -165,7 +166,7 @@ async def test_a_server_that_came_is_told_once(clock: HandClock) -> None:
 async def test_a_server_that_answers_and_still_fails_has_not_come(clock: HandClock) -> None:
     """It answers a PING and refuses to write, say."""
     said: list[str] = []
-    waiting = Waiting(clock.monotonic)
+    waiting = AwaitedServers(clock.monotonic)
 
     async def fine() -> None:
         return None
@@ -188,7 +189,7 @@ async def test_a_server_that_hangs_is_waited_for(
 ) -> None:
     monkeypatch.setattr("miaosha.serving.waiting.ANSWER_S", 0.01)
     said: list[dict[str, object]] = []
-    waiting = Waiting(clock.monotonic)
+    waiting = AwaitedServers(clock.monotonic)
     waiting.know("MIAOSHA_REDIS_URL", "redis://cache", ("store",), asyncio.Event().wait)
     server = waiting.of("store: x")
     assert server is not None

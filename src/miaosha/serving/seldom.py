@@ -15,7 +15,7 @@ from typing import Any, Final
 from structlog import DropEvent
 from structlog.typing import EventDict
 
-from miaosha.serving.waiting import TEXT_MAX, Waiting, reason
+from miaosha.serving.waiting import TEXT_MAX, AwaitedServers, reason
 
 EVERY_S: Final = 60.0
 KEPT_MAX: Final = 2_000  # different lines remembered
@@ -31,7 +31,9 @@ Identity = tuple[Any, ...]
 class Seldom:
     """A structlog processor, and (`SeldomRecords`) a filter for the libraries' own records."""
 
-    def __init__(self, waiting: Waiting, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, waiting: AwaitedServers, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._waiting = waiting
         self._monotonic = monotonic
         self._said: dict[Identity, list[float]] = {}  # when, and how often unsaid since then

@@ -62,7 +62,7 @@ class Server:
         return away_s if told else 0.0
 
 
-class Waiting:
+class AwaitedServers:
     """The servers by the names that errors of adapters begin with (`store: …`)."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -130,4 +130,4 @@ def shown(url: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
 
 
-waiting: Final = Waiting()
+waiting: Final = AwaitedServers()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from miaosha.serving.waiting import Server, Waiting, reason
+from miaosha.serving.waiting import AwaitedServers, Server, reason
 from miaosha.supervisor.watches import Tell, say
 
 ANSWER_S: Final = 5.0
@@ -38,7 +38,7 @@ async def _answers(server: Server, tell: Tell) -> None:
 
 async def watched(servers: Sequence[Server], tell: Tell) -> None:
     """Until cancelled, `tell` hears which of them is away, and that it came back."""
-    waiting = Waiting()
+    waiting = AwaitedServers()
     for number, server in enumerate(servers):
         waiting.know(server.setting, server.where, (str(number),), server.check)
     await waiting.run(lambda event, **fields: _say(tell, event, **fields))
