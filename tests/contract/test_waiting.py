@@ -8,9 +8,8 @@ from structlog import DropEvent
 
 from miaosha.domain.errors import DependencyDown
 from miaosha.serving.seldom import EVERY_S, KEPT_MAX, Seldom, SeldomRecords
-from miaosha.serving.waiting import AGAIN_S, CALM_S, Waiting, shown
-from tests.kit.clocks import HandClock
 from miaosha.serving.waiting import AGAIN_S, CALM_S, AwaitedServers, shown
+from tests.kit.clocks import HandClock
 
 SECRET = "hush"
 

@@ -158,7 +158,9 @@ def test_every_decision_is_in_the_index() -> None:
     assert len(LINK.findall(index)) == len(decisions)
 
 
-@pytest.mark.parametrize("wrong", ["NoSuchClass", "holds.nothing", "sockets" + "/nothing.py", "Place.x"])
+@pytest.mark.parametrize(
+    "wrong", ["NoSuchClass", "holds.nothing", "sockets" + "/nothing.py", "Place.x"]
+)
 def test_what_does_not_exist_is_found(wrong: str) -> None:
     assert not exists(wrong)
 

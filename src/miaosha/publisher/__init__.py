@@ -4,5 +4,6 @@ It speaks HTTP/1.1 by an `asyncio.Protocol` of its own, since a press may cost s
 decides nothing: what it refuses by itself it knows from its copy of the board and of readings.
 
 Reading order: `publisher`, `http_connection`, `http_request`, `routes`, `intake` (the checks in
-their order), `batcher`, `sale_queue`; `live_sales` for what it knows, `shared` for what bounds all connections.
+their order), `batcher`, `sale_queue`; `live_sales` for what it knows, `shared` for what bounds
+all connections.
 """
