@@ -10,6 +10,7 @@ import pytest
 
 from tests.kit.running import MIAOSHA, STOP_S, alive, descendants, environ
 from tests.kit.waits import eventually
+from tests.kit.running import MIAOSHA, STOP_S, alive, descendants, environ, eventually, free_port
 
 ROOT = Path(__file__).parents[2]
 BENCH = (sys.executable, "-m", "bench")
@@ -32,6 +33,8 @@ def test_an_interrupted_benchmark_leaves_nothing_behind(
     tmp_path: Path, command: tuple[str, ...], seen: str, sig: int | None, status: int
 ) -> None:
     """sig: None: INT to its whole process group, as a terminal's Ctrl-C does."""
+    if command[0] == MIAOSHA:
+        command = (*command, "--listen", f"127.0.0.1:{free_port()}")
     place = tmp_path / "tmp"
     place.mkdir()
     with (tmp_path / "out").open("w") as out:

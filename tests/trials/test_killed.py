@@ -19,6 +19,7 @@ from miaosha.trials.rehearsal.leader import RehearsalOptions, gateway_settings
 from miaosha.trials.rehearsal.private_gateways import SALE_ID, PrivateGateways, private_gateways
 from miaosha.trials.rehearsal.token_mint import minting
 from tests.contract.sales import arm, press
+from tests.kit.running import free_port
 
 BUYERS = 2_000
 AT_ONCE = 100
@@ -96,7 +97,7 @@ async def test_everybody_has_the_result_after_reconnecting() -> None:
     with tempfile.TemporaryDirectory(prefix="ms-", dir="/tmp") as name:
         settings = gateway_settings(RehearsalOptions(connections=BUYERS))
         async with private_gateways(
-            Path(name), "127.0.0.1:20500", 2, lambda text: None, settings
+            Path(name), f"127.0.0.1:{free_port()}", 2, lambda text: None, settings
         ) as running:
             await running.show(Phase.OPEN)
             token = minting(running.settings.secret_keys, running.clock.now_ms() // 1000)

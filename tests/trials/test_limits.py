@@ -233,7 +233,7 @@ async def test_nothing_is_started_on_a_machine_that_is_too_small(tmp_path: Path)
 async def test_a_ramp_that_stands_still_says_what_it_ran_into_and_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "RAMP_STANDS_S", 1.0)
+    monkeypatch.setattr(steps, "RAMP_STANDS_S", 3.0)
     told: list[str] = []
     async with faulty("patient", most=20) as server:
         room = kernel(tmp_path, net__core__somaxconn="4")
@@ -247,7 +247,7 @@ async def test_a_ramp_that_stands_still_says_what_it_ran_into_and_ends(
 
         outcome = await rehearse(options, show, told.append, room)
     assert outcome.unfinished == [
-        "connecting: it stands still at 20 of 30 sockets: none was added for 1 s"
+        "connecting: it stands still at 20 of 30 sockets: none was added for 3 s"
     ]
     assert not outcome.clean and outcome.held_s == 0 and outcome.storm_sockets == 0
     assert outcome.ready == 20 and outcome.clients.ready == 20

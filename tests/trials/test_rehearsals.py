@@ -21,6 +21,7 @@ from miaosha.trials.rehearsal.leader import RehearsalOptions, gateway_settings, 
 from miaosha.trials.rehearsal.outcome import RehearsalOutcome, table
 from miaosha.trials.rehearsal.private_gateways import SALE_ID, free_targets, private_gateways
 from miaosha.trials.rehearsal.steps import Rehearsal
+from tests.kit.running import free_port
 
 ROOMY = Machine(20_000, 2_400_000, (32_768, 60_999), 24_000_000_000, 4_096, 2)
 
@@ -32,7 +33,12 @@ async def test_five_thousand_come_hear_and_come_back_after_a_storm() -> None:
         shown.append((what, said.ready))
 
     options = RehearsalOptions(
-        connections=5_000, hold_s=2.5, storm=5_000, gateways=2, ping_interval_s=2.0
+        connections=5_000,
+        hold_s=2.5,
+        storm=5_000,
+        gateways=2,
+        ping_interval_s=2.0,
+        listen=f"127.0.0.1:{free_port()}",
     )
     outcome = await rehearse(options, show, lambda text: None)
     assert outcome.clean, msgspec.json.encode(outcome)
@@ -53,6 +59,7 @@ async def test_five_thousand_come_hear_and_come_back_after_a_storm() -> None:
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "outcome.json"
     words = ["rehearse", "sockets", "--connections", "50", "--hold", "0", "--gateways", "1"]
+    words += ["--listen", f"127.0.0.1:{free_port()}"]
     with pytest.raises(SystemExit) as ended:
         app([*words, "--json", str(path)])
     assert ended.value.code == 0
@@ -129,7 +136,7 @@ async def test_a_step_that_fails_leaves_what_was_measured(run_dir: Path) -> None
 
 
 def test_ports_that_cannot_be_had() -> None:
-    assert len(set(free_targets("127.0.0.1:20300", 3))) == 3
+    assert len(set(free_targets(f"127.0.0.1:{free_port()}", 3))) == 3
     for listen in ("127.0.0.1:65535", "127.0.0.1", "127.0.0.1:99999"):
         with pytest.raises(SettingsError, match="expected host:port with 2 free ports"):
             free_targets(listen, 2)
@@ -146,7 +153,8 @@ def test_a_client_process_stays_light() -> None:
 
 async def test_a_deployment_that_is_there(run_dir: Path) -> None:
     settings = gateway_settings(RehearsalOptions(connections=1))
-    async with private_gateways(run_dir, "127.0.0.1:20700", 1, lambda _: None, settings) as there:
+    listen = f"127.0.0.1:{free_port()}"
+    async with private_gateways(run_dir, listen, 1, lambda _: None, settings) as there:
         options = RehearsalOptions(
             connections=60,
             hold_s=0.5,
