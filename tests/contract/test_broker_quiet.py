@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from miaosha.adapters.redis import streams
+from miaosha.adapters.redis import stream_reader
 from miaosha.adapters.redis.broker import RedisBroker, requests_of
 from miaosha.adapters.redis.connect import connect
 from miaosha.adapters.redis.reminders import server_ms
@@ -82,7 +82,7 @@ async def test_quiet_queues_share_a_connection_and_each_is_heard(
 async def test_nothing_is_missed_while_readers_fall_asleep(
     broker: RedisBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "AWAKE_S", 0.0)
+    monkeypatch.setattr(stream_reader, "AWAKE_S", 0.0)
     chance = random.Random(11)
     sales = range(1, 6)
     async with asleep(broker, sales) as heard:

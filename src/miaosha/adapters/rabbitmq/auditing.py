@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from miaosha.adapters.rabbitmq import stream_log as request_log
 from miaosha.adapters.rabbitmq.link import Link, NoQueue
 from miaosha.adapters.rabbitmq.pressure import Barriers
-from miaosha.adapters.rabbitmq.reader import WINDOW_MAX
+from miaosha.adapters.rabbitmq.quorum_reader import WINDOW_MAX
 from miaosha.adapters.rabbitmq.topology import count, log_of, requests_of
 from miaosha.ports.auditing import Logged, read_batch
 

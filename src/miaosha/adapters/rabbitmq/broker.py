@@ -18,7 +18,7 @@ from miaosha.adapters.rabbitmq import stream_log as request_log
 from miaosha.adapters.rabbitmq.link import Link, NoQueue
 from miaosha.adapters.rabbitmq.parked import RabbitParkingLot
 from miaosha.adapters.rabbitmq.pressure import QuorumGauge
-from miaosha.adapters.rabbitmq.reader import QuorumReader
+from miaosha.adapters.rabbitmq.quorum_reader import QuorumReader
 from miaosha.adapters.rabbitmq.reminders import RabbitReminders
 from miaosha.adapters.rabbitmq.topology import (
     EXCHANGE,

@@ -17,7 +17,7 @@ from pamqp.commands import Basic
 
 from miaosha.adapters.rabbitmq.channels import Channel
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Delivered, Link, NoQueue
-from miaosha.adapters.rabbitmq.reader import PoisonMessage
+from miaosha.adapters.rabbitmq.quorum_reader import PoisonMessage
 from miaosha.adapters.rabbitmq.topology import PARKED, PARKED_MAX, count, counted, publish
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.ports.broker import Parked

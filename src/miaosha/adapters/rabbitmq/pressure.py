@@ -15,7 +15,7 @@ from pamqp.commands import Basic
 from miaosha.adapters.rabbitmq.channels import Channel
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Delivered, Link, NoQueue, reaching
 from miaosha.adapters.rabbitmq.open_channel import KeptChannel
-from miaosha.adapters.rabbitmq.reader import BARRIER
+from miaosha.adapters.rabbitmq.quorum_reader import BARRIER
 from miaosha.adapters.rabbitmq.topology import QueueCount, counted, log_of, requests_of
 from miaosha.ports.broker import Pressure
 

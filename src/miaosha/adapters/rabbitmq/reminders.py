@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from miaosha.adapters.rabbitmq.link import Link
-from miaosha.adapters.rabbitmq.reader import Park, QuorumReader
+from miaosha.adapters.rabbitmq.quorum_reader import Park, QuorumReader
 from miaosha.adapters.rabbitmq.topology import REMINDERS, delay_of, make, publish
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown
 from miaosha.domain.messages import MalformedMessage

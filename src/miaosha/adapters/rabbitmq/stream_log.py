@@ -12,7 +12,7 @@ from typing import Final
 from pamqp.commands import Basic
 
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S, Link, reaching
-from miaosha.adapters.rabbitmq.reader import Deliveries, tag_of
+from miaosha.adapters.rabbitmq.quorum_reader import Deliveries, tag_of
 from miaosha.adapters.rabbitmq.topology import count
 from miaosha.domain.errors import DependencyDown
 

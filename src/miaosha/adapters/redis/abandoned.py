@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, Final
 
 from miaosha.adapters.redis.connect import Client
-from miaosha.adapters.redis.queue import Entry, StreamQueue
+from miaosha.adapters.redis.stream_queue import Entry, StreamQueue
 
 PENDING_MAX: Final = 100  # entries of others looked at
 

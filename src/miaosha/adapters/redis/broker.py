@@ -25,9 +25,9 @@ from miaosha.adapters.redis.connect import connect, is_cluster, reaching
 from miaosha.adapters.redis.parked import RedisParkingLot
 from miaosha.adapters.redis.pipelined_connection import Wire, refusal
 from miaosha.adapters.redis.pressure import StreamGauge
-from miaosha.adapters.redis.queue import FIELD, StreamQueue, make_queue
 from miaosha.adapters.redis.reminders import RedisReminders
-from miaosha.adapters.redis.streams import StreamReader
+from miaosha.adapters.redis.stream_queue import FIELD, StreamQueue, make_queue
+from miaosha.adapters.redis.stream_reader import StreamReader
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded
 from miaosha.domain.messages import (
     Batch,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from miaosha.adapters.redis.connect import Client, is_cluster, reaching
-from miaosha.adapters.redis.queue import FIELD
-from miaosha.adapters.redis.streams import PoisonEntry
+from miaosha.adapters.redis.stream_queue import FIELD
+from miaosha.adapters.redis.stream_reader import PoisonEntry
 from miaosha.domain.errors import Problem
 from miaosha.ports.broker import Parked
 

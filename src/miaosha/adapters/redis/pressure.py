@@ -6,8 +6,8 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 
 from miaosha.adapters.redis.connect import Client, reaching
-from miaosha.adapters.redis.queue import StreamQueue
 from miaosha.adapters.redis.reminders import server_ms
+from miaosha.adapters.redis.stream_queue import StreamQueue
 from miaosha.ports.broker import Pressure
 
 MEASURED_MAX: Final = 256  # queues measured in one round trip

@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 from miaosha.adapters.redis.abandoned import Abandoned, loop_s
 from miaosha.adapters.redis.bell import Bell, Quiet, Ticket
 from miaosha.adapters.redis.connect import Client, reaching
-from miaosha.adapters.redis.queue import FIELD, Entry, StreamQueue, is_missing, make_queue
+from miaosha.adapters.redis.stream_queue import FIELD, Entry, StreamQueue, is_missing, make_queue
 from miaosha.domain.errors import DependencyDown, Fault
 from miaosha.domain.messages import MalformedMessage
 
