@@ -32,9 +32,9 @@ POINTS = {
         "miaosha.adapters.redis.store.RedisStore.granted",
         "miaosha.adapters.redis.broker.RedisBroker.send_mail",
         "miaosha.adapters.sql.outbox.SqlOutbox.mark_queued",
-        "miaosha.adapters.sql.sale_rows.SqlSaleRows.close",
+        "miaosha.adapters.sql.sale_terms.SqlSaleTerms.close",
         "miaosha.adapters.redis.store.RedisStore.set_phase",
-        "miaosha.adapters.sql.sale_rows.SqlSaleRows.settle",
+        "miaosha.adapters.sql.sale_terms.SqlSaleTerms.settle",
         "miaosha.adapters.redis.store.RedisStore.write_sales",
     ],
     "api": [

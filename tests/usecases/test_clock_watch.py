@@ -7,7 +7,7 @@ import pytest
 from miaosha.domain.freezes import CLOCK
 from miaosha.domain.reservation import GRACE_MS, HoldState
 from miaosha.ports.leases import LeaseRow
-from miaosha.ports.sale_rows import Terms
+from miaosha.ports.sale_terms import Terms
 from miaosha.usecases.clock_watch import LEADERLESS_MAX_MS, STEADY_S
 from miaosha.usecases.merging import EXTRA_MS
 from tests.kit.waits import until

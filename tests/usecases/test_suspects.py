@@ -10,7 +10,7 @@ from miaosha.adapters.sql.tables import ledger, outbox
 from miaosha.bootstrap.auditing import open_auditor
 from miaosha.domain.freezes import MANUAL
 from miaosha.ports.audits import Suspects
-from miaosha.ports.sale_rows import Terms
+from miaosha.ports.sale_terms import Terms
 from miaosha.usecases.settlement import REBUILDS_MAX
 from tests.usecases.conftest import Urls
 from tests.usecases.test_histories import acknowledge_all, clean

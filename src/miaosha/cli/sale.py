@@ -15,7 +15,7 @@ from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Sale
 from miaosha.ports.catalogue import SaleDraft
-from miaosha.ports.sale_rows import Terms
+from miaosha.ports.sale_terms import Terms
 from miaosha.ports.store import Reading
 from miaosha.serving.screen import cell, write_json
 

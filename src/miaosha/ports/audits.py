@@ -34,7 +34,7 @@ class Audits(Protocol):
         """Nothing and 0 if nothing is remembered."""
 
     async def freeze_suspect(self, sale_id: int, epoch: int, why: str, suspects: Suspects) -> bool:
-        """`SaleRows.freeze`, and in the same transaction `suspects` replace what is remembered.
+        """`SaleTerms.freeze`, and in the same transaction `suspects` replace what is remembered.
         False, with nothing changed, if the epoch had moved."""
 
     async def forget_suspects(self, sale_id: int) -> None: ...

@@ -15,13 +15,13 @@ from miaosha.ports.leases import Leases
 from miaosha.ports.orders import Orders
 from miaosha.ports.outbox import Outbox
 from miaosha.ports.rebuilding import RebuildRows
-from miaosha.ports.sale_rows import SaleRows
+from miaosha.ports.sale_terms import SaleTerms
 
 
 class Ledger(Protocol):
     """All nouns of one database. A use case takes those it needs."""
 
-    sales: SaleRows
+    sales: SaleTerms
     holds: Holds
     attempts: Attempts
     orders: Orders

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Protocol
 from miaosha.domain.place import Place
 from miaosha.domain.reservation import HoldState
 from miaosha.ports.holds import Hold
-from miaosha.ports.sale_rows import Terms
+from miaosha.ports.sale_terms import Terms
 
 PAGE: Final = 512  # rows, places or buyers in one call
 LIVE: Final = (HoldState.HELD, HoldState.PAYING)  # holds whose time runs

@@ -17,7 +17,7 @@ from miaosha.domain.messages import Batch, Result
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase
 from miaosha.ports.holds import GrantRefusal, Hold, Holds, Winner
-from miaosha.ports.sale_rows import SaleRows
+from miaosha.ports.sale_terms import SaleTerms
 from miaosha.ports.store import Decisions
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.grant import Granter
@@ -33,7 +33,7 @@ class Allocator:
 
     def __init__(
         self,
-        sales: SaleRows,
+        sales: SaleTerms,
         holds: Holds,
         store: Decisions,
         granter: Granter,

@@ -12,7 +12,7 @@ import structlog
 from miaosha.domain.freezes import CLOCK
 from miaosha.ports.clock import StepClock
 from miaosha.ports.leases import LeaseRow
-from miaosha.ports.sale_rows import SaleRows
+from miaosha.ports.sale_terms import SaleTerms
 from miaosha.usecases.control import Control
 
 STEADY_S: Final = 5.0  # until every role has seen what the leader's clock has seen
@@ -28,7 +28,7 @@ class ClockWatch:
     """
 
     def __init__(
-        self, sales: SaleRows, control: Control, clock: StepClock, lease_ms: int, step_max_ms: int
+        self, sales: SaleTerms, control: Control, clock: StepClock, lease_ms: int, step_max_ms: int
     ) -> None:
         self._sales = sales
         self._control = control

@@ -17,7 +17,7 @@ from miaosha.ports.clock import Clock
 from miaosha.ports.heartbeats import Heartbeats, watchers
 from miaosha.ports.holds import Holds
 from miaosha.ports.rebuilding import PAGE
-from miaosha.ports.sale_rows import SaleRows, Terms, Unpublished
+from miaosha.ports.sale_terms import SaleTerms, Terms, Unpublished
 from miaosha.ports.store import SaleBoard, StockStore
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.coalesce import Together
@@ -41,7 +41,7 @@ class Control:
 
     def __init__(
         self,
-        sales: SaleRows,
+        sales: SaleTerms,
         holds: Holds,
         store: StockStore,
         catalogue: Catalogue,

@@ -12,7 +12,7 @@ from miaosha.domain.reservation import GRACE_MS, HoldState, State
 from miaosha.domain.sale import Phase
 from miaosha.ports.clock import Clock
 from miaosha.ports.holds import Hold, Holds
-from miaosha.ports.sale_rows import SaleRows
+from miaosha.ports.sale_terms import SaleTerms
 from miaosha.usecases.grant import Granter
 from miaosha.usecases.retry_unknown import known
 
@@ -23,7 +23,7 @@ class Extension:
     """Args: extend_by_s: seconds a hold's pay_by moves, once."""
 
     def __init__(
-        self, sales: SaleRows, holds: Holds, granter: Granter, clock: Clock, extend_by_s: int
+        self, sales: SaleTerms, holds: Holds, granter: Granter, clock: Clock, extend_by_s: int
     ) -> None:
         self._sales = sales
         self._holds = holds

@@ -17,7 +17,7 @@ from miaosha.domain.reservation import GRACE_MS, HoldState, State
 from miaosha.ports.broker import Broker, Reminder
 from miaosha.ports.clock import Clock
 from miaosha.ports.holds import GrantRefusal, Hold, Holds, Winner
-from miaosha.ports.sale_rows import SaleRows
+from miaosha.ports.sale_terms import SaleTerms
 from miaosha.ports.store import Decisions, Ending, GrantedHold
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.retry_unknown import known
@@ -39,7 +39,7 @@ def ending(hold: Hold) -> Ending:
 class Granter:
     def __init__(
         self,
-        sales: SaleRows,
+        sales: SaleTerms,
         holds: Holds,
         store: Decisions,
         broker: Broker,

@@ -13,7 +13,7 @@ from miaosha.domain.reservation import HoldState, State
 from miaosha.ports.clock import Clock
 from miaosha.ports.holds import Hold, Holds
 from miaosha.ports.rebuilding import PAGE, HoldBounds, HoldTimes, RebuildRows, RebuildStore
-from miaosha.ports.sale_rows import Terms
+from miaosha.ports.sale_terms import Terms
 from miaosha.usecases.newest import Newest
 from miaosha.usecases.rebuild_lease import RebuildLease, Superseded
 

@@ -10,7 +10,7 @@ from miaosha.domain.sale import Phase
 from miaosha.ports.clock import Clock
 from miaosha.ports.holds import Hold, Holds
 from miaosha.ports.orders import Orders
-from miaosha.ports.sale_rows import SaleRows, Terms
+from miaosha.ports.sale_terms import SaleTerms, Terms
 from miaosha.ports.store import PlaceView, Reading, StockStore
 from miaosha.ports.tokens import Tokens
 
@@ -35,7 +35,7 @@ class Mine(msgspec.Struct, frozen=True, omit_defaults=True):
 class Query:
     def __init__(
         self,
-        sales: SaleRows,
+        sales: SaleTerms,
         holds: Holds,
         orders: Orders,
         store: StockStore,

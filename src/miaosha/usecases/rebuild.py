@@ -23,7 +23,7 @@ from miaosha.ports.clock import Clock
 from miaosha.ports.holds import Holds
 from miaosha.ports.leases import Leases
 from miaosha.ports.rebuilding import HoldTimes, RebuildMeta, RebuildRows
-from miaosha.ports.sale_rows import Terms
+from miaosha.ports.sale_terms import Terms
 from miaosha.ports.store import StockStore
 from miaosha.usecases.lease import LeaseCandidate
 from miaosha.usecases.merging import Merging

@@ -18,7 +18,7 @@ from miaosha.domain.sale import Phase
 from miaosha.ports.broker import Reminder
 from miaosha.ports.clock import Clock
 from miaosha.ports.holds import GrantRefusal, Hold, Holds, Winner
-from miaosha.ports.sale_rows import SaleRows, Terms
+from miaosha.ports.sale_terms import SaleTerms, Terms
 from miaosha.ports.store import Decisions
 from miaosha.usecases.announce import Announcer
 from miaosha.usecases.grant import Granter, ending, winner
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 class Release:
     def __init__(
         self,
-        sales: SaleRows,
+        sales: SaleTerms,
         holds: Holds,
         store: Decisions,
         granter: Granter,

@@ -14,7 +14,7 @@ from miaosha.domain.sale import Phase
 from miaosha.ports.audits import Audits, Suspects
 from miaosha.ports.broker import Broker
 from miaosha.ports.clock import Clock
-from miaosha.ports.sale_rows import SaleRows, Terms
+from miaosha.ports.sale_terms import SaleTerms, Terms
 from miaosha.ports.store import Reading, StockStore
 from miaosha.usecases.audit import Auditor, Verdict, hides, kept
 from miaosha.usecases.clock_watch import ClockWatch
@@ -36,7 +36,7 @@ class Settlement:
 
     def __init__(
         self,
-        sales: SaleRows,
+        sales: SaleTerms,
         audits: Audits,
         store: StockStore,
         broker: Broker,

@@ -9,7 +9,7 @@ from miaosha import bootstrap
 from miaosha.domain.errors import Fault
 from miaosha.domain.sale import Phase
 from miaosha.ports.broker import Broker
-from miaosha.ports.sale_rows import SaleRows
+from miaosha.ports.sale_terms import SaleTerms
 from miaosha.ports.store import SaleBoard, SaleBoards
 from miaosha.serving.ending import end
 from miaosha.serving.process import Process
@@ -30,7 +30,7 @@ class Consumer:
     def __init__(
         self,
         broker: Broker,
-        sales: SaleRows,
+        sales: SaleTerms,
         boards: SaleBoards,
         handle: Callable[..., Awaitable[None]],
         name: str,

@@ -15,7 +15,7 @@ from miaosha import bootstrap
 from miaosha.bootstrap import SchedulerParts
 from miaosha.domain.errors import Fault
 from miaosha.ports.leases import LeaseRow
-from miaosha.ports.sale_rows import Terms
+from miaosha.ports.sale_terms import Terms
 from miaosha.serving import memory
 from miaosha.serving.ending import end
 from miaosha.serving.process import Process

@@ -14,7 +14,7 @@ from miaosha.ports.attempts import Attempt, BegunAttempt
 from miaosha.ports.catalogue import Product, SaleDraft
 from miaosha.ports.holds import Hold, Holds, Winner
 from miaosha.ports.orders import Delivery, Order
-from miaosha.ports.sale_rows import Terms
+from miaosha.ports.sale_terms import Terms
 
 NOW = 1_700_000_000_000
 OPENS, CLOSES = NOW - 60_000, NOW + 3_600_000

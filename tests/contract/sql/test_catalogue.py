@@ -9,7 +9,7 @@ from miaosha.adapters.sql.catalogue import SALES_MAX
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Phase
-from miaosha.ports.sale_rows import Terms, Unpublished
+from miaosha.ports.sale_terms import Terms, Unpublished
 from tests.contract.sql.shop import NOW, QUESTION, Shop, draft
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.util import await_only
 from miaosha.adapters.sql import migrate, server_database
 from miaosha.adapters.sql.borrowing import GIVE_BACK_S
 from miaosha.adapters.sql.database import Database
-from miaosha.adapters.sql.sale_rows import lock_terms
+from miaosha.adapters.sql.sale_terms import lock_terms
 from miaosha.adapters.sql.tables import leases, sales
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Overloaded
 from miaosha.domain.reservation import GRACE_MS, HoldState

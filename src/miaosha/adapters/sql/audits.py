@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select, update
 
 from miaosha.adapters.sql.database import AnyRow, Database
 from miaosha.adapters.sql.inserts import insert_ignoring
-from miaosha.adapters.sql.sale_rows import RUNNING, freezing, lock_ledger
+from miaosha.adapters.sql.sale_terms import RUNNING, freezing, lock_ledger
 from miaosha.adapters.sql.tables import audit_state, sales
 from miaosha.ports.audits import ALIVE_MS, AuditRun, Suspects
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from miaosha.adapters.sql.database import AnyRow, Database, Rollback
 from miaosha.adapters.sql.inserts import inserted_id
-from miaosha.adapters.sql.sale_rows import RUNNING
+from miaosha.adapters.sql.sale_terms import RUNNING
 from miaosha.adapters.sql.tables import ledger, products, sales
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money

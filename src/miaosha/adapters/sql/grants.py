@@ -10,11 +10,11 @@ from miaosha.adapters.sql.database import Rollback
 from miaosha.adapters.sql.hold_rows import COLUMNS, hold_of
 from miaosha.adapters.sql.inserts import insert_ignoring
 from miaosha.adapters.sql.outbox import OutboxMail, write_mails
-from miaosha.adapters.sql.sale_rows import RUNNING, lock_terms
+from miaosha.adapters.sql.sale_terms import RUNNING, lock_terms
 from miaosha.adapters.sql.tables import holds, ledger
 from miaosha.domain.reservation import HoldState
 from miaosha.ports.holds import GrantRefusal, Hold, Winner
-from miaosha.ports.sale_rows import Terms
+from miaosha.ports.sale_terms import Terms
 
 WINNERS_MAX = 512  # of one call: a batch
 

@@ -9,7 +9,7 @@ from miaosha.adapters.sql.database import Bulk, Database
 from miaosha.adapters.sql.grants import WINNERS_MAX, grant
 from miaosha.adapters.sql.hold_rows import COLUMNS, RIDS_MAX, hold_of, read_hold, read_holds
 from miaosha.adapters.sql.releases import RELEASE_MAX, release
-from miaosha.adapters.sql.sale_rows import lock_ledger
+from miaosha.adapters.sql.sale_terms import lock_ledger
 from miaosha.adapters.sql.tables import holds, ledger
 from miaosha.adapters.sql.trail import write_entry
 from miaosha.domain.reservation import GRACE_MS, HoldState, State

@@ -12,7 +12,7 @@ from miaosha.adapters.sql.leases import SqlLeases
 from miaosha.adapters.sql.orders import SqlOrders
 from miaosha.adapters.sql.outbox import SqlOutbox
 from miaosha.adapters.sql.rebuilds import SqlRebuilds
-from miaosha.adapters.sql.sale_rows import SqlSaleRows
+from miaosha.adapters.sql.sale_terms import SqlSaleTerms
 from miaosha.ports.ledger import Ledger
 
 
@@ -21,7 +21,7 @@ class SqlLedger(Ledger):
 
     def __init__(self, db: Database, *, order_no: Callable[[], str] = random_order_no) -> None:
         self._db = db
-        self.sales = SqlSaleRows(db)
+        self.sales = SqlSaleTerms(db)
         self.holds = SqlHolds(db)
         self.attempts = SqlAttempts(db, order_no)
         self.orders = SqlOrders(db)

@@ -7,12 +7,12 @@ from sqlalchemy import Connection, Update, bindparam, func, select, update
 
 from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.hold_rows import read_holds
-from miaosha.adapters.sql.sale_rows import FROZEN_MAX, RUNNING, lock_ledger, read_terms, sale_in
+from miaosha.adapters.sql.sale_terms import FROZEN_MAX, RUNNING, lock_ledger, read_terms, sale_in
 from miaosha.adapters.sql.tables import holds, ledger
 from miaosha.domain.reservation import HoldState
 from miaosha.ports.holds import Hold
 from miaosha.ports.rebuilding import LIVE, PAGE, HoldBounds
-from miaosha.ports.sale_rows import Terms
+from miaosha.ports.sale_terms import Terms
 
 _SALE: Any = bindparam("sale")
 _BUYERS = (

@@ -1,4 +1,4 @@
-"""Sale rows: the ledger row and the stored phase of a sale; epoch, freeze, stock, close, settle.
+"""Sale terms: the ledger row and the stored phase of a sale; epoch, freeze, stock, close, settle.
 
 Part of `ports.ledger.Ledger`, whose first lines hold here, too.
 """
@@ -35,7 +35,7 @@ class Unpublished(StrEnum):
     FULL = "live_sales_max"  # that many sales are live already
 
 
-class SaleRows(Protocol):
+class SaleTerms(Protocol):
     async def terms(self, sale_id: int) -> Terms | None: ...
 
     async def live(self) -> list[Terms]:

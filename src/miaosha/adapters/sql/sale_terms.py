@@ -1,4 +1,4 @@
-"""The ledger row and the stored phase of a sale: epoch, freeze, stock, close, settle.
+"""Sale terms: the ledger row and the stored phase; epoch, freeze, stock, close, settle.
 
 Every change of the epoch and every grant goes through the ledger row, so of a freeze and a grant
 one sees the other.
@@ -13,7 +13,7 @@ from miaosha.adapters.sql.tables import holds, ledger, sales
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.sale import Phase
-from miaosha.ports.sale_rows import Terms, Unpublished
+from miaosha.ports.sale_terms import Terms, Unpublished
 
 FROZEN_MAX = 500  # characters of a reason that are kept
 RUNNING = (Phase.SCHEDULED, Phase.PAUSED)  # stored phases of a sale that may have holds
@@ -71,8 +71,8 @@ def freezing(sale_id: int, epoch: int, why: str) -> Update:
     )
 
 
-class SqlSaleRows:
-    """The port `SaleRows` in SQL."""
+class SqlSaleTerms:
+    """The port `SaleTerms` in SQL."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
