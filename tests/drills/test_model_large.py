@@ -4,7 +4,7 @@ import pytest
 
 from tests.model.checker import check, say
 from tests.model.scenarios import large
-from tests.model.state import Scope
+from tests.model.scope import Scope
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(1_800)]
 

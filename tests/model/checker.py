@@ -1,8 +1,9 @@
-"""Breadth-first search over every interleaving, with shortest traces and a check of liveness.
+"""Checker: a breadth-first search over every interleaving, with shortest traces and liveness.
 
-A state is remembered by its 64-bit hash alone (all-integer tuples, so the hash is the same in every
-run; the chance that two of 10⁷ states share one is about 10⁻⁶). What else is kept per state is its
-parent and which of the parent's steps led here; a trace is played back from the start.
+A state is remembered by its 64-bit hash alone. Two of 10⁷ states share one with a chance of about
+10⁻⁶, and would hardly do so in two runs: the hash of a struct differs from process to process.
+What else is kept per state is its parent and which of the parent's steps led here. A trace is
+played back from the start.
 """
 
 import sys
@@ -13,8 +14,8 @@ from typing import NamedTuple
 
 from tests.model import consuming, faults, processes, rebuilding
 from tests.model.invariants import broken, trusted, unfinished
-from tests.model.jobs import REBUILD, Step
-from tests.model.state import MUST, TIME, Scope, State, initial
+from tests.model.scope import Scope, initial
+from tests.model.state import MUST, TIME, Place, State, Step
 
 LIVELOCK = "no quiet state can be reached any more"
 
@@ -50,14 +51,10 @@ class Found(NamedTuple):
 def successors(c: Scope, state: State) -> list[Step]:
     """Every step that any process, buyer, clock or fault can make from here."""
     out: list[Step] = []
-    jobs = state[5]
-    for at, job in enumerate(jobs):
-        if at and jobs[at - 1] == job:
+    for at, job in enumerate(state.jobs):
+        if at and state.jobs[at - 1] == job:
             continue  # the same job twice: one of them stands for both
-        if job[0] == REBUILD:
-            rebuilding.run(c, state, at, job, out)
-        else:
-            processes.RUN[job[0]](c, state, at, job, out)
+        processes.RUN[type(job)](c, state, at, job, out)
     consuming.consumer(c, state, out)
     processes.scheduler(c, state, out)
     rebuilding.start(c, state, out)
@@ -88,18 +85,19 @@ class _Search:
     def expand(self, at: int, state: State) -> None:
         steps = successors(self.c, state)
         self.transitions += len(steps)
-        if not any(step[0] == MUST for step in steps):
+        if not any(step.who == MUST for step in steps):
             if wrong := unfinished(self.c, state):
                 self.report(wrong, at)
                 self.quiet.append(at)
                 return
-            if not any(step[0] == TIME for step in steps):
+            if not any(step.who == TIME for step in steps):
                 self.quiet.append(at)
         index = self.index
-        for number, (who, label, wrong, after) in enumerate(steps):
-            if wrong:
-                self.report(wrong, at, label)
+        for number, step in enumerate(steps):
+            if step.wrong:
+                self.report(step.wrong, at, step.label)
                 continue
+            after = step.after
             key = hash(after)
             to = index.get(key)
             if to is None:
@@ -115,7 +113,7 @@ class _Search:
                     self.quiet.append(to)
                 else:
                     self.frontier.append((to, after))
-            if who <= TIME:
+            if step.who <= TIME:
                 self.edges_from.append(at)
                 self.edges_to.append(to)
 
@@ -131,8 +129,9 @@ class _Search:
             at = self.parent[at]
         state, labels = initial(self.c), []
         for number in reversed(path):
-            _, label, _, state = successors(self.c, state)[number]
-            labels.append(show(label))
+            step = successors(self.c, state)[number]
+            state = step.after
+            labels.append(show(step.label))
         return labels
 
     def stuck(self) -> int | None:
@@ -152,17 +151,23 @@ class _Search:
 
 def outlived(c: Scope, before: State, after: State) -> str | None:
     """Checks of a step rather than of a state: versions rise, a rank stays with its rid."""
-    if before[0] is after[0] or not (trusted(before) and trusted(after)):
+    if before.redis is after.redis or not (trusted(before) and trusted(after)):
         return None
-    for old, new in zip(before[0][10], after[0][10], strict=True):
-        if old is new or not old or old == new:
-            continue
-        if not new:
-            return "a place vanished"
-        if c.v and (new[3] <= old[3]):
-            return "a place changed without a new version"
-        if old[1] == new[1] and old[2] != new[2]:
-            return "G8 a rank changed"
+    for old, new in zip(before.redis.users, after.redis.users, strict=True):
+        if old and old is not new and (wrong := _broken_place(c, old, new)):
+            return wrong
+    return None
+
+
+def _broken_place(c: Scope, old: Place, new: Place | None) -> str | None:
+    if old == new:
+        return None
+    if not new:
+        return "a place vanished"
+    if c.versioned and new.version <= old.version:
+        return "a place changed without a new version"
+    if old.rid == new.rid and old.rank != new.rank:
+        return "G8 a rank changed"
     return None
 
 

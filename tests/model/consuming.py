@@ -5,13 +5,28 @@ A consumer's cached epoch may be any the ledger ever had, hence also the one Red
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from tests.model import redis_steps as redis_
 from tests.model import sql_steps as sql
-from tests.model.jobs import ACKING, CONSUME, GRANTED, GRANTING, RELEASING, Job, Step
+from tests.model.jobs import (
+    ACKING,
+    GRANTED,
+    GRANTING,
+    RELEASING,
+    Consume,
+    Grant,
+    Winner,
+    add,
+    kinds,
+    swap,
+)
+from tests.model.scope import Scope
 from tests.model.state import (
     HELD,
     LETTERS,
     MUST,
+    OK,
     PAID,
     REFUSALS,
     SETTLED,
@@ -19,108 +34,113 @@ from tests.model.state import (
     USER,
     C,
     H,
+    Job,
+    Redis,
+    Row,
     S,
-    Scope,
     State,
-    add,
+    Step,
     put,
-    swap,
 )
 
 
 def consumer(c: Scope, state: State, out: list[Step]) -> None:
     """Takes a waiting batch and decides it, all in one step of Redis."""
-    redis, rows, ledger, money, queue, jobs, budget, backup, world = state
-    if sum(1 for job in jobs if job[0] == CONSUME) >= c.consumers:
+    redis = state.redis
+    if kinds(state.jobs).count(Consume) >= c.consumers:
         return
-    for batch, copies in enumerate(queue):
-        if not copies:
+    for batch, deliveries in enumerate(state.queue):
+        if not deliveries:
             continue
-        taken = put(queue, batch, copies - 1)
-        if ledger[5] == SETTLED:
-            over = (redis, rows, ledger, money, taken, jobs, budget, backup, world)
-            out.append((MUST, ("consumer", batch, "sale is over: closed, ack"), None, over))
+        queue = put(state.queue, batch, deliveries - 1)
+        if state.ledger.phase == SETTLED:
+            label: Any = ("consumer", batch, "sale is over: closed, ack")
+            out.append(Step(MUST, label, replace(state, queue=queue)))
             continue
-        late = batch >= world[1]
-        refusal, after, letters = redis_.decide(c, redis, redis[0], batch, late)
+        late = batch >= state.in_time
+        refusal, decided, letters = redis_.decide(c, redis, redis.epoch, batch, late)
         if refusal:
             continue
-        wrong = None
-        if not late and C in letters:
-            wrong = "told closed though accepted in time"
-        winners = _winners(c, batch, letters, after[10])
-        job: Job = (CONSUME, GRANTING, batch, redis[0], winners)
-        if not winners:
-            job = (CONSUME, ACKING, batch)
-        label = ("consumer", batch, "decide", named(letters))
-        more = add(jobs, job)
-        step = (after, rows, ledger, money, taken, more, budget, backup, world)
-        out.append((MUST, label, wrong, step))
+        wrong = "told closed though accepted in time" if C in letters and not late else None
+        winners = _winners(c, batch, letters, decided)
+        job = Consume(GRANTING, batch, redis.epoch, winners) if winners else Consume(ACKING, batch)
+        after = replace(state, redis=decided, queue=queue, jobs=add(state.jobs, job))
+        out.append(Step(MUST, ("consumer", batch, "decide", named(letters)), after, wrong))
 
 
 def named(letters: tuple[int, ...]) -> str:
     return "".join(LETTERS[letter] for letter in letters)
 
 
-def _winners(
-    c: Scope, batch: int, letters: tuple[int, ...], users: tuple[Any, ...]
-) -> tuple[tuple[int, int, int], ...]:
+def _winners(c: Scope, batch: int, letters: tuple[int, ...], redis: Redis) -> tuple[Winner, ...]:
     """Held places that these very requests won; everything else is told, never granted."""
     won = []
     for index, user in enumerate(c.batches[batch]):
-        place, rid = users[user], c.first[batch] + index
-        if letters[index] in (H, S) and place and place[:2] == (HELD, rid):
-            won.append((rid, place[2], place[3]))
+        place, rid = redis.users[user], c.first[batch] + index
+        if letters[index] not in (H, S) or not place:
+            continue
+        if place.state == HELD and place.rid == rid:
+            won.append(Winner(rid, place.rank, place.version))
     return tuple(won)
 
 
-def consuming(c: Scope, state: State, at: int, job: Job, out: list[Step]) -> None:
+def consuming(c: Scope, state: State, at: int, job: Grant, out: list[Step]) -> None:
     """grant → granted → release again → ack; the scheduler's left-over grants do the same."""
-    redis, rows, ledger, money, queue, jobs, budget, backup, world = state
-    kind, pc, batch = job[:3]
-    who = ("consumer", batch) if kind == CONSUME else ("scheduler", "left over")
-    if pc == GRANTING:
+    who = ("consumer", job.batch) if isinstance(job, Consume) else ("scheduler", "left over")
+    if job.pc == GRANTING:
         out.append(_grant(c, state, at, job, who))
-    elif pc == GRANTED:
-        for rid in job[4]:
-            version = rows[rid][5]
-            _, redis, _ = redis_.granted(c, redis, job[3], rid, version)
-        after: Job | None = (kind, ACKING, batch) if kind == CONSUME else None
-        if job[5]:
-            after = (kind, RELEASING, batch, job[3], job[5])
-        told = swap(jobs, at, after)
-        step = (redis, rows, ledger, money, queue, told, budget, backup, world)
-        out.append((MUST, (*who, "granted", job[4]), None, step))
-    elif pc == RELEASING:
-        refusal = 0
-        for rid in job[4]:
-            row = rows[rid]
-            refusal, redis, _ = redis_.release(c, redis, job[3], rid, row[0], row[5])
-        told = swap(jobs, at, (kind, ACKING, batch) if kind == CONSUME else None)
-        step = (redis, rows, ledger, money, queue, told, budget, backup, world)
-        out.append((MUST, (*who, "release again", job[4], REFUSALS[refusal]), None, step))
+    elif job.pc == GRANTED:
+        redis = state.redis
+        for rid in job.live:
+            _, redis, _ = redis_.granted(c, redis, job.epoch, rid, _row(state, rid).version)
+        then = replace(job, pc=RELEASING, winners=(), live=()) if job.gone else _finished(job)
+        after = replace(state, redis=redis, jobs=swap(state.jobs, at, then))
+        out.append(Step(MUST, (*who, "granted", job.live), after))
+    elif job.pc == RELEASING:
+        refusal, redis = OK, state.redis
+        for rid in job.gone:
+            row = _row(state, rid)
+            refusal, redis, _ = redis_.release(c, redis, job.epoch, rid, row.state, row.version)
+        after = replace(state, redis=redis, jobs=swap(state.jobs, at, _finished(job)))
+        out.append(Step(MUST, (*who, "release again", job.gone, REFUSALS[refusal]), after))
     else:
-        step = (redis, rows, ledger, money, queue, swap(jobs, at), budget, backup, world)
-        out.append((MUST, (*who, "ack"), None, step))
+        out.append(Step(MUST, (*who, "ack"), replace(state, jobs=swap(state.jobs, at))))
 
 
-def _grant(c: Scope, state: State, at: int, job: Job, who: tuple[Any, ...]) -> Step:
-    redis, rows, ledger, money, queue, jobs, budget, backup, world = state
-    kind, _, batch, epoch, winners = job
-    refusal, after, counted = sql.grant(c, rows, ledger, epoch, winners)
-    wrong = None
+def _finished(job: Grant) -> Job | None:
+    """The job once its winners are dealt with: only a batch is acknowledged."""
+    return Consume(ACKING, job.batch) if isinstance(job, Consume) else None
+
+
+def _row(state: State, rid: int) -> Row:
+    row = state.rows[rid]
+    assert row
+    return row
+
+
+def _grant(c: Scope, state: State, at: int, job: Grant, who: tuple[Any, ...]) -> Step:
+    refusal, rows, ledger = sql.grant(c, state.rows, state.ledger, job.epoch, job.winners)
     if refusal:
-        if refusal in (STOCK, USER):
-            counted = sql.freeze(ledger, epoch)
-            wrong = None if c.lossy else f"grant refused ({REFUSALS[refusal]}) without a loss"
-        if kind == CONSUME:  # decides again
-            queue = put(queue, batch, queue[batch] + 1)
-        step = (redis, rows, counted, money, queue, swap(jobs, at), budget, backup, world)
-        return MUST, (*who, "grant refused", REFUSALS[refusal]), wrong, step
-    live = tuple(w[0] for w in winners if after[w[0]] and after[w[0]][0] <= PAID)
-    gone = tuple(w[0] for w in winners if after[w[0]] and after[w[0]][0] > PAID)
-    if not c.rules.read_back and len(live) < len(winners):
-        wrong = "told held without a live hold"
-    more = swap(jobs, at, (kind, GRANTED, batch, epoch, live, gone))
-    step = (redis, after, counted, money, queue, more, budget, backup, world)
-    return MUST, (*who, "grant and tell", tuple(w[0] for w in winners)), wrong, step
+        return _refused(c, state, at, job, (*who, "grant refused", REFUSALS[refusal]), refusal)
+    rids = tuple(winner.rid for winner in job.winners)
+    live = tuple(rid for rid in rids if (row := rows[rid]) and row.state <= PAID)
+    gone = tuple(rid for rid in rids if (row := rows[rid]) and row.state > PAID)
+    misled = not c.rules.read_back and len(live) < len(rids)
+    granted = replace(job, pc=GRANTED, winners=(), live=live, gone=gone)
+    after = replace(state, rows=rows, ledger=ledger, jobs=swap(state.jobs, at, granted))
+    wrong = "told held without a live hold" if misled else None
+    return Step(MUST, (*who, "grant and tell", rids), after, wrong)
+
+
+def _refused(
+    c: Scope, state: State, at: int, job: Grant, label: tuple[Any, ...], refusal: int
+) -> Step:
+    """SQL grants nothing; a batch is decided again."""
+    ledger, queue, wrong = state.ledger, state.queue, None
+    if refusal in (STOCK, USER):
+        ledger = sql.freeze(ledger, job.epoch)
+        wrong = None if c.lossy else f"grant refused ({REFUSALS[refusal]}) without a loss"
+    if isinstance(job, Consume):
+        queue = put(queue, job.batch, queue[job.batch] + 1)
+    after = replace(state, ledger=ledger, queue=queue, jobs=swap(state.jobs, at))
+    return Step(MUST, label, after, wrong)

@@ -1,6 +1,9 @@
-"""What may go wrong between any two steps, each as often as the budget of the scope allows."""
+"""Faults: what may go wrong between any two steps, each as often as the scope's budget allows."""
 
-from tests.model.jobs import CONSUME, REBUILD, Step
+from msgspec.structs import replace
+
+from tests.model.jobs import Consume, swap
+from tests.model.scope import Scope
 from tests.model.state import (
     CRASH,
     DUP,
@@ -8,48 +11,56 @@ from tests.model.state import (
     FAULT,
     LOSS,
     RESTART,
-    Scope,
+    Job,
     State,
+    Step,
     put,
     spend,
-    swap,
 )
 
 
 def faults(c: Scope, state: State, out: list[Step]) -> None:
-    redis, rows, ledger, money, queue, jobs, budget, backup, world = state
-    for at, job in enumerate(jobs):
-        if at and jobs[at - 1] == job:
+    for at, job in enumerate(state.jobs):
+        if at and state.jobs[at - 1] == job:
             continue
-        if budget[CRASH]:
-            again = queue
-            if job[0] == CONSUME:  # unacknowledged: delivered again
-                again = put(queue, job[2], queue[job[2]] + 1)
-            left = spend(budget, CRASH)
-            step = (redis, rows, ledger, money, again, swap(jobs, at), left, backup, world)
-            out.append((FAULT, ("CRASH", job if job[0] != REBUILD else job[:3]), None, step))
-        if budget[DUP] and job[0] == CONSUME:
-            again = put(queue, job[2], queue[job[2]] + 1)
-            left = spend(budget, DUP)
-            step = (redis, rows, ledger, money, again, jobs, left, backup, world)
-            out.append((FAULT, ("TAKEN OVER (delivered twice)", job[2]), None, step))
-    if budget[LOSS] and (redis[0] or redis[4]):
-        left = spend(budget, LOSS)
-        step = (c.empty, rows, ledger, money, queue, jobs, left, backup, world)
-        out.append((FAULT, ("REDIS LOSES EVERYTHING",), None, step))
-    if budget[RESTART] and redis[1]:
-        left = spend(budget, RESTART)
-        again_up = (redis[0], 0, *redis[2:])
-        step = (again_up, rows, ledger, money, queue, jobs, left, backup, world)
-        out.append((FAULT, ("REDIS RESTARTS, nothing lost",), None, step))
+        if state.budget[CRASH]:
+            out.append(_crash(state, at, job))
+        if state.budget[DUP] and isinstance(job, Consume):
+            after = replace(state, queue=_again(state, job), budget=spend(state.budget, DUP))
+            out.append(Step(FAULT, ("TAKEN OVER (delivered twice)", job.batch), after))
+    _redis(c, state, out)
+
+
+def _again(state: State, job: Consume) -> tuple[int, ...]:
+    """The queue with one more delivery of the job's batch."""
+    return put(state.queue, job.batch, state.queue[job.batch] + 1)
+
+
+def _crash(state: State, at: int, job: Job) -> Step:
+    """The job is gone; a batch that was in its hand is delivered again."""
+    queue = _again(state, job) if isinstance(job, Consume) else state.queue
+    after = replace(
+        state, queue=queue, jobs=swap(state.jobs, at), budget=spend(state.budget, CRASH)
+    )
+    return Step(FAULT, ("CRASH", job), after)
+
+
+def _redis(c: Scope, state: State, out: list[Step]) -> None:
+    """Redis forgets all of a sale, nothing, or what its replica did not get."""
+    redis, budget, backup = state.redis, state.budget, state.backup
+    if budget[LOSS] and (redis.epoch or redis.begun):
+        after = replace(state, redis=c.empty, budget=spend(budget, LOSS))
+        out.append(Step(FAULT, ("REDIS LOSES EVERYTHING",), after))
+    if budget[RESTART] and redis.genuine:
+        restarted = replace(redis, genuine=0)
+        after = replace(state, redis=restarted, budget=spend(budget, RESTART))
+        out.append(Step(FAULT, ("REDIS RESTARTS, nothing lost",), after))
     if budget[FAILOVER]:
         if not backup:
-            step = (redis, rows, ledger, money, queue, jobs, budget, redis, world)
-            out.append((FAULT, ("(the replica stops following here)",), None, step))
+            after = replace(state, backup=redis)
+            out.append(Step(FAULT, ("(the replica stops following here)",), after))
         elif backup != redis:
-            left = spend(budget, FAILOVER)
-            old = (backup[0], 0, *backup[2:])
-            step = (old, rows, ledger, money, queue, jobs, left, 0, world)
-            out.append(
-                (FAULT, ("FAILOVER: Redis is as it was when the replica stopped",), None, step)
-            )
+            old = replace(backup, genuine=0)
+            after = replace(state, redis=old, budget=spend(budget, FAILOVER), backup=None)
+            label = "FAILOVER: Redis is as it was when the replica stopped"
+            out.append(Step(FAULT, (label,), after))

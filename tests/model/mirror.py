@@ -15,7 +15,9 @@ from miaosha.domain.messages import BATCH_VERSION, Batch
 from miaosha.domain.place import Row, merge
 from miaosha.domain.reservation import HoldState, State
 from tests.model import redis_steps as steps
-from tests.model.state import LETTERS, PAID, PLACE_NAMES, RUN_ID, STANDBY, Redis, Scope
+from tests.model import state as model
+from tests.model.scope import Scope
+from tests.model.state import LETTERS, PAID, PLACE_NAMES, RUN_ID, STANDBY, Redis, Rows
 
 CLOSES_AT_MS = 1_000
 PHASES = ("open", "paused", "frozen")
@@ -48,7 +50,9 @@ class Mirror:
             refusal, after, said = (
                 answer if isinstance(answer, tuple) and len(answer) == 3 else (0, answer, None)
             )
-            if refusal == RUN_ID or not (redis[1] or name == "begin_rebuild" or not redis[0]):
+            if refusal == RUN_ID or not (
+                redis.genuine or name == "begin_rebuild" or not redis.epoch
+            ):
                 return answer
             sale = self.sale(redis)
             twin = told(sale, *args, **more)
@@ -76,30 +80,30 @@ class Mirror:
         batch = self.c.batch_of[rid]
         return f"b{batch}.{rid - self.c.first[batch]}"
 
-    def place(self, place: Any) -> Place:
-        return Place(State(PLACE_NAMES[place[0]]), self.rid(place[1]), place[2], place[3])
+    def place(self, place: model.Place) -> Place:
+        state = State(PLACE_NAMES[place.state])
+        return Place(state, self.rid(place.rid), place.rank, place.version)
 
     def sale(self, redis: Redis) -> Allocation:
-        epoch, _, phase, rebuilder, begun, stock, free, held, paid, seq = redis[:10]
-        users = {user: self.place(p) for user, p in enumerate(redis[10]) if p}
+        places = {user: place for user, place in enumerate(redis.users) if place}
         return Allocation(
-            epoch=epoch,
-            stock=stock,
-            free=free,
+            epoch=redis.epoch,
+            stock=redis.stock,
+            free=redis.free,
             closes_at_ms=CLOSES_AT_MS,
             standby_limit=self.c.standby_limit,
-            phase=PHASES[phase],
-            rebuilder=str(rebuilder or ""),
-            next_epoch=begun,
-            held=held,
-            paid=paid,
-            seq=seq,
-            users=users,
-            standby={u: p[2] for u, p in enumerate(redis[10]) if p and p[0] == STANDBY},
-            ungranted={self.rid(rid): (self.c.user_of[rid], False) for rid in redis[11]},
+            phase=PHASES[redis.phase],
+            rebuilder=str(redis.rebuilder or ""),
+            next_epoch=redis.begun,
+            held=redis.held,
+            paid=redis.paid,
+            seq=redis.seq,
+            users={user: self.place(place) for user, place in places.items()},
+            standby={u: place.rank for u, place in places.items() if place.state == STANDBY},
+            ungranted={self.rid(rid): (self.c.user_of[rid], False) for rid in redis.ungranted},
             batches={
                 f"b{b}": "".join(LETTERS[letter] for letter in letters)
-                for b, letters in enumerate(redis[12])
+                for b, letters in enumerate(redis.batches)
                 if letters
             },
         )
@@ -147,36 +151,32 @@ class Mirror:
     def _begin_rebuild(self, sale: Allocation, epoch: int) -> bool:
         return rebuild.begin(sale, epoch, str(epoch))
 
-    def _merge_places(
-        self, sale: Allocation, epoch: int, users: Sequence[int], rows: Sequence[Any]
-    ) -> bool:
+    def _merge_places(self, sale: Allocation, epoch: int, users: Sequence[int], rows: Rows) -> bool:
         merged = {user: merge(sale.users.get(user), self._rows(user, rows)) for user in users}
         places = {user: place for user, place in merged.items() if place is not None}
         return rebuild.merge_places(sale, epoch, str(epoch), places)
 
-    def _rows(self, user: int, rows: Sequence[Any]) -> list[Row]:
+    def _rows(self, user: int, rows: Rows) -> list[Row]:
         found = []
         for rid in self.c.rids_of[user]:
             if row := rows[rid]:
-                ended = row[0] > PAID
-                name = PLACE_NAMES[row[0]]
+                ended = row.state > PAID
+                name = PLACE_NAMES[row.state]
                 state = HoldState.RELEASED if ended else HoldState(name.upper())
                 reason = name if ended else None
-                found.append(Row(self.rid(rid), user, state, reason, row[1], row[5], 0))
+                found.append(Row(self.rid(rid), user, state, reason, row.rank, row.version, 0))
         return found
 
-    def _finish_rebuild(
-        self, sale: Allocation, epoch: int, stock: int, rows: Sequence[Any]
-    ) -> bool:
-        states = [row[0] for row in rows if row]
+    def _finish_rebuild(self, sale: Allocation, epoch: int, stock: int, rows: Rows) -> bool:
+        known = [row for row in rows if row]
         return rebuild.finish(
             sale,
             epoch,
             str(epoch),
             stock=stock,
-            held=sum(1 for state in states if state < PAID),
-            paid=states.count(PAID),
-            seq=max((row[1] for row in rows if row), default=0),
+            held=sum(1 for row in known if row.state < PAID),
+            paid=sum(1 for row in known if row.state == PAID),
+            seq=max((row.rank for row in known), default=0),
             closes_at_ms=CLOSES_AT_MS,
             standby_limit=self.c.standby_limit,
         )

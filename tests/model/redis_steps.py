@@ -1,12 +1,15 @@
-"""The Lua scripts on tuples, under the names of `domain/allocation.py`.
+"""The Lua scripts on structs, under the names of `domain/allocation.py` and `domain/rebuild.py`.
 
-test_conformance.py holds each of these against the function of the same name there, on every call
-a run makes. All answer (refusal, redis, answer): on a refusal redis is unchanged.
+mirror.py holds each script against the function of the same name there, on every call that a run
+makes. A script returns (refusal, redis, result); a refused one leaves redis as it was.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
+from tests.model.scope import Scope
 from tests.model.state import (
     DECLINED,
     EPOCH,
@@ -25,21 +28,22 @@ from tests.model.state import (
     C,
     H,
     O,
+    Place,
     R,
     Redis,
+    Row,
+    Rows,
     S,
-    Scope,
     put,
 )
 
-Answer = tuple[int, Redis, Any]
-Place = Any  # 0 or (state, rid, rank, version)
+Result = tuple[int, Redis, Any]
 
 
 def guard(c: Scope, redis: Redis, epoch: int) -> int:
-    if redis[0] == 0 or (redis[0] != epoch and c.rules.epoch_in_scripts):
+    if redis.epoch == 0 or (redis.epoch != epoch and c.rules.epoch_in_scripts):
         return EPOCH
-    return OK if redis[1] or not c.rules.run_id else RUN_ID
+    return OK if redis.genuine or not c.rules.run_id else RUN_ID
 
 
 def decide(
@@ -50,204 +54,240 @@ def decide(
     late: bool,
     rebuilder: int = 0,
     answered: Sequence[int] = (),
-) -> Answer:
-    """Answers the letters; `late`: accepted at or after closes_at."""
+) -> Result:
+    """Return the letters. late: accepted at or after closes_at."""
     if refusal := guard(c, redis, epoch):
         return refusal, redis, ()
-    if redis[2] == FROZEN and rebuilder != redis[3]:
+    if redis.phase == FROZEN and rebuilder != redis.rebuilder:
         return FREEZE, redis, ()
-    letters = redis[12][batch]
-    if letters and c.rules.records:
-        return OK, redis, letters
-    closed = late
-    if redis[2] == PAUSED:
-        if c.rules.wait_when_paused:
-            return WAIT, redis, ()
-        closed = True
-    free, held, seq, users, ungranted = redis[6], redis[7], redis[9], redis[10], redis[11]
-    letters = ()
+    recorded = redis.batches[batch]
+    if recorded and c.rules.records:
+        return OK, redis, recorded
+    if redis.phase == PAUSED and c.rules.wait_when_paused:
+        return WAIT, redis, ()
+    closed = late or redis.phase == PAUSED
+    letters: tuple[int, ...] = ()
     for index, user in enumerate(c.batches[batch]):
-        place = users[user]
-        if index in answered or (place and place[0] in (HELD, STANDBY, PAID)):
+        place = redis.users[user]
+        if index in answered or (place and place.state in (HELD, STANDBY, PAID)):
             letters += (R,)
-            continue
-        if closed:
+        elif closed:
             letters += (C,)
-            continue
-        waiting = sum(1 for other in users if other and other[0] == STANDBY)
-        rid, version = c.first[batch] + index, (place[3] if place else 0) + c.v
-        if free > 0 and not waiting:
-            seq, free, held, letters = seq + 1, free - 1, held + 1, (*letters, H)
-            users = put(users, user, (HELD, rid, seq, version))
-            ungranted = tuple(sorted((*ungranted, rid)))
-        elif waiting < c.standby_limit:
-            seq, letters = seq + 1, (*letters, S)
-            users = put(users, user, (STANDBY, rid, seq, version))
         else:
-            letters += (O,)
-    batches = put(redis[12], batch, letters)
-    decided = (*redis[:6], free, held, redis[8], seq, users, ungranted, batches)
-    return OK, decided, letters
+            redis, letter = _allocate(c, redis, user, c.first[batch] + index)
+            letters += (letter,)
+    return OK, replace(redis, batches=put(redis.batches, batch, letters)), letters
+
+
+def _allocate(c: Scope, redis: Redis, user: int, rid: int) -> tuple[Redis, int]:
+    """Give a unit, a place on standby, or nothing: (redis, letter)."""
+    before, seq = redis.users[user], redis.seq + 1
+    version = (before.version if before else 0) + c.versioned
+    waiting = sum(1 for place in redis.users if place and place.state == STANDBY)
+    if redis.free > 0 and not waiting:
+        users = put(redis.users, user, Place(HELD, rid, seq, version))
+        ungranted = tuple(sorted((*redis.ungranted, rid)))
+        free, held = redis.free - 1, redis.held + 1
+        return replace(redis, users=users, ungranted=ungranted, free=free, held=held, seq=seq), H
+    if waiting < c.standby_limit:
+        users = put(redis.users, user, Place(STANDBY, rid, seq, version))
+        return replace(redis, users=users, seq=seq), S
+    return redis, O
 
 
 def _promote_head(c: Scope, redis: Redis) -> Redis:
-    users = redis[10]
-    _, user = min((p[2], u) for u, p in enumerate(users) if p and p[0] == STANDBY)
-    _, rid, rank, version = users[user]
-    return (
-        *redis[:6],
-        redis[6] - 1,
-        redis[7] + 1,
-        *redis[8:10],
-        put(users, user, (HELD, rid, rank, version + c.v)),
-        tuple(sorted((*redis[11], rid))),
-        redis[12],
+    standby = (
+        (place.rank, user, place)
+        for user, place in enumerate(redis.users)
+        if place and place.state == STANDBY
+    )
+    _, user, head = min(standby)
+    held = replace(head, state=HELD, version=head.version + c.versioned)
+    return replace(
+        redis,
+        users=put(redis.users, user, held),
+        ungranted=tuple(sorted((*redis.ungranted, head.rid))),
+        free=redis.free - 1,
+        held=redis.held + 1,
     )
 
 
 def _waits(redis: Redis) -> bool:
-    return any(place and place[0] == STANDBY for place in redis[10])
+    return any(place and place.state == STANDBY for place in redis.users)
 
 
-def promote(c: Scope, redis: Redis, epoch: int, rebuilder: int = 0) -> Answer:
+def promote(c: Scope, redis: Redis, epoch: int, rebuilder: int = 0) -> Result:
     if refusal := guard(c, redis, epoch):
         return refusal, redis, ()
-    if redis[2] == FROZEN and rebuilder != redis[3]:
+    if redis.phase == FROZEN and rebuilder != redis.rebuilder:
         return FREEZE, redis, ()
-    while redis[6] > 0 and _waits(redis):
+    while redis.free > 0 and _waits(redis):
         redis = _promote_head(c, redis)
     return OK, redis, ()
 
 
-def granted(c: Scope, redis: Redis, epoch: int, rid: int, version: int) -> Answer:
+def _without(ungranted: tuple[int, ...], rid: int) -> tuple[int, ...]:
+    return tuple(other for other in ungranted if other != rid)
+
+
+def granted(c: Scope, redis: Redis, epoch: int, rid: int, version: int) -> Result:
     if refusal := guard(c, redis, epoch):
         return refusal, redis, False
-    if rid not in redis[11]:
+    if rid not in redis.ungranted:
         return OK, redis, False
-    users, user = redis[10], c.user_of[rid]
+    users, user = redis.users, c.user_of[rid]
     place = users[user]
-    if place and place[1] == rid and place[0] == HELD:
-        place = (HELD, rid, place[2], max(place[3], version))
-        users = put(users, user, place)
-    left = tuple(other for other in redis[11] if other != rid)
-    return OK, (*redis[:10], users, left, redis[12]), True
+    if place and place.rid == rid and place.state == HELD:
+        users = put(users, user, replace(place, version=max(place.version, version)))
+    return OK, replace(redis, users=users, ungranted=_without(redis.ungranted, rid)), True
 
 
-def _mine(c: Scope, place: Place, rid: int) -> bool:
-    return bool(place) and place[0] == HELD and (place[1] == rid or not c.rules.rid_in_scripts)
+def _holds(c: Scope, place: Place, rid: int) -> bool:
+    return place.state == HELD and (place.rid == rid or not c.rules.rid_in_scripts)
 
 
-def release(c: Scope, redis: Redis, epoch: int, rid: int, reason: int, version: int) -> Answer:
+def release(c: Scope, redis: Redis, epoch: int, rid: int, reason: int, version: int) -> Result:
     if refusal := guard(c, redis, epoch):
         return refusal, redis, ()
-    users, user = redis[10], c.user_of[rid]
-    place = users[user]
-    if not _mine(c, place, rid):
+    user = c.user_of[rid]
+    place = redis.users[user]
+    if not place or not _holds(c, place, rid):
         return OK, redis, ()
-    users = put(users, user, (reason, place[1], place[2], max(place[3] + c.v, version)))
-    left = tuple(other for other in redis[11] if other != place[1])
-    redis = (*redis[:6], redis[6] + 1, redis[7] - 1, *redis[8:10], users, left, redis[12])
+    ended = replace(place, state=reason, version=max(place.version + c.versioned, version))
+    redis = replace(
+        redis,
+        users=put(redis.users, user, ended),
+        ungranted=_without(redis.ungranted, place.rid),
+        free=redis.free + 1,
+        held=redis.held - 1,
+    )
     return OK, _promote_head(c, redis) if _waits(redis) else redis, ()
 
 
-def settle(c: Scope, redis: Redis, epoch: int, rid: int, version: int) -> Answer:
+def settle(c: Scope, redis: Redis, epoch: int, rid: int, version: int) -> Result:
     if refusal := guard(c, redis, epoch):
         return refusal, redis, False
-    users, user = redis[10], c.user_of[rid]
-    place = users[user]
-    if not _mine(c, place, rid):
+    user = c.user_of[rid]
+    place = redis.users[user]
+    if not place or not _holds(c, place, rid):
         return OK, redis, False
-    users = put(users, user, (PAID, place[1], place[2], max(place[3] + c.v, version)))
-    left = tuple(other for other in redis[11] if other != place[1])
-    counted = (redis[6], redis[7] - 1, redis[8] + 1, redis[9])
-    return OK, (*redis[:6], *counted, users, left, redis[12]), True
+    paid = replace(place, state=PAID, version=max(place.version + c.versioned, version))
+    redis = replace(
+        redis,
+        users=put(redis.users, user, paid),
+        ungranted=_without(redis.ungranted, place.rid),
+        held=redis.held - 1,
+        paid=redis.paid + 1,
+    )
+    return OK, redis, True
 
 
-def leave(c: Scope, redis: Redis, epoch: int, user: int) -> Answer:
+def leave(c: Scope, redis: Redis, epoch: int, user: int) -> Result:
     if refusal := guard(c, redis, epoch):
-        return refusal, redis, 0
-    if redis[2] == FROZEN:
-        return FREEZE, redis, 0
-    place = redis[10][user]
-    if place and place[0] == STANDBY:
-        place = (LEFT, place[1], place[2], place[3] + c.v)
-        redis = (*redis[:10], put(redis[10], user, place), *redis[11:])
+        return refusal, redis, None
+    if redis.phase == FROZEN:
+        return FREEZE, redis, None
+    place = redis.users[user]
+    if place and place.state == STANDBY:
+        place = replace(place, state=LEFT, version=place.version + c.versioned)
+        redis = replace(redis, users=put(redis.users, user, place))
     return OK, redis, place
 
 
-def resize(c: Scope, redis: Redis, epoch: int, stock: int) -> Answer:
+def resize(c: Scope, redis: Redis, epoch: int, stock: int) -> Result:
     if refusal := guard(c, redis, epoch):
         return refusal, redis, ()
-    if redis[2] == FROZEN:
+    if redis.phase == FROZEN:
         return FREEZE, redis, ()
-    if stock > redis[5]:
-        redis = (*redis[:5], stock, redis[6] + stock - redis[5], *redis[7:])
+    if stock > redis.stock:
+        redis = replace(redis, stock=stock, free=redis.free + stock - redis.stock)
     return promote(c, redis, epoch) if c.rules.resize_promotes else (OK, redis, ())
 
 
-def set_phase(c: Scope, redis: Redis, epoch: int, phase: int, rebuilder: int = 0) -> Answer:
+def set_phase(c: Scope, redis: Redis, epoch: int, phase: int, rebuilder: int = 0) -> Result:
     if refusal := guard(c, redis, epoch):
         return refusal, redis, False
-    if redis[2] == FROZEN and rebuilder != redis[3]:
+    if redis.phase == FROZEN and rebuilder != redis.rebuilder:
         return FREEZE, redis, False
-    return OK, (*redis[:2], phase, 0, *redis[4:]), True
+    return OK, replace(redis, phase=phase, rebuilder=0), True
 
 
-def merge(c: Scope, place: Place, rows: Sequence[tuple[int, Any]]) -> Place:
-    """One buyer's place after a rebuild; `rows` are the buyer's (rid, row)."""
-    live = next(((rid, row) for rid, row in rows if row[0] <= PAID), None)
-    newest = live or max(rows, key=lambda item: item[1][1], default=None)
-    version = place[3] if place else 0
-    if newest and (live or not place or any(rid == place[1] for rid, _ in rows)):
-        own = next((item for item in rows if place and item[0] == place[1]), newest)
-        rid, row = live or own
-        state = HELD if row[0] == PAYING else row[0]
-        rank = place[2] if place and place[1] == rid else row[1]
-        unchanged = place and place[1] == rid and place[0] == state
-        return state, rid, rank, max(version if unchanged else version + c.v, row[5])
+def merge(c: Scope, place: Place | None, rows: Mapping[int, Row]) -> Place | None:
+    """One buyer's place after a rebuild. rows: the buyer's rows by rid."""
+    live = next((rid for rid, row in rows.items() if row.state <= PAID), None)
+    if rows and (live is not None or not place or place.rid in rows):
+        return _place_of(c, place, rows, live)
     if not c.rules.keep_places:
-        return place if place and place[0] in (EXPIRED, DECLINED, LEFT) else 0
-    if place and place[0] == HELD:
-        return STANDBY, place[1], place[2], place[3] + c.v
+        return place if place and place.state in (EXPIRED, DECLINED, LEFT) else None
+    if place and place.state == HELD:
+        return replace(place, state=STANDBY, version=place.version + c.versioned)
     return place
 
 
-# a rebuild: begin → merge* → finish; each answers redis, or None if it is not its turn
+def _place_of(c: Scope, place: Place | None, rows: Mapping[int, Row], live: int | None) -> Place:
+    """The place by SQL: that of the live row, else of the place's own row, else of the newest."""
+    rid = live
+    if rid is None:
+        newest = max(rows, key=lambda other: rows[other].rank)
+        rid = place.rid if place and place.rid in rows else newest
+    row = rows[rid]
+    state = HELD if row.state == PAYING else row.state
+    if not place:
+        return Place(state, rid, row.rank, max(c.versioned, row.version))
+    rank = place.rank if place.rid == rid else row.rank
+    unchanged = place.rid == rid and place.state == state
+    version = place.version if unchanged else place.version + c.versioned
+    return Place(state, rid, rank, max(version, row.version))
+
+
+# a rebuild: begin → merge* → finish; each returns redis, or None if it is not its turn
 
 
 def begin_rebuild(c: Scope, redis: Redis, epoch: int) -> Redis | None:
-    if redis[0] >= epoch or redis[4] >= epoch:
+    if redis.epoch >= epoch or redis.begun >= epoch:
         return None
-    kept = 0 if c.rules.epoch_away else redis[0]
-    genuine = 1 if c.rules.begin_run_id else redis[1]
-    phase = FROZEN if c.rules.epoch_away else redis[2]
-    return (kept, genuine, phase, epoch, epoch, *redis[5:])
+    redis = replace(redis, rebuilder=epoch, begun=epoch)
+    if c.rules.begin_run_id:
+        redis = replace(redis, genuine=1)
+    if c.rules.epoch_away:
+        redis = replace(redis, epoch=0, phase=FROZEN)
+    return redis
 
 
 def _turn(c: Scope, redis: Redis, epoch: int) -> bool:
-    return redis[4] == epoch and bool(redis[1] or not c.rules.begin_run_id)
+    return redis.begun == epoch and bool(redis.genuine or not c.rules.begin_run_id)
 
 
 def merge_places(
-    c: Scope, redis: Redis, epoch: int, users: Sequence[int], rows: Sequence[Any]
+    c: Scope, redis: Redis, epoch: int, users: Sequence[int], rows: Rows
 ) -> Redis | None:
     if not _turn(c, redis, epoch):
         return None
-    places = redis[10]
+    places = redis.users
     for user in users:
-        mine = [(rid, rows[rid]) for rid in c.rids_of[user] if rows[rid]]
+        mine = {rid: row for rid in c.rids_of[user] if (row := rows[rid])}
         places = put(places, user, merge(c, places[user], mine))
-    return (*redis[:10], places, *redis[11:])
+    return replace(redis, users=places)
 
 
-def finish_rebuild(
-    c: Scope, redis: Redis, epoch: int, stock: int, rows: Sequence[Any]
-) -> Redis | None:
+def finish_rebuild(c: Scope, redis: Redis, epoch: int, stock: int, rows: Rows) -> Redis | None:
     if not _turn(c, redis, epoch):
         return None
-    held = sum(1 for row in rows if row and row[0] <= PAYING)
-    paid = sum(1 for row in rows if row and row[0] == PAID)
-    waiting = (place[2] for place in redis[10] if place and place[0] == STANDBY)
-    seq = max([redis[9], *waiting, *(row[1] for row in rows if row)])
-    counters = (stock, stock - held - paid, held, paid, seq)
-    return (epoch, 1, FROZEN, epoch, 0, *counters, redis[10], (), redis[12])
+    known = [row for row in rows if row]
+    held = sum(1 for row in known if row.state <= PAYING)
+    paid = sum(1 for row in known if row.state == PAID)
+    waiting = (place.rank for place in redis.users if place and place.state == STANDBY)
+    return replace(
+        redis,
+        epoch=epoch,
+        genuine=1,
+        phase=FROZEN,
+        rebuilder=epoch,
+        begun=0,
+        stock=stock,
+        free=stock - held - paid,
+        held=held,
+        paid=paid,
+        seq=max([redis.seq, *waiting, *(row.rank for row in known)]),
+        ungranted=(),
+    )

@@ -4,7 +4,7 @@ rule one scope in which leaving it out (or turning it round) breaks a promise.
 Buyers are 0, 1, 2; a batch is the tuple of its buyers; whoever is in two batches presses again.
 """
 
-from tests.model.state import Scope
+from tests.model.scope import Scope
 
 ONE = ((0,),)
 TWO = ((0,), (1,))
