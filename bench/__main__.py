@@ -58,7 +58,9 @@ def _page(results: list[Path]) -> int:
         result = report.load(path)
         texts[result.kind].append(f"{report.head(result)}\n\n{report.tables(result.rows)}")
         if result.kind == "scale":
-            for name, svg in commands.scale_charts(result).items():
+            from bench.charts import scale_charts  # matplotlib takes a second and 45 MB
+
+            for name, svg in scale_charts(result).items():
                 (report.PAGE.parent / name).write_text(svg, "utf-8")
     for kind, found in texts.items():
         report.put(report.PAGE, kind, "\n" + "\n".join(found) + "\n")

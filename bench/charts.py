@@ -1,94 +1,95 @@
-"""Charts as SVG, drawn by hand: lines over a few named points, with values written beside them."""
+"""Charts: what a scaling came to, as SVG for a light page and for a dark one.
 
-from collections.abc import Mapping, Sequence
-from html import escape
+The style sheets in bench/style say how a chart looks. A chart has the page's colour behind it, so
+that it can be read wherever it is shown.
+"""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM, RIGHT = 720, 360, 70, 56, 48, 150
-COLOURS: Final = ("#0b6e99", "#c4501b", "#3f7d20", "#7b3fa0", "#a8841a", "#555555")
-STEPS: Final = (1, 2, 2.5, 5, 10)
+import matplotlib as mpl
+from matplotlib import style
+from matplotlib.figure import Figure
+
+from bench.measure import Row
+from bench.report import Result, counted
+
+STYLES: Final = Path(__file__).parent / "style"
+PAGES: Final = {"light": "", "dark": "-dark"}  # what the name of a chart's file ends with
+GROUP_WIDTH: Final = 0.76  # of the room that a group of bars has
+BAR_WIDTH: Final = 0.94  # of the room that a bar has
 
 
-def line_chart(
-    title: str, unit: str, points: Sequence[str], series: Mapping[str, Sequence[float]]
+def bar_chart(
+    title: str,
+    subtitle: str,
+    number: str,
+    groups: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    page: str,
 ) -> str:
-    """One line a series; `points` name the places on the horizontal axis."""
-    highest = _ceiling(max((max(values) for values in series.values()), default=1.0))
-    parts = [_frame(title, unit), *_grid(highest), *_names(points)]
-    labels = _apart([(_y(values[-1], highest), name) for name, values in series.items()])
-    for (name, values), colour in zip(series.items(), COLOURS, strict=False):
-        places = [(_x(i, len(points)), _y(v, highest)) for i, v in enumerate(values)]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        parts.append(
-            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5"/>'
+    """A bar of each series in each group, with its value on it.
+
+    number: how a value is written, a format; page: one of PAGES. The same arguments give the same
+    text, to the byte.
+    """
+    sheets = [STYLES / f"{name}.mplstyle" for name in ("chart", page)]
+    with style.context(sheets, after_reset=True):
+        figure = Figure()
+        margin = mpl.rcParams["figure.constrained_layout.w_pad"] / figure.get_figwidth()
+        figure.suptitle(title, x=margin, ha="left")
+        axes = figure.subplots()
+        axes.set_title(subtitle)
+        room = GROUP_WIDTH / max(1, len(series))
+        for at, (name, values) in enumerate(series.items()):
+            shift = (at - (len(series) - 1) / 2) * room
+            places = [group + shift for group in range(len(groups))]
+            bars = axes.bar(places, values, BAR_WIDTH * room, label=name)
+            axes.bar_label(bars, fmt=number, padding=2)
+        axes.set_xticks(range(len(groups)), groups)
+        axes.yaxis.set_visible(False)
+        figure.legend(loc="outside upper right", ncols=len(series))
+        return _svg(figure, title)
+
+
+def _svg(figure: Figure, title: str) -> str:
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="svg", metadata={"Title": title, "Creator": None, "Date": None})
+    lines = drawn.getvalue().decode().splitlines()
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def scale_charts(result: Result) -> dict[str, str]:
+    """File name → SVG: throughput, and processor time of the path, by publishers and consumers."""
+    rows = {(row.more["publishers"], row.more["consumers"]): row for row in result.rows}
+    publishers, consumers = (sorted(set(counts)) for counts in zip(*rows, strict=True))
+    groups = [counted(count, "publisher") for count in publishers]
+
+    def series(value: Callable[[Row], float]) -> dict[str, list[float]]:
+        return {
+            counted(n, "consumer"): [value(rows[count, n]) for count in publishers]
+            for n in consumers
+        }
+
+    decided, path = series(lambda row: row.decided_per_s), series(lambda row: row.path_us)
+    charts = {}
+    for page, end in PAGES.items():
+        charts[f"benchmarks-throughput{end}.svg"] = bar_chart(
+            "Decided purchases per second",
+            "on two cores, generator included",
+            "{:,.0f}",
+            groups,
+            decided,
+            page,
         )
-        for (x, y), value in zip(places, values, strict=True):
-            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>')
-            parts.append(
-                f'<text x="{x:.1f}" y="{y - 9:.1f}" text-anchor="middle" fill="{colour}">'
-                f"{value:,.5g}</text>"
-            )
-        parts.append(
-            f'<text x="{WIDTH - RIGHT + 24}" y="{labels[name]:.1f}" fill="{colour}"'
-            f' font-weight="600">{escape(name)}</text>'
+        charts[f"benchmarks-cost{end}.svg"] = bar_chart(
+            "Processor time of a purchase, µs",
+            "publishers, consumers and both Valkeys together",
+            "{:.1f}",
+            groups,
+            path,
+            page,
         )
-    return "\n".join([*parts, "</svg>\n"])
-
-
-def _frame(title: str, unit: str) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
-        f' font-family="system-ui, sans-serif" font-size="12">\n<title>{escape(title)}</title>\n'
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>\n'
-        f'<text x="{LEFT}" y="24" font-size="16" font-weight="600">{escape(title)}</text>\n'
-        f'<text x="{LEFT}" y="42" fill="#666666">{escape(unit)}</text>'
-    )
-
-
-def _grid(highest: float) -> list[str]:
-    lines = []
-    for i in range(6):
-        value = highest * i / 5
-        y = _y(value, highest)
-        lines.append(
-            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#dddddd"/>'
-        )
-        lines.append(
-            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end" fill="#666666">'
-            f"{value:,.5g}</text>"
-        )
-    return lines
-
-
-def _names(points: Sequence[str]) -> list[str]:
-    return [
-        f'<text x="{_x(i, len(points)):.1f}" y="{HEIGHT - 20}" text-anchor="middle">'
-        f"{escape(name)}</text>"
-        for i, name in enumerate(points)
-    ]
-
-
-def _x(index: int, count: int) -> float:
-    return LEFT + 30 + (WIDTH - RIGHT - LEFT - 60) * (index / max(1, count - 1))
-
-
-def _y(value: float, highest: float) -> float:
-    return HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP - 10) * value / highest
-
-
-def _ceiling(value: float) -> float:
-    """A round number that is not below `value`."""
-    size = 1.0
-    while size * 10 <= value:
-        size *= 10
-    return next((size * step for step in STEPS if size * step >= value), size * 10)
-
-
-def _apart(labels: Sequence[tuple[float, str]]) -> dict[str, float]:
-    """Heights for the names, at least a line apart."""
-    found: dict[str, float] = {}
-    last = 0.0
-    for y, name in sorted(labels):
-        last = max(y + 4, last + 16)
-        found[name] = last
-    return found
+    return charts

@@ -18,6 +18,10 @@ from bench.charts import line_chart
 from bench.load import Load
 from bench.measurement import Row, crowd
 from bench.report import Result
+from bench.limit import limit
+from bench.load import Load
+from bench.measure import Row, crowd
+from bench.report import Result, counted
 from bench.scenarios import flood as flooding
 from bench.scenarios import orders, releases
 from bench.scenarios import presses as buttons
@@ -126,9 +130,7 @@ def _begun(kind: str, options: Options) -> Result:
 async def _stack(options: Options, **overrides: Any) -> AsyncIterator[Stack]:
     parts = {"publishers": options.publishers, "consumers": options.consumers}
     _check(options)
-    _say(
-        f"starting {_many(options.publishers, 'publisher')}, {_many(options.consumers, 'consumer')}"
-    )
+    _say(f"starting {_processes(options.publishers, options.consumers)}")
     opened = stack(options.buyers + 30_000, options.stack, **RAISED, **parts, **overrides)
     async with opened as running:
         yield running
@@ -215,42 +217,8 @@ async def scale(
             async with _stack(chosen, **DECIDE_ALL) as running:
                 await _one(result.rows, "rush", running, chosen)
             result.rows[-1].more |= {"publishers": count, "consumers": deciders}
-            names = [_many(count, "publisher"), _many(deciders, "consumer")]
-            result.rows[-1].name = ", ".join(names)
+            result.rows[-1].name = _processes(count, deciders)
     return result
-
-
-def scale_charts(result: Result) -> dict[str, str]:
-    """File name → SVG: throughput, and processor time of the path, over the publishers."""
-    points = sorted({row.more["publishers"] for row in result.rows})
-    deciders = sorted({row.more["consumers"] for row in result.rows})
-
-    def series(value: Callable[[Row], float]) -> dict[str, list[float]]:
-        return {
-            _many(n, "consumer"): [
-                value(row)
-                for point in points
-                for row in result.rows
-                if row.more["publishers"] == point and row.more["consumers"] == n
-            ]
-            for n in deciders
-        }
-
-    names = [_many(point, "publisher") for point in points]
-    return {
-        "benchmarks-throughput.svg": line_chart(
-            "Decided purchases per second",
-            "by publishers and consumers, two cores, generator included",
-            names,
-            series(lambda row: row.decided_per_s),
-        ),
-        "benchmarks-cost.svg": line_chart(
-            "Processor time of a purchase, µs",
-            "publishers, consumers and both Valkeys together",
-            names,
-            series(lambda row: row.path_us),
-        ),
-    }
 
 
 async def profile(options: Options, role: str, to: Path) -> Row:
@@ -282,8 +250,8 @@ async def profile(options: Options, role: str, to: Path) -> Row:
     return row[0]
 
 
-def _many(count: int, name: str) -> str:
-    return f"{count} {name}{'s' if count != 1 else ''}"
+def _processes(publishers: int, consumers: int) -> str:
+    return f"{counted(publishers, 'publisher')}, {counted(consumers, 'consumer')}"
 
 
 def _say(text: str) -> None:

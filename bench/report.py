@@ -96,6 +96,11 @@ def read(path: Path, kind: type[Read]) -> Read:
         ) from None
 
 
+def counted(count: int, name: str) -> str:
+    """`1 publisher`, `2 publishers`."""
+    return f"{count} {name}{'s' if count != 1 else ''}"
+
+
 def head(result: Kept) -> str:
     """One paragraph: when, where, on what, with what."""
     on = result.machine

@@ -1,6 +1,7 @@
 """Tables, charts and marked places: what a result says is what the page shows."""
 
 import os
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -8,6 +9,8 @@ import pytest
 from bench.charts import line_chart
 from bench.commands import scale_charts
 from bench.measurement import Row
+from bench.charts import bar_chart, scale_charts
+from bench.measure import Row
 from bench.report import Result, head, load, put, save, tables
 from bench.usage import per_purchase, used
 
@@ -71,25 +74,53 @@ def test_only_the_marked_place_changes(tmp_path: Path) -> None:
         put(page, "elsewhere", "x")
 
 
-def test_charts_are_svg_with_every_value() -> None:
-    rows = [
-        Row(
-            name="",
-            mix="",
-            decided_per_s=1_000.0 * publishers + consumers,
-            path_us=40.0 + publishers,
-            more={"publishers": publishers, "consumers": consumers},
-        )
-        for publishers in (1, 2, 4)
-        for consumers in (1, 2)
-    ]
-    charts = scale_charts(result(rows))
-    assert len(charts) == 2
+@pytest.fixture(scope="module")
+def scaled() -> Result:
+    return result(
+        [
+            Row(
+                name="",
+                mix="",
+                decided_per_s=1_000.0 * publishers + consumers,
+                path_us=40.0 + publishers,
+                more={"publishers": publishers, "consumers": consumers},
+            )
+            for publishers in (1, 2, 4)
+            for consumers in (1, 2)
+        ]
+    )
+
+
+def test_charts_are_svg_with_every_value(scaled: Result) -> None:
+    charts = scale_charts(scaled)
+    assert len(charts) == 4
     for svg in charts.values():
         assert ElementTree.fromstring(svg).tag.endswith("svg")  # noqa: S314 - ours
-    throughput = charts["benchmarks-throughput.svg"]
-    assert all(text in throughput for text in ("1,001", "4,002", "2 consumers", "4 publishers"))
-    assert "nan" not in line_chart("t", "u", ["only"], {"a": [0.0]})
+    for page in ("", "-dark"):
+        throughput = charts[f"benchmarks-throughput{page}.svg"]
+        assert all(f">{text}<" in throughput for text in ("1,001", "4,002", "4 publishers"))
+        cost = charts[f"benchmarks-cost{page}.svg"]
+        assert all(f">{text}<" in cost for text in ("41.0", "44.0", "2 consumers"))
+    one = bar_chart("a & b", "u", "{:.0f}", ["only"], {"c": [0.0]}, "light")
+    assert "a &amp; b" in one and "nan" not in one
+
+
+def test_a_chart_that_is_drawn_again_is_the_same_to_the_byte(scaled: Result) -> None:
+    assert scale_charts(scaled) == scale_charts(scaled)
+
+
+def test_a_dark_chart_differs_from_a_light_one_in_colours_alone(scaled: Result) -> None:
+    charts = scale_charts(scaled)
+    for name in ("benchmarks-throughput", "benchmarks-cost"):
+        light, dark = charts[f"{name}.svg"], charts[f"{name}-dark.svg"]
+        assert light != dark
+        assert "#ffffff" in light and "#ffffff" not in dark
+        assert uncoloured(light) == uncoloured(dark)
+
+
+def uncoloured(svg: str) -> str:
+    """Without colours, and without the ids, which are hashes of what has one."""
+    return re.sub(r"#?\b[0-9a-f]{6}\b|\b[mp][0-9a-f]{10}\b", "", svg)
 
 
 def test_processor_time_is_per_purchase() -> None:
