@@ -13,7 +13,7 @@ import matplotlib as mpl
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from bench.measure import Row
+from bench.measurement import Row
 from bench.report import Result, counted
 
 STYLES: Final = Path(__file__).parent / "style"

@@ -14,13 +14,8 @@ import msgspec
 
 from bench import report
 from bench.bare_nginx import limit
-from bench.charts import line_chart
 from bench.load import Load
 from bench.measurement import Row, crowd
-from bench.report import Result
-from bench.limit import limit
-from bench.load import Load
-from bench.measure import Row, crowd
 from bench.report import Result, counted
 from bench.scenarios import flood as flooding
 from bench.scenarios import orders, releases

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.running import MIAOSHA, STOP_S, alive, descendants, environ
+from tests.kit.running import MIAOSHA, STOP_S, alive, descendants, environ, free_port
 from tests.kit.waits import eventually
-from tests.kit.running import MIAOSHA, STOP_S, alive, descendants, environ, eventually, free_port
 
 ROOT = Path(__file__).parents[2]
 BENCH = (sys.executable, "-m", "bench")

@@ -6,11 +6,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from bench.charts import line_chart
-from bench.commands import scale_charts
-from bench.measurement import Row
 from bench.charts import bar_chart, scale_charts
-from bench.measure import Row
+from bench.measurement import Row
 from bench.report import Result, head, load, put, save, tables
 from bench.usage import per_purchase, used
 

@@ -15,11 +15,8 @@ from tests.tidy.tree import ROOT, SOURCE, classes, name, python_files, texts
 
 # Names that two classes may bear, and why.
 TWICE: dict[str, str] = {}
-# Names that two classes bear still. It may only become shorter.
-TWICE_STILL: set[str] = set()
 ROLES = ("sockets", "gateway", "publisher", "api", "workers")  # one floor
 PORTS_ADAPTERS = ("redis", "rabbitmq", "sql")  # several may implement one port, each in a module
-MODULES_TWICE_STILL: set[str] = set()
 UNNAMED = ("__init__", "__main__")
 
 DOTTED = re.compile(r"(?<![\w./@-])miaosha(?:\.[A-Za-z_]\w*)+")
@@ -41,14 +38,13 @@ def twice() -> dict[str, list[str]]:
 
 
 def test_a_class_name_has_one_home() -> None:
-    new = {n: where for n, where in twice().items() if n not in TWICE and n not in TWICE_STILL}
+    new = {n: where for n, where in twice().items() if n not in TWICE}
     assert not new, new
 
 
 def test_the_lists_of_doubles_name_doubles_alone() -> None:
-    single = (set(TWICE) | TWICE_STILL) - set(twice())
+    single = set(TWICE) - set(twice())
     assert not single, f"take off the lists: {sorted(single)}"
-    assert not set(TWICE) & TWICE_STILL
 
 
 def floor(path: Path) -> str:
@@ -72,10 +68,7 @@ def modules_twice() -> dict[tuple[str, str], list[Path]]:
 
 def test_a_module_name_stands_once_on_its_floor() -> None:
     found = modules_twice()
-    new = {key: [name(p) for p in ps] for key, ps in found.items()}
-    assert not {k: v for k, v in new.items() if k[1] not in MODULES_TWICE_STILL}
-    single = MODULES_TWICE_STILL - {module for _, module in found}
-    assert not single, f"take off the list: {sorted(single)}"
+    assert not {key: [name(p) for p in ps] for key, ps in found.items()}
 
 
 def has(owner: object, attribute: str) -> bool:

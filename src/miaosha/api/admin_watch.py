@@ -14,8 +14,6 @@ from miaosha.api.context import WAIT_S, Desk, desk_of
 from miaosha.api.declare import Req, Who, operation
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.ports.heartbeats import Heartbeat, watchers
-from miaosha.ports.sale_rows import Terms
-from miaosha.ports.heartbeats import Heartbeat
 from miaosha.ports.sale_terms import Terms
 from miaosha.ports.store import Reading
 from miaosha.usecases.audit import last_verdict

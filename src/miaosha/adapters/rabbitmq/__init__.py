@@ -4,6 +4,6 @@
 and is made again when it is lost. Decision 11 says why a sale has one consumer and what a barrier
 is.
 
-Reading order: `topology`, `link`, `broker`, `reader`, `stream_log`, `pressure`, `reminders`,
+Reading order: `topology`, `link`, `broker`, `quorum_reader`, `stream_log`, `pressure`, `reminders`,
 `parked`; `auditing` and `examine` read the same server by code of their own.
 """

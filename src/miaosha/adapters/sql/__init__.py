@@ -5,6 +5,6 @@ implementations of `Database` run units: on a file, and on a server with an opti
 Every change of a state is one statement that names the state it starts from.
 
 Reading order: `tables`, `database`, `file_database`, `server_database`, `group_commit`; then by
-noun `sale_rows`, `holds`, `grants`, `releases`, `attempts`, `captures`, `outbox`, put together in
+noun `sale_terms`, `holds`, `grants`, `releases`, `attempts`, `captures`, `outbox`, put together in
 `ledger`.
 """
