@@ -52,8 +52,8 @@ drills: .venv/.installed $(SITE) ## the long fault drills (2 to 3 h), or PART=ki
 	@exec $(BIN)/python -m tests.drills $(PART) $(ARGS)
 
 check: .venv/.installed web/node_modules/.installed ## format, lint, types, layers, tidiness: what CI runs first
-	$(BIN)/ruff format --check src tests bench examples
-	$(BIN)/ruff check src tests bench examples
+	$(BIN)/ruff format --check src tests bench examples docs
+	$(BIN)/ruff check src tests bench examples docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/tidy
@@ -78,10 +78,10 @@ profile: .venv/.installed ## a flame graph of ROLE=publisher in a rush, to bench
 	@exec $(BIN)/python -m bench profile --role $(ROLE) --seconds 10 $(ARGS)
 
 docs: .venv/.installed web/node_modules/.installed ## draw the pages that come from the code
-	$(BIN)/python -m miaosha.cli.settings_page > docs/settings.md
-	$(BIN)/python -m miaosha.cli.diagrams docs/reservation.md
-	$(BIN)/python -m miaosha.cli.limits_page docs/sockets.md
-	$(BIN)/python -m miaosha.adapters.sql.schema docs/schema.md
+	$(BIN)/python -m docs.draw.settings > docs/settings.md
+	$(BIN)/python -m docs.draw.reservation docs/reservation.md
+	$(BIN)/python -m docs.draw.limits docs/sockets.md
+	$(BIN)/python -m docs.draw.schema docs/schema.md
 	$(BIN)/miaosha openapi > docs/openapi.json
 	PATH="$$PWD/$(BIN):$$PATH" deploy/nginx/generate
 	$(NPM) --silent run api

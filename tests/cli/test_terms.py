@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from docs.draw.settings import page
 
 from miaosha.cli.doctor import roles
-from miaosha.cli.settings_page import page
 from miaosha.cli.terms import moment_ms, money, question, shown_ms
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.money import Money

@@ -3,6 +3,8 @@
 import msgspec
 import pytest
 
+from miaosha.domain.errors import Problem
+from miaosha.domain.fields import check_money
 from miaosha.domain.money import Money
 
 
@@ -13,6 +15,7 @@ from miaosha.domain.money import Money
         (Money(5, "USD"), "USD 0.05"),
         (Money(123_456_789, "EUR"), "EUR 1,234,567.89"),
         (Money(1_500, "JPY"), "JPY 1,500"),
+        (Money(1_500, "KWD"), "KWD 1.500"),
         (Money(100, "XYZ"), "XYZ 1.00"),
     ],
 )
@@ -49,3 +52,14 @@ def test_what_a_body_may_not_say(body: bytes) -> None:
 def test_it_travels_unchanged() -> None:
     money = Money(12_345, "TWD")
     assert msgspec.json.decode(msgspec.json.encode(money), type=Money) == money
+
+
+@pytest.mark.parametrize("currency", ["USD", "EUR", "JPY", "TWD", "KWD", "BRL"])
+def test_money_of_today_is_taken(currency: str) -> None:
+    assert check_money(Money(1, currency), "price") == Money(1, currency)
+
+
+@pytest.mark.parametrize("currency", ["XYZ", "DEM", "XAU"])
+def test_what_is_no_money_today_is_refused(currency: str) -> None:
+    with pytest.raises(Problem, match="ISO 4217"):
+        check_money(Money(1, currency), "price")

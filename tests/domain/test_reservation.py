@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from docs.draw import reservation as drawing
 
-from miaosha.cli import diagrams
 from miaosha.domain.errors import IllegalTransition
 from miaosha.domain.reservation import (
     LIVE,
@@ -64,7 +64,7 @@ def test_who_may_press_again() -> None:
 
 
 def test_which_moves_give_a_unit_back() -> None:
-    back = {event for old, event, new in diagrams.moves() if old in LIVE and new not in LIVE}
+    back = {event for old, event, new in drawing.moves() if old in LIVE and new not in LIVE}
     assert back == {Event.EXPIRE, Event.DECLINE, Event.REFUSE_LAST, Event.RETURN}
 
 
@@ -84,13 +84,13 @@ def test_what_a_row_of_holds_means(row: HoldState, reason: str | None, seen: Sta
 
 
 def test_every_move_is_drawn_and_explained() -> None:
-    assert set(diagrams.MEANING) == set(Event)
-    for old, event, new in diagrams.moves():
-        assert f"| {old} | {event} | {new} |" in diagrams.table()
-        assert f"--> {new}: {event}" in diagrams.diagram()
+    assert set(drawing.MEANING) == set(Event)
+    for old, event, new in drawing.moves():
+        assert f"| {old} | {event} | {new} |" in drawing.table()
+        assert f"--> {new}: {event}" in drawing.diagram()
 
 
 def test_the_page_is_up_to_date(tmp_path: Path) -> None:
-    diagrams.write(tmp_path / "page.md")
+    drawing.write(tmp_path / "page.md")
     drawn = (tmp_path / "page.md").read_text("utf-8")
-    assert PAGE.read_text("utf-8") == drawn, "run: python -m miaosha.cli.diagrams"
+    assert PAGE.read_text("utf-8") == drawn, "run: make docs"

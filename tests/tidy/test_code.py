@@ -35,7 +35,6 @@ PROTOCOL = {  # what these write is read by a program of ours, or was made visib
     SOURCE / "supervisor" / "child_output.py",
     SOURCE / "workers" / "__main__.py",
     SOURCE / "adapters" / "picture_worker.py",
-    SOURCE / "cli" / "settings_page.py",
 }
 
 

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+from docs.draw.limits import drawn
 
-from miaosha.cli.limits_page import drawn
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.findings import Fitness
 from miaosha.settings import Settings

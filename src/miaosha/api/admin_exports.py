@@ -22,7 +22,7 @@ from miaosha.api.auth import actor
 from miaosha.api.context import Desk, desk_of
 from miaosha.api.declare import Req, Who, operation, read_query
 from miaosha.domain.errors import Problem
-from miaosha.domain.money import MINOR_DIGITS
+from miaosha.domain.money import minor_digits
 from miaosha.ports.backoffice import Found, Office, OrderSearch, SentOrder
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def cells_of(sent: SentOrder) -> list[str]:
 
 def _decimal(amount: int, currency: str) -> str:
     """Minor units as a number a spreadsheet can add."""
-    digits = MINOR_DIGITS.get(currency, 2)
+    digits = minor_digits(currency)
     whole, rest = divmod(amount, 10**digits)
     return f"{whole}.{rest:0{digits}d}" if digits else str(whole)
 

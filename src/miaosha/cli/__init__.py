@@ -3,6 +3,5 @@
 A command reads its options, opens what the api role has, calls the same use cases, and prints by
 `serving/screen`. Nothing heavy is imported before a command runs, so --help is quick.
 
-Reading order: `main`, `command`, `sale`; `up` and `demo` for what starts a platform. `diagrams`,
-`settings_page` and `limits_page` draw pages of docs/.
+Reading order: `main`, `command`, `sale`; `up` and `demo` for what starts a platform.
 """

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from miaosha.domain.errors import Problem
-from miaosha.domain.money import MINOR_DIGITS, Money
+from miaosha.domain.money import Money, minor_digits
 from miaosha.domain.sale import Choice, Question
 
 OPTIONS = {
@@ -27,7 +27,7 @@ def money(text: str) -> Money:
     if not found:
         raise Problem("bad_request", 'expected an amount such as "19.90 USD"', field="--price")
     whole, rest, currency = found[1], found[2] or "", found[3].upper()
-    digits = MINOR_DIGITS.get(currency, 2)
+    digits = minor_digits(currency)
     if len(rest) > digits:
         raise Problem("bad_request", f"{currency} has {digits} decimal places", field="--price")
     return Money(int(whole) * 10**digits + int(rest.ljust(digits, "0") or 0), currency)

@@ -5,9 +5,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from docs.draw import schema
 from sqlalchemy import create_engine
 
-from miaosha.adapters.sql import migrate, schema
+from miaosha.adapters.sql import migrate
 from miaosha.adapters.sql.engine import driver_url, open_database
 from miaosha.adapters.sql.tables import metadata
 from miaosha.domain.errors import DependencyDown, SettingsError

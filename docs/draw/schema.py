@@ -1,4 +1,4 @@
-"""docs/schema.md, drawn from tables.py: `python -m miaosha.adapters.sql.schema docs/schema.md`."""
+"""Schema: `python -m docs.draw.schema docs/schema.md` draws that page from tables.py."""
 
 import sys
 from collections.abc import Iterator
@@ -10,8 +10,7 @@ from miaosha.adapters.sql.tables import metadata
 
 HEADER = """# The SQL schema
 
-Drawn from `src/miaosha/adapters/sql/tables.py` by `python -m miaosha.adapters.sql.schema
-docs/schema.md`; do not edit. Times are Unix milliseconds (`…_ms`), money is integer minor units.
+Drawn from `src/miaosha/adapters/sql/tables.py` by `make docs`; do not edit. Times are Unix milliseconds (`…_ms`), money is integer minor units.
 """
 
 

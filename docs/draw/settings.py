@@ -1,4 +1,4 @@
-"""Settings page: `python -m miaosha.cli.settings_page` draws docs/settings.md from Settings."""
+"""Settings: `python -m docs.draw.settings` draws docs/settings.md from Settings."""
 
 import ast
 import inspect

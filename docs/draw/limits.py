@@ -1,4 +1,4 @@
-"""Limits page: `python -m miaosha.cli.limits_page docs/sockets.md` draws the table in that page."""
+"""Limits: `python -m docs.draw.limits docs/sockets.md` draws the table in that page."""
 
 import re
 import sys

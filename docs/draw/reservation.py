@@ -1,6 +1,6 @@
-"""Diagrams: draws docs/reservation.md from the table in domain/reservation.py.
+"""Reservation: draws docs/reservation.md from the table in domain/reservation.py.
 
-`python -m miaosha.cli.diagrams [FILE]` writes it (default: docs/reservation.md). A test fails when
+`python -m docs.draw.reservation [FILE]` writes it (default: docs/reservation.md). A test fails when
 the page and the table differ.
 """
 
@@ -55,7 +55,7 @@ def page() -> str:
     """The whole of docs/reservation.md."""
     title, theory = (reservation.__doc__ or "").split("\n", 1)
     live = ", ".join(state for state in State if state in LIVE)
-    return f"""<!-- Drawn from domain/reservation.py by `python -m miaosha.cli.diagrams`. -->
+    return f"""<!-- Drawn from domain/reservation.py by `python -m docs.draw.reservation`. -->
 
 # {title.rstrip(".")}
 
