@@ -23,6 +23,7 @@ from miaosha.trials import sample_sale
 from miaosha.trials.crowd.http_client import Http
 from tests.kit.running import Up, running
 
+pytest_plugins = ("schemathesis.pytest.plugin",)  # dear to import, so not for every pytest
 BUYERS = 500
 STOCK = 50
 # what else may be wrong with a press is said by 4xx; nginx itself refuses TRACE, without Allow

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 import pytest
 
-ENVIRON: Final = "MIAOSHA_TEST_COSTS"
+ENVIRON: Final = "TEST_COSTS"  # a name of MIAOSHA_… would be a setting that there is not
 
 
 class Cost(NamedTuple):

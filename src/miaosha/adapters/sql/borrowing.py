@@ -14,6 +14,8 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from miaosha.serving.ending import end
+
 GIVE_BACK_S: Final = 1.0  # for the end of a transaction, and again for the end of a cut connection
 
 log = structlog.get_logger()
@@ -28,7 +30,7 @@ async def borrowed(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     its transaction. That error in place of the cancellation would have the caller try again,
     without its deadline.
     """
-    connection = await engine.connect()
+    connection = await _opened(engine)
     driver = _driver_of(connection)
     try:
         yield connection
@@ -39,6 +41,24 @@ async def borrowed(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         raise
     if failure := await _give_back(connection, driver):
         raise failure
+
+
+async def _opened(engine: AsyncEngine) -> AsyncConnection:
+    """A connection of the pool. The pool and a driver wait by `asyncio.wait_for`, which may lose a
+    cancellation and then wait for a hanging server without a deadline: so it is told again."""
+    opening = asyncio.create_task(_connected(engine))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await end([opening], GIVE_BACK_S)
+        if not opening.cancelled() and opening.exception() is None:
+            connection = opening.result()
+            await _give_back(connection, _driver_of(connection))
+        raise
+
+
+async def _connected(engine: AsyncEngine) -> AsyncConnection:
+    return await engine.connect()
 
 
 async def _give_back(connection: AsyncConnection, driver: Any) -> BaseException | None:
