@@ -120,6 +120,14 @@ async def test_a_port_that_another_has_is_waited_for(role: Role) -> None:
     await asyncio.to_thread(stop_second)
 
 
+async def test_a_role_that_has_no_checks_yet_is_not_ready() -> None:
+    starting = Role()
+    stop = ops.start_ops(f"127.0.0.1:{starting.port}", "publisher", {}, {})
+    assert await starting.ask("/readyz") == (503, b'{"status":"not_ready","checks":{}}')
+    assert (await starting.ask("/livez"))[0] == 503, "it was never ready"
+    await asyncio.to_thread(stop)
+
+
 async def test_whoever_waits_for_a_port_can_stop(role: Role) -> None:
     stop = ops.start_ops(f"127.0.0.1:{role.port}", "publisher", {}, {})
     await asyncio.wait_for(asyncio.to_thread(stop), 10)

@@ -48,7 +48,7 @@ log = structlog.get_logger()
 async def readiness(checks: Checks) -> tuple[bool, dict[str, str]]:
     """Run every check for at most two seconds; ("ok" or the kind of failure) by name."""
     results: dict[str, str] = {}
-    for name, check in checks.items():
+    for name, check in tuple(checks.items()):  # a role that starts adds some meanwhile
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 await check()
@@ -186,6 +186,7 @@ class _Ops:
             return (OK, ALIVE) if turned else (UNAVAILABLE, HUNG)
         within_s = CHECK_TIMEOUT_S * (len(self._checks) + 1)
         good, results = self._on_the_loop(readiness(self._checks), within_s) or (False, {})
+        good = good and bool(results)  # a role without checks is still starting
         self._was_ready |= good
         said = {"status": "ok" if good else "not_ready", "checks": results}
         return OK if good else UNAVAILABLE, said
