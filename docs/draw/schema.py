@@ -10,7 +10,8 @@ from miaosha.adapters.sql.tables import metadata
 
 HEADER = """# The SQL schema
 
-Drawn from `src/miaosha/adapters/sql/tables.py` by `make docs`; do not edit. Times are Unix milliseconds (`…_ms`), money is integer minor units.
+Drawn from `src/miaosha/adapters/sql/tables.py` by `make docs`; do not edit.
+Times are Unix milliseconds (`…_ms`), money is integer minor units.
 """
 
 
