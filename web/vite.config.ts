@@ -10,6 +10,8 @@ export default defineConfig({
     target: "es2022",
     assetsInlineLimit: 0, // the content security policy allows no inline script or style
     modulePreload: { polyfill: false },
+    rolldownOptions: { input: ["index.html", "docs.html"] }, // the shop, and the API's page
+    license: { fileName: "licenses.md" }, // of the packages in the pages
   },
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   server: {

@@ -27,7 +27,7 @@ TARGETS: dict[str, set[bytes]] = {
     "/api/v1/sales/1/purchases/mine": set(),
     "/api/v1/payments/webhook/sandbox": {b"POST"},
     "/api/v1/admin/products/1/picture": {b"PUT"},
-    "/api/docs": set(),
+    "/api/docs/openapi.json": set(),
     "/sandbox/x": {b"POST"},
     "/healthz": set(),
     "/nothing": set(),

@@ -74,7 +74,7 @@ def create_app(
             Router(PREFIX, route_handlers=routes()),
             *health.ROUTES,
             *sandbox.ROUTES,
-            *documentation(routes()),
+            documentation(routes()),
         ],
         guards=[gate],
         exception_handlers={Exception: handle},

@@ -135,7 +135,7 @@ async def at_edge(run_dir: Path) -> AsyncIterator[Edge]:
         ("POST", "/api/v1/sales/7/checkout", "api"),
         ("GET", "/api/v1/sales", "api"),
         ("GET", "/api/v1/time", "api"),
-        ("GET", "/api/docs", "api"),
+        ("GET", "/api/docs/openapi.json", "api"),
         ("GET", "/sandbox/pay/x", "api"),
         ("GET", "/healthz", "api"),
         ("GET", "/readyz", "api"),

@@ -93,6 +93,17 @@ async def test_no_page_runs_what_is_written_into_it(at_edge: Edge) -> None:
         assert not re.search(r"<style|<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=", text), file.name
 
 
+@pytest.mark.parametrize("path", ["/api/docs", "/api/docs/"])
+async def test_the_apis_page_is_one_of_the_pages(at_edge: Edge, path: str) -> None:
+    page = await at_edge.ask(path)
+    assert (page.status, page.headers["Content-Type"]) == (200, "text/html")
+    assert page.headers["Cache-Control"] == "no-cache"
+    assert "script-src 'self';" in page.headers["Content-Security-Policy"]
+    assert b"/assets/docs-" in page.body
+    assert not at_edge.roles["api"].asked
+    assert (await at_edge.ask(path, "POST")).status == 405
+
+
 @pytest.mark.parametrize("path", ["/nowhere", "/sales/x", "/assets/gone.js", "/orders/../etc"])
 async def test_an_unknown_address_is_a_404_in_the_shops_dress(at_edge: Edge, path: str) -> None:
     answer = await at_edge.ask(path, headers=A_PERSON)
@@ -127,7 +138,8 @@ def test_a_wheel_has_the_pages(tmp_path: Path) -> None:
     assert built.returncode == 0, built.stderr
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         names = set(wheel.namelist())
-    page = static_dir() / "index.html"
-    wanted = {f"miaosha/web{path}" for path in assets(page.read_text())}
-    assert {"miaosha/web/index.html", "miaosha/web/sw.js"} | wanted <= names
+    pages = [static_dir() / name for name in ("index.html", "docs.html")]
+    wanted = {f"miaosha/web{path}" for page in pages for path in assets(page.read_text())}
+    wanted |= {f"miaosha/web/{name}" for name in ("sw.js", "licenses.md", *(p.name for p in pages))}
+    assert wanted <= names
     assert not [name for name in names if "node_modules" in name]

@@ -52,7 +52,8 @@ def test_bodies_are_let_in_where_the_document_lists_one() -> None:
 
 @pytest.mark.parametrize("slash", ["", "/"])
 async def test_every_address_of_the_document(at_edge: Edge, slash: str) -> None:
-    others = ["/healthz", "/readyz", "/api/docs", "/sandbox/{secret}", "/socket.io", "/", "/sw.js"]
+    others = ["/healthz", "/readyz", "/api/docs", "/api/docs/openapi.json", "/sandbox/{secret}"]
+    others += ["/socket.io", "/", "/sw.js"]
     for path in [*PATHS, *others]:
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
             where = re.sub(r"\{\w+\}", "7", path).rstrip("/") + slash
@@ -164,7 +165,8 @@ async def test_at_the_api(run_dir: Path) -> None:
         visitor = await stack.enter_async_context(edge.visitor())
         targets = [
             *reads,
-            *(b"/api/v1/sales", b"/api/v1/time", b"/api/v1/sessions/refresh", b"/api/docs"),
+            *(b"/api/v1/sales", b"/api/v1/time", b"/api/v1/sessions/refresh"),
+            b"/api/docs/openapi.json",
             *(b"/api/v1/sales/1/purchases/mine", b"/healthz", b"/nothing", b"/index.html"),
         ]
         hidden = b"GET /api/v1/time?hidden HTTP/1.1\r\nHost: x\r\n\r\n"
