@@ -91,7 +91,8 @@ async def test_items_with_one_key_never_share_a_run(database: Database) -> None:
     bulk = Bulk(run, key=lambda item: item[0])
     items = [("a", 1), ("a", 2), ("b", 3), ("a", 4)]
     assert await asyncio.gather(*(database.write_one(bulk, i) for i in items)) == [1, 2, 3, 4]
-    assert runs == [[("a", 1), ("b", 3)], [("a", 2)], [("a", 4)]]
+    # a server may run several rounds at once, in whatever order their connections come
+    assert sorted(runs) == [[("a", 1), ("b", 3)], [("a", 2)], [("a", 4)]]
 
 
 async def test_a_caller_who_leaves_takes_a_waiting_item_along_and_no_neighbour(
