@@ -357,7 +357,7 @@ def test_a_whole_platform_lives_in_such_places(every: Path, tmp_path: Path) -> N
         )
         assert told.status == 200, told.body
         served = secure.ask(told.json()["picture_url"])
-        assert (served.status, served.headers["Content-Type"]) == (200, "image/jpeg")
+        assert (served.status, served.headers["Content-Type"]) == (200, "image/webp")
         assert len(served.body) > 1_000
         assert miaosha("audit", "1", "--data-dir", str(up.data)).returncode == 1
         assert up.stop() == 0
