@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -132,8 +133,10 @@ class PackagedServer:
 
     def pause(self) -> None:
         """Let it hang, as a machine that has lost its network: connections stay, answers do not
-        come. `resume` ends that."""
+        come. `resume` ends that. Returns once each of its threads has stopped."""
         os.kill(self.pid, signal.SIGSTOP)
+        while any(not _stopped(task) for task in Path(f"/proc/{self.pid}/task").iterdir()):
+            time.sleep(0.001)
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
@@ -175,6 +178,14 @@ class PackagedServer:
             return self.log.read_text("utf-8", errors="replace").strip()[-WORDS_MAX:]
         except OSError:
             return "it wrote nothing"
+
+
+def _stopped(thread: Path) -> bool:
+    """So does one that has ended meanwhile."""
+    try:
+        return (thread / "stat").read_bytes().rpartition(b")")[2].split()[0] in b"TZX"
+    except OSError:
+        return True
 
 
 def account_of(package_user: str) -> str | None:
