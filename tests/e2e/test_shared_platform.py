@@ -149,3 +149,13 @@ def test_the_purchase_route_answers_as_documented(up: Up, pressed: Any, case: An
     response = case.call(base_url=f"http://127.0.0.1:{up.port}")
     assert response.status_code < 500 or response.status_code == 503, response.text
     case.validate_response(response, excluded_checks=EXCLUDED)
+
+
+async def test_a_stranger_is_refused_before_a_picture_is_sent(up: Up) -> None:
+    """Nothing of it is kept at the edge, whose disk would fill."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", up.port)
+    head = b"PUT /api/v1/admin/products/1/picture HTTP/1.1\r\nHost: localhost\r\n"
+    writer.write(head + b"Content-Type: image/png\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 999)
+    async with asyncio.timeout(10):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 401")
+    writer.close()

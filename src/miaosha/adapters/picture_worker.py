@@ -4,7 +4,9 @@
 else, within bounds of memory and processor time that the kernel holds.
 """
 
+import contextlib
 import io
+import os
 import resource
 import sys
 from typing import Final
@@ -18,7 +20,10 @@ from miaosha.domain.picture import WIDTHS
 from miaosha.ports.pictures import PICTURE_MAX_BYTES, PIXELS_MAX
 
 MEMORY_MAX: Final = 1_500_000_000  # bytes of address space; 50 million pixels need 600 MB
-CPU_MAX_S: Final = 20
+CPU_MAX_S: Final = 10
+FILES_MAX: Final = 64
+SIDE_MAX: Final = 32_768  # pixels; a narrow giant costs twice its area
+NICE: Final = 15  # a rush goes before a picture
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "HEIF")
 QUALITY: Final = 82
 TALL: Final = 3  # a picture is at most so many times as tall as it is wide, when it is shown
@@ -28,11 +33,13 @@ def webps(content: bytes) -> list[bytes]:
     """The picture in each of WIDTHS. Raises OSError, SyntaxError or ValueError if it is damaged,
     SystemExit(TOO_LARGE)."""
     image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
-    if image.width * image.height > PIXELS_MAX:
+    if image.width * image.height > PIXELS_MAX or max(image.size) > SIDE_MAX:
         raise SystemExit(TOO_LARGE)
     image.draft("RGB", (2 * WIDTHS[0], 2 * WIDTHS[0]))  # a JPEG is decoded no larger than needed
-    image = ImageOps.exif_transpose(image)
     profile = image.info.get("icc_profile")
+    image.load()
+    with contextlib.suppress(Exception):  # untidy Exif: as it lies
+        image = ImageOps.exif_transpose(image)
     image = _eight_bits(image)
     made = []
     for width in WIDTHS:
@@ -68,6 +75,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_MAX_S, CPU_MAX_S))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES_MAX, FILES_MAX))
+    os.nice(NICE)
     Image.MAX_IMAGE_PIXELS = None  # PIXELS_MAX is asked here
     pillow_heif.register_heif_opener(thumbnails=False)
     try:

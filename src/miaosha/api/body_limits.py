@@ -16,10 +16,11 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from miaosha.api.problems import render
 from miaosha.domain.errors import Problem
+from miaosha.ports.pictures import PICTURE_MAX_BYTES
 
 REQUESTS_MAX: Final = 1_000  # under way at once; above it 503 overloaded
 ANSWER_WITHIN_S: Final = 60.0  # the slowest card takes less; what takes longer goes on by itself
-BODY_BYTES_MAX: Final = 4 * 2**20  # of any route, as the edge has it; each has its own below that
+BODY_BYTES_MAX: Final = PICTURE_MAX_BYTES  # of any route; each has its own at most this
 WITH_BODY: Final = frozenset({"POST", "PUT"})  # methods of routes that take one
 VERSIONS: Final = frozenset({"1.0", "1.1"})
 

@@ -1,29 +1,23 @@
-"""Money: integer minor units with an ISO 4217 code; no floats, nothing across currencies.
+"""Money: integer minor units with an ISO 4217 code; no floats, nothing across currencies."""
 
-Which currencies there are, and their decimals, is Unicode CLDR's word, by Babel. It is imported on
-demand: it costs 30 ms, and most roles never show money.
-"""
-
-from functools import cache
+from typing import Final
 
 import msgspec
 
-
-@cache
-def currencies() -> frozenset[str]:
-    """The ISO 4217 codes that are money somewhere now."""
-    from babel.core import get_global
-    from babel.numbers import get_territory_currencies
-
-    everywhere = get_global("territory_currencies")
-    return frozenset(code for where in everywhere for code in get_territory_currencies(where))
+# What a stored amount means must not change with a library's version, nor differ between the server
+# and a browser's Intl. So: the currencies of which ISO 4217 and Unicode CLDR say the same.
+_TWO: Final = """AED AUD BRL CAD CHF CNY CZK DKK EUR GBP HKD ILS INR MXN MYR NOK NZD PHP PLN RON SAR
+SEK SGD THB TRY TWD USD ZAR"""
+MINOR_DIGITS: Final = (
+    dict.fromkeys(_TWO.split(), 2)
+    | dict.fromkeys(["CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF"], 0)
+    | dict.fromkeys(["BHD", "JOD", "KWD", "OMR", "TND"], 3)
+)
 
 
 def minor_digits(currency: str) -> int:
-    """Decimals of a currency's smallest unit: 0 for JPY, 3 for KWD; 2 if it is unknown."""
-    from babel.numbers import get_currency_precision
-
-    return get_currency_precision(currency)
+    """Decimals of a currency's smallest unit; 2 if it is none of MINOR_DIGITS."""
+    return MINOR_DIGITS.get(currency, 2)
 
 
 class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

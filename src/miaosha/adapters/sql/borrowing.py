@@ -19,6 +19,7 @@ from miaosha.serving.ending import end
 GIVE_BACK_S: Final = 1.0  # for the end of a transaction, and again for the end of a cut connection
 
 log = structlog.get_logger()
+_GIVING: set["asyncio.Task[BaseException | None]"] = set()  # the loop itself forgets tasks
 
 
 @asynccontextmanager
@@ -50,11 +51,17 @@ async def _opened(engine: AsyncEngine) -> AsyncConnection:
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
+        opening.add_done_callback(_unwanted)  # however often the caller is cancelled from here on
         await end([opening], GIVE_BACK_S)
-        if not opening.cancelled() and opening.exception() is None:
-            connection = opening.result()
-            await _give_back(connection, _driver_of(connection))
         raise
+
+
+def _unwanted(opening: "asyncio.Task[AsyncConnection]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        connection = opening.result()
+        giving = asyncio.create_task(_give_back(connection, _driver_of(connection)))
+        _GIVING.add(giving)
+        giving.add_done_callback(_GIVING.discard)
 
 
 async def _connected(engine: AsyncEngine) -> AsyncConnection:
