@@ -1,4 +1,4 @@
-"""Every setting of every role, read once from the environment (`MIAOSHA_<NAME>`, upper case).
+"""Settings: every setting of every role, read once from the environment (`MIAOSHA_<NAME>`).
 
 Unknown or bad settings stop the start, naming the key, the value and what was expected. Durations
 carry their unit in the name. `docs/settings.md` is generated from this class.

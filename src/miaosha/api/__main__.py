@@ -1,4 +1,4 @@
-"""`python -m miaosha.api --listen unix:/path.sock|host:port [--instance 0] [--metrics …]`"""
+"""API: `python -m miaosha.api --listen unix:/path.sock|host:port [--instance 0] [--metrics …]`."""
 
 from miaosha.api.uvicorn_server import serve
 from miaosha.serving.process import run

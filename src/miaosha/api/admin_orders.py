@@ -1,4 +1,4 @@
-"""Everybody's orders, by admins: pages, and the delivery address of one."""
+"""Admin orders: pages of everybody's orders, and the delivery address of one."""
 
 from uuid import UUID
 

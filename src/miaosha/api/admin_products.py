@@ -1,4 +1,4 @@
-"""Products, by admins. A picture is sent as it is, not as a form."""
+"""Admin products: their routes. A picture is sent as it is, not as a form."""
 
 from litestar.params import FromPath
 

@@ -1,4 +1,4 @@
-"""The bodies, queries and answers of the admin's routes."""
+"""Admin schemas: the bodies, queries and answers of the admin's routes."""
 
 from typing import Annotated, Any, Literal
 

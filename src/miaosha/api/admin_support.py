@@ -1,4 +1,4 @@
-"""Parked messages, people and one buyer's story, the trail of what admins and the system did."""
+"""Admin support: parked messages, people, one buyer's story, and the trail."""
 
 from litestar.params import FromPath
 

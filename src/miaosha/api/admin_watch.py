@@ -1,4 +1,4 @@
-"""What an admin watches of a sale: its numbers from every part, the audit, how it went."""
+"""Admin watch: a sale's numbers from every part, the audit, how it went."""
 
 from litestar.params import FromPath
 

@@ -1,4 +1,4 @@
-"""The HTTP API as one ASGI application: `create_app(parts, settings)`.
+"""App: the HTTP API as one ASGI application, `create_app(parts, settings)`.
 
 Everything is passed in; nothing is opened or closed here.
 """

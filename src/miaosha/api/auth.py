@@ -1,4 +1,4 @@
-"""The gate before every handler: who is calling, may they, and is the body of a kind we read.
+"""Gate: before every handler, who calls, may they, and is the body of a kind we read.
 
 The caller is the subject of the bearer token and nothing else; a role comes from the token only.
 """

@@ -1,4 +1,4 @@
-"""Pay for a unit that is held."""
+"""Checkout: the route that pays for a unit that is held."""
 
 from litestar import Response
 from litestar.params import FromPath

@@ -1,4 +1,4 @@
-"""Probes of the API, outside /api/v1: /healthz (the process lives), /readyz (it can work)."""
+"""Health: the API's probes, /healthz (the process lives) and /readyz (it can work)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the operations' declarations and msgspec's own schemas.
+"""OpenAPI: the 3.1 document, made from the operations' declarations and msgspec's own schemas.
 
 `docs/openapi.json` is this document; a test keeps it current.
 """

@@ -1,4 +1,4 @@
-"""A buyer's orders. Another buyer's order does not exist."""
+"""Orders: a buyer's own. Another buyer's order does not exist."""
 
 from uuid import UUID
 

@@ -1,5 +1,7 @@
-"""A buyer's own place in a sale. The press itself is served by the publisher; its route stands here
-so that the document describes it (the edge never sends it to this role)."""
+"""Purchases: a buyer's own place in a sale.
+
+The publisher serves the press, and the edge never sends it here; its route documents it.
+"""
 
 from litestar.params import FromPath
 

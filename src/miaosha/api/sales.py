@@ -1,4 +1,4 @@
-"""What anyone may see of sales, the time, and the question a buyer is asked."""
+"""Sales: what anyone may see of them, the time, and the question a buyer is asked."""
 
 from litestar.params import FromPath
 

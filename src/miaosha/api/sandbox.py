@@ -1,4 +1,4 @@
-"""The sandbox provider's confirmation page: what a bank would show after a redirect.
+"""Sandbox confirmation: what a bank would show after a redirect.
 
 The address holds an unguessable secret and is all a visitor needs, as with a real provider. The
 answer goes to the provider, its webhook finishes the checkout, and the browser goes back to the

@@ -1,4 +1,4 @@
-"""What the sandbox's bank shows, as HTML without scripts, in English or 繁體中文."""
+"""Sandbox page: what the sandbox's bank shows, without scripts, in English or 繁體中文."""
 
 import base64
 import hashlib

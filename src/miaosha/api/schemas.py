@@ -1,4 +1,4 @@
-"""The bodies and queries of the HTTP API. Strict: an unknown field is an error naming it.
+"""Schemas: bodies and queries of the HTTP API. An unknown field is an error naming it.
 
 Lengths here are caps on what is read at all; the use cases say what a value may be.
 """

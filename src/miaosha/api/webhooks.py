@@ -1,4 +1,4 @@
-"""What payment providers tell us. A webhook is a hint with a signature: the charge is looked up."""
+"""Webhooks: what payment providers tell us. Each is a signed hint: the charge is looked up."""
 
 from litestar.params import FromPath
 

@@ -1,5 +1,5 @@
-"""The one place where URLs become adapters: one context manager per role, which opens exactly what
-the role needs, wires the use cases and closes everything in reverse order.
+"""Bootstrap: the one place where URLs become adapters. Each role has a context manager, which opens
+what the role needs, wires the use cases, and closes everything in reverse order.
 """
 
 import os

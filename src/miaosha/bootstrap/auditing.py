@@ -1,4 +1,4 @@
-"""Wires the audit, on connections of its own: it shares neither code nor pools with the roles."""
+"""Audit wiring: connections of its own; it shares neither code nor pools with the roles."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Looks at every configured part: for `miaosha doctor`, and for roles that are strict."""
+"""Examination: looks at every configured part, for `miaosha doctor` and for strict roles."""
 
 import asyncio
 import time

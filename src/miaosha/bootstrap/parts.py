@@ -1,4 +1,4 @@
-"""What each role is given by bootstrap: opened ports and the use cases over them."""
+"""Parts: what bootstrap gives each role: opened ports and the use cases over them."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

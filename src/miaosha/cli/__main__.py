@@ -1,4 +1,4 @@
-"""The command line as a module: `python -m miaosha.cli`."""
+"""Command line: `python -m miaosha.cli`."""
 
 from miaosha.cli.main import run
 

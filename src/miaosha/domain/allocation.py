@@ -1,4 +1,4 @@
-"""Who gets a unit: the specification of the Lua scripts as plain functions.
+"""Allocation: who gets a unit; the specification of the Lua scripts as plain functions.
 
 Each function here is one script of `adapters/redis/lua` (same name, same order of checks); tests
 run the two side by side on random histories. `Allocation` is the state of one sale in Redis.

@@ -1,4 +1,4 @@
-"""What an account's e-mail, name and password may be. Pure rules; nothing here stores or hashes."""
+"""Credentials: what an account's e-mail, name and password may be. Nothing is stored here."""
 
 import re
 import unicodedata

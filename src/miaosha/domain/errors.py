@@ -1,4 +1,4 @@
-"""Every error a caller may meet, as one tree.
+"""Errors: every error a caller may meet, as one tree.
 
     MiaoshaError
     ├── Problem            the caller asked for something that cannot be done; has a stable `code`

@@ -1,4 +1,4 @@
-"""What `miaosha doctor` finds about the parts of a platform, and what roles refuse to start on."""
+"""Findings: what `miaosha doctor` finds about a platform, and what roles refuse to start on."""
 
 from enum import StrEnum
 from typing import NamedTuple

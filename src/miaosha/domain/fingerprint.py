@@ -1,4 +1,4 @@
-"""What stands for a set of terms, so that a change can say which ones it began with."""
+"""Fingerprint: stands for a set of terms, so that a change can say which it began with."""
 
 import hashlib
 

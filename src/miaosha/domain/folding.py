@@ -1,4 +1,4 @@
-"""The one form in which texts are compared when a person searches for a name."""
+"""Folding: the one form in which texts are compared when a person searches for a name."""
 
 import unicodedata
 

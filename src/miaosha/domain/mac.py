@@ -1,4 +1,4 @@
-"""HMAC-SHA-256 (RFC 2104) for a key that is used over and over."""
+"""MAC: HMAC-SHA-256 (RFC 2104) for a key that is used over and over."""
 
 import hashlib
 from typing import Final

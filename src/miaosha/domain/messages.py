@@ -1,4 +1,4 @@
-"""What travels between roles, as frozen msgspec structs with their encodings.
+"""Messages: what travels between roles, as frozen msgspec structs with their encodings.
 
 A request's id is `batch_id.index`; batch ids are UUIDv7, so ids of one publisher sort by time.
 """

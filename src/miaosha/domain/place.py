@@ -1,4 +1,4 @@
-"""A buyer's place as Redis keeps it, what a request is told of it, how a rebuild merges it.
+"""Place: a buyer's place as Redis keeps it, what a request is told, and how a rebuild merges it.
 
 The vocabulary of `allocation`, which is where places change.
 """

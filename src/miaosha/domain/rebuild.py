@@ -1,4 +1,4 @@
-"""The specification of a rebuild's scripts: begin → merge_places… → finish, at once to others.
+"""Rebuild specification: its scripts, begin → merge_places… → finish, at once to others.
 
 Between begin and finish the sale has no epoch, so that every other script is refused. The three
 act only for the rebuild whose turn it is: the one with the highest epoch that has begun.

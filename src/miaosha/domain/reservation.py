@@ -1,10 +1,9 @@
-"""A buyer's place in a sale, as one table.
+"""Reservation: a buyer's place in a sale, as one table.
 
 A *request* is one accepted press; it ends with one outcome. A *place* is where a buyer stands in a
-sale because of a request; it is known by the request's id (its `rid`) and changes only by the
-moves below. Everything that changes a place anywhere (a Lua script, a compare-and-set in SQL) is
-one of these moves, and every move is a compare-and-set on (rid, state), so that a repeat does
-nothing and of two competing moves exactly one happens.
+sale because of a request. Its key is the request's id (its `rid`). Only the moves below change it,
+in a Lua script as in SQL. Every move is a compare-and-set on (rid, state): a repeat does nothing,
+and of two competing moves exactly one happens.
 
     none ──▶ held ──▶ paying ──▶ paid                 paid: terminal
       │       │ ▲        │
@@ -16,16 +15,15 @@ nothing and of two competing moves exactly one happens.
     held ──▶ standby: only in a rebuild, for a hold that SQL never granted and nobody was told of;
                       it keeps its rank, hence heads the line
 
-A unit is *live* while a place is held, paying or paid: free + live = stock at every instant. The
-only moves that give a unit back are `expire`, `decline` and `refuse_last`, and each hands it on in
-the same step, to the head of standby or to free; and, in a rebuild, `return`, whose unit SQL never
-counted.
+A unit is *live* while a place is held, paying or paid: free + live = stock at every instant. Only
+`expire`, `decline` and `refuse_last` give a unit back. Each hands it on in the same step, to the
+head of standby or to free. In a rebuild `return` does so too; SQL never counted its unit.
 
 Redis does not know `paying`: it is a pin on the hold that only SQL needs, so a paying place reads
 held there. `closed` is derived (past closes_at and nothing held), never stored.
 
 `sold_out` ends a request, not the buyer: no place is stored. A buyer whose place is expired,
-declined or left may press again, and is a newcomer with a new rid at the end of the line.
+declined or left may press again. That buyer is a newcomer with a new rid at the end of the line.
 """
 
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Variables that a cluster sets in every container for a Service called miaosha or miaosha-….
+"""Service links: variables that a cluster sets for a Service called miaosha or miaosha-….
 
 Kubernetes names them after the Service (`MIAOSHA_SERVICE_HOST`, `MIAOSHA_PORT=tcp://10.0.0.1:80`,
 `MIAOSHA_API_PORT_80_TCP_ADDR`, …), so they begin as our settings do. They are told from a setting

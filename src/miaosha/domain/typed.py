@@ -1,4 +1,4 @@
-"""What a person typed or pasted, in the one form that is kept; None if it cannot be meant.
+"""Typed text: what a person typed or pasted, in the one form that is kept; None if unclear.
 
 People type digits of their own script and width, copy invisible characters, and write one thing in
 several ways. Whatever has a single meaning is taken. `web/src/ui/typed.ts` says the same.

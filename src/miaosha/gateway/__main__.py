@@ -1,4 +1,4 @@
-"""`python -m miaosha.gateway --listen unix:/path.sock --instance 0`: one gateway process."""
+"""Gateway: `python -m miaosha.gateway --listen unix:/path.sock --instance 0`, one process."""
 
 from miaosha import bootstrap
 from miaosha.gateway.gateway import Gateway

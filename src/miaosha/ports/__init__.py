@@ -1,4 +1,4 @@
-"""What the use cases need from the world, as Protocols whose docstrings are the contracts.
+"""Ports: what the use cases need, as Protocols whose docstrings are the contracts.
 
 A contract says what is atomic, what may be repeated, what is raised, and what the empty case is.
 One file for each noun; `bootstrap` chooses the adapters by URL, and one body of tests for each

@@ -1,4 +1,4 @@
-"""Port of accounts, in SQL."""
+"""Accounts port: people who sign in, in SQL."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Ports of the audit: what each store holds of one sale, in pages.
+"""Auditing port: what each store holds of one sale, in pages.
 
 Whoever implements these shares no code with the roles: it reads keys and tables as they are and
 parses them itself, so that a defect in the roles' own reading cannot hide itself. Read-only. Of a

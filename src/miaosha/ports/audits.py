@@ -1,6 +1,6 @@
-"""Port of what audits keep of a sale, in SQL: what differed, so that whoever leads next knows it,
-and whether one is under way, so that every process can say so. Part of `ports.ledger.Ledger`, whose
-first lines hold here, too.
+"""Audits port: what differed in a sale, for the next leader, and whether an audit is under way.
+
+Part of `ports.ledger.Ledger`, whose first lines hold here, too.
 """
 
 from typing import Final, NamedTuple, Protocol

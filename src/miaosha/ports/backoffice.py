@@ -1,4 +1,4 @@
-"""Port of what admins read of SQL across buyers: a sale's books, orders, people, one buyer's rows.
+"""Backoffice port: what admins read of SQL: a sale's books, orders, people, one buyer's rows.
 
 Never on the path of a purchase, and it changes nothing. Every method is one snapshot and raises
 DependencyDown when the database is away.

@@ -1,4 +1,4 @@
-"""Port of the broker: accepted requests, their log, reminders, the mail queue, parked messages.
+"""Broker port: accepted requests, their log, reminders, the mail queue, parked messages.
 
 Delivery is at least once, in order per sale as long as one consumer lives; handlers must be
 idempotent. One queue and one log per sale: a paused sale never holds up another.

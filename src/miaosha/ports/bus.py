@@ -1,4 +1,4 @@
-"""Port of the bus: what the roles tell each other at once, and may lose."""
+"""Bus port: what the roles tell each other at once, and may lose."""
 
 from collections.abc import AsyncIterator
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Port of public files, such as product pictures."""
+"""Files port: public files such as product pictures."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""Port of the orders that were paid, as their buyers and the shop read them; part of the ledger."""
+"""Orders port: paid orders as buyers and the shop read them; part of the ledger."""
 
 from typing import NamedTuple, Protocol
 

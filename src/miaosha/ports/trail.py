@@ -1,4 +1,4 @@
-"""Port of the trail: what admins and the system did, in SQL, never changed."""
+"""Trail port: what admins and the system did, in SQL, never changed."""
 
 from typing import Any, NamedTuple, Protocol
 

@@ -1,4 +1,4 @@
-"""`python -m miaosha.publisher --listen unix:/path.sock --instance 0 [--metrics host:port]`"""
+"""Publisher: `python -m miaosha.publisher --listen unix:/path.sock [--metrics host:port]`."""
 
 from miaosha.publisher.publisher import serve
 from miaosha.serving.process import run

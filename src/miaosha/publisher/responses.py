@@ -1,4 +1,4 @@
-"""Responses of a publisher, built once: a problem per code, and the 202s of a batch.
+"""Responses: built once, a problem per code, and the 202s of a batch.
 
 `Connection: close` and answers to HEAD are rare: they are made from the ordinary bytes.
 """

@@ -1,4 +1,4 @@
-"""How a process shows that its loop turns: to the supervisor, to systemd, and to itself.
+"""Alive: shows that a process's loop turns, to the supervisor, to systemd, and to itself.
 
 The supervisor asks over a unix socket of the process's own, so that neither a store that is away
 nor a crowd at its public listener stands between. Where nobody supervises it (a container), a

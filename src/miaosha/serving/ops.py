@@ -1,8 +1,8 @@
-"""The ops listener of a role, on an address that is not public.
+"""Ops listener: a role's health and metrics, on an address that is not public.
 
 /metrics: its numbers. /readyz: does each dependency answer? /healthz: does the role's loop turn? It
 asks nobody else, so a store that is away makes no role sick. /livez: as /readyz until that was ok
-once, and as /healthz from then on: for whoever has one question only, as a container engine.
+once, then as /healthz: for a caller with one question only, such as a container engine.
 
 It runs in a thread of its own. Counters are plain numbers of the role's dict, read at scrape time,
 so that the hot path pays nothing for being measured.

@@ -1,4 +1,4 @@
-"""One role as a process: arguments, logs, signals, parent death, ops listener, heartbeat.
+"""Process: arguments, logs, signals, parent death, ops listener and heartbeat of one role.
 
 INT and TERM set `Process.stop`, unless they were ignored at the start; the role drains and returns.
 A second signal does nothing more: the supervisor kills what does not end in time.

@@ -1,4 +1,4 @@
-"""Log lines that repeat: a loop that tries again and again says so at once, and then once a minute.
+"""Seldom: a loop that fails again and again logs so at once, and then once a minute.
 
 Two warnings are the same if they have the same event, the same texts and ids in their fields, and
 the same error but for its numbers. Counts and measures do not make another one. A warning about a

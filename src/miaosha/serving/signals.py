@@ -1,6 +1,4 @@
-"""Signals that end a process: heeded, unless they were ignored when it started, as `nohup` and a
-shell's background jobs have it.
-"""
+"""Signals: end a process, unless it was started to ignore them, as `nohup` and shells do."""
 
 import asyncio
 import signal

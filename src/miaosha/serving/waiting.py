@@ -1,8 +1,7 @@
-"""The servers a process stands on, and what is said while one is away: one line that names the
-setting, the place and the reason; then one a minute; and one when it has come.
+"""Waiting: the servers a process stands on, and the log lines while one is away.
 
-One object for a process, as logging itself: a line about a server may come from any of its loops,
-and they all wait for the same. Passwords of URLs are never shown.
+One line names the setting, the place and the reason; then one a minute; and one when it has come.
+A process has one such object, because any of its loops may wait. Passwords of URLs are not shown.
 """
 
 import asyncio

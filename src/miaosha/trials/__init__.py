@@ -1,4 +1,4 @@
-"""What tries the platform from outside: the demo with its crowd, and rehearsals of many sockets.
+"""Trials: tests of the platform from outside, by a demo with its crowd and by many sockets.
 
 The crowd, the checker and the rehearsal's clients share no code with the roles: they know the
 public contract alone, so that a mistake is not made twice.

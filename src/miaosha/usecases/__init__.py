@@ -1,4 +1,4 @@
-"""What the platform does, one verb a file, over ports and without any server.
+"""Use cases: what the platform does, over ports and without any server.
 
 The order of the calls inside is the protocol: a death between any two of them loses nothing
 (tests/usecases dies after each). A role's entry point calls one of these and encodes what it

@@ -1,4 +1,4 @@
-"""Sign up, sign in, refresh: who a buyer is, and the access token that says so.
+"""Accounts: sign up, sign in, refresh; who a buyer is, and the access token that says so.
 
 The role is never taken from a caller's body. An unknown e-mail and a wrong password cost the same
 work and read the same. Rate limits are the entry point's.

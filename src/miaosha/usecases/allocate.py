@@ -1,4 +1,4 @@
-"""Turn accepted batches into outcomes: decide → grant → announce → `granted`, then acknowledge.
+"""Allocation: accepted batches go through decide → grant → announce → `granted` → acknowledge.
 
 The order is what makes a death between any two lines harmless: decide is recorded with the batch,
 grant passes over rows that exist, and nobody is told "held" before SQL committed. A redelivered

@@ -1,5 +1,6 @@
-"""Tell buyers by push. A push is a hint: losing one loses nothing (`mine` is the truth), so a bus
-that is away never stops the work that was announced.
+"""Announcement: tells buyers by push. A push is a hint: losing one loses nothing.
+
+`mine` is the truth, so a bus that is away never stops the work that was announced.
 """
 
 from collections.abc import Iterable, Sequence

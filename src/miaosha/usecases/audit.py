@@ -1,9 +1,9 @@
-"""Are the invariants I1 to I10 true of a sale now? Reads the stores raw and shares no code with
-the roles that write them.
+"""Audit: checks whether the invariants I1 to I10 hold of a sale now.
 
-Two stores cannot be read at one instant, so a difference counts only if it is still there, for the
-same thing, LASTING_S later. I10 is seen only as far as heartbeats tell: a publisher whose count of
-sold_out answers rose while this sale, the only one open, had the same free units all the time.
+It reads the stores raw and shares no code with the roles that write them. Two stores cannot be read
+at one instant. So a difference counts only if the same thing still differs LASTING_S later. I10 is
+seen only as far as heartbeats tell: a publisher counted more sold_out answers while this sale, the
+only one open, kept the same free units.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""A tally of buyers: which numbers came, and which came more than once, at eight bytes each."""
+"""Buyer tally: which numbers came, and which came more than once, at eight bytes each."""
 
 from array import array
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Pay for a held unit: pin the hold (HELD → PAYING), charge, then PAYING → PAID in one transaction.
+"""Checkout: pin the hold (HELD → PAYING), charge, then PAYING → PAID in one transaction.
 
 Late payment against expiry is decided by one conditional UPDATE: whichever comes first wins, no
 clock does. The provider is asked with the key `rid:attempt`; an unknown answer is looked up, never

@@ -1,4 +1,4 @@
-"""A store's clock that was set stops the sales until it can be believed.
+"""Clock watch: a store's clock that was set stops the sales until it can be believed.
 
 Set forward, it would end every hold at once; set back and put right, it would hold time still. So
 while it differs from our steady clocks every live sale is frozen, and afterwards rebuilt: the

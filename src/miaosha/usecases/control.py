@@ -1,4 +1,4 @@
-"""What an admin or the system does to a running sale: pause, resume, close, stock, rebuild, board.
+"""Control: what an admin or the system does to a running sale: pause, stock, rebuild, board.
 
 SQL first; Redis is told at once and, if that failed, again by the scheduler (`catch_up`).
 """

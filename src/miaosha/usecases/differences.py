@@ -1,5 +1,5 @@
-"""What an audit found, bounded: of each invariant the differences with the lowest keys, so that two
-looks at the same thing keep the same ones, and how many there were.
+"""Differences: what an audit found, bounded. Of each invariant it keeps how many there were, and
+those with the lowest keys, so that two looks at one thing keep the same ones.
 """
 
 from collections import Counter

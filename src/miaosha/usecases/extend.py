@@ -1,4 +1,4 @@
-"""A buyer asks for more time to pay (WCAG 2.2.1): one tap, once per hold.
+"""Extension: a buyer asks for more time to pay (WCAG 2.2.1): one tap, once per hold.
 
 SQL decides it in one compare-and-set, together with its entry in the trail; then owners, reminder
 and Redis are told. A repeat returns the same deadline and tells them again, which mends what a

@@ -1,5 +1,6 @@
-"""Audits of a whole sale, which take a minute where a million units were sold: while one is under
-way, SQL says so, and how far it is.
+"""Inspection: audits of a whole sale, which take a minute for a million units sold.
+
+While one is under way, SQL says so, and how far it is.
 """
 
 import asyncio

@@ -1,9 +1,8 @@
-"""The invariants I1 to I9 as pure functions of a part of what the audit reads; each returns
-differences.
+"""Invariants: I1 to I9 as pure functions of a part of what the audit reads.
 
-A difference has a key that is the same when the same thing is found again three seconds later.
-What is not counted as one: a debt the ledger itself has written down (`synced` false: Redis has
-not been told yet), a hold on `ungranted` (SQL has not been asked yet), a batch still in its queue.
+Each returns differences. Finding the same thing three seconds later gives the same key. No
+difference is: a debt the ledger has written down (`synced` false: Redis has not been told yet), a
+hold on `ungranted` (SQL has not been asked yet), a batch still in its queue.
 """
 
 from collections import Counter

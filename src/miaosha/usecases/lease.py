@@ -1,4 +1,4 @@
-"""Take a lease, or wait for its end: one process's memory of what it saw of leases, and when.
+"""Lease: taking it, or waiting for its end; what one process saw of leases, and when.
 
 A lease that its owner has not touched for `ttl_s`, by this process's own steady clock, has ended. A
 process that has just come waits for so long at least: it cannot know since when.

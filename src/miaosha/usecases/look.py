@@ -1,4 +1,4 @@
-"""One look at a sale: its facts read in pages, each judged as it comes and then let go.
+"""Look: reads a sale's facts in pages, judges each as it comes, and then lets it go.
 
 What is in hand at a time is a page, the differences found (bounded) and eight bytes a unit. A page
 takes some milliseconds of the loop. What is on its way between two stores may still look like a

@@ -1,4 +1,4 @@
-"""The part of a look that reads Redis: places, their counters, the standby line, the records."""
+"""Places look: what a look reads of Redis: places, counters, the standby line, the records."""
 
 import asyncio
 from collections.abc import Iterable

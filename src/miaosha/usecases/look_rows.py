@@ -1,4 +1,4 @@
-"""The part of a look that reads the ledger: the rows of a sale, a page of rids at a time."""
+"""Rows look: what a look reads of the ledger, a page of rids at a time."""
 
 import asyncio
 from collections.abc import Callable, Iterable

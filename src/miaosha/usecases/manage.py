@@ -1,4 +1,4 @@
-"""What an admin does with sales: create, edit, publish, pause, resume, close, change the stock.
+"""Management: what an admin does with sales: create, edit, publish, pause, close, change stock.
 
 Terms are checked here, every action is in the trail before its effect, and `Control` carries it
 out in SQL and Redis. A sale that is armed keeps its terms; only stock and phase move then.

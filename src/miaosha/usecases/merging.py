@@ -1,4 +1,4 @@
-"""The part of a rebuild that merges what SQL knows into the places Redis still has, in pages.
+"""Merging: the part of a rebuild that merges SQL's rows into Redis's places, in pages.
 
 In hand are a page of rows, its buyers' places, and the newest hold of every buyer, which the
 replay needs. Counters are counted from the very rows that were merged.

@@ -1,5 +1,5 @@
-"""The newest hold of every buyer of a sale, for a replay: which requests of the log have had their
-answer. Small dicts, so that none takes long to grow.
+"""Newest holds: one of each buyer of a sale; they tell a replay which requests have an answer.
+The dicts are small, so that none takes long to grow.
 """
 
 import asyncio

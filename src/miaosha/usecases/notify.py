@@ -1,4 +1,4 @@
-"""The mails a buyer gets, one per event: plain text, English first, then 繁體中文.
+"""Notification: the mails a buyer gets, plain text, English first, then 繁體中文.
 
 Says only what the row in SQL says: an amount, a time and a number come from there, and a link
 carries no token (it leads to the page where the buyer signs in).

@@ -1,5 +1,5 @@
-"""What was given up on and waits for a person: messages nobody could decode (the broker keeps
-them), and mails that could not be sent (the outbox keeps them). One list, one way back.
+"""Parked work: what waits for a person, one list and one way back. The broker keeps messages nobody
+could decode; the outbox keeps mails that could not be sent.
 """
 
 from enum import StrEnum

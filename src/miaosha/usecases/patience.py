@@ -1,4 +1,4 @@
-"""Ports that are asked again: a long work of many small reads outlives one short silence."""
+"""Patience: asks ports again, so that a long work of many reads outlives one short silence."""
 
 import asyncio
 import inspect

@@ -1,4 +1,4 @@
-"""What an admin does with products and their pictures; every change is in the trail."""
+"""Products: what an admin does with them and their pictures; every change is in the trail."""
 
 import hashlib
 import re

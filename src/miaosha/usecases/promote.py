@@ -1,5 +1,5 @@
-"""Keep units from lying idle: grant what was left on `ungranted`, promote standby onto free units,
-and tell the head of the line where it stands.
+"""Promotion: keeps units from lying idle. It grants what was left on `ungranted`, promotes standby
+onto free units, and tells the head of the line where it stands.
 """
 
 from miaosha.domain.allocation import PROMOTE_MAX, Refusal

@@ -1,4 +1,4 @@
-"""A buyer's own view of a sale: the truth behind every push (G9)."""
+"""Query: a buyer's own view of a sale, the truth behind every push (G9)."""
 
 import msgspec
 

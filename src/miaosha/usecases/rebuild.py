@@ -1,11 +1,11 @@
-"""Write a sale's Redis state anew from SQL, what Redis still has, and the broker's log.
+"""Rebuild: writes a sale's Redis state anew from SQL, from Redis, and from the broker's log.
 
-Arming a scheduled sale is the same with no rows. Order (each step may be the last one before a
-crash; the frozen row makes the next scheduler begin again): bump the epoch → take Redis's epoch
-away → marker into the log → merge places by rid, a page of SQL's rows at a time → counters and the
-new epoch → replay the log up to the marker → promote → phase → unfreeze. While the sale is frozen
-no row comes or goes; of those that are paid meanwhile Redis is told afterwards. The lease keeps two
-rebuilders from bumping each other without end; safety does not depend on it.
+Arming a scheduled sale is the same with no rows. The steps, in order:
+bump the epoch → take Redis's epoch away → marker into the log → merge places by rid, page by page →
+counters and the new epoch → replay the log up to the marker → promote → phase → unfreeze.
+Each may be the last one before a crash; the frozen row makes the next scheduler begin again. While
+the sale is frozen no row comes or goes. Redis is told afterwards of rows paid meanwhile. The lease
+stops two rebuilders from bumping each other without end; safety does not depend on it.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""What an admin watches of a sale, made once for all who watch: its books, and an audit now.
+"""Sale watch: a sale's books and an audit, made once for all admins who watch.
 
 Counting a sale's rows and auditing it cost more than a poll may. So each is done by one at a time
 and its answer shared; the books of a large sale are counted less often; and an audit goes on by

@@ -1,10 +1,9 @@
-"""Close, drain and settle sales, and hold the two stores against each other once a minute.
+"""Settlement: closes, drains and settles sales, and compares the two stores once a minute.
 
-A difference that lasts counts as a loss: the sale is frozen and rebuilt. What differed is kept in
-SQL until an audit is clean. Is the same thing found again, differing in the same way, then a
-rebuild does not mend it, and the sale stays frozen for a person (the reason starts with MANUAL); so
-it does after REBUILDS_MAX rebuilds without a clean audit between them. That Redis has lost its
-state as a whole is never kept: a rebuild explains it, however often it happens.
+A difference that lasts counts as a loss: the sale is frozen and rebuilt. SQL keeps what differed
+until an audit is clean. The sale stays frozen for a person if a rebuild leaves the same difference,
+or after REBUILDS_MAX rebuilds without a clean audit. The reason then starts with MANUAL. A Redis
+that lost its whole state is never kept as a difference: a rebuild explains it every time.
 """
 
 import structlog

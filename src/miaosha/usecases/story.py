@@ -1,5 +1,5 @@
-"""One buyer's story, for support: account, where they stand in each sale and why, their orders, and
-everything that happened: holds, payments, mails; of one sale also what they pressed.
+"""Story: one buyer's, for support: account, orders, and the place in each sale and why. Holds,
+payments and mails follow; of one sale also what the buyer pressed.
 
 Read from SQL (rows), Redis (the place) and the broker (the log); it changes nothing and shows no
 token, no card and no address.

@@ -1,4 +1,4 @@
-"""What terms a sale may have, checked field by field, and how two sets of them are told apart."""
+"""Terms: what a sale may have, checked field by field, and how two sets are told apart."""
 
 from collections.abc import Sequence
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""`python -m miaosha.workers consumer|scheduler|mailer`."""
+"""Worker: `python -m miaosha.workers consumer|scheduler|mailer`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Adapters for public files, chosen by URL: `file:DIR`."""
+"""Files adapters: chosen by URL: `file:DIR`."""
 
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.urls import directory_of

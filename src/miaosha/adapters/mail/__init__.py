@@ -1,4 +1,4 @@
-"""Mail adapters, chosen by URL: `console:`, `file:DIR`, `smtp://` and `smtps://`."""
+"""Mail adapters: chosen by URL: `console:`, `file:DIR`, `smtp://` and `smtps://`."""
 
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.urls import directory_of

@@ -1,4 +1,4 @@
-"""Payment providers, chosen by `MIAOSHA_PAYMENTS_URL`."""
+"""Payments: the providers, chosen by `MIAOSHA_PAYMENTS_URL`."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""The broker on RabbitMQ: for each sale a quorum queue, and a stream as its log.
+"""RabbitMQ broker: for each sale a quorum queue, and a stream as its log.
 
 `RabbitBroker` is the port; the other modules have one duty of it each. Every connection is ours
 and is made again when it is lost. Decision 11 says why a sale has one consumer and what a barrier

@@ -1,4 +1,4 @@
-"""RabbitMQ broker (3.10 or newer): quorum queues, publisher confirms, a stream as the log.
+"""Broker: RabbitMQ 3.10 or newer, with quorum queues, confirms, and a stream as the log.
 
 `topology` names its queues. A batch whose confirm was lost is sent again until its fate is known. A
 broker that died in the middle may have it in the log alone.

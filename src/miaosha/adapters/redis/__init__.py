@@ -1,4 +1,4 @@
-"""Redis or Valkey, one node or a cluster: the decision state, the bus, and a broker on streams.
+"""Redis adapters: decision state, bus, and a broker on streams; also Valkey, also a cluster.
 
 Each decision is one Lua file in lua/, behind the shared lua/prelude.lua; `domain/allocation` is
 their specification. Every key of a sale has one hash tag, so a script finds them all on one node.

@@ -1,4 +1,4 @@
-"""Accounts in SQL (`ports.accounts.Accounts`)."""
+"""Accounts: the port `ports.accounts.Accounts` in SQL."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The audit's own view of the tables: plain selects in pages by rid, none of the ledger's code."""
+"""Audit rows: plain selects in pages by rid, with none of the ledger's code."""
 
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, TypeVar

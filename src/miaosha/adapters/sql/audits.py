@@ -1,4 +1,4 @@
-"""What audits keep of a sale: a row of `audit_state`, made when there is something to keep."""
+"""Audits: a row of `audit_state` for each sale, made when there is something to keep."""
 
 from typing import Any
 

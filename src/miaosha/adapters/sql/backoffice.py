@@ -1,4 +1,4 @@
-"""What admins read across buyers (`ports.backoffice.Office`). How a sale went is in `books`."""
+"""Backoffice: what admins read across buyers (`ports.backoffice.Office`). Books are apart."""
 
 from collections.abc import Sequence
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""How a sale went, counted from its rows: units by what became of them, times, money."""
+"""Books: how a sale went, counted from its rows: units by what became of them, times, money."""
 
 from typing import Any
 

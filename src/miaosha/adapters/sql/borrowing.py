@@ -1,8 +1,8 @@
-"""Connections of a pool, lent and taken back within a bound.
+"""Borrowing: connections of a pool, lent and taken back within a bound.
 
-SQLAlchemy ends a connection's transaction when it is given back, and waits for that however long it
+SQLAlchemy ends a connection's transaction when it is given back. It waits for that however long it
 takes, whatever the caller's deadline says. A server that hangs would hold the caller for ever, and
-the connection with it. So one that does not come back in time is cut: what waits on it ends.
+the connection with it. So one that does not come back in time is cut, which ends the wait.
 """
 
 import asyncio

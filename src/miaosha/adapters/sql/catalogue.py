@@ -1,4 +1,4 @@
-"""Products and sales in SQL (`ports.catalogue.Catalogue`)."""
+"""Catalogue: products and sales in SQL (`ports.catalogue.Catalogue`)."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""From a URL to a `Database`: the driver, and which of the two implementations."""
+"""Engine: from a URL to a `Database`, its driver and which of the two implementations."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a SQL server is and whether it keeps what it confirms, for `miaosha doctor`."""
+"""Examination: what a SQL server is and whether it keeps what it confirms, for the doctor."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Rows of `holds` as the port knows them, and every read of them."""
+"""Hold rows: rows of `holds` as the port knows them, and every read of them."""
 
 from collections.abc import Sequence
 

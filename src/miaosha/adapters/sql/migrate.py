@@ -1,4 +1,4 @@
-"""The schema's migrations, run as an explicit step: `miaosha db upgrade`, or `up` on one machine.
+"""Migrations: an explicit step, `miaosha db upgrade`, or `up` on one machine.
 
 All functions block; inside a running event loop call them in a thread. Two upgrades at once are
 harmless: on SQLite the lock of all writers, on a server a lock of their own makes one wait.

@@ -1,4 +1,4 @@
-"""What a rebuild does to the ledger: takes the epoch on, and reads the sale's rows in pages."""
+"""Rebuild rows: takes the ledger's epoch on, and reads the sale's rows in pages."""
 
 from collections.abc import Collection, Sequence
 from typing import Any

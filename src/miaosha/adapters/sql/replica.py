@@ -1,4 +1,4 @@
-"""A copy of the database for reads that tolerate lag: used only while it is known to be recent.
+"""Replica: a copy of the database for reads that tolerate lag, used only while known to be recent.
 
 How far behind it is cannot be asked of a replica (a stopped one says 0, or nothing), so a row
 tells: the primary counts it up, and the replica shows how far the count has reached it. When each

@@ -1,7 +1,7 @@
-"""Steps of a migration that may be repeated, so that an upgrade that was cut off is run again.
+"""Schema steps: parts of a migration that may be repeated, so that one cut off is run again.
 
-MariaDB and MySQL commit each change of the schema by itself, and PostgreSQL an index that it makes
-beside writers: both before the new revision is recorded. A step that was taken is passed over.
+MariaDB and MySQL commit each change of the schema by itself. PostgreSQL does so with an index that
+it makes beside writers. Both come before the revision is recorded. A finished step is passed over.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Does a column contain what a person typed, in the form of `domain.folding`? On every database.
+"""Search: whether a column contains what a person typed, in the form of `domain.folding`.
 
 SQLite calls our own function. The others have none for the whole of the form: PostgreSQL lacks
 the rarest letters of case folding, MySQL and MariaDB also those that are written in two widths.

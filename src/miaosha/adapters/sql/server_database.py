@@ -1,4 +1,4 @@
-"""MariaDB/MySQL and PostgreSQL (`Database`): async drivers, units run by `run_sync`.
+"""Server database: MariaDB/MySQL and PostgreSQL with async drivers, units run by `run_sync`.
 
 A unit that lost a deadlock, or met a connection that had died, runs again: nothing of it was
 committed. What happens after COMMIT was sent is never guessed. Items of a `Bulk` that wait at the

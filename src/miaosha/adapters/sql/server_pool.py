@@ -1,4 +1,4 @@
-"""Connections to MariaDB/MySQL and PostgreSQL: drivers, bounded pools, the rules of a session.
+"""Server pool: drivers, bounded pools and session rules of MariaDB/MySQL and PostgreSQL.
 
 Nothing is left to a server's defaults. Writes are READ COMMITTED: every change is a compare-and-set
 of one statement, so nothing needs more, and REPEATABLE READ of MySQL and MariaDB would lose

@@ -1,4 +1,4 @@
-"""Every table, in SQLAlchemy Core: the one place where the schema is written down.
+"""Tables: the one place where the schema is written down, in SQLAlchemy Core.
 
 Times are Unix milliseconds (BIGINT, `…_ms`), money is integer minor units plus a currency. Every
 constraint has a name, so that a migration can drop it. `doc` says what the name does not;

@@ -1,4 +1,4 @@
-"""The append-only trail in SQL (`ports.trail.Trail`): there is no statement that changes it."""
+"""Trail: append-only in SQL (`ports.trail.Trail`); no statement changes an entry."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Private servers on this machine: Valkey, and those of the full stack from system packages.
+"""Private servers: Valkey, and those of the full stack from system packages.
 
 Each has a directory, sockets or loopback ports of its own, and a password where it takes one. All
 of them end with whoever started them.

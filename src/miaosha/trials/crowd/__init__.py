@@ -1,4 +1,4 @@
-"""Synthetic buyers as a process of their own: real HTTP and real Socket.IO through the edge.
+"""Crowd: synthetic buyers in a process of their own; real HTTP and Socket.IO through the edge.
 
 It shares no code with what it exercises; it knows the public contract alone.
 

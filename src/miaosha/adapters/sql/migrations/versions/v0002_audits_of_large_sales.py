@@ -1,6 +1,4 @@
-"""Indexes for audits of large sales: rows by sale and rid, holds by sale and state, the trail by
-subject; and the table of what audits remember of a sale.
-"""
+"""Large audits: indexes of rows, holds and trail, and the table of what audits remember."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
-"""A lease counts its owner's signs of life: whoever waits for its end goes by what it has seen, not
-by a clock that may be set. `until_ms` stays what it was for processes of the version before.
+"""Lease beats: a lease counts its owner's signs of life, and no clock that may be set ends it.
+`until_ms` stays what it was for processes of the version before.
 """
 
 import sqlalchemy as sa
