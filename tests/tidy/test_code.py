@@ -13,6 +13,7 @@ FUNCTION_LINES_MAX = 50
 FILE_LINES_MAX = 300
 TEST_FILE_LINES_MAX = 500
 LUA_LINES_MAX = 60
+NOUN = re.compile(r"(?:[A-Z]|nginx)\S*(?: [^\s:]+){0,2}: (?=\S)")
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "managers", "base", "common", "misc"}
 WALL_CLOCKS = {
     ("time", "time"),
@@ -63,11 +64,19 @@ def test_functions_are_short(trees: dict[Path, ast.Module]) -> None:
     assert not long, "\n".join(long)
 
 
+@pytest.mark.parametrize(
+    "line", ["Reads the log.", "`miaosha up`: all of it.", "A note on a rebuild: how it goes"]
+)
+def test_a_module_that_names_no_noun_is_found(line: str) -> None:
+    assert not NOUN.match(line)
+
+
 def test_modules_say_what_they_own(trees: dict[Path, ast.Module]) -> None:
+    """Their docstring begins "<Noun>: ", a noun of one to three words."""
     silent = {
         name(path)
         for path, tree in trees.items()
-        if path.is_relative_to(SOURCE) and not ast.get_docstring(tree)
+        if path.is_relative_to(SOURCE) and not NOUN.match(ast.get_docstring(tree) or "")
     }
     assert not silent, "\n".join(sorted(silent))
 
