@@ -23,8 +23,11 @@ class Accounts(Protocol):
     async def create_many(self, people: Sequence[tuple[str, str]], now_ms: int) -> list[int]:
         """Buyers (email, name) without a password, in bulk; their ids in order."""
 
-    async def by_email(self, email: str) -> User | None: ...
+    async def by_email(self, email: str) -> User | None:
+        """The account of this canonical e-mail; None: there is none."""
 
-    async def by_id(self, user_id: int) -> User | None: ...
+    async def by_id(self, user_id: int) -> User | None:
+        """None: there is none."""
 
-    async def set_password(self, user_id: int, password_hash: str) -> None: ...
+    async def set_password(self, user_id: int, password_hash: str) -> None:
+        """Nothing if there is no such account."""

@@ -27,6 +27,7 @@ class Attempt(NamedTuple):
 
     @property
     def key(self) -> str:
+        """As `attempt_key` writes it: rid:attempt."""
         return attempt_key(self.rid, self.attempt)
 
 
@@ -72,7 +73,8 @@ class Attempts(Protocol):
     async def stale(self, before_ms: int, limit: int) -> list[Attempt]:
         """PAYING since before `before_ms`."""
 
-    async def by_key(self, key: str) -> Attempt | None: ...
+    async def by_key(self, key: str) -> Attempt | None:
+        """The attempt in whatever state; None: there is no such one."""
 
     async def mark_refunded(self, key: str, now_ms: int) -> None:
         """A charge whose hold is not PAID by that attempt was given back; queues the `refunded`

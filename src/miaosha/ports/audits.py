@@ -37,7 +37,8 @@ class Audits(Protocol):
         """`SaleTerms.freeze`, and in the same transaction `suspects` replace what is remembered.
         False, with nothing changed, if the epoch had moved."""
 
-    async def forget_suspects(self, sale_id: int) -> None: ...
+    async def forget_suspects(self, sale_id: int) -> None:
+        """An audit was clean. Nothing if nothing is remembered."""
 
     async def begin(self, sale_id: int, owner: str, run: AuditRun, now_ms: int) -> bool:
         """Write down that it is under way. False while another owner's is alive (by its beats)."""
@@ -45,7 +46,8 @@ class Audits(Protocol):
     async def beat(self, sale_id: int, owner: str, looked: int, now_ms: int) -> None:
         """The audit of this owner goes on. Nothing if it is another's by now."""
 
-    async def end(self, sale_id: int, owner: str) -> None: ...
+    async def end(self, sale_id: int, owner: str) -> None:
+        """No audit is under way any more. Nothing if it is another owner's by now."""
 
     async def under_way(self, sale_id: int, now_ms: int) -> AuditRun | None:
         """The audit that is alive, if any."""

@@ -178,4 +178,5 @@ class Office(Protocol):
     async def names(self, user_ids: Sequence[int]) -> dict[int, str]:
         """Names by id, of those that exist."""
 
-    async def rows(self, user_id: int, sale_id: int | None) -> Rows: ...
+    async def rows(self, user_id: int, sale_id: int | None) -> Rows:
+        """A buyer's holds, payments and mails; `sale_id` None: of all sales. May be empty."""

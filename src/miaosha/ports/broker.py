@@ -95,9 +95,11 @@ class Broker(Protocol):
     async def parked(self, limit: int = 100) -> list[Parked]:
         """The newest, newest first."""
 
-    async def count_parked(self) -> int: ...
+    async def count_parked(self) -> int:
+        """How many messages are parked."""
 
     async def redrive(self, parked_id: str) -> bool:
         """Put a parked message back at the end of its queue, once. False if it is not parked."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close the connections; nothing works afterwards."""

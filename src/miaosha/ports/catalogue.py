@@ -53,7 +53,8 @@ class Catalogue(Protocol):
     async def delete_product(self, product_id: int) -> bool:
         """False if it is unknown. Raises Problem("conflict") while a sale uses it."""
 
-    async def product(self, product_id: int) -> Product | None: ...
+    async def product(self, product_id: int) -> Product | None:
+        """None if it is unknown."""
 
     async def products(self, before_id: int | None, limit: int) -> list[Product]:
         """Newest first; with `before_id` of those made before that one."""
@@ -70,7 +71,8 @@ class Catalogue(Protocol):
     async def delete_sale(self, sale_id: int) -> bool:
         """Only a draft."""
 
-    async def sale(self, sale_id: int) -> Sale | None: ...
+    async def sale(self, sale_id: int) -> Sale | None:
+        """In any phase, drafts too; None if it is unknown."""
 
     async def live(self) -> list[Sale]:
         """Every sale that is published and not settled, by id; the board is made of these."""

@@ -9,6 +9,8 @@ class Files(Protocol):
     async def put(self, name: str, content: bytes, content_type: str) -> str:
         """Returns the public URL path."""
 
-    async def get(self, name: str) -> bytes | None: ...
+    async def get(self, name: str) -> bytes | None:
+        """The content; None: there is no such file."""
 
-    async def delete(self, name: str) -> None: ...
+    async def delete(self, name: str) -> None:
+        """Nothing if there is no such file."""

@@ -61,17 +61,18 @@ class Holds(Protocol):
     async def grant(
         self, sale_id: int, epoch: int, winners: Sequence[Winner], now_ms: int
     ) -> list[Hold] | GrantRefusal:
-        """Holds for all winners, or none. Returns each winner's row as it is now (repeats
-        included: a row may be RELEASED by now), in the order of `winners`. Writes the `won` or
-        `your_turn` mail into the outbox. pay_by = now + pay_within_s (standby_pay_within_s if
-        promoted)."""
+        """Holds for all winners, or none. Returns each winner's row as it is now (repeats included:
+        a row may be RELEASED by now), in the order of `winners`. Writes the `won` or `your_turn`
+        mail into the outbox. pay_by = now + pay_within_s (standby_pay_within_s if promoted)."""
 
-    async def by_rid(self, rids: Sequence[str]) -> dict[str, Hold]: ...
+    async def by_rid(self, rids: Sequence[str]) -> dict[str, Hold]:
+        """The rows by rid, in any state. A rid without a row is left out."""
 
-    async def live(self, sale_id: int, user_id: int) -> Hold | None: ...
+    async def live(self, sale_id: int, user_id: int) -> Hold | None:
+        """The user's row that is HELD, PAYING or PAID; None: there is none."""
 
     async def newest(self, sale_id: int, user_id: int) -> Hold | None:
-        """By rank."""
+        """The user's row of the highest rank, in any state; None: there is none."""
 
     async def due(self, now_ms: int, limit: int) -> list[Hold]:
         """HELD rows with pay_by + grace <= now, of sales that are not frozen, oldest first."""
@@ -85,7 +86,8 @@ class Holds(Protocol):
     async def unsynced(self, limit: int) -> list[Hold]:
         """RELEASED and PAID rows Redis has not been told of, of sales that are not frozen."""
 
-    async def mark_synced(self, rids: Sequence[str], state: HoldState) -> None: ...
+    async def mark_synced(self, rids: Sequence[str], state: HoldState) -> None:
+        """Redis was told of these (at most 512). A row in another state by now is left alone."""
 
     async def extend(
         self, rid: str, user_id: int, epoch: int, extra_s: int, now_ms: int

@@ -17,4 +17,5 @@ class Mailer(Protocol):
         """Raises DependencyDown if the mail server is away, Problem("bad_request") if it refuses
         this mail for good."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close the connections."""

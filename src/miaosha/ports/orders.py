@@ -31,13 +31,16 @@ class OrderPage(NamedTuple):
 
 
 class Orders(Protocol):
-    async def by_rid(self, rid: str, user_id: int) -> Order | None: ...
+    async def by_rid(self, rid: str, user_id: int) -> Order | None:
+        """The order of a hold; None: it is not paid, or another user's."""
 
-    async def by_id(self, order_id: str, user_id: int) -> Order | None: ...
+    async def by_id(self, order_id: str, user_id: int) -> Order | None:
+        """None: it is unknown, or another user's."""
 
     async def page(
         self, user_id: int | None, cursor: str | None, limit: int, *, sale_id: int | None = None
     ) -> OrderPage:
         """Newest first; user_id None: everybody's (admin)."""
 
-    async def delivery(self, order_id: str) -> Delivery | None: ...
+    async def delivery(self, order_id: str) -> Delivery | None:
+        """Where an order goes; None: it is unknown."""

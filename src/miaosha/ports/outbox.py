@@ -55,9 +55,11 @@ class Outbox(Protocol):
         ago without an end (the mail queue may have lost them). Also rows whose time is further
         ahead than PUT_OFF_MAX_MS: the clock was ahead when they were written."""
 
-    async def mark_queued(self, ids: Sequence[int], now_ms: int) -> None: ...
+    async def mark_queued(self, ids: Sequence[int], now_ms: int) -> None:
+        """They are on the mail queue. One that was sent or parked before is left alone."""
 
-    async def item(self, outbox_id: int) -> tuple[OutboxItem, Recipient] | None: ...
+    async def item(self, outbox_id: int) -> tuple[OutboxItem, Recipient] | None:
+        """A row with its recipient, in any state; None: there is no such row."""
 
     async def mark_sent(self, outbox_id: int, now_ms: int) -> bool:
         """False if it was sent or parked before."""
@@ -70,7 +72,8 @@ class Outbox(Protocol):
     async def parked(self, limit: int) -> list[ParkedMail]:
         """Those given up on last, newest first."""
 
-    async def count_parked(self) -> int: ...
+    async def count_parked(self) -> int:
+        """How many mails were given up on."""
 
     async def redrive(self, ids: Sequence[int], now_ms: int) -> list[int]:
         """Parked mails (of `ids`, at most REDRIVE_MAX) become new ones, with all their attempts

@@ -18,14 +18,16 @@ class Passwords(Protocol):
             own: the buyer's e-mail address and name: as easy as any word.
         """
 
-    async def hash(self, password: str) -> str: ...
+    async def hash(self, password: str) -> str:
+        """The encoded hash, with its salt and parameters."""
 
     async def verify(self, password: str, encoded: str | None, *, known: bool = False) -> bool:
         """False, after the same work, when `encoded` is None (unknown user) or has no password.
 
         Args:
-            known: the caller has proved to have signed in to this account before; strangers, be
-                they ever so many, are not in the way.
+            known: the caller has proved an earlier sign-in to this account. It has a queue of its
+                own, which strangers cannot fill.
         """
 
-    def outdated(self, encoded: str) -> bool: ...
+    def outdated(self, encoded: str) -> bool:
+        """Whether `encoded` has other parameters than today's, or is no hash."""

@@ -54,7 +54,8 @@ class RebuildRows(Protocol):
     async def buyers(self, sale_id: int, users: Collection[int]) -> set[int]:
         """Which of these (at most PAGE) have a row."""
 
-    async def unfreeze(self, sale_id: int, epoch: int) -> bool: ...
+    async def unfreeze(self, sale_id: int, epoch: int) -> bool:
+        """False, with nothing changed, if the epoch had moved."""
 
 
 class RebuildMeta(NamedTuple):

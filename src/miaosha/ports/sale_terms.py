@@ -36,7 +36,8 @@ class Unpublished(StrEnum):
 
 
 class SaleTerms(Protocol):
-    async def terms(self, sale_id: int) -> Terms | None: ...
+    async def terms(self, sale_id: int) -> Terms | None:
+        """None if the sale is unknown."""
 
     async def live(self) -> list[Terms]:
         """Sales that are scheduled or paused (so also open, frozen and closed ones)."""

@@ -52,6 +52,7 @@ class Reading(msgspec.Struct, frozen=True):
 
     @property
     def sold_out(self) -> bool:
+        """No unit is free, and standby is full."""
         return self.usable and self.free == 0 and self.standby >= self.standby_limit
 
 
@@ -120,7 +121,9 @@ class Decisions(Protocol):
         *,
         rebuilder: str = "",
         answered: Iterable[int] = (),
-    ) -> Decision | Refusal: ...
+    ) -> Decision | Refusal:
+        """One letter per request, recorded once; a repeat returns the recorded ones. `answered`:
+        indices whose request SQL has a row of. `rebuilder`: the rebuild that acts in a freeze."""
 
     async def decide_many(
         self, sale_id: int, epoch: int, batches: Sequence[Batch]
@@ -133,7 +136,8 @@ class Decisions(Protocol):
 
     async def granted(
         self, sale_id: int, epoch: int, told: Sequence[GrantedHold]
-    ) -> Refusal | None: ...
+    ) -> Refusal | None:
+        """Each hold leaves `ungranted` with its pay_by; one that is gone or ended is left alone."""
 
     async def ungranted(
         self, sale_id: int, *, older_than_ms: int, limit: int
@@ -148,9 +152,8 @@ class Decisions(Protocol):
         caller repeats all of them later (repeating the finished ones changes nothing). Promotions
         made before a refusal stay on `ungranted`, where the scheduler finds them."""
 
-    async def settle(
-        self, sale_id: int, epoch: int, endings: Sequence[Ending]
-    ) -> Refusal | None: ...
+    async def settle(self, sale_id: int, epoch: int, endings: Sequence[Ending]) -> Refusal | None:
+        """Each place that still holds under its rid becomes paid; each is one atomic step."""
 
     async def promote(
         self, sale_id: int, epoch: int, *, rebuilder: str = ""
@@ -160,7 +163,8 @@ class Decisions(Protocol):
     async def heads(self, sale_id: int, limit: int) -> list[Head]:
         """The first `limit` buyers of standby by rank."""
 
-    async def leave(self, sale_id: int, epoch: int, user_id: int) -> Place | None | Refusal: ...
+    async def leave(self, sale_id: int, epoch: int, user_id: int) -> Place | None | Refusal:
+        """Give up a standby place. Returns the place as it is then, held or not; None: no place."""
 
 
 class PlaceViews(Protocol):
@@ -199,7 +203,8 @@ class SaleStates(Protocol):
     ) -> Refusal | None:
         """`phase`: open or paused. With the `rebuilder` of a rebuild it also ends the freeze."""
 
-    async def resize(self, sale_id: int, epoch: int, stock: int) -> list[Promoted] | Refusal: ...
+    async def resize(self, sale_id: int, epoch: int, stock: int) -> list[Promoted] | Refusal:
+        """Raise the stock to this total (it never falls), then promote at most PROMOTE_MAX."""
 
     async def drop(self, sale_id: int, epoch: int) -> Refusal | None:
         """Delete everything of a settled sale (not its entry in `sales`)."""

@@ -21,7 +21,8 @@ class CheckoutClaim(NamedTuple):
 
 
 class Tokens(Protocol):
-    def access(self, user_id: int, role: str, now_ms: int) -> str: ...
+    def access(self, user_id: int, role: str, now_ms: int) -> str:
+        """An access token, valid for the time the shop is set to."""
 
     def verify_access(self, token: str, now_ms: int) -> Identity:
         """Raises Problem("unauthorized")."""

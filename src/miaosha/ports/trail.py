@@ -17,7 +17,8 @@ class Trail(Protocol):
 
     async def append(
         self, at_ms: int, actor: str, action: str, subject: str, detail: dict[str, Any]
-    ) -> None: ...
+    ) -> None:
+        """Add an entry (`at_ms`: Unix ms); a repeat adds another."""
 
     async def entries(
         self, before_id: int | None, limit: int, *, subject: str | None = None

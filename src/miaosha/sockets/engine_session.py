@@ -2,9 +2,8 @@
 
 A subclass carries it: `websocket_session` by a WebSocket, `polling_session` by HTTP requests. The
 carrier implements `_write`, `close` and `drop`, and calls `receive_text` and `receive_binary`.
-`session`, between the two, gives the messages their meaning in Socket.IO.
-There is one session for every client, so an idle session is slots only: it has no dict, task,
-closure or buffer.
+`session`, between the two, gives the messages their meaning in Socket.IO. There is one session for
+every client, so an idle session is slots only: it has no dict, task, closure or buffer.
 """
 
 from enum import IntEnum

@@ -1,8 +1,7 @@
 """RabbitMQ broker: for each sale a quorum queue, and a stream as its log.
 
-`RabbitBroker` is the port; the other modules have one duty of it each. Every connection is ours
-and is made again when it is lost. Decision 11 says why a sale has one consumer and what a barrier
-is.
+`RabbitBroker` is the port; the other modules have one duty of it each. Every connection is ours and
+is made again when it is lost. Decision 11 says why a sale has one consumer and what a barrier is.
 
 Reading order: `topology`, `link`, `broker`, `quorum_reader`, `stream_log`, `pressure`, `reminders`,
 `parked`; `auditing` and `examine` read the same server by code of their own.
