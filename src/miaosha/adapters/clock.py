@@ -23,8 +23,7 @@ log = structlog.get_logger()
 
 
 class _Step(NamedTuple):
-    """The store's clock was set: how far it is from our steady clock now (ms), and since when
-    (monotonic s)."""
+    """The store's clock was set: how far from our steady clock (ms), since when (monotonic s)."""
 
     offset_ms: float
     since_s: float

@@ -21,8 +21,7 @@ def write_whole(path: Path, content: bytes, mode: int = PRIVATE) -> None:
 
 
 def first_text(path: Path, made_up: str) -> str:
-    """The text of `path`, which is `made_up` (0600) if there was none, whoever is first. Raises
-    OSError."""
+    """The text of `path`; the first caller writes `made_up` (0600). Raises OSError."""
     if not path.exists():
         new = _written(path, f"{made_up}\n".encode(), PRIVATE)
         try:

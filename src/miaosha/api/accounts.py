@@ -82,8 +82,7 @@ async def refresh(request: Req) -> SessionView:
 
 
 def _address(request: Req) -> int:
-    """What limits per address count by. uvicorn has no client for a unix socket, or one without a
-    host."""
+    """What limits per address count by. On a unix socket uvicorn has no client, or no host."""
     client = request.scope.get("client")
     real_ip = request.headers.get("x-real-ip", "").encode("latin-1")
     return desk_of(request).addresses.of(client if client and client[0] else None, real_ip)

@@ -77,5 +77,4 @@ class Attempts(Protocol):
         """The attempt in whatever state; None: there is no such one."""
 
     async def mark_refunded(self, key: str, now_ms: int) -> None:
-        """A charge whose hold is not PAID by that attempt was given back; queues the `refunded`
-        mail."""
+        """A charge of a hold that it did not pay was given back; queues the `refunded` mail."""

@@ -78,8 +78,7 @@ class Catalogue(Protocol):
         """Every sale that is published and not settled, by id; the board is made of these."""
 
     async def settled(self, limit: int, since_ms: int = 0) -> list[Sale]:
-        """Of the sales settled at `since_ms` (Unix ms) or later the `limit` last ones, the last
-        first."""
+        """The `limit` last sales settled at `since_ms` (Unix ms) or later, the last first."""
 
     async def sales(self, cursor: str | None, limit: int) -> SalePage:
         """A page of all sales, drafts too, newest opens_at first. Raises Problem("bad_request")

@@ -50,8 +50,7 @@ class Released(NamedTuple):
 
 
 class Extended(NamedTuple):
-    """`fresh`: this call lengthened the hold. `hold`: the row as it is now, None for a foreign or
-    unknown rid."""
+    """`fresh`: this call lengthened the hold. `hold`: the row now, None if foreign or unknown."""
 
     fresh: bool
     hold: Hold | None

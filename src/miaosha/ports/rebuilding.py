@@ -78,8 +78,7 @@ class RebuildStore(Protocol):
         unfinished rebuild) that is not lower than `epoch`."""
 
     async def scan_places(self, sale_id: int, cursor: int) -> tuple[int, list[tuple[int, Place]]]:
-        """A chunk of all places; cursor 0 starts, returned cursor 0 ends (as HSCAN: an entry may
-        come twice)."""
+        """A chunk of all places. Cursor 0 starts and ends (as HSCAN: an entry may come twice)."""
 
     async def places_of(self, sale_id: int, users: Sequence[int]) -> dict[int, Place]:
         """The places of these buyers, at most PAGE."""

@@ -59,8 +59,7 @@ class SaleTerms(Protocol):
         """None if it would not rise, or the sale is past closes_at or settled."""
 
     async def lower_stock(self, sale_id: int, stock: int) -> Terms | None:
-        """`stock = :new, epoch + 1 WHERE granted <= :new`; the rebuild follows. None if more is
-        granted already."""
+        """`stock = :new, epoch + 1 WHERE granted <= :new`, else None; the rebuild follows."""
 
     async def set_phase(self, sale_id: int, old: Phase, new: Phase) -> Terms | None:
         """Stored phase by compare-and-set (scheduled ↔ paused)."""

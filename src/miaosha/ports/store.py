@@ -191,8 +191,7 @@ class Readings(Protocol):
         cannot be read, is left out. Raises DependencyDown if no server answers."""
 
     async def now_ms(self) -> int:
-        """The store's clock, Unix ms, as it is: it may be set. `Clock` is what to tell the time
-        by."""
+        """The store's own clock, Unix ms, which may be set. Tell the time by `Clock`."""
 
 
 class SaleStates(Protocol):

@@ -31,8 +31,7 @@ class Router:
         self._counters = counters
 
     def __call__(self, connection: HttpConnection, number: int) -> bytes | None:
-        """Returns the answer; None: it comes later. Raises RequestRefused: the connection must
-        end."""
+        """The answer; None: it comes later. Raises RequestRefused: the connection must end."""
         live = self._board.by_path.get(connection.url)
         method = connection.method()
         if live is None or method != b"POST":

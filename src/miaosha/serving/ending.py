@@ -8,8 +8,7 @@ AGAIN_S: Final = 2.0  # longer than any task takes to put its things in order
 
 
 def cancellations() -> int:
-    """How often the present task has been told to end. A CancelledError without a further one is
-    a library's own."""
+    """How often this task was told to end. A CancelledError with no further one is a library's."""
     task = asyncio.current_task()
     return task.cancelling() if task is not None else 0
 

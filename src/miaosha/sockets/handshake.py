@@ -109,8 +109,7 @@ def parse(head: bytes) -> Request:
 
 
 def _length(method: bytes, headers: dict[bytes, bytes]) -> int:
-    """Bytes of the body. Raises BadHead where two readers could disagree, and for a body that no
-    handler reads."""
+    """Bytes of the body. Raises BadHead if readers could disagree, or no handler reads one."""
     if headers.keys().isdisjoint(_FRAMING):
         return 0
     post = method == b"POST"

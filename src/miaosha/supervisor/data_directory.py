@@ -35,8 +35,7 @@ class InUse(MiaoshaError):
 
 
 class Running(msgspec.Struct, frozen=True):
-    """run.json: what runs on a data directory, for the CLI. The addresses of servers hold their
-    passwords."""
+    """run.json: what runs on a data directory, for the CLI. Servers' addresses hold passwords."""
 
     pid: int
     run_dir: str
@@ -85,8 +84,7 @@ def check_kind(path: Path, settings: Settings, *, full: bool) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Own the directory, and keep cleaners of temporary files from it. Raises InUse if another
-    process owns it."""
+    """Own the directory, and keep cleaners of temporary files from it. Raises InUse if owned."""
     with (path / "lock").open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

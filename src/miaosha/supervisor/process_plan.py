@@ -211,8 +211,7 @@ def _http_ready(socket: Path) -> Ready:
 
 
 def edge_spec(settings: Settings, places: Places) -> Spec:
-    """Writes nginx's configuration, and lets nginx read it. Blocks. Raises as `write_config` and
-    `check_config`."""
+    """Writes and checks nginx's configuration; blocks. Raises as `write_config`, `check_config`."""
     _write_edge(settings, places)
     check_config(places.run)
     return nginx_spec(settings, places.run, places.edge_log, places.log("edge"))

@@ -92,8 +92,7 @@ def check_paths(settings: Settings) -> None:
 
 
 def check_counts(settings: Settings) -> None:
-    """Raises SettingsError if this machine's limits, or a setting, call for more processes than
-    make sense."""
+    """Raises SettingsError if machine or settings call for more processes than make sense."""
     files = min(process_counts.descriptors(), nginx_config.CONNECTIONS_MAX)
     cores = os.cpu_count() or 1
     nginx_config.workers(settings.sockets_max, cores, files)  # the greater need, so first

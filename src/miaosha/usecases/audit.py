@@ -146,8 +146,7 @@ class Auditor:
 
 
 def _unjudged(verdict: Verdict, look: Look) -> Verdict:
-    """More differed at every look than could be looked at again: nothing is known to be broken,
-    nor to be well."""
+    """Every look differed in more than could be looked at again: nothing is known either way."""
     detail = "more was on its way than could be looked at again: audit when it is quieter"
     findings = [Finding(invariant, detail) for invariant in sorted(look.found.overflowed)]
     return msgspec.structs.replace(verdict, clean=False, findings=findings)

@@ -14,8 +14,7 @@ SEEN_MAX: Final = 10_000  # leases of others remembered; beyond it the one seen 
 
 
 class _SeenLease(NamedTuple):
-    """`since_s`: monotonic seconds when it was first seen like this; `moved`: it was seen otherwise
-    before."""
+    """`since_s`: monotonic s when first seen like this; `moved`: it was seen otherwise before."""
 
     row: LeaseRow
     since_s: float

@@ -106,8 +106,7 @@ class Scheduler:
             await asyncio.sleep(min(1.0, ttl_s / 3))
 
     async def _try_to_lead(self) -> bool:
-        """Whether this scheduler has the lease; before it leads, it looks at what the last leader
-        left."""
+        """Whether this scheduler has the lease. First it looks at what the last leader left."""
         lead = await self._candidate.take(LEASE, self._parts.owner, self._taken_from.append)
         while lead and self._taken_from:
             await self._parts.watch.take_over(self._taken_from[0])

@@ -89,8 +89,7 @@ def is_plain(address: str) -> bool:
 
 
 def _subject(text: str) -> str:
-    """As it is, or in encoded words (RFC 2047). Raises ValueError for one that cannot stand in a
-    header."""
+    """As it is, or in encoded words (RFC 2047). Raises ValueError if no header can hold it."""
     if "\r" in text or "\n" in text:
         raise ValueError("a line break")
     return text if _UNENCODED.fullmatch(text) else Header(text, "utf-8", 76, "Subject").encode()

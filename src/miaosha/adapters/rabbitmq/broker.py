@@ -117,8 +117,7 @@ class RabbitBroker:
     # publishing
 
     async def publish(self, batch: Batch) -> None:
-        """Never makes a queue: a batch for one that was not opened, or is dropped, is refused with
-        DependencyDown."""
+        """Never makes a queue. Raises DependencyDown for one that was not opened, or is dropped."""
         sale_id, raw = batch.sale_id, encode_batch(batch)
         self._gauge.see(len(raw))
         try:

@@ -46,8 +46,7 @@ class StreamGauge:
         return backlog > self._backlog_max or log_bytes > self._log_max_bytes
 
     async def _measured(self, queues: Sequence[StreamQueue]) -> list[tuple[Group | None, int]]:
-        """What the server says of each queue's group (None: there is none), and the bytes of its
-        stream."""
+        """What the server says of each queue's group (None: no group), and its stream's bytes."""
         measured: list[tuple[Group | None, int]] = []
         for start in range(0, len(queues), MEASURED_MAX):
             part = queues[start : start + MEASURED_MAX]

@@ -78,8 +78,7 @@ class Reads:
     async def _run_each(
         self, name: str, sale_ids: Sequence[int], *args: Argument, within_s: float | None = None
     ) -> dict[int, Any]:
-        """The script's answer for each of the sales whose server answers. Raises DependencyDown if
-        none does."""
+        """The script's result for each sale whose server answers. Raises DependencyDown if none."""
         parts = await self._by_server(sale_ids)
         answers = await asyncio.gather(
             *(self._run_part(name, part, args, within_s) for part in parts), return_exceptions=True

@@ -97,8 +97,7 @@ def _driver_of(connection: AsyncConnection) -> Any:
 
 
 def _cut(driver: Any) -> None:
-    """Close the socket at once, without a word to the server. asyncpg calls it `terminate`,
-    asyncmy `close`."""
+    """Close the socket at once and silently: asyncpg's `terminate`, asyncmy's `close`."""
     end = getattr(driver, "terminate", None) or driver.close
     with contextlib.suppress(OSError, RuntimeError):
         end()

@@ -79,8 +79,7 @@ class Database(Protocol):
         with one item does not concern the others."""
 
     async def read_one(self, bulk: Bulk[Item, T], item: Item) -> T:
-        """As `read`; callers who wait at the same time may share a snapshot, which is not older
-        than the call."""
+        """As `read`; callers at the same time may share a snapshot no older than the call."""
 
     async def reach_replica(self) -> None:
         """Returns when the replica answers, or there is none. Raises DependencyDown."""

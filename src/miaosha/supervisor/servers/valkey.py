@@ -113,8 +113,7 @@ async def _spawn(args: list[str], socket: Path) -> Process:
 
 
 async def answers(socket: Path) -> bool:
-    """Does a Valkey on this socket answer PING (so: it has loaded its data, unless it wants a
-    password first)?"""
+    """Whether a Valkey on this socket answers PING: its data is loaded, or it wants a password."""
     return (await heard(socket, PING) or b"").startswith((b"+PONG", b"-NOAUTH"))
 
 

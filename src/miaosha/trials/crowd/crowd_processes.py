@@ -90,8 +90,7 @@ class CrowdProcesses:
         return all(process.returncode is None for process in self._processes)
 
     async def finish(self) -> list[View]:
-        """Tell them that the sale is settled; what everybody saw. Views of a process that died
-        are missing."""
+        """Tell them the sale is settled. Returns all views, but those of a process that died."""
         for process in self._processes:
             if process.stdin and process.returncode is None:
                 with contextlib.suppress(OSError):

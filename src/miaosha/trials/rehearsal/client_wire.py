@@ -123,8 +123,7 @@ class Wires:
             raise OSError(code, os.strerror(code))
 
     def secure(self, fd: int) -> bool:
-        """Take the TLS handshake further; True when there is nothing (more) to do. Raises
-        OSError."""
+        """Take the TLS handshake further. True: nothing more to do. Raises OSError."""
         if self._context is None:
             return True
         wrapped = self._tls.get(fd)

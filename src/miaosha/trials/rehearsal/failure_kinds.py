@@ -12,8 +12,7 @@ _CODE = re.compile(rb'"code":"(\w{1,40})"')
 
 
 class Failed(Exception):
-    """This socket is of no use any more; the text is the kind. `retry_after_s`: what the server
-    asked for."""
+    """This socket is useless now; the text is the kind. `retry_after_s`: as the server asked."""
 
     def __init__(self, kind: str, retry_after_s: float = 0.0) -> None:
         super().__init__(kind)

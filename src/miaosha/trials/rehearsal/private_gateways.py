@@ -90,8 +90,7 @@ class PrivateGateways:
         return f'"phase":"{phase.value}"'
 
     async def counted(self) -> dict[str, int]:
-        """Whom the gateways refused, closed and dropped, by their own counters. Raises
-        DependencyDown."""
+        """Sockets refused, closed and dropped, by the gateways' counters. Raises DependencyDown."""
         total: dict[str, int] = {}
         for beat in await self._heartbeats.alive():
             for name in TROUBLE:
