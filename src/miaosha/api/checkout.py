@@ -23,7 +23,7 @@ from miaosha.usecases.checkout import Paid, card_of, delivery_of
     codes=("payment_refused", "payment_in_progress", "hold_expired", "frozen"),
 )
 async def pay(request: Req, sale_id: FromPath[int]) -> Response[OrderView | ActionNeeded]:
-    """The price is the sale's, never the caller's. A repeat answers the same order. 202: the
+    """The price is the sale's, never the caller's. A repeat returns the same order. 202: the
     payment provider wants the buyer to confirm at `redirect_url` first."""
     desk = desk_of(request)
     body = await read_body(request, CheckoutBody)

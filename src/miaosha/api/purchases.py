@@ -85,10 +85,10 @@ async def give_up(request: Req, sale_id: FromPath[int]) -> None:
     codes=("payment_in_progress", "already_extended", "conflict", "hold_expired", "frozen"),
 )
 async def extend(request: Req, sale_id: FromPath[int]) -> Mine:
-    """Moves pay_by once per reservation, by two minutes unless the shop is set otherwise; answers
-    the place with its new pay_by and checkout token, and tells every socket of the buyer. A repeat
-    answers the same. With `pay_by_ms`, the deadline the buyer sees, asking once more for a
-    deadline that was moved already is 409 already_extended."""
+    """Moves pay_by once per hold, by two minutes unless the shop is set otherwise, and tells every
+    socket of the buyer. Returns the place with its new pay_by and checkout token. A repeat returns
+    the same. With `pay_by_ms`, the deadline the buyer sees, asking once more for a deadline that
+    was moved already is 409 already_extended."""
     asked = read_query(request, ExtendQuery)
     parts = desk_of(request).parts
     user_id = caller(request).user_id

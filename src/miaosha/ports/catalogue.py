@@ -44,7 +44,7 @@ class Catalogue(Protocol):
         """`product.id` is ignored. Returns the product with its id."""
 
     async def update_product(self, product: Product, was: Product | None = None) -> Product | None:
-        """Everything but the picture, and, with `was`, only while that is still the same. Answers
+        """Everything but the picture, and, with `was`, only while that is still the same. Returns
         the product as it is now; None: unknown, or another by now."""
 
     async def set_picture(self, product_id: int, url: str) -> Product | None:

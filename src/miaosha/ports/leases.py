@@ -1,7 +1,7 @@
 """Port of leases: who may act alone. Part of the ledger.
 
-A lease ends when its owner gives no sign of life: whoever waits for that compares the row with the
-one it saw before, by its own steady clock. No clock that may be set decides.
+A lease ends when its owner gives no sign of life. A candidate compares the row with the one it saw
+before, by its own steady clock. No clock that may be set decides.
 """
 
 from typing import NamedTuple, Protocol
@@ -25,7 +25,7 @@ class Leases(Protocol):
         then, and as it was before (None: there was none)."""
 
     async def free(self, name: str, owner: str) -> None:
-        """It is nobody's, if `owner` has it; its times stay to be seen."""
+        """If `owner` has it, give it up: nobody owns it then. The row and its time stay."""
 
     async def drop(self, name: str, owner: str) -> None:
-        """It is gone, if `owner` has it."""
+        """Delete the row, if `owner` has it."""

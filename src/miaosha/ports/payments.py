@@ -44,7 +44,7 @@ class Payments(Protocol):
         """The state of a key now. Raises DependencyDown."""
 
     async def void(self, key: str) -> Charge:
-        """Answers CHARGED, REFUSED or VOIDED atomically; a voided key can never be charged."""
+        """Returns CHARGED, REFUSED or VOIDED, atomically; a voided key can never be charged."""
 
     async def refund(self, key: str) -> Charge:
         """Give a charge back; REFUNDED however often it is called."""

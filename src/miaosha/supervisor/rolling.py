@@ -28,8 +28,8 @@ READY_WITHIN_S = 60.0
 LOOK_S = 0.05
 ARRIVE_S = 0.5  # a connection that the edge makes before the switch is accepted within this
 FINISH_WITHIN_S = 30.0  # the slowest card takes ten seconds
-LINE_S = 5.0  # for a line of whoever asks, and for the last one to reach him
-UNREAD_MAX = 65_536  # bytes that wait for whoever asks
+LINE_S = 5.0  # for a line of the caller, and for the last one to reach it
+UNREAD_MAX = 65_536  # bytes that wait for the caller
 
 Successor = Callable[[Spec], Child]
 Switch = Callable[[Spec], None]

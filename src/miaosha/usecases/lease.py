@@ -62,7 +62,7 @@ class LeaseCandidate:
         return seen is not None and seen.moved
 
     async def free(self, name: str, owner: str) -> None:
-        """It is nobody's; its times stay to be seen by who takes it next."""
+        """Give it up: nobody owns it then. The next owner still reads its time."""
         await self._leases.free(name, owner)
 
     async def drop(self, name: str, owner: str) -> None:

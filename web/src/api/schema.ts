@@ -647,7 +647,7 @@ export interface paths {
         put?: never;
         /**
          * Pay
-         * @description The price is the sale's, never the caller's. A repeat answers the same order. 202: the payment provider wants the buyer to confirm at `redirect_url` first.
+         * @description The price is the sale's, never the caller's. A repeat returns the same order. 202: the payment provider wants the buyer to confirm at `redirect_url` first.
          */
         post: operations["pay"];
         delete?: never;
@@ -711,7 +711,7 @@ export interface paths {
         put?: never;
         /**
          * More time to pay
-         * @description Moves pay_by once per reservation, by two minutes unless the shop is set otherwise; answers the place with its new pay_by and checkout token, and tells every socket of the buyer. A repeat answers the same. With `pay_by_ms`, the deadline the buyer sees, asking once more for a deadline that was moved already is 409 already_extended.
+         * @description Moves pay_by once per hold, by two minutes unless the shop is set otherwise, and tells every socket of the buyer. Returns the place with its new pay_by and checkout token. A repeat returns the same. With `pay_by_ms`, the deadline the buyer sees, asking once more for a deadline that was moved already is 409 already_extended.
          */
         post: operations["extend"];
         delete?: never;
