@@ -1,7 +1,7 @@
 """Options: the query of a server's URL: only known options, and only files that exist.
 
-A driver meets the others when it connects, long after the start: as a crash, or as a server that
-seems to be away for ever.
+A driver meets the others when it connects, long after the start. It crashes, or its server seems to
+be away for ever.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Order exports: CSV for programs, a workbook for people with a spreadsheet.
 
-CSV has no types: a spreadsheet takes `0912…` for a number and drops the zero, and no sign before it
+CSV has no types: a spreadsheet takes `0912…` for a number and drops the zero. No sign before it
 would keep the text as it was typed. So phones and numbers are exact in CSV, and the workbook's
 cells are texts.
 """

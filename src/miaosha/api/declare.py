@@ -1,6 +1,6 @@
 """Declaration: what a route takes and answers, one `operation` per handler.
 
-The declaration is the whole truth about a route: the gate enforces `who` and the media type, the
+The declaration is the whole truth about a route. The gate enforces `who` and the media type, the
 OpenAPI document is made from it, and Litestar routes by it. A route without one cannot exist.
 """
 

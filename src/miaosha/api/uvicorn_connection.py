@@ -1,6 +1,6 @@
 """UvicornConnection: uvicorn's, with a limit for heads, and refusals as problem+json.
 
-llhttp parses, and refuses what two readers could read in two ways. uvicorn does not count what it
+The parser, llhttp, refuses what two readers could read in two ways. Uvicorn does not count what it
 gives to the parser, and its own refusals are plain text.
 """
 

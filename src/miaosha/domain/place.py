@@ -52,7 +52,7 @@ LIVE_PLACE = frozenset({State.HELD, State.STANDBY, State.PAID})
 
 
 class Decision(NamedTuple):
-    """Answer of decide: one letter per request and each user's place as it is now."""
+    """Result of decide: one letter per request and each user's place as it is now."""
 
     letters: str
     places: list[Place | None]
@@ -84,7 +84,7 @@ def merge(place: Place | None, rows: Sequence[Row]) -> Place | None:
     """One buyer's place after a rebuild, from the old place and all of the buyer's rows.
 
     Live rows of SQL win. A RELEASED row ends only a place with its rid, or fills a buyer without
-    one. A place whose rid has no row stays as it is, but a hold that SQL never granted goes back to
+    one. A place whose rid has no row stays as it is. But a hold that SQL never granted goes back to
     standby with its own rid and rank, hence to the head.
     """
     version = place.version if place else 0

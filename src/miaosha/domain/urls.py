@@ -1,7 +1,7 @@
 """URLs and paths: what of them is accepted, in which form it is kept, and a path as a URL.
 
-What could not be reached later is refused here, saying why: a shop under a path, a host that is
-none, a path with a line break, an option that no driver knows.
+What could not be reached later is refused here, with the reason. Such are a shop under a path, a
+host that is none, a path with a line break, an unknown option.
 """
 
 import ipaddress

@@ -1,7 +1,7 @@
 """Visible text: what people wrote, in a form that a terminal, a log or a pipe can only show.
 
-A title may hold characters that a terminal obeys (ESC, C1 controls), that turn a line around
-(bidirectional overrides), that nobody sees, or that forge a second line. They are escaped here.
+A title may hold characters that a terminal obeys (ESC, C1 controls), or that turn a line around
+(bidirectional overrides). Others nobody sees, or they forge a second line. All are escaped here.
 """
 
 import re

@@ -1,9 +1,9 @@
 """Ledger: what is true of every sale, in SQL, as one port per noun.
 
-Every method is one transaction; every state change in it a single-statement compare-and-set.
-All methods raise DependencyDown when the database is away, and OutcomeUnknown when a commit was
-sent and its answer lost (look it up by rid; repeating the same call is always safe).
-`now_ms` is the store's clock.
+Every method is one transaction; every state change in it a single-statement compare-and-set. All
+methods raise DependencyDown when the database is away. They raise OutcomeUnknown when a commit was
+sent and its answer lost: look it up by rid, or repeat the call, which is always safe. `now_ms` is
+the store's clock.
 """
 
 from typing import Protocol

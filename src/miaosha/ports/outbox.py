@@ -51,9 +51,9 @@ class ParkedMail(NamedTuple):
 
 class Outbox(Protocol):
     async def due(self, now_ms: int, limit: int) -> list[OutboxItem]:
-        """Rows not queued yet, and queued ones whose retry time has come or that were queued long
-        ago without an end (the mail queue may have lost them). Also rows whose time is further
-        ahead than PUT_OFF_MAX_MS: the clock was ahead when they were written."""
+        """Rows not queued yet, and queued ones whose retry time has come. Also those queued long
+        ago without an end: the mail queue may have lost them. Also rows whose time is further ahead
+        than PUT_OFF_MAX_MS: the clock was ahead when they were written."""
 
     async def mark_queued(self, ids: Sequence[int], now_ms: int) -> None:
         """They are on the mail queue. One that was sent or parked before is left alone."""

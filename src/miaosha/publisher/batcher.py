@@ -2,8 +2,8 @@
 
 Batches form by themselves. The first press of a sale goes out at the end of the loop's pass. While
 a batch is on its way to the broker, presses gather. Its confirm, or a full batch, lets the next one
-go. There is no timer, and no task or future per press: a press is an index in its batch, and
-whoever ends the batch writes the answer.
+go. There is no timer, and no task or future per press. A press is an index in its batch; the end of
+the batch writes the answer.
 
 A press by a user whose earlier press waits, or was confirmed a moment ago, gets that one's answer.
 """

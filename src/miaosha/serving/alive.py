@@ -1,8 +1,8 @@
 """Alive: shows that a process's loop turns, to the supervisor, to systemd, and to itself.
 
-The supervisor asks over a unix socket of the process's own, so that neither a store that is away
-nor a crowd at its public listener stands between. Where nobody supervises it (a container), a
-thread watches the loop and ends a process that hangs, so that it is started again.
+The supervisor asks over a unix socket of the process's own. So neither a store that is away nor a
+crowd at the public listener stands between. Where nobody supervises it (a container), a thread
+watches the loop and ends a process that hangs, so that it is started again.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """Seldom: a loop that fails again and again logs so at once, and then once a minute.
 
-Two warnings are the same if they have the same event, the same texts and ids in their fields, and
-the same error but for its numbers. Counts and measures do not make another one. A warning about a
-server that is away becomes the one line about that server, whichever loop it came from.
+Two warnings are the same if their event, the texts and ids in their fields, and the error but for
+its numbers are the same. Counts and measures do not make another one. A warning about a server that
+is away becomes the one line about that server, whichever loop it came from.
 """
 
 import logging

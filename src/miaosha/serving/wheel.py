@@ -3,9 +3,9 @@
 Nothing is cancelled. An entry fires, looks at its connection, and may find nothing to do. So a
 closed connection lingers until its entry fires: deadlines are kept short (seconds).
 
-Heartbeats come first. A client that hears no ping in time goes away: a process that is busy sends
-its pings before it goes on with a broadcast (`give_way`). A process that was away itself cannot
-tell which client was silent meanwhile (`excused_s`).
+Heartbeats come first. A client that hears no ping in time goes away. So a busy process sends its
+pings before it goes on with a broadcast (`give_way`). A process that was away itself cannot tell
+which client was silent meanwhile (`excused_s`).
 """
 
 import asyncio

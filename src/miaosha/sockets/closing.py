@@ -1,7 +1,7 @@
 """Closing: why the server closes a socket, and whether and when the client should come back.
 
-The WebSocket close carries a code and a reason `<word>[; retry=<when>]`; `retry` is `never` (the
-client is at fault, the same again fails again), `new_token`, or the milliseconds to wait first.
+The WebSocket close carries a code and a reason `<word>[; retry=<when>]`. `retry` is `never` (the
+client is at fault, and would fail again), `new_token`, or the milliseconds to wait first.
 
 | code | word | come back |
 |---|---|---|

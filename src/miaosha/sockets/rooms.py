@@ -1,8 +1,8 @@
 """Rooms: the sessions that hear the same broadcasts. A room is one list of words.
 
-A session in one room shares that room's own tuple, and a room that is empty is not kept: with a
-million sessions every word counts. Rooms know no namespaces: an application that has several puts
-the namespace into the key.
+A session in one room shares that room's own tuple. A room that is empty is not kept. With a million
+sessions every word counts. Rooms know no namespaces: an application that has several puts the
+namespace into the key.
 """
 
 from collections.abc import Callable, Hashable, Iterator

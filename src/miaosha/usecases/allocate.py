@@ -1,8 +1,8 @@
 """Allocation: accepted batches go through decide → grant → announce → `granted` → acknowledge.
 
-The order is what makes a death between any two lines harmless: decide is recorded with the batch,
-grant passes over rows that exist, and nobody is told "held" before SQL committed. A redelivered
-batch walks the same path and finds everything done.
+The order makes a death between any two lines harmless. Decide is recorded with the batch, grant
+passes over rows that exist, and nobody is told "held" before SQL committed. A redelivered batch
+walks the same path and finds everything done.
 """
 
 import asyncio

@@ -2,8 +2,8 @@
 
 It reads the stores raw and shares no code with the roles that write them. Two stores cannot be read
 at one instant. So a difference counts only if the same thing still differs LASTING_S later. I10 is
-seen only as far as heartbeats tell: a publisher counted more sold_out answers while this sale, the
-only one open, kept the same free units.
+seen only as far as heartbeats tell. A publisher's count of sold_out answers rose while this sale,
+the only one open, kept the same free units.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Clock watch: a store's clock that was set stops the sales until it can be believed.
 
 Set forward, it would end every hold at once; set back and put right, it would hold time still. So
-while it differs from our steady clocks every live sale is frozen, and afterwards rebuilt: the
+while it differs from our steady clocks every live sale is frozen, and afterwards rebuilt. The
 rebuild counts the sale's time anew, and gives every hold at least a minute.
 """
 
@@ -55,8 +55,8 @@ class ClockWatch:
         return self.steady() and ahead_ms > self._step_max_ms
 
     async def take_over(self, before: LeaseRow | None) -> None:
-        """Called by who begins to lead, with the lease as the last leader left it. Was the clock
-        set meanwhile? Where that cannot be told, holds get a minute rather than an end."""
+        """A new leader calls this with the lease as the last leader left it. Was the clock set
+        meanwhile? Where that cannot be told, holds get a minute rather than an end."""
         if before is None or not before.until_ms:
             return
         gap_ms = self._clock.now_ms() - before.until_ms

@@ -1,5 +1,5 @@
-"""Differences: what an audit found, bounded. Of each invariant it keeps how many there were, and
-those with the lowest keys, so that two looks at one thing keep the same ones.
+"""Differences: what an audit found, bounded. Of each invariant it keeps the count, and those with
+the lowest keys, so that two looks at one thing keep the same ones.
 """
 
 from collections import Counter

@@ -1,8 +1,8 @@
 """Invariants: I1 to I9 as pure functions of a part of what the audit reads.
 
-Each returns differences. Finding the same thing three seconds later gives the same key. No
-difference is: a debt the ledger has written down (`synced` false: Redis has not been told yet), a
-hold on `ungranted` (SQL has not been asked yet), a batch still in its queue.
+Each returns differences. Finding the same thing three seconds later gives the same key. Three
+things are no difference. A row with `synced` false is a debt the ledger has written down. For a
+hold on `ungranted` SQL was not asked yet. A batch may be in its queue.
 """
 
 from collections import Counter

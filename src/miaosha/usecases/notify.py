@@ -1,7 +1,7 @@
 """Notification: the mails a buyer gets, plain text, English first, then 繁體中文.
 
-Says only what the row in SQL says: an amount, a time and a number come from there, and a link
-carries no token (it leads to the page where the buyer signs in).
+A mail says only what the row in SQL says: amounts, times and numbers come from there. A link
+carries no token: it leads to the page where the buyer signs in.
 """
 
 from datetime import UTC, datetime, timedelta, timezone

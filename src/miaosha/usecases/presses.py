@@ -1,6 +1,6 @@
 """Presses: what one buyer pressed in a running sale, found in the broker's log.
 
-The log is in order of time and has no index by buyer, so it is read through, within bounds: this is
+The log is in order of time and has no index by buyer, so it is read through, within bounds. This is
 for support, one buyer at a time, never for the buyer's own page.
 """
 

@@ -1,8 +1,8 @@
 """Sale watch: a sale's books and an audit, made once for all admins who watch.
 
 Counting a sale's rows and auditing it cost more than a poll may. So each is done by one at a time
-and its answer shared; the books of a large sale are counted less often; and an audit goes on by
-itself, however long whoever asked for it waits.
+and its result shared. The books of a large sale are counted less often. An audit goes on by itself,
+however long its caller waits.
 """
 
 import asyncio

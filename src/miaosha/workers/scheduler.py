@@ -1,8 +1,8 @@
 """The scheduler role: everything that must happen although nobody asks for it.
 
-Each duty is a loop of its own, so that a slow one (an audit) never delays expiry, and each sale has
-rounds of its own, so that neither a rebuild nor a defect of one sale stops another. A lease in SQL
-lets one scheduler lead; two acting at once would do no harm, only double work.
+Each duty is a loop of its own, so that a slow one (an audit) never delays expiry. Each sale has
+rounds of its own: neither a rebuild nor a defect of one stops another. A lease in SQL lets one
+scheduler lead; two acting at once would do no harm, only double work.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from miaosha.usecases.lease import LeaseCandidate
 SALE_TICK_S = 0.5
 SALES_AT_ONCE = 16
 AUDIT_LANES = 3
-POSITIONS_S = 2.0  # a buyer hears of his position at most this often
+POSITIONS_S = 2.0  # a buyer hears of the position at most this often
 STALE_S = 5.0
 FORGET_S = 10.0
 BOARD_S = 1.0

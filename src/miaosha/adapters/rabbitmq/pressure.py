@@ -1,9 +1,9 @@
 """Queue gauge: how full a sale's queue and log are.
 
 A queue tells only what nobody has in hand. To know that nothing is in hand either, a barrier is
-sent through the queue. Its one active consumer answers when everything before is acknowledged.
-The size of the log is an estimate: its length, which brokers count every few seconds, times the
-mean size of the messages this process has seen.
+sent through the queue. Its one active consumer answers when everything before is acknowledged. The
+size of the log is an estimate: its length times the mean size of messages seen here. Brokers count
+the length every few seconds.
 """
 
 import asyncio

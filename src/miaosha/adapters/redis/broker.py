@@ -1,8 +1,8 @@
 """Redis broker: the broker on Redis streams, on a server of its own (`appendfsync always`).
 
-Keys: stream `{sale:7}:requests` with group `consumers` (queue and log of a sale in one, never
-trimmed, deleted at settlement), `reminders`, stream `mail` with group `mailers`, stream `parked`.
-Every entry has one field `b` with the message's bytes.
+Stream `{sale:7}:requests` with group `consumers` is a sale's queue and log, never trimmed, deleted
+at settlement. Others are `reminders`, stream `mail` with group `mailers`, stream `parked`. Every
+entry has one field `b` with the message's bytes.
 """
 
 import asyncio

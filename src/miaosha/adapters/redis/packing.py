@@ -1,8 +1,8 @@
 """Packing connections: redis-py's connections, mended in two places.
 
 hiredis packs the commands: a batch of 256 requests is a command of 260 words, and redis-py's
-asyncio connections pack each word in Python. And a lost connection is told as one. uvloop's
-RuntimeError, and redis-py's AttributeError after a disconnect, would pass for defects: nothing
+asyncio connections pack each word in Python. They also report a lost connection as one. Uvloop's
+RuntimeError, and redis-py's AttributeError after a disconnect, would pass for defects. Nothing
 would be tried again, and no new master looked for.
 """
 

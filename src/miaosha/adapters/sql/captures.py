@@ -1,7 +1,7 @@
 """Captures: PAYING → PAID with its order and mail, those that come at the same time together.
 
-Every payment of a sale counts in the one ledger row and holds it until its commit is on disk: one
-by one, a sale takes as many payments a second as the disk takes commits. So those that wait share
+Every payment of a sale counts in the one ledger row and holds it until its commit is on disk. One
+by one, a sale would take only as many a second as the disk takes commits. So those that wait share
 a transaction, and the ledger row comes last in it.
 """
 

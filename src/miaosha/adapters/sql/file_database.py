@@ -1,12 +1,12 @@
 """SQLite: one writer thread per process that commits in groups, a few reader threads.
 
 SQLite has one writer at a time, so a process queues its writes to one thread. The thread takes a
-lock file that all processes share (SQLite's own lock is not fair: without it one busy process
-starved three others for seconds), runs what has queued up, each unit under its own savepoint,
-commits once for all (one fsync), answers, and leaves the lock alone for 2 ms so that others get
-it. Groups made 3 to 6 times as many checkouts a second as one commit each. Calls into SQLite block,
-hence threads: one hop per unit, where an async driver takes several per statement (measured for a
-transaction of six: 0.9 ms of CPU against 2.8 ms).
+lock file that all processes share. It runs what has queued up, each unit under its own savepoint,
+and commits once for all (one fsync). Then it leaves the lock alone for 2 ms so that others get it.
+SQLite's own lock is not fair: with it alone one busy process starved three others for seconds.
+Groups made 3 to 6 times as many checkouts a second as one commit each. Calls into SQLite block,
+hence threads. A unit is one hop, where an async driver takes several per statement (a transaction
+of six: 0.9 ms of CPU against 2.8 ms).
 """
 
 import asyncio

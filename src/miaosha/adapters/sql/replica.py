@@ -1,10 +1,10 @@
 """Replica: a copy of the database for reads that tolerate lag, used only while known to be recent.
 
-How far behind it is cannot be asked of a replica (a stopped one says 0, or nothing), so a row
-tells: the primary counts it up, and the replica shows how far the count has reached it. When each
-number was written this process remembers by its steady clock, so that no server's clock matters.
-Works on every kind of replication and needs no privilege. Never asked in a caller's time: a caller
-meets the last verdict, and the primary when there is none.
+A replica cannot say how far behind it is: a stopped one says 0, or nothing. So a row tells. The
+primary counts it up, and the replica shows which number has reached it. This process remembers by
+its steady clock when it wrote each number, so that no server's clock matters. It works on every
+kind of replication and needs no privilege. No caller waits for the check: a caller meets the last
+verdict, and the primary when there is none.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Search: whether a column contains what a person typed, in the form of `domain.folding`.
 
-SQLite calls our own function. The others have none for the whole of the form: PostgreSQL lacks
-the rarest letters of case folding, MySQL and MariaDB also those that are written in two widths.
+SQLite calls our own function. The others have none for the whole of the form. PostgreSQL lacks the
+rarest letters of case folding. MySQL and MariaDB also lack those that are written in two widths.
 What is stored exactly as it was typed is found everywhere. Nothing typed is a wildcard.
 """
 

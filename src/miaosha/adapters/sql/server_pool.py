@@ -1,8 +1,8 @@
 """Server pool: drivers, bounded pools and session rules of MariaDB/MySQL and PostgreSQL.
 
 Nothing is left to a server's defaults. Writes are READ COMMITTED: every change is a compare-and-set
-of one statement, so nothing needs more, and REPEATABLE READ of MySQL and MariaDB would lose
-updates. Reads are read-only and REPEATABLE READ, so that the selects of one unit see one snapshot.
+of one statement. REPEATABLE READ of MySQL and MariaDB would lose updates. Reads are read-only and
+REPEATABLE READ, so that the selects of one unit see one snapshot.
 """
 
 import logging
