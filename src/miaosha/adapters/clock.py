@@ -31,11 +31,11 @@ class _Step(NamedTuple):
 
 class StoreClock:
     """Implements ports/clock.StepClock. Until the store has answered once it is the machine's own
-    clock; the first answer may set it back, later ones only make it stand still.
+    clock. The first answer may set it back; later ones only make it stand still.
 
-    A difference of more than `step_max_ms` is a step. Time goes on as it went before; if the store
-    returns to it, the step is forgotten, and if it stays where it is for `believe_s`, it is
-    believed, and then time may go back.
+    A difference of more than `step_max_ms` is a step. Time goes on as it went before. If the store
+    returns to it, the step is forgotten. If it stays for `believe_s`, it is believed, and then time
+    may go back.
 
     Args:
         read_ms: asks the store for its clock (Unix ms), e.g. `StockStore.now_ms`.

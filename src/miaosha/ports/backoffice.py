@@ -172,8 +172,8 @@ class Office(Protocol):
         """The same orders in the same order, with their delivery."""
 
     async def people(self, text: str, before_id: int | None, limit: int) -> list[FoundPerson]:
-        """The newest first: whose id is `text`, or whose e-mail or name contains it, in any case,
-        width and composition (`domain.folding`); everybody if it is empty."""
+        """The newest first: whose id is `text`, or whose e-mail or name contains it in the form of
+        `domain.folding`. Everybody if it is empty."""
 
     async def names(self, user_ids: Sequence[int]) -> dict[int, str]:
         """Names by id, of those that exist."""

@@ -58,12 +58,12 @@ class Broker(Protocol):
         """
 
     async def consume(self, sale_id: int, consumer: str, handler: BatchHandler) -> None:
-        """Deliver batches until cancelled: what this consumer (by name) left unacknowledged
-        first, then new ones, and what a dead consumer held once it has been idle for
-        `reclaim_after_ms`. A group (≤ `prefetch` batches, in order) is acknowledged after the
-        handler returned. If it raises, nothing is acknowledged and the group comes again after a
-        pause. An undecodable message is parked and acknowledged. A broker that is away is waited
-        for. Returns when the sale's queue was dropped."""
+        """Deliver batches until cancelled. What this consumer (by name) left unacknowledged comes
+        first, then new ones. A dead consumer's come once idle for `reclaim_after_ms`. A group (≤
+        `prefetch` batches, in order) is acknowledged after the handler returned. If it raises,
+        nothing is acknowledged and the group comes again after a pause. An undecodable message is
+        parked and acknowledged. A broker that is away is waited for. Returns when the sale's queue
+        was dropped."""
 
     async def replay(self, sale_id: int, until_batch_id: str) -> AsyncIterator[Batch]:
         """The sale's log in order, up to and without the marker batch `until_batch_id`."""

@@ -65,8 +65,8 @@ class Catalogue(Protocol):
     async def update_sale(
         self, sale_id: int, draft: SaleDraft, was: SaleDraft | None = None
     ) -> Sale | None:
-        """Only while it is a draft, or scheduled and not yet armed (ledger epoch 0), and, with
-        `was`, while its terms are still these; else None."""
+        """Only while it is a draft, or scheduled and not yet armed (ledger epoch 0). With `was`,
+        only while its terms are still these. Else None."""
 
     async def delete_sale(self, sale_id: int) -> bool:
         """Only a draft."""

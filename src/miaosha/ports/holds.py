@@ -91,8 +91,8 @@ class Holds(Protocol):
     async def extend(
         self, rid: str, user_id: int, epoch: int, extra_s: int, now_ms: int
     ) -> Extended:
-        """pay_by + extra_s of a HELD row that was never extended and is not due, in a sale that has
-        this epoch and is not frozen; the trail's entry is in the same transaction."""
+        """pay_by + extra_s of a HELD row that was never extended and is not due. The sale has this
+        epoch and is not frozen. The trail's entry is in the same transaction."""
 
     async def page(self, sale_id: int, after: tuple[int, str]) -> list[Hold]:
         """The rows behind (user, rid) `after`, in that order: PAGE of them, or fewer, which are the

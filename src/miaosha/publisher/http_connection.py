@@ -26,7 +26,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
     """A client's connection.
 
     It ends with the answer to request number `_last`, once that is set. The client may have asked
-    for it, the process may drain, or the request has a fault: then the client may still be sending
+    for it, the process may drain, or the request has a fault. Then the client may still be sending
     (see `_end`).
     """
 
@@ -261,7 +261,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
 
     def _end(self, transport: asyncio.Transport, response: bytes) -> None:
         """Write the last answer and close. After a fault the client may still be sending, and
-        closing on unread input would destroy the answer: then only our side is closed at first."""
+        closing on unread input would destroy the answer. Then only our side is closed at first."""
         transport.write(closing(response))
         self._first = self._last + 1
         if not self._faulty or not transport.can_write_eof():

@@ -30,8 +30,8 @@ def listening(core: SocketServer, listen: str) -> AbstractAsyncContextManager[as
 async def drain(core: SocketServer, spread_s: float, return_s: float) -> None:
     """Close every socket with 1012, spread over at most `spread_s` seconds; then drop the rest.
 
-    Each is told to come back at a random moment after that, within at most `return_s` seconds, so
-    that a deploy is no storm for the process that takes over.
+    Each is told to come back at a random moment within `return_s` seconds after that. So a deploy
+    is no storm for the process that takes over.
     """
     core.draining = True
     sessions = [session for session in set(core.wheel) if session.stage is not Stage.CLOSED]

@@ -95,8 +95,8 @@ class Allocator:
     ) -> bool:
         """Grant winners and tell everybody. False: the grant was refused, decide again.
 
-        A grant that failed is not waited for: its winners are on `ungranted` in Redis, from where
-        the scheduler grants them, and the batch stays in the log.
+        A grant that failed is not waited for. Its winners are on `ungranted` in Redis, from where
+        the scheduler grants them. The batch stays in the log.
         """
         winners: list[Winner] = []
         told: list[Result] = []

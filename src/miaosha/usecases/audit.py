@@ -211,8 +211,8 @@ def last_verdict(stored: str) -> Verdict | None:
 
 
 def hides(verdict: Verdict) -> bool:
-    """Whether to keep it would hide more than it says: a clean sample, where the audit before it
-    looked at everything and found something that no sample judges."""
+    """Whether keeping it would hide more than it says. It is a clean sample, and the full audit
+    before it found something that no sample judges."""
     if verdict.whole or not verdict.clean:
         return False
     before = last_verdict(verdict.stored)

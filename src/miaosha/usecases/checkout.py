@@ -162,8 +162,8 @@ class Checkout:
         return BegunAttempt(attempt, hold) if attempt else None
 
     async def _other_attempt(self, claim: CheckoutClaim) -> Order:
-        """The order of an attempt that charged and whose process then died, or lost SQL's answer:
-        the buyer who asks again does not wait until the scheduler finds it."""
+        """The order of an attempt that charged and whose process then died, or lost SQL's answer. A
+        buyer who asks again need not wait until the scheduler finds it."""
         hold = (await self._holds.by_rid([claim.rid])).get(claim.rid)
         if hold is not None and hold.state is HoldState.PAYING:
             await self.complete(attempt_key(hold.rid, hold.attempt))
@@ -242,8 +242,8 @@ class Checkout:
             await self._attempts.mark_refunded(key, self._clock.now_ms())
 
     async def settle_stale(self, before_ms: int, limit: int = 64) -> int:
-        """Settle payments that began before `before_ms` and never ended: void at the provider,
-        which says charged, refused or voided once and for all; returns how many."""
+        """Settle payments that began before `before_ms` and never ended: void at the provider. It
+        says charged, refused or voided once and for all. Returns how many."""
         attempts = await self._attempts.stale(before_ms, limit)
         settled = 0
         for attempt in attempts:

@@ -50,8 +50,8 @@ class ClockWatch:
         return not self._clock.step_ms() and since_s >= STEADY_S
 
     def ran_ahead(self, ahead_ms: int) -> bool:
-        """Whether a sale's own time, which never runs back and is so far ahead of its server's
-        clock, has seen that clock set, and put right again."""
+        """Whether a sale's own time saw its server's clock set, and put right again. That time
+        never runs back, and is this far ahead of the clock."""
         return self.steady() and ahead_ms > self._step_max_ms
 
     async def take_over(self, before: LeaseRow | None) -> None:

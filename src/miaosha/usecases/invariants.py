@@ -197,9 +197,9 @@ def i5(frozen: bool, store: StoreTotals) -> Iterator[Difference]:
 def i6(heads: Iterable[StandbyBuyer], last: int) -> Iterator[Difference]:
     """The line is in order, and nobody in it was overtaken.
 
-    Overtaken is who stands by with a lower rank than a buyer who was promoted: a rank is given on
-    joining, so that buyer was in the line, and ahead, when the other was promoted. How late a
-    promotion was granted in SQL says nothing (its caller may have died), so times are not compared.
+    A buyer is overtaken who stands by with a lower rank than one who was promoted. A rank is given
+    on joining, so that buyer was ahead in the line at the promotion. How late a promotion was
+    granted in SQL says nothing (its caller may have died), so times are not compared.
 
     Args:
         heads: read after `last`.

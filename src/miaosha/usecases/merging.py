@@ -91,8 +91,8 @@ class Merging:
         return page
 
     def _bounds(self, now_ms: int) -> HoldBounds:
-        """Nobody loses time by the rebuild, a payment under way neither; and none keeps what a
-        clock that was an hour ahead, or behind, has given."""
+        """Nobody loses time by the rebuild, nor does a payment under way. Nobody keeps what a clock
+        that was an hour ahead, or behind, has given."""
         terms = self._terms
         soonest_ms = now_ms + EXTRA_MS + terms.granted // UNITS_PER_MS
         longest_s = max(terms.pay_within_s, terms.standby_pay_within_s) + self._times.extend_by_s

@@ -148,7 +148,7 @@ class Rebuilder:
     async def _replay(self, terms: Terms, lease: RebuildLease, newest: Newest, marker: str) -> int:
         """Decide what the log holds and Redis has no record of, in log order; returns how many.
 
-        A request gets only the row of its buyer if its rid has a row, or if it stands in the log
+        A request only gets its buyer's row in two cases. Its rid has a row, or the log has it
         before the buyer's newest row.
         """
         count = 0

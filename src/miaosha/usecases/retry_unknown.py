@@ -9,8 +9,8 @@ T = TypeVar("T")
 
 
 async def known(write: Callable[[], Awaitable[T]]) -> T:
-    """The answer of `write`; if it was lost, that of the same call again, which finds by the rid
-    what is there and changes nothing twice.
+    """The answer of `write`; if it was lost, that of the same call again. It finds by the rid what
+    is there, and changes nothing twice.
 
     Args:
         write: a call of the ledger whose repeat returns what the first returned (grant, capture,

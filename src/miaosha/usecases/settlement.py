@@ -58,7 +58,7 @@ class Settlement:
         self._watch = watch
 
     def idle(self, terms: Terms, reading: Reading | None) -> bool:
-        """Whether nothing is to be done for this sale: Redis is what the ledger says, nothing waits
+        """Whether nothing is to be done for this sale. Redis is what the ledger says, nothing waits
         for a grant or a promotion, and it is not over, or not drained yet."""
         if reading is None or self._why_rebuild(terms, reading):
             return False

@@ -24,8 +24,8 @@ log = structlog.get_logger()
 
 
 class Consumer:
-    """Consumes the queue of every sale that has one: that is live in the ledger, or on the board,
-    which tells sooner and goes on while SQL is away."""
+    """Consumes the queue of every sale that is live in the ledger or on the board. The board tells
+    sooner, and goes on while SQL is away."""
 
     def __init__(
         self,

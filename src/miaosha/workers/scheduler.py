@@ -146,7 +146,7 @@ class Scheduler:
         self._counters["finished"] += await self._parts.release.finish_unsynced()
 
     async def _sales(self) -> None:
-        """Start a round of each live sale that needs one and whose last one has ended: a long one
+        """Start a round of each live sale that needs one and whose last one has ended. A long one
         (a rebuild, say) keeps no other sale waiting. All may need one, after a restart of the
         store: then those that open first come first."""
         live = await self._parts.ledger.sales.live()

@@ -1325,10 +1325,10 @@ export interface components {
          * Reading
          * @description The counters of a live sale, read in one step. `epoch` 0: none (lost, or mid-rebuild).
          *
-         *         `now_ms` is the sale's time at the reading, which never runs back within an epoch, and
-         *         `ahead_ms` how far that is ahead of its server's clock; `standby` and `ungranted` are lengths;
-         *         `genuine` is False when the server's run id is not the one the sale was written to.
-         *         A reading that is not `usable` says nothing about the sale.
+         *         `now_ms` is the sale's time at the reading, which never runs back within an epoch. `ahead_ms` is
+         *         how far that is ahead of its server's clock. `standby` and `ungranted` are lengths. `genuine` is
+         *         False when the server's run id is not the one the sale was written to. A reading that is not
+         *         `usable` says nothing about the sale.
          */
         Reading: {
             sale_id: number;

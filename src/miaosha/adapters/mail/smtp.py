@@ -88,7 +88,7 @@ class SmtpMailer:
 
 
 def verdict(error: Exception) -> Problem | DependencyDown:
-    """Permanent only if the server refused this recipient or this text; whatever is wrong with us
+    """Permanent only if the server refused this recipient or this text. What is wrong with us
     (login, sender, connection) may be put right while the mail waits. Holds no address."""
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         codes = [refused.code for refused in error.recipients]

@@ -141,7 +141,7 @@ class RabbitBroker:
 
     async def _log_is_up(self, sale_id: int) -> None:
         """A server that has just started confirms what is meant for its streams before they are up,
-        and they never get it: so on every connection the log is asked for before the first batch.
+        and they never get it. So every connection asks for the log before the first batch.
 
         Raises:
             DependencyDown: it is not up, or was never made.
@@ -238,7 +238,7 @@ class RabbitBroker:
 
     async def mails(self, consumer: str, handler: MailHandler) -> None:
         """MAILS_AT_ONCE are handled at once and acknowledged together. Of a mailer that died they
-        come again: those the ledger knows as sent are not sent again, of the others some may have
+        come again. Those the ledger knows as sent are not sent again. Some of the others may have
         left already, and come twice under one Message-ID."""
         group: Sequence[MailJob] = ()  # in hand: the same comes again while one of it fails
         handled: set[MailJob] = set()

@@ -16,8 +16,8 @@ CHANNELS_MAX: Final = 2_047  # of one connection, by RabbitMQ's own default
 
 
 class Channels:
-    """Opens channels with numbers that were not used lately: one that the broker has just closed
-    is free for the client before the broker has heard so."""
+    """Opens channels with numbers that were not used lately. A number the broker has just closed is
+    free for the client before the broker has heard so."""
 
     def __init__(self) -> None:
         self._number = 0  # of the one opened last

@@ -46,8 +46,8 @@ def first_wait(wait_ms: int) -> int:
 
 
 class RabbitReminders:
-    """Sent on a connection of their own. A delay queue without a leader (`delay_of` tells when 3.10
-    has such) holds up the channel that publishes to it, and in the end the whole connection.
+    """Sent on a connection of their own. A delay queue without a leader holds up the channel that
+    publishes to it, and in the end the whole connection. `delay_of` tells when 3.10 has such.
 
     Args:
         link: to read with.

@@ -32,7 +32,7 @@ class QuorumQueue(NamedTuple):
 
 
 def _dead_letters(to: str) -> Arguments:
-    """A dead message goes there. But for delay queues only an operator's policy makes any: we set
+    """A dead message goes there. But for delay queues only an operator's policy makes any. We set
     no limit and reject nothing, and what is refused at full length was never taken."""
     return {
         "x-dead-letter-exchange": "",
@@ -79,8 +79,8 @@ def delay_of(after_ms: int) -> QuorumQueue:
 
 
 async def arguments_of(link: Link, queue: QuorumQueue) -> Arguments:
-    """What a queue is declared with on this server. No redelivery may ever drop a batch: servers
-    before 4.0 know no limit unless told (and refuse to be told -1), later ones have one of 20."""
+    """What a queue is declared with on this server. No redelivery may ever drop a batch. Servers
+    before 4.0 know no limit unless told, and refuse -1; later ones have one of 20."""
     unlimited = {"x-delivery-limit": -1} if await link.version() >= UNLIMITED_SINCE else {}
     return {"x-queue-type": "quorum", **queue.arguments, **unlimited}
 
@@ -115,9 +115,9 @@ async def make_sale(link: Link, sale_id: int, settle_s: float = SETTLE_S) -> Non
     be confirmed and never delivered.
 
     Until they are bound nothing is confirmed, and that is after `settle_s`: a server writes down
-    the names of new queues with a delay. Measured on 3.10: one killed up to 0.8 s after it had made
-    its first queue and stream knew neither any more, whatever they had confirmed; after 1 s both.
-    A log that holds anything was bound by somebody who had waited.
+    the names of new queues with a delay. Measured on 3.10: one killed up to 0.8 s after it made its
+    first queue and stream knew neither any more. After 1 s it knew both. A log that holds anything
+    was bound by somebody who had waited.
     """
     queue, log, key = requests_of(sale_id), log_of(sale_id), key_of(sale_id)
     await make(link, PARKED)

@@ -60,8 +60,8 @@ class Abandoned:
 
     async def _held_by_time(self, now: float) -> list[Entry]:
         """Entries of others that the server calls delivered this very millisecond, at every look
-        for `reclaim_after_ms`: its clock was set back since, and will not call them idle before it
-        has caught up."""
+        for `reclaim_after_ms`. Its clock was set back, and calls them idle only when it has caught
+        up."""
         queue = self._queue
         rows: Any = await self._client.xpending_range(queue.key, queue.group, "-", "+", PENDING_MAX)
         fresh = {

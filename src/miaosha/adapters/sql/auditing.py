@@ -147,8 +147,8 @@ def _totals(connection: Connection, sale_id: int) -> LedgerTotals | None:
 
 def _page(connection: Connection, sale_id: int, after: str) -> LedgerPage:
     """The rows about the next PAGE holds, and about rids between them that have no hold. Where
-    another table has more than ROWS_MAX of them, the page ends at a lower rid: the database says
-    at which, since its order of texts need not be ours."""
+    another table has more than ROWS_MAX of them, the page ends at a lower rid. The database says at
+    which, since its order of texts need not be ours."""
     held = _HOLDS.following(connection, sale_id, after, None, PAGE)
     last = held[-1].rid if len(held) == PAGE else None
     while True:
