@@ -8,9 +8,9 @@ Those servers and the pages' browser are installed where that is ours to do; wit
 outside CI, what needs them goes untested. `--servers`: only the parts with such servers.
 
 `--fast` (`make test-fast`) is what a contributor runs between edits, under two minutes: tidiness,
-domain, the model's small scope, use cases on SQLite and private Valkeys, publisher, sockets,
-gateway and api. It starts no platform, no server of a package and no browser, and leaves out the
-files of `SLOW`.
+domain, the model's small scope, use cases on SQLite and private Valkeys, serving, publisher,
+sockets, gateway and api. It starts no platform, no server of a package and no browser, and leaves
+out the files of `SLOW`.
 """
 
 import os
@@ -32,15 +32,18 @@ LANES = 3  # on two cores: most of e2e waits
 DEAREST = 10  # files named at the end
 NOTHING_COLLECTED = 5
 FIRST = ("tidy", "domain")  # what fails fast
-LONGEST = ("servers", "web", "usecases", "contract", "supervisor", "e2e")  # then these, so that no
-# lane ends alone
+# then these, so that no lane ends alone
+LONGEST = ("servers", "web", "usecases", "contract", "supervisor", "e2e")
 APART = "e2e"
 LONG = (  # files of e2e that are a part each
     *("test_cli.py", "test_clone.py", "test_faults.py", "test_hanging.py", "test_many_sales.py"),
     *("test_rolling.py", "test_telling.py", "test_terminals.py", "test_up.py"),
     "test_waiting_for.py",
 )
-FAST = ("tidy", "domain", "kit", "model", "usecases", "publisher", "sockets", "gateway", "api")
+FAST = (
+    *("tidy", "domain", "kit", "model", "usecases", "serving", "publisher", "sockets", "gateway"),
+    "api",
+)
 SLOW = (  # files of those folders that `--fast` leaves out, and why
     "test_schemathesis.py",  # asks every operation in every way
     "test_crashes.py",  # every act of a sale, dying at every call

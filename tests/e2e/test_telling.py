@@ -18,9 +18,9 @@ from miaosha.supervisor.child_spec import Health, Spec
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.server_watch import answering
 from miaosha.supervisor.watches import Alarm, WatchEnded, beside
-from tests.contract.test_outlet import fill
 from tests.kit.running import MIAOSHA, Up, running
 from tests.kit.waits import eventually, until
+from tests.serving.test_outlet import fill
 from tests.supervisor.test_children import SLEEPER, STUBBORN, at_once
 
 CHATTERER = [

@@ -8,13 +8,13 @@ import contextlib
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.gateway.conftest import DEADLINE_S
+from tests.kit.waits import until
 from tests.sockets.wire import HEAD, masked
 
 SOCKETS = 3000
@@ -59,15 +59,12 @@ def heard(sockets: list[socket.socket]) -> int:
     return told
 
 
-async def listens(path: Path) -> None:
-    """Returns when connections are taken: the path is there a moment earlier."""
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as one:
-            one.connect(str(path))
-            return
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
+def listens(path: Path) -> bool:
+    """Connections are taken: the path is there a moment earlier."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as one:
+        one.connect(str(path))
+        return True
+    return False
 
 
 async def connect(path: Path, number: int) -> list[socket.socket]:
@@ -90,7 +87,7 @@ async def connect(path: Path, number: int) -> list[socket.socket]:
 
 async def test_bytes_per_socket_and_cpu_per_recipient(run_dir: Path, stand: Stand) -> None:
     path = run_dir / "g.sock"
-    await listens(path)
+    await until(lambda: listens(path), DEADLINE_S)
     sockets = await connect(path, 100)  # what is loaded and allocated once
     before = await stand.ask("memory")
     sockets += await connect(path, SOCKETS)

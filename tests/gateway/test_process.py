@@ -2,17 +2,18 @@
 
 import asyncio
 import base64
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
 
 from miaosha.supervisor.servers.valkey import Valkey
 from tests.gateway.conftest import DEADLINE_S
+from tests.kit.waits import until
 from tests.sockets.wire import HEAD, masked
 
 HEAVY = ["sqlalchemy", "pydantic", "typer", "litestar", "aiosqlite"]
@@ -49,13 +50,15 @@ async def start(store: Valkey, run_dir: Path, listen: str) -> asyncio.subprocess
 
 
 async def dial(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
-        try:
-            return await asyncio.open_unix_connection(str(path))
-        except OSError:
-            assert time.monotonic() < deadline, "the gateway did not listen"
-            await asyncio.sleep(0.02)
+    opened = []
+
+    async def listens() -> bool:
+        with contextlib.suppress(OSError):
+            opened.append(await asyncio.open_unix_connection(str(path)))
+        return bool(opened)
+
+    await until(listens, DEADLINE_S, what="the gateway listens")
+    return opened[0]
 
 
 async def test_a_gateway_process(store_server: Valkey, run_dir: Path) -> None:

@@ -6,32 +6,24 @@ import time
 from ipaddress import ip_network
 
 from miaosha.sockets.admission import RETRY_S, Admission
+from tests.kit.clocks import HandClock
 from tests.kit.waits import until
 from tests.sockets.conftest import Start, World
 from tests.sockets.wire import HEAD, Wire
 
 
-class Now:
-    """A clock that stands still until it is told."""
-
-    def __init__(self) -> None:
-        self.s = 100.0
-
-    def __call__(self) -> float:
-        return self.s
-
-
-def admission(now: Now | None = None, **given: object) -> Admission:
-    return Admission(**given, monotonic=now or Now(), dice=random.Random(3).randint)  # type: ignore[arg-type]
+def admission(clock: HandClock | None = None, **given: object) -> Admission:
+    monotonic = (clock or HandClock()).monotonic
+    return Admission(**given, monotonic=monotonic, dice=random.Random(3).randint)  # type: ignore[arg-type]
 
 
 def test_the_accept_rate_lets_a_burst_in_and_then_the_rate() -> None:
-    now = Now()
-    gate = admission(now, rate_per_s=10)
+    clock = HandClock()
+    gate = admission(clock, rate_per_s=10)
     assert [gate.in_time() for _ in range(21)] == [True] * 20 + [False]
-    now.s += 0.1
+    clock.advance(100)
     assert [gate.in_time() for _ in range(2)] == [True, False]
-    assert admission(now, rate_per_s=0).in_time()
+    assert admission(clock, rate_per_s=0).in_time()
 
 
 def test_those_who_are_refused_come_back_at_different_times() -> None:

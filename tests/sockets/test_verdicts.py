@@ -14,8 +14,8 @@ from miaosha.sockets.engine_session import EngineSession
 from miaosha.sockets.handshake import Rules
 from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Session, Stage
+from tests.kit.clocks import HandClock
 from tests.kit.waits import until
-from tests.serving.test_wheel import Hand
 from tests.sockets.conftest import World
 from tests.sockets.wire import HEAD, masked
 
@@ -49,12 +49,12 @@ class Peer(Session):
 
 
 @pytest.fixture
-def hand() -> Hand:
-    return Hand()
+def hand() -> HandClock:
+    return HandClock()
 
 
 @pytest.fixture
-def server(hand: Hand) -> SocketServer:
+def server(hand: HandClock) -> SocketServer:
     class Nothing:
         """No application: nobody says anything to it."""
 
@@ -62,18 +62,23 @@ def server(hand: Hand) -> SocketServer:
     limits = Limits(ping_interval_s=INTERVAL_S, ping_timeout_s=TIMEOUT_S)
     rules = Rules(b"/", frozenset())
     return SocketServer(
-        application, limits, rules, monotonic=hand, now_s=lambda: int(hand.now), counters={}
+        application,
+        limits,
+        rules,
+        monotonic=hand.monotonic,
+        now_s=lambda: int(hand.monotonic()),
+        counters={},
     )
 
 
-async def live(server: SocketServer, hand: Hand, seconds: float) -> None:
+async def live(server: SocketServer, hand: HandClock, seconds: float) -> None:
     """A loop that is never late."""
     for _ in range(round(seconds / TICK_S)):
-        hand.now += TICK_S
+        hand.advance(TICK_S * 1_000)
         await server.wheel.advance()
 
 
-async def test_a_silent_peer_is_found_in_time(server: SocketServer, hand: Hand) -> None:
+async def test_a_silent_peer_is_found_in_time(server: SocketServer, hand: HandClock) -> None:
     peer = Peer(server)
     peer.ping()
     await live(server, hand, TIMEOUT_S - TICK_S)
@@ -84,12 +89,12 @@ async def test_a_silent_peer_is_found_in_time(server: SocketServer, hand: Hand) 
 
 @pytest.mark.parametrize("away_s", [2.0, 15.0, 300.0])
 async def test_a_process_that_was_away_waits_as_long_for_its_verdicts(
-    server: SocketServer, hand: Hand, away_s: float
+    server: SocketServer, hand: HandClock, away_s: float
 ) -> None:
     peer = Peer(server)
     peer.ping()
     await live(server, hand, TIMEOUT_S - 1)
-    hand.now += away_s
+    hand.advance(away_s * 1_000)
     await server.wheel.advance()
     assert peer.closed is None, "the pong may lie there, or be on its way"
     excuse_s = min(away_s, EXCUSE_MAX_S)
@@ -99,24 +104,26 @@ async def test_a_process_that_was_away_waits_as_long_for_its_verdicts(
     assert peer.closed is PING_TIMEOUT, "a dead peer is found once the process was there for long"
 
 
-async def test_a_pong_that_comes_during_the_excuse_counts(server: SocketServer, hand: Hand) -> None:
+async def test_a_pong_that_comes_during_the_excuse_counts(
+    server: SocketServer, hand: HandClock
+) -> None:
     peer = Peer(server)
     peer.ping()
-    hand.now += TIMEOUT_S + 5
+    hand.advance((TIMEOUT_S + 5) * 1_000)
     await server.wheel.advance()
     peer.receive_text("3")
     await live(server, hand, EXCUSE_MAX_S + 1)
     assert peer.closed is None and len(peer.pinged_at) == 2, "and pings go on"
 
 
-async def test_a_short_hiccup_is_no_absence(server: SocketServer, hand: Hand) -> None:
-    hand.now += TICK_S + AWAY_S / 2
+async def test_a_short_hiccup_is_no_absence(server: SocketServer, hand: HandClock) -> None:
+    hand.advance((TICK_S + AWAY_S / 2) * 1_000)
     await server.wheel.advance()
     assert server.wheel.excused_s() == 0
 
 
 async def test_what_lies_unread_is_read_before_the_verdict_and_only_once(
-    server: SocketServer, hand: Hand
+    server: SocketServer, hand: HandClock
 ) -> None:
     reads, never = Peer(server), Peer(server)
     for peer in (reads, never):
@@ -129,13 +136,13 @@ async def test_what_lies_unread_is_read_before_the_verdict_and_only_once(
     assert reads.closed is None and never.closed is PING_TIMEOUT
 
 
-async def test_a_late_verdict_makes_no_late_ping(server: SocketServer, hand: Hand) -> None:
+async def test_a_late_verdict_makes_no_late_ping(server: SocketServer, hand: HandClock) -> None:
     """The client waits for an interval and a timeout from the last ping, whoever is busy here."""
     peer = Peer(server)
     for _ in range(4):
         peer.ping()
         peer.receive_text("3")
-        hand.now += TIMEOUT_S + 4
+        hand.advance((TIMEOUT_S + 4) * 1_000)
         await server.wheel.advance()
         await live(server, hand, INTERVAL_S - TIMEOUT_S - 4 + 2 * TICK_S)
     gaps = [later - at for at, later in itertools.pairwise(peer.pinged_at)]
@@ -143,22 +150,22 @@ async def test_a_late_verdict_makes_no_late_ping(server: SocketServer, hand: Han
 
 
 async def test_sparse_deadlines_do_not_cost_a_turn_each() -> None:
-    hand, fired = Hand(), list[int]()
-    wheel = Wheel(hand, TICK_S)
+    hand, fired = HandClock(), list[int]()
+    wheel = Wheel(hand.monotonic, TICK_S)
     for number in range(SLICE - 1):
         wheel.schedule(fired.append, number, number * TICK_S)
-    hand.now += SLICE * TICK_S
+    hand.advance(SLICE * TICK_S * 1_000)
     with pytest.raises(StopIteration):
         wheel.advance().send(None)
     assert fired == list(range(SLICE - 1)), "all in one go, without a turn of the loop"
 
 
 async def test_a_broadcast_lets_overdue_pings_go_first() -> None:
-    hand, order = Hand(), list[str]()
-    wheel = Wheel(hand, TICK_S)
+    hand, order = HandClock(), list[str]()
+    wheel = Wheel(hand.monotonic, TICK_S)
     for _ in range(5 * SLICE):
         wheel.schedule(order.append, "ping", TICK_S)
-    hand.now += 10
+    hand.advance(10_000)
 
     async def broadcast() -> None:
         for _ in range(8):
@@ -171,9 +178,9 @@ async def test_a_broadcast_lets_overdue_pings_go_first() -> None:
 
 
 async def test_pings_that_never_end_do_not_end_a_broadcast() -> None:
-    hand = Hand()
-    wheel = Wheel(hand, TICK_S)
-    hand.now += 10  # and nobody turns the wheel
+    hand = HandClock()
+    wheel = Wheel(hand.monotonic, TICK_S)
+    hand.advance(10_000)  # and nobody turns the wheel
     async with asyncio.timeout(20):
         for _ in range(10):
             await wheel.give_way()
