@@ -1,5 +1,10 @@
 """Bootstrap: the one place where URLs become adapters. Each role has a context manager, which opens
 what the role needs, wires the use cases, and closes everything in reverse order.
+
+Every opener raises SettingsError for a bad setting and, with `strict`, for an unfit server.
+
+Reading order: `parts` (what a role is given), `opening`, `wiring`, `examining`; then `auditing`,
+`servers`.
 """
 
 import os
@@ -44,6 +49,7 @@ def _owner(role: str, instance: str) -> str:
 
 @asynccontextmanager
 async def publisher(settings: Settings) -> AsyncIterator[PublisherParts]:
+    """The store, the broker and what verifies access tokens. No SQL."""
     from miaosha.adapters.access_tokens import AccessTokens
     from miaosha.adapters.keyring import Keyring
 
@@ -59,6 +65,7 @@ async def publisher(settings: Settings) -> AsyncIterator[PublisherParts]:
 
 @asynccontextmanager
 async def gateway(settings: Settings) -> AsyncIterator[GatewayParts]:
+    """The store, the bus and what verifies access tokens. No SQL and no broker."""
     from miaosha.adapters.access_tokens import AccessTokens
     from miaosha.adapters.keyring import Keyring
 
@@ -78,6 +85,7 @@ async def gateway(settings: Settings) -> AsyncIterator[GatewayParts]:
 async def consumer(
     settings: Settings, counters: MutableMapping[str, float]
 ) -> AsyncIterator[ConsumerParts]:
+    """What decides batches and grants holds; the allocator counts into `counters`."""
     from miaosha.usecases.allocate import Allocator
 
     async with AsyncExitStack() as stack:
@@ -101,6 +109,7 @@ async def consumer(
 async def mailer(
     settings: Settings, counters: MutableMapping[str, float]
 ) -> AsyncIterator[MailerParts]:
+    """The mail queue with the mailer of `mail_url`; it counts into `counters`."""
     from miaosha.adapters.mail import open_mailer
 
     async with AsyncExitStack() as stack:
@@ -120,6 +129,7 @@ async def mailer(
 
 @asynccontextmanager
 async def scheduler(settings: Settings, instance: str) -> AsyncIterator[SchedulerParts]:
+    """What its duties call; `instance` becomes part of the owner of its leases."""
     from miaosha.adapters.sql.catalogue import SqlCatalogue
     from miaosha.usecases.clock_watch import ClockWatch
     from miaosha.usecases.inspect import Inspector
@@ -168,6 +178,7 @@ async def scheduler(settings: Settings, instance: str) -> AsyncIterator[Schedule
 
 @asynccontextmanager
 async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts]:
+    """What buyers and admins ask for; `instance` becomes part of the owner of its leases."""
     from miaosha.adapters.files import open_files
     from miaosha.adapters.passwords import Argon2Passwords
     from miaosha.adapters.pictures import WorkerPictures
@@ -185,8 +196,7 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
         opened = Opening(settings, stack, settings.sql_connections_api)
         core = await wire(opened)
         ledger, catalogue = core.ledger, SqlCatalogue(core.database)
-        sales, holds = ledger.sales, ledger.holds
-        payments = payments_of(core, settings)
+        sales, holds, payments = ledger.sales, ledger.holds, payments_of(core, settings)
         passwords = Argon2Passwords(settings.password_queue_max)
         stack.callback(passwords.close)
         auditor = await auditor_of(settings, stack)

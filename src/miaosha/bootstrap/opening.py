@@ -4,9 +4,10 @@ Imports stand inside the functions: a role loads only what it opens.
 """
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from miaosha.bootstrap.parts import Checks
+from miaosha.ports.broker import Broker
 from miaosha.ports.clock import Clock, StepClock
 from miaosha.ports.heartbeats import Heartbeats
 from miaosha.ports.ledger import Ledger
@@ -16,6 +17,8 @@ from miaosha.serving.waiting import waiting
 from miaosha.settings import Settings
 
 if TYPE_CHECKING:
+    from miaosha.adapters.rabbitmq.broker import RabbitBroker
+    from miaosha.adapters.redis.broker import RedisBroker
     from miaosha.adapters.redis.bus import RedisBus
     from miaosha.adapters.sql.database import Database
 
@@ -58,16 +61,16 @@ class Opening:
         waiting.know("MIAOSHA_REDIS_URL", self._settings.redis_url, names, reached)
         return store, RedisHeartbeats(client), clock
 
-    def broker(self) -> Any:
+    def broker(self) -> Broker:
         """By the scheme of its URL; after `store`, whose clock it tells the time by."""
         amqp = self._settings.broker_url.startswith(("amqp://", "amqps://"))
-        broker = self._rabbitmq() if amqp else self._redis_broker()
+        broker: Broker = self._rabbitmq() if amqp else self._redis_broker()
         self._stack.push_async_callback(broker.close)
         self.checks["broker"] = broker.ping
         waiting.know("MIAOSHA_BROKER_URL", self._settings.broker_url, ("broker",), broker.ping)
         return broker
 
-    def _rabbitmq(self) -> Any:
+    def _rabbitmq(self) -> "RabbitBroker":
         from miaosha.adapters.rabbitmq.broker import RabbitBroker
 
         settings = self._settings
@@ -81,7 +84,7 @@ class Opening:
             confirm_timeout_ms=settings.confirm_timeout_ms,
         )
 
-    def _redis_broker(self) -> Any:
+    def _redis_broker(self) -> "RedisBroker":
         from miaosha.adapters.redis.broker import RedisBroker
 
         settings = self._settings

@@ -1,16 +1,19 @@
 """Wiring: the ports and use cases that several roles share, made of what `Opening` opens."""
 
+from collections.abc import MutableMapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from miaosha.bootstrap.auditing import open_auditor
 from miaosha.bootstrap.opening import Opening
+from miaosha.ports.broker import Broker
 from miaosha.ports.bus import Bus
 from miaosha.ports.catalogue import Catalogue
 from miaosha.ports.clock import StepClock
 from miaosha.ports.heartbeats import Heartbeats
 from miaosha.ports.ledger import Ledger
+from miaosha.ports.mail import Mailer
 from miaosha.ports.payments import Payments
 from miaosha.ports.rebuilding import HoldTimes
 from miaosha.ports.store import StockStore
@@ -37,7 +40,7 @@ class Wiring:
     store: StockStore
     heartbeats: Heartbeats
     clock: StepClock
-    broker: Any
+    broker: Broker
     bus: Bus
     tokens: Tokens
     announcer: "Announcer"
@@ -123,7 +126,9 @@ async def auditor_of(settings: Settings, stack: AsyncExitStack) -> "Auditor":
     return await stack.enter_async_context(opened)
 
 
-def post_of(core: Wiring, settings: Settings, mailer: Any, counters: Any) -> "Post":
+def post_of(
+    core: Wiring, settings: Settings, mailer: Mailer | None, counters: MutableMapping[str, float]
+) -> "Post":
     from miaosha.usecases.mail_queue import Post
 
     return Post(
