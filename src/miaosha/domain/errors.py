@@ -112,4 +112,4 @@ class SettingsError(MiaoshaError):
 
 
 class IllegalTransition(AssertionError):
-    """A reservation was asked for a move its table does not have: a bug, not an outcome."""
+    """A place was asked for a move its table does not have: a bug, not an outcome."""

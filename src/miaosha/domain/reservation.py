@@ -93,7 +93,6 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
 }
 
 LIVE: Final = frozenset({State.HELD, State.PAYING, State.PAID})
-PRESSABLE: Final = frozenset(s for s, moves in TRANSITIONS.items() if Event.WIN in moves)
 
 
 def step(state: State, event: Event) -> State:

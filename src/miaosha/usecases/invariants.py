@@ -56,10 +56,10 @@ def i2_counts(totals: LedgerTotals) -> Iterator[Difference]:
     if row.sold > row.granted:
         yield Difference("I2", "sold", f"{row.sold} units sold, but only {row.granted} given out")
     if row.granted != live:
-        detail = f"the ledger counts {row.granted} units given out, its reservations are {live}"
+        detail = f"the ledger counts {row.granted} units given out, its holds are {live}"
         yield Difference("I2", "granted", detail)
     if row.sold != paid:
-        detail = f"the ledger counts {row.sold} units sold, its paid reservations are {paid}"
+        detail = f"the ledger counts {row.sold} units sold, its paid holds are {paid}"
         yield Difference("I2", "paid", detail)
 
 
@@ -69,21 +69,19 @@ def i2_orders(page: LedgerPage) -> Iterator[Difference]:
     captured = {(p.rid, p.attempt) for p in page.payments if p.state == "captured"}
     for rid, hold in holds.items():
         if hold.state == "PAID" and orders[rid] != 1:
-            detail = f"reservation {rid} is paid and has {orders[rid]} orders instead of one"
+            detail = f"hold {rid} is paid and has {orders[rid]} orders instead of one"
             yield Difference("I2", f"orders:{rid}", detail, str(orders[rid]), Again(rid))
     for order in page.orders:
         owner = holds.get(order.rid)
         if owner is None or owner.state != "PAID":
-            detail = f"order {order.order_no} belongs to no paid reservation"
+            detail = f"order {order.order_no} belongs to no paid hold"
             yield Difference("I2", f"order:{order.rid}", detail, "", Again(order.rid))
         elif (order.rid, order.attempt) not in captured:
             detail = f"order {order.order_no} has no payment that was received"
             yield Difference("I2", f"payment:{order.rid}", detail, "", Again(order.rid))
     known = {(order.rid, order.attempt) for order in page.orders}
     for rid, attempt in sorted(captured - known):
-        detail = (
-            f"payment {attempt} of reservation {rid} was received, but there is no order for it"
-        )
+        detail = f"payment {attempt} of hold {rid} was received, but there is no order for it"
         yield Difference("I2", f"money:{rid}:{attempt}", detail, "", Again(rid))
 
 
@@ -103,12 +101,12 @@ def i9(page: LedgerPage) -> Iterator[Difference]:
     rids = {mail.dedupe_key: mail.rid for mail in page.mails if mail.event == "refunded"}
     for (about, event), count in mails.items():
         if count > 1:
-            detail = f"{count} mails '{event}' about reservation {about} instead of one"
+            detail = f"{count} mails '{event}' about hold {about} instead of one"
             again = Again(rids.get(about, about))
             yield Difference("I9", f"{event}:{about}", detail, "", again)
     known = {hold.rid for hold in page.holds}
     for rid in {mail.rid for mail in page.mails} - known:
-        detail = f"a mail about {rid}, which is no reservation"
+        detail = f"a mail about {rid}, which is no hold"
         yield Difference("I9", f"nobody:{rid}", detail, "", Again(rid))
     for hold in page.holds:
         yield from _i9_due(hold, mails)
@@ -124,10 +122,10 @@ def _i9_due(hold: AuditedHold, mails: Mapping[tuple[str, str], int]) -> Iterator
     for event, wanted in due.items():
         written = (hold.rid, event) in mails
         if wanted and not written:
-            detail = f"the mail '{event}' about reservation {hold.rid} was never written"
+            detail = f"the mail '{event}' about hold {hold.rid} was never written"
             yield Difference("I9", f"{event}:{hold.rid}", detail, "", Again(hold.rid))
         elif written and not wanted:
-            detail = f"a mail '{event}' about reservation {hold.rid}, which it is not"
+            detail = f"a mail '{event}' about hold {hold.rid}, which it is not"
             yield Difference("I9", f"{event}:{hold.rid}", detail, "", Again(hold.rid))
 
 
@@ -231,7 +229,7 @@ def rows_in_redis(
         state = place.state if place is not None and place.rid == rid else ""
         if hold.state in ADMITTED and state != "held":
             detail = (
-                f"buyer {user} has reservation {rid} ({hold.state.lower()}),"
+                f"buyer {user} has hold {rid} ({hold.state.lower()}),"
                 " but Redis does not hold a unit for it"
             )
             yield Difference("I7", f"row:{rid}", detail, "", Again(rid, user))
@@ -248,9 +246,7 @@ def places_in_sql(
     for user, state, rid, _ in places:
         row = rows.get(rid)
         if state == "held" and rid not in ungranted and not owes(row, user):
-            detail = (
-                f"Redis holds a unit for buyer {user} ({rid}), but there is no such reservation"
-            )
+            detail = f"Redis holds a unit for buyer {user} ({rid}), but there is no such hold"
             yield Difference("I7", f"held:{rid}", detail, "", Again(rid, user))
         elif state == "paid" and (row is None or row.state != "PAID" or row.user_id != user):
             detail = f"Redis says buyer {user} has paid for {rid}, but there is no such payment"
