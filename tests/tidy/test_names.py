@@ -13,8 +13,6 @@ import pytest
 
 from tests.tidy.tree import ROOT, SOURCE, classes, name, python_files, texts
 
-# Names that two classes may bear, and why.
-TWICE: dict[str, str] = {}
 ROLES = ("sockets", "gateway", "publisher", "api", "workers")  # one floor
 PORTS_ADAPTERS = ("redis", "rabbitmq", "sql")  # several may implement one port, each in a module
 UNNAMED = ("__init__", "__main__")
@@ -27,6 +25,7 @@ NO_CODE = {
     "miaosha.sqlite": "a file",
 }
 _ROOMS = sorted(path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists())
+OF_ROOM = re.compile(rf"(?<![\w./@-])(?:{'|'.join(_ROOMS)})\.[a-z_]\w*\.[A-Z]\w*")
 PLACE = re.compile(rf"(?<![\w/.])(?:src/miaosha/)?((?:{'|'.join(_ROOMS)})(?:/[\w-]+)+)((?:\.\w+)*)")
 
 
@@ -38,13 +37,7 @@ def twice() -> dict[str, list[str]]:
 
 
 def test_a_class_name_has_one_home() -> None:
-    new = {n: where for n, where in twice().items() if n not in TWICE}
-    assert not new, new
-
-
-def test_the_lists_of_doubles_name_doubles_alone() -> None:
-    single = set(TWICE) - set(twice())
-    assert not single, f"take off the lists: {sorted(single)}"
+    assert not twice()
 
 
 def floor(path: Path) -> str:
@@ -99,6 +92,8 @@ def test_dotted_names_lead_to_code() -> None:
     for path, text in texts():
         for found in DOTTED.finditer(text):
             named[found[0]].append(name(path))
+        for found in OF_ROOM.finditer(text):
+            named[f"miaosha.{found[0]}"].append(name(path))
     lost = {n: paths for n, paths in named.items() if n not in NO_CODE and not resolves(n)}
     lost.pop(_NO_MODULE, None)
     assert not lost, lost

@@ -165,13 +165,24 @@ def test_what_does_not_exist_is_found(wrong: str) -> None:
     assert not exists(wrong)
 
 
-ORDER = re.compile(r"^Reading order: (.*)", re.MULTILINE | re.DOTALL)
+MODULES_MAX = 3  # of a package that says no order to read it in
+ORDER = re.compile(r"^Reading order: (.*?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("package", sorted(SOURCE.rglob("__init__.py")), ids=name)
 def test_a_reading_order_names_what_is_there(package: Path) -> None:
     found = ORDER.search(ast.get_docstring(ast.parse(package.read_text(encoding="utf-8"))) or "")
+    modules = [path for path in package.parent.glob("*.py") if not path.stem.startswith("__")]
+    assert found or len(modules) <= MODULES_MAX or package.parent == SOURCE
     named = QUOTED.findall(found.group(1)) if found else []
     nouns = [word for word in named if word.islower() and word != "duties"]
     there = {path.stem for path in package.parent.iterdir()}
     assert set(nouns) <= there, sorted(set(nouns) - there)
+
+
+def test_every_folder_of_tests_is_told_of() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`tests/.*?) \|", page, re.MULTILINE)
+    told = {path for row in rows for path in QUOTED.findall(row)}
+    folders = {f"tests/{path.parent.name}" for path in ROOT.glob("tests/*/__init__.py")}
+    assert told == folders

@@ -62,7 +62,7 @@ class Sales:
             raise DependencyDown("the board of sales has not been read lately")
 
     def sale(self, sale_id: int) -> Sale | None:
-        """None for one that is unknown or a draft."""
+        """None for one that is unknown. A draft is unknown to clients, whatever a board holds."""
         sale = self._learnt.get(sale_id) or self._board.sales.get(sale_id)
         return None if sale is None or sale.phase is Phase.DRAFT else sale
 

@@ -1,7 +1,8 @@
 """Auditing port: what each store holds of one sale, in pages.
 
-Whoever implements these shares no code with the roles: it reads keys and tables as they are and
-parses them itself, so that a defect in the roles' own reading cannot hide itself. Read-only. Of a
+Whoever implements these parses keys, rows and batches itself, so that a defect in the roles' own
+parsing cannot hide itself. It shares connections, table definitions and names with the roles; on
+RabbitMQ also the barrier and the log's end mark, the only things an audit writes. Of a
 sale of any size one page is in hand at a time. All methods raise DependencyDown.
 """
 

@@ -22,7 +22,7 @@ class Board:
     """What the process read last.
 
     Attributes:
-        sales: by id, drafts included.
+        sales: by id, as the board has them.
         missing: the store answered that it has no board.
         read_at_s: when a board was read last (monotonic seconds); None: never.
     """

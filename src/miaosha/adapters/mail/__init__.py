@@ -1,4 +1,7 @@
-"""Mail adapters: chosen by URL: `console:`, `file:DIR`, `smtp://` and `smtps://`."""
+"""Mail adapters: chosen by URL, `console:`, `file:DIR`, `smtp://` and `smtps://`.
+
+Reading order: `message`, `console`, `file`, `smtp`.
+"""
 
 from miaosha.domain.errors import SettingsError
 from miaosha.domain.urls import directory_of

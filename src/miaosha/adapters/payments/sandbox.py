@@ -62,7 +62,7 @@ class Approval(NamedTuple):
 
 
 class SandboxPayments:
-    """The sandbox (`ports.outside.Payments`) and what its redirect page calls.
+    """The sandbox (`ports.payments.Payments`) and what its redirect page calls.
 
     Args:
         webhook_secret: at least 32 bytes; signs webhooks (HMAC-SHA256, hex).
