@@ -1,13 +1,13 @@
 """A chat: rooms and acknowledgements on a Socket.IO server made of `miaosha.sockets` alone.
 
-    .venv/bin/python examples/socketio_rooms.py --port 3000
+    .venv/bin/python examples/socketio_rooms.py localhost:3000
 
 A client connects with `{name}`. `join` (room) and `leave` (room) are acknowledged with the number
 of members. `say` (room, text) sends `said` (name, text) to all members and is acknowledged with
 their number. A member acknowledges `said` with the room; all of them then hear `read` (name).
 """
 
-import argparse
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -49,7 +49,7 @@ class Chat:
             case "leave", [str(key)]:
                 self._rooms.leave(session, key)
                 members = len(self._rooms.get(key) or ())
-            case "say", [str(key), str(text)] if room := self._of(session, key):
+            case "say", [str(key), str(text)] if (room := self._rooms.get(key)) in session.rooms:
                 members = len(room)
                 tell(room, "said", session.context, text, ack_id=SAID)
         if ack_id is not None:
@@ -57,16 +57,11 @@ class Chat:
 
     def acked(self, session: Session, namespace: str, ack_id: int, args: list[Any]) -> None:
         match args:
-            case [str(key)] if room := self._of(session, key):
+            case [str(key)] if (room := self._rooms.get(key)) in session.rooms:
                 tell(room, "read", session.context)
 
     def disconnected(self, session: Session, namespace: str) -> None:
         self._rooms.leave_all(session)
-
-    def _of(self, session: Session, key: str) -> Room[str] | None:
-        """The room, if the session is in it."""
-        room = self._rooms.get(key)
-        return room if room in session.rooms else None
 
 
 def tell(room: Room[str], *event: Any, ack_id: int | None = None) -> None:
@@ -76,7 +71,7 @@ def tell(room: Room[str], *event: Any, ack_id: int | None = None) -> None:
         member.send(*parts)
 
 
-async def serve(host: str, port: int) -> None:
+async def serve(address: str) -> None:
     server = SocketServer(
         Chat(),
         Limits(),
@@ -85,14 +80,10 @@ async def serve(host: str, port: int) -> None:
         now_s=lambda: int(time.time()),
         counters={},
     )
-    async with listening(server, f"{host}:{port}") as listener:
+    async with listening(server, address) as listener:
         print(f"listening on port {listener.sockets[0].getsockname()[1]}", flush=True)  # noqa: T201
         await server.wheel.run()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="A chat over Socket.IO.")
-    parser.add_argument("--host", default="localhost")
-    parser.add_argument("--port", type=int, default=3000, help="0: any that is free")
-    options = parser.parse_args()
-    uvloop.run(serve(options.host, options.port))
+    uvloop.run(serve(sys.argv[1]))

@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MAX_PAYLOAD = 1_000_000
+FREE = ("--host=127.0.0.1", "--port=0")  # any port that is free
 DEADLINE_S = 20.0
 
 
@@ -120,8 +121,8 @@ async def closed(socket: ClientConnection) -> int | None:
 
 @contextmanager
 def example(name: str, *options: str) -> Iterator[int]:
-    """An example on a free port, stopped by its pid."""
-    command = [sys.executable, str(EXAMPLES / name), "--host=127.0.0.1", "--port=0", *options]
+    """An example that is told to take a free port; stopped by its pid."""
+    command = [sys.executable, str(EXAMPLES / name), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -134,5 +135,5 @@ def example(name: str, *options: str) -> Iterator[int]:
 @contextmanager
 def echo(*options: str, path: str) -> Iterator[Server]:
     """The echo."""
-    with example("socketio_echo.py", f"--max-payload={MAX_PAYLOAD}", *options) as port:
+    with example("socketio_echo.py", *FREE, f"--max-payload={MAX_PAYLOAD}", *options) as port:
         yield Server(port, path)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import socketio
 
-from tests.sockets.echo import DEADLINE_S, example
+from tests.sockets.echo import DEADLINE_S, FREE, example
 from tests.sockets.stock import browser
 
 README = Path(__file__).parents[2] / "src" / "miaosha" / "sockets" / "README.md"
@@ -18,13 +18,13 @@ README = Path(__file__).parents[2] / "src" / "miaosha" / "sockets" / "README.md"
 
 @pytest.fixture(scope="module")
 def echo_url() -> Iterator[str]:
-    with example("socketio_echo.py") as port:
+    with example("socketio_echo.py", *FREE) as port:
         yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")
 def chat_url() -> Iterator[str]:
-    with example("socketio_rooms.py") as port:
+    with example("socketio_rooms.py", "127.0.0.1:0") as port:
         yield f"http://127.0.0.1:{port}"
 
 
