@@ -1,5 +1,7 @@
 """Words: sentences are short where people read, and a commit's subject fits a line."""
 
+import re
+
 import pytest
 
 from tests.tidy.sentences import sentences, words
@@ -17,6 +19,7 @@ PAGES = (
     "docs/tutorial.md",
 )
 SUBJECT_MAX = 72
+HOOKS = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
 COMMITS = 50
 
 
@@ -77,3 +80,30 @@ def test_subjects_of_commits_fit_a_line() -> None:
     subjects = git("log", f"-{COMMITS}", "--no-merges", "--format=%s").splitlines()
     long = [s for s in subjects if len(s) > SUBJECT_MAX and not s.startswith(("Merge ", "Revert "))]
     assert not long, "\n".join(long)
+
+
+def imperative(subject: str) -> bool:
+    """By its first word's ending alone, as the hook judges it."""
+    found = re.search(r"name: subject is an imperative\n +entry: '(.*)'\n", HOOKS)
+    assert found
+    return not re.search(found[1], subject)
+
+
+def test_subjects_of_commits_are_imperatives() -> None:
+    subjects = git("log", f"-{COMMITS}", "--no-merges", "--format=%s").splitlines()
+    others = [s for s in subjects if not imperative(s)]
+    assert not others, "\n".join(others)
+
+
+@pytest.mark.parametrize(
+    ("subject", "good"),
+    [
+        ("Pass a lease on", True),
+        ("Bring words into the glossary", True),
+        ("Added a lease", False),
+        ("Adding a lease", False),
+        ("Adds a lease", False),
+    ],
+)
+def test_an_imperative_is_known_by_its_ending(subject: str, good: bool) -> None:
+    assert imperative(subject) is good
