@@ -122,7 +122,7 @@ async def test_more_audits_at_once_than_a_process_may_have_are_refused(
     assert (await check(world, admin, one))["run"]
     refused = await world.http.post(f"/api/v1/admin/sales/{other}/audit", headers=admin.auth)
     assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
-    await world.app.state.desk.close()
+    await world.app.state.context.close()
     world.auditor.go_on.set()
     monkeypatch.setattr(admin_watch, "WAIT_S", 20.0)
     assert (await check(world, admin, other))["run"] is None

@@ -160,10 +160,10 @@ async def test_it_never_leads_away_from_the_shop(
 ) -> None:
     from miaosha.api.sandbox import _back
 
-    desk = world.app.state.desk
+    context = world.app.state.context
     for url in ("http://evil.test/", "//evil.test", "javascript:x", "http://shop.test.evil/", ""):
-        assert _back(desk, url) == "http://shop.test/"
-    assert _back(desk, "http://shop.test/sales/1") == "http://shop.test/sales/1"
+        assert _back(context, url) == "http://shop.test/"
+    assert _back(context, "http://shop.test/sales/1") == "http://shop.test/sales/1"
 
 
 async def test_a_webhook_needs_its_signature_and_may_repeat(

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import structlog
 
-from miaosha.api.body_limits import Bounded
+from miaosha.api.body_limits import BodyLimits
 from miaosha.api.quotas import KEYS_MAX, Quota
 from miaosha.api.uvicorn_server import listen
 from miaosha.domain.errors import Problem, SettingsError
@@ -134,7 +134,7 @@ async def test_too_many_at_once_and_too_slow() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"done"})
 
-    bounded = Bounded(stuck, requests_max=1)
+    bounded = BodyLimits(stuck, requests_max=1)
     first = asyncio.create_task(_call(bounded))
     await asyncio.sleep(0)
     status, headers, body = await _call(bounded)
@@ -144,7 +144,7 @@ async def test_too_many_at_once_and_too_slow() -> None:
     assert (await first)[0] == 200
     assert (await _call(bounded))[0] == 200
     gate.clear()
-    status, _, body = await _call(Bounded(stuck, answer_within_s=0.01))
+    status, _, body = await _call(BodyLimits(stuck, answer_within_s=0.01))
     assert status == 503 and b'"unavailable"' in body
 
 
@@ -155,7 +155,7 @@ async def test_an_answer_that_has_begun_may_take_its_time() -> None:
             await asyncio.sleep(0.001)
         await send({"type": "http.response.body", "body": b"done"})
 
-    assert await _call(Bounded(long, answer_within_s=0.02)) == (200, {}, b"done")
+    assert await _call(BodyLimits(long, answer_within_s=0.02)) == (200, {}, b"done")
 
 
 def test_buckets_are_bounded_and_refill() -> None:

@@ -286,7 +286,7 @@ async def open_world(
         counters: dict[str, float] = {}
         values = Settings(public_url=SHOP, payments_url="sandbox:", **settings)
         app = create_app(parts, values, counters)
-        stack.push_async_callback(app.state.desk.close)
+        stack.push_async_callback(app.state.context.close)
         transport = httpx2.ASGITransport(app=cast("Any", app), raise_app_exceptions=False)
         http = await stack.enter_async_context(
             httpx2.AsyncClient(transport=transport, base_url=SHOP)

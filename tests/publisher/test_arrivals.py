@@ -27,9 +27,9 @@ async def test_arrivals_are_handled_a_slice_at_a_time_in_their_order() -> None:
     wires = [made.wire() for _ in range(5)]
     for wire in wires:
         wire.send(GET_HEALTH)
-    assert len(made.service.arrivals) == 5
+    assert len(made.shared.arrivals) == 5
     seen = []
-    while len(made.service.arrivals):
+    while len(made.shared.arrivals):
         await turn()
         seen.append([len(wire.statuses) for wire in wires])
     assert seen == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
@@ -47,7 +47,7 @@ async def test_a_defect_at_one_connection_leaves_the_others_their_turn() -> None
         lambda _, context: said.append(str(context["exception"]))
     )
     made = await filled()
-    assert not made.service.arrivals.enter(Faulty())
+    assert not made.shared.arrivals.enter(Faulty())
     wires = [made.wire() for _ in range(5)]
     for wire in wires:
         wire.send(GET_HEALTH)
@@ -64,7 +64,7 @@ async def test_other_work_of_the_loop_comes_in_between() -> None:
     asyncio.get_running_loop().call_soon(
         lambda: seen.append(sum(len(wire.statuses) for wire in wires))
     )
-    await until(lambda: not len(made.service.arrivals))
+    await until(lambda: not len(made.shared.arrivals))
     assert seen == [2]
 
 
@@ -86,7 +86,7 @@ async def test_what_a_connection_says_while_it_waits_keeps_its_order() -> None:
     whole = GET_HEALTH + UNKNOWN + GET_HEALTH
     for at in range(0, len(whole), 7):
         wire.send(whole[at : at + 7])
-    assert len(made.service.arrivals) == 1
+    assert len(made.shared.arrivals) == 1
     await turn()
     assert wire.statuses == [200, 404, 200]
 
@@ -108,7 +108,7 @@ async def test_a_client_that_left_while_it_waited_is_forgotten() -> None:
     wire = made.wire()
     wire.send(request(user=1))
     wire.lose()
-    await until(lambda: not len(made.service.arrivals))
+    await until(lambda: not len(made.shared.arrivals))
     assert made.batcher.waiting == 0 and not made.broker.batches
 
 
@@ -126,7 +126,7 @@ async def test_the_wheel_does_not_end_who_waits_for_a_turn() -> None:
     made = await filled(idle_timeout_ms=1)
     wire = made.wire()
     wire.send(GET_HEALTH)
-    made.ticks(made.service.idle_ticks + 20)
+    made.ticks(made.shared.idle_ticks + 20)
     assert not wire.closed
     await turn()
     assert wire.statuses == [200]
@@ -148,6 +148,6 @@ async def test_in_a_flood_who_waits_to_be_read_counts_as_a_crowd() -> None:
     wires = [made.wire() for _ in range(8)]
     for user, wire in enumerate(wires):
         wire.send(request(user=user + 10))
-    await until(lambda: not len(made.service.arrivals))
+    await until(lambda: not len(made.shared.arrivals))
     await made.batcher.drain()
     assert [wire.statuses for wire in wires] == [[202], [503], [503], *[[202]] * 5]

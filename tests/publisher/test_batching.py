@@ -135,12 +135,12 @@ async def test_repeats_are_forgotten_in_the_end() -> None:
     made = await world(repeat_window_ms=100)
     presses(made, *range(1, 50))
     await made.batcher.drain()
-    line = made.board.by_path[b"/api/v1/sales/7/purchases"].line
-    assert len(line.recent) + len(line.older) == 49
+    queue = made.board.by_path[b"/api/v1/sales/7/purchases"].queue
+    assert len(queue.recent) + len(queue.older) == 49
     for _ in range(3):
         made.clock.advance(1_000)
         await made.look()
-    assert not line.recent and not line.older
+    assert not queue.recent and not queue.older
 
 
 async def test_repeats_are_per_sale() -> None:
@@ -264,11 +264,11 @@ async def test_one_who_cannot_be_answered_keeps_no_other_of_the_batch_waiting(
 ) -> None:
     made = await holding()
     before = presses(made, 1, 2)
-    torn = Torn(made.service)
+    torn = Torn(made.shared)
     torn.send(request(user=3))
     after = presses(made, 4, 5)
     await until(lambda: len(made.broker.batches) == 1)
-    shares_torn = Torn(made.service)
+    shares_torn = Torn(made.shared)
     shares_torn.send(request(user=1))
     shares = presses(made, 2)
     made.broker.confirm(error)

@@ -29,7 +29,7 @@ async def holding(**settings: int) -> World:
 
 
 def request_ticks(made: World) -> int:
-    return made.service.request_ticks + ROUND_TICKS
+    return made.shared.request_ticks + ROUND_TICKS
 
 
 async def test_answers_keep_the_order_of_requests() -> None:
@@ -85,13 +85,13 @@ async def test_a_client_that_does_not_read_is_not_read(run_dir: Path) -> None:
         sock = socket.socket(socket.AF_UNIX)
         sock.setblocking(False)
         sock.connect(str(path))
-        await until(lambda: made.service.connections == 1)
-        (connection,) = set(made.service.wheel)
+        await until(lambda: made.shared.connections == 1)
+        (connection,) = set(made.shared.wheel)
         assert isinstance(connection, HttpConnection)
         await until(lambda: _push(sock) and connection._blocked > 0)
         assert made.counters["requests"] > 0
         made.ticks(request_ticks(made))
-        await until(lambda: made.service.connections == 0)
+        await until(lambda: made.shared.connections == 0)
         sock.close()
 
 
@@ -141,7 +141,7 @@ async def test_the_wait_for_a_confirm_is_no_slowness() -> None:
     wire = made.wire()
     wire.send(request())
     await until(lambda: len(made.broker.batches) == 1)
-    made.ticks(made.service.idle_ticks + request_ticks(made))
+    made.ticks(made.shared.idle_ticks + request_ticks(made))
     assert wire.written == b"" and not wire.ended
     made.broker.confirm()
     await made.batcher.drain()
@@ -191,11 +191,11 @@ async def test_nothing_is_taken_after_the_last_request() -> None:
 async def test_idle_connections_end_without_a_word() -> None:
     made = await world(idle_timeout_ms=20_000)
     fresh, used = made.wire(), made.wire()
-    made.ticks(made.service.idle_ticks - ROUND_TICKS)
+    made.ticks(made.shared.idle_ticks - ROUND_TICKS)
     used.send(GET_HEALTH)
     made.ticks(2 * ROUND_TICKS)
     assert [fresh.closed, used.closed] == [True, False]
-    made.ticks(made.service.idle_ticks)
+    made.ticks(made.shared.idle_ticks)
     assert [fresh.statuses, used.statuses] == [[], [200]]
     assert used.closed
 
@@ -210,9 +210,9 @@ async def test_after_a_fault_the_client_has_time_to_read(run_dir: Path) -> None:
         assert await buyer.end() == b""
         buyer.writer.write(b"x" * 100_000)  # still taken, and thrown away
         await buyer.writer.drain()
-        assert made.service.connections == 1
+        assert made.shared.connections == 1
         made.ticks(2 * ROUND_TICKS)
-        await until(lambda: made.service.connections == 0)
+        await until(lambda: made.shared.connections == 0)
 
 
 async def test_a_fault_ends_when_the_client_does(run_dir: Path) -> None:
@@ -221,13 +221,13 @@ async def test_a_fault_ends_when_the_client_does(run_dir: Path) -> None:
         buyer.writer.write(BAD)
         assert (await buyer.answer()).status == 400
         buyer.writer.close()
-        await until(lambda: made.service.connections == 0)
+        await until(lambda: made.shared.connections == 0)
 
 
 async def test_too_many_connections(run_dir: Path) -> None:
     made = await world(connections_max=2)
     async with listening(made, run_dir) as path, client(path) as one, client(path) as two:
-        await until(lambda: made.service.connections == 2)
+        await until(lambda: made.shared.connections == 2)
         async with client(path) as three:
             answer = await three.answer()
             assert (answer.status, answer.code) == (503, "overloaded")
@@ -237,7 +237,7 @@ async def test_too_many_connections(run_dir: Path) -> None:
             buyer.writer.write(GET_HEALTH)
             assert (await buyer.answer()).status == 200
         two.writer.close()
-        await until(lambda: made.service.connections == 1)
+        await until(lambda: made.shared.connections == 1)
         async with client(path) as four:
             four.writer.write(GET_HEALTH)
             assert (await four.answer()).status == 200
@@ -245,7 +245,7 @@ async def test_too_many_connections(run_dir: Path) -> None:
 
 async def test_far_too_many_connections_get_nothing() -> None:
     made = await world(connections_max=1)
-    made.service.connections = 1 + http_connection.LINGER_MAX
+    made.shared.connections = 1 + http_connection.LINGER_MAX
     wire = made.wire()
     assert wire.aborted and wire.written == b""
 
@@ -269,7 +269,7 @@ async def test_a_half_closed_client_without_a_request_is_closed(run_dir: Path) -
         buyer.writer.write(request()[:40])
         buyer.writer.write_eof()
         assert await buyer.end() == b""
-        await until(lambda: made.service.connections == 0)
+        await until(lambda: made.shared.connections == 0)
 
 
 async def test_a_client_that_goes_loses_only_its_answer(run_dir: Path) -> None:
@@ -280,7 +280,7 @@ async def test_a_client_that_goes_loses_only_its_answer(run_dir: Path) -> None:
             await until(lambda: len(made.broker.batches) == 1)
         made.broker.confirm()
         await made.batcher.drain()
-        await until(lambda: made.service.connections == 0)
+        await until(lambda: made.shared.connections == 0)
     assert made.broker.users == [1]
     assert made.counters["accepted"] == 1
 

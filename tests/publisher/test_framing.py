@@ -306,13 +306,13 @@ async def test_defects_are_answered_and_end_the_connection() -> None:
 async def test_nothing_is_kept_of_a_closed_connection() -> None:
     made = await small_world()
     wires = [made.wire() for _ in range(10)]
-    assert made.service.connections == 10
+    assert made.shared.connections == 10
     for wire in wires:
         wire.send(PRESS[:50])
         wire.lose()
-    assert made.service.connections == 0
+    assert made.shared.connections == 0
     made.ticks(ROUND_TICKS + 1)
-    assert set(made.service.wheel) == set()
+    assert set(made.shared.wheel) == set()
 
 
 async def test_every_refusal_is_counted() -> None:

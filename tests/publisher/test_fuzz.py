@@ -145,8 +145,8 @@ async def test_no_bytes_do_harm(raw: bytes, size: int) -> None:
         await made.batcher.drain()
         statuses = _statuses(wire.written)
         assert set(statuses) <= FRAMING
-        made.ticks(made.service.request_ticks + 2 * ROUND_TICKS)
-        made.ticks(made.service.idle_ticks + 2 * ROUND_TICKS)
+        made.ticks(made.shared.request_ticks + 2 * ROUND_TICKS)
+        made.ticks(made.shared.idle_ticks + 2 * ROUND_TICKS)
         assert wire.ended
         assert made.counters["refused_internal"] == 0
         seen.append(statuses)

@@ -9,7 +9,7 @@ from miaosha.domain.errors import DependencyDown, Overloaded
 from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.store import Reading
 from miaosha.publisher.live_sales import FEW, LiveSale
-from miaosha.publisher.sale_queue import Line
+from miaosha.publisher.sale_queue import SaleQueue
 from tests.kit.waits import until
 from tests.publisher.world import (
     NOW_MS,
@@ -105,7 +105,7 @@ async def test_a_reading_counts_from_before_it_was_asked_for() -> None:
 
 
 def live(terms: Sale | None = None, seen: Reading | None = None) -> LiveSale:
-    made = LiveSale(terms or sale(), Line(7))
+    made = LiveSale(terms or sale(), SaleQueue(7))
     made.read(seen, 10.0)
     made.see(5.0)
     return made

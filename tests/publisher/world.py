@@ -27,7 +27,7 @@ from miaosha.publisher.http_connection import HttpConnection
 from miaosha.publisher.intake import Intake
 from miaosha.publisher.live_sales import LiveSales
 from miaosha.publisher.routes import Router
-from miaosha.publisher.shared import Service
+from miaosha.publisher.shared import Shared
 from miaosha.settings import Settings
 from tests.kit.boards import board_of
 from tests.kit.clocks import NOW_MS as NOW_MS
@@ -190,7 +190,7 @@ class World:
     # bootstrap's parts are ports; these honour what the publisher uses of them
     board: LiveSales = field(init=False)
     batcher: Batcher = field(init=False)
-    service: Service = field(init=False)
+    shared: Shared = field(init=False)
 
     def __post_init__(self) -> None:
         store, broker = cast(StockStore, self.store), cast(Broker, self.broker)
@@ -206,7 +206,7 @@ class World:
             self.settings,
             self.counters,
         )
-        self.service = Service(
+        self.shared = Shared(
             Router(self.board, intake, self.counters),
             self.settings,
             self.counters,
@@ -220,12 +220,12 @@ class World:
         await self.board.read()
 
     def wire(self) -> "Wire":
-        return Wire(self.service)
+        return Wire(self.shared)
 
     def ticks(self, count: int) -> None:
         for _ in range(count):
-            self.wheel_s += self.service.tick_s
-            advancing = self.service.wheel.advance()
+            self.wheel_s += self.shared.tick_s
+            advancing = self.shared.wheel.advance()
             with contextlib.suppress(StopIteration):
                 while True:
                     advancing.send(None)
@@ -244,13 +244,13 @@ def replace_settings(**changes: Any) -> Settings:
 class Wire:
     """A connection on a transport without a socket: what was written, and in which state it is."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, shared: Shared) -> None:
         self.written = b""
         self.reading = True
         self.closed = False
         self.aborted = False
         self.half_closed = False
-        self.connection = HttpConnection(service)
+        self.connection = HttpConnection(shared)
         self.connection.connection_made(cast(asyncio.Transport, self))
 
     def send(self, data: bytes) -> None:
@@ -361,15 +361,15 @@ async def listening(made: World, run_dir: Path) -> AsyncIterator[Path]:
     path = run_dir / "publisher.sock"
     loop = asyncio.get_running_loop()
     server = await loop.create_unix_server(
-        lambda: HttpConnection(made.service), str(path), backlog=1024
+        lambda: HttpConnection(made.shared), str(path), backlog=1024
     )
     try:
         yield path
     finally:
         server.close()
-        for connection in set(made.service.wheel):
+        for connection in set(made.shared.wheel):
             connection.cut()
-        await until(lambda: made.service.connections == 0)
+        await until(lambda: made.shared.connections == 0)
 
 
 class Client:

@@ -3,7 +3,7 @@
 import contextlib
 
 from miaosha.api.auth import caller
-from miaosha.api.context import Desk, desk_of
+from miaosha.api.context import ApiContext, context_of
 from miaosha.api.declare import AUTH_BODY_MAX, Req, Who, operation, read_body
 from miaosha.api.schemas import SessionView, SignedIn, SignIn, SignUp, UserView
 from miaosha.domain.credentials import canonical_email
@@ -26,15 +26,15 @@ TAG = "Accounts"
 )
 async def sign_up(request: Req) -> SignedIn:
     """A buyer's account, signed in at once. E-mails are the same in upper and lower case."""
-    desk = desk_of(request)
+    context = context_of(request)
     body = await read_body(request, SignUp)
     address = _address(request)
-    desk.sign_ups.take(address)
-    desk.sign_ups_per_hour.take(address)
-    with desk.sign_ups_at_once.one(address):
-        session = await desk.membership.sign_up(body.email, body.password, body.name)
-    desk.guesses.welcome(session.user.email, address)
-    return _signed_in(desk, session, None)
+    context.sign_ups.take(address)
+    context.sign_ups_per_hour.take(address)
+    with context.sign_ups_at_once.one(address):
+        session = await context.membership.sign_up(body.email, body.password, body.name)
+    context.guesses.welcome(session.user.email, address)
+    return _signed_in(context, session, None)
 
 
 @operation(
@@ -52,20 +52,24 @@ async def sign_in(request: Req) -> SignedIn:
     """An unknown e-mail and a wrong password read the same. After ten wrong passwords for an
     account, or from an address, the answer to a wrong one takes its time; a right one never waits.
     The `device_token` of an earlier answer shows that this device has signed in before."""
-    desk = desk_of(request)
+    context = context_of(request)
     body = await read_body(request, SignIn)
     account = canonical_email(body.email) or body.email
-    device = desk.parts.tokens.verify_device(body.device_token, account, desk.parts.clock.now_ms())
+    device = context.parts.tokens.verify_device(
+        body.device_token, account, context.parts.clock.now_ms()
+    )
     address = _address(request)
-    known = desk.guesses.knows(account, address, device) and desk.known_at_once.has_room(address)
-    at_once = desk.known_at_once if known else desk.sign_ins_at_once
-    async with desk.guesses.trying(account, address, device):
+    known = context.guesses.knows(account, address, device) and context.known_at_once.has_room(
+        address
+    )
+    at_once = context.known_at_once if known else context.sign_ins_at_once
+    async with context.guesses.trying(account, address, device):
         with (
-            contextlib.nullcontext() if known else desk.sign_ins.failures(address),
+            contextlib.nullcontext() if known else context.sign_ins.failures(address),
             at_once.one(address),
         ):
-            session = await desk.membership.sign_in(body.email, body.password, known=known)
-    return _signed_in(desk, session, device)
+            session = await context.membership.sign_in(body.email, body.password, known=known)
+    return _signed_in(context, session, device)
 
 
 @operation(
@@ -78,21 +82,21 @@ async def sign_in(request: Req) -> SignedIn:
 )
 async def refresh(request: Req) -> SessionView:
     """Before the present one expires; it carries the account's present role."""
-    return _view(await desk_of(request).membership.refresh(caller(request).user_id))
+    return _view(await context_of(request).membership.refresh(caller(request).user_id))
 
 
 def _address(request: Req) -> int:
     """What limits per address count by. On a unix socket uvicorn has no client, or no host."""
     client = request.scope.get("client")
     real_ip = request.headers.get("x-real-ip", "").encode("latin-1")
-    return desk_of(request).addresses.of(client if client and client[0] else None, real_ip)
+    return context_of(request).addresses.of(client if client and client[0] else None, real_ip)
 
 
-def _signed_in(desk: Desk, session: SignedInUser, device: str | None) -> SignedIn:
+def _signed_in(context: ApiContext, session: SignedInUser, device: str | None) -> SignedIn:
     """With a device token anew, so that it lasts as long as it is used."""
     view = _view(session)
-    now_ms = desk.parts.clock.now_ms()
-    token = desk.parts.tokens.device(session.user.email, device, now_ms)
+    now_ms = context.parts.clock.now_ms()
+    token = context.parts.tokens.device(session.user.email, device, now_ms)
     return SignedIn(view.access_token, view.user, token)
 
 

@@ -19,7 +19,7 @@ from litestar.response import Stream
 from miaosha.api.admin_orders import search_of
 from miaosha.api.admin_schemas import OrderFilter
 from miaosha.api.auth import actor
-from miaosha.api.context import Desk, desk_of
+from miaosha.api.context import ApiContext, context_of
 from miaosha.api.declare import Req, Who, operation, read_query
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import minor_digits
@@ -75,7 +75,7 @@ async def orders_csv(request: Req) -> Stream:
     that a spreadsheet would run as a formula begin with an apostrophe."""
     search, first = await _begin(request, "orders.csv")
     return Stream(
-        _lines(desk_of(request).parts.office, search, first),
+        _lines(context_of(request).parts.office, search, first),
         media_type="text/csv; charset=utf-8",
         headers={"content-disposition": 'attachment; filename="orders.csv"'},
     )
@@ -95,9 +95,9 @@ async def orders_csv(request: Req) -> Stream:
 async def orders_xlsx(request: Req) -> Response[bytes]:
     """The same columns, at most 20,000 orders (else 413: narrow the filters, or take the CSV).
     Every cell but the amount is a text, so that a spreadsheet changes and runs nothing."""
-    desk = desk_of(request)
-    with desk.workbooks_at_once.one("all"):
-        content = await _workbook(desk, *await _begin(request, "orders.xlsx"))
+    context = context_of(request)
+    with context.workbooks_at_once.one("all"):
+        content = await _workbook(context, *await _begin(request, "orders.xlsx"))
     headers = {"content-disposition": 'attachment; filename="orders.xlsx"'}
     return Response(content, media_type=XLSX, headers=headers)
 
@@ -105,7 +105,7 @@ async def orders_xlsx(request: Req) -> Response[bytes]:
 async def _begin(request: Req, name: str) -> tuple[OrderSearch, Found]:
     """The search and its first page; that it was exported is in the trail."""
     asked = read_query(request, OrderFilter)
-    parts = desk_of(request).parts
+    parts = context_of(request).parts
     search = search_of(asked)
     first = await parts.office.orders(search, None, PAGE)
     subject = f"sale:{asked.sale_id}" if asked.sale_id else "orders"
@@ -137,14 +137,14 @@ def _lines_of(orders: list[SentOrder]) -> str:
     return "".join([line_of(cells_of(sent)) for sent in orders])
 
 
-async def _workbook(desk: Desk, search: OrderSearch, first: Found) -> bytes:
+async def _workbook(context: ApiContext, search: OrderSearch, first: Found) -> bytes:
     """Raises Problem("too_large"). The writing is a thread's: a page takes it 50 ms."""
     content, rows = io.BytesIO(), 0
     book = await asyncio.to_thread(_new_book, content)
     sheet = book.add_worksheet("orders")
     try:
         _write_row(sheet, 0, list(COLUMNS))
-        async for orders in _pages(desk.parts.office, search, first):
+        async for orders in _pages(context.parts.office, search, first):
             if rows + len(orders) > XLSX_ROWS_MAX:
                 raise Problem("too_large", f"A spreadsheet has at most {XLSX_ROWS_MAX} orders.")
             await asyncio.to_thread(_write_page, sheet, rows + 1, orders)

@@ -11,7 +11,7 @@ from miaosha.api.admin_schemas import (
     OrderFilter,
 )
 from miaosha.api.auth import actor
-from miaosha.api.context import desk_of
+from miaosha.api.context import context_of
 from miaosha.api.declare import Req, Who, operation, read_query
 from miaosha.domain.errors import Problem
 from miaosha.ports.backoffice import OrderSearch
@@ -31,7 +31,7 @@ TAG = "Admin: orders"
 async def list_all_orders(request: Req) -> AdminOrderList:
     """Newest first; every filter narrows it."""
     asked = read_query(request, AdminOrdersQuery)
-    office = desk_of(request).parts.office
+    office = context_of(request).parts.office
     return AdminOrderList(*await office.orders(search_of(asked), asked.cursor, asked.limit))
 
 
@@ -57,7 +57,7 @@ def search_of(asked: OrderFilter) -> OrderSearch:
 )
 async def get_delivery(request: Req, order_id: FromPath[str]) -> DeliveryView:
     """Personal data: that it was looked at is in the trail."""
-    parts = desk_of(request).parts
+    parts = context_of(request).parts
     try:
         known = str(UUID(order_id))
     except ValueError:

@@ -10,7 +10,7 @@ from miaosha.api.admin_schemas import (
     admin_product,
 )
 from miaosha.api.auth import actor
-from miaosha.api.context import desk_of
+from miaosha.api.context import context_of
 from miaosha.api.declare import Req, Who, operation, read_body, read_query
 from miaosha.api.schemas import ListQuery, decode_cursor, encode_cursor
 from miaosha.ports.pictures import PICTURE_MAX_BYTES
@@ -32,7 +32,7 @@ PICTURES = ("image/jpeg", "image/png", "image/webp", "image/heic", "image/heif")
 async def list_products(request: Req) -> ProductList:
     """Newest first."""
     asked = read_query(request, ListQuery)
-    found = await desk_of(request).products.page(decode_cursor(asked.cursor), asked.limit)
+    found = await context_of(request).products.page(decode_cursor(asked.cursor), asked.limit)
     following = encode_cursor(found[-1].id) if len(found) == asked.limit else None
     return ProductList([admin_product(product) for product in found], following)
 
@@ -51,7 +51,7 @@ async def list_products(request: Req) -> ProductList:
 async def create_product(request: Req) -> AdminProduct:
     """Without a picture; put that afterwards."""
     body = await read_body(request, ProductBody)
-    made = await desk_of(request).products.create(
+    made = await context_of(request).products.create(
         actor(request), body.name, body.description, body.list_price
     )
     return admin_product(made)
@@ -67,7 +67,7 @@ async def create_product(request: Req) -> AdminProduct:
 )
 async def get_product(request: Req, product_id: FromPath[int]) -> AdminProduct:
     """By its id."""
-    return admin_product(await desk_of(request).products.get(product_id))
+    return admin_product(await context_of(request).products.get(product_id))
 
 
 @operation(
@@ -85,7 +85,7 @@ async def update_product(request: Req, product_id: FromPath[int]) -> AdminProduc
     """Everything but the picture. Sales show the change within a second. With a `version`, only if
     nobody else has changed it since (else 409 with the field `version`)."""
     body = await read_body(request, ProductUpdateBody)
-    stored = await desk_of(request).products.update(
+    stored = await context_of(request).products.update(
         actor(request), product_id, body.name, body.description, body.list_price, body.version
     )
     return admin_product(stored)
@@ -102,7 +102,7 @@ async def update_product(request: Req, product_id: FromPath[int]) -> AdminProduc
 )
 async def delete_product(request: Req, product_id: FromPath[int]) -> None:
     """Not while a sale uses it."""
-    await desk_of(request).products.delete(actor(request), product_id)
+    await context_of(request).products.delete(actor(request), product_id)
 
 
 @operation(
@@ -122,7 +122,7 @@ async def put_picture(request: Req, product_id: FromPath[int]) -> AdminProduct:
     people."""
     raw = await request.body()
     return admin_product(
-        await desk_of(request).products.set_picture(actor(request), product_id, raw)
+        await context_of(request).products.set_picture(actor(request), product_id, raw)
     )
 
 
@@ -136,7 +136,7 @@ async def put_picture(request: Req, product_id: FromPath[int]) -> AdminProduct:
 )
 async def delete_picture(request: Req, product_id: FromPath[int]) -> None:
     """Harmless to repeat."""
-    await desk_of(request).products.remove_picture(actor(request), product_id)
+    await context_of(request).products.remove_picture(actor(request), product_id)
 
 
 ROUTES = [

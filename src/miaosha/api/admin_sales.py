@@ -17,7 +17,7 @@ from miaosha.api.admin_schemas import (
     questions_of,
 )
 from miaosha.api.auth import actor
-from miaosha.api.context import WAIT_S, Desk, desk_of
+from miaosha.api.context import WAIT_S, ApiContext, context_of
 from miaosha.api.declare import Req, Who, operation, read_body, read_query
 from miaosha.api.schemas import ListQuery
 from miaosha.domain.sale import Sale
@@ -39,9 +39,9 @@ SALE_BODY_MAX = 65_536  # fifty questions fit
 )
 async def list_all_sales(request: Req) -> AdminSaleList:
     """Drafts too, newest opening first."""
-    desk, asked = desk_of(request), read_query(request, ListQuery)
-    page = await desk.manage.page(asked.cursor, asked.limit)
-    return AdminSaleList([_view(desk, sale) for sale in page.items], page.next_cursor)
+    context, asked = context_of(request), read_query(request, ListQuery)
+    page = await context.manage.page(asked.cursor, asked.limit)
+    return AdminSaleList([_view(context, sale) for sale in page.items], page.next_cursor)
 
 
 @operation(
@@ -58,10 +58,10 @@ async def list_all_sales(request: Req) -> AdminSaleList:
 )
 async def create_sale(request: Req) -> AdminSale:
     """A draft nobody sees, or scheduled at once with `publish`."""
-    desk = desk_of(request)
+    context = context_of(request)
     body = await read_body(request, NewSaleBody)
-    sale = await desk.manage.create(actor(request), _draft(body), publish=body.publish)
-    return _view(desk, sale)
+    sale = await context.manage.create(actor(request), _draft(body), publish=body.publish)
+    return _view(context, sale)
 
 
 @operation(
@@ -74,8 +74,8 @@ async def create_sale(request: Req) -> AdminSale:
 )
 async def show_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """With its questions and their answers, and the reason of a freeze."""
-    desk = desk_of(request)
-    return _view(desk, await desk.manage.get(sale_id))
+    context = context_of(request)
+    return _view(context, await context.manage.get(sale_id))
 
 
 @operation(
@@ -92,10 +92,10 @@ async def show_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
 async def update_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """Only while it is a draft, or scheduled and not armed yet. All terms at once; with a
     `version`, only if nobody else has changed them since (else 409 with the field `version`)."""
-    desk = desk_of(request)
+    context = context_of(request)
     body = await read_body(request, SaleUpdateBody)
-    sale = await desk.manage.update(actor(request), sale_id, _draft(body), body.version)
-    return _view(desk, sale)
+    sale = await context.manage.update(actor(request), sale_id, _draft(body), body.version)
+    return _view(context, sale)
 
 
 @operation(
@@ -109,7 +109,7 @@ async def update_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
 )
 async def delete_sale(request: Req, sale_id: FromPath[int]) -> None:
     """A sale that was published stays for ever."""
-    await desk_of(request).manage.delete(actor(request), sale_id)
+    await context_of(request).manage.delete(actor(request), sale_id)
 
 
 def _action(name: str, summary: str) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
@@ -127,37 +127,37 @@ def _action(name: str, summary: str) -> Callable[[Callable[..., Any]], HTTPRoute
 @_action("publish", "Publish a draft")
 async def publish_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """Anyone sees it from now on; it opens by its time."""
-    desk = desk_of(request)
-    return _view(desk, await desk.manage.publish(actor(request), sale_id))
+    context = context_of(request)
+    return _view(context, await context.manage.publish(actor(request), sale_id))
 
 
 @_action("pause", "Pause")
 async def pause_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """No new presses; what was accepted waits. Paying goes on and its clock does not stop."""
-    desk = desk_of(request)
-    return _view(desk, await desk.manage.pause(actor(request), sale_id))
+    context = context_of(request)
+    return _view(context, await context.manage.pause(actor(request), sale_id))
 
 
 @_action("resume", "Resume")
 async def resume_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """Presses are taken again, and those that waited are decided."""
-    desk = desk_of(request)
-    return _view(desk, await desk.manage.resume(actor(request), sale_id))
+    context = context_of(request)
+    return _view(context, await context.manage.resume(actor(request), sale_id))
 
 
 @_action("close", "Close")
 async def close_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """No new presses, for good. Units on hold can still be paid; freed ones go to standby."""
-    desk = desk_of(request)
-    return _view(desk, await desk.manage.close(actor(request), sale_id))
+    context = context_of(request)
+    return _view(context, await context.manage.close(actor(request), sale_id))
 
 
 @_action("rebuild", "Rebuild the live state")
 async def rebuild_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """From SQL and the log of requests; a frozen sale goes on afterwards. With a large sale this
     takes a minute: after ten seconds the answer is the sale, frozen, and the rebuild goes on."""
-    desk = desk_of(request)
-    return _view(desk, await desk.manage.rebuild(actor(request), sale_id, WAIT_S))
+    context = context_of(request)
+    return _view(context, await context.manage.rebuild(actor(request), sale_id, WAIT_S))
 
 
 @operation(
@@ -172,9 +172,9 @@ async def rebuild_sale(request: Req, sale_id: FromPath[int]) -> AdminSale:
 )
 async def set_stock(request: Req, sale_id: FromPath[int]) -> AdminSale:
     """Raised: standby gets the new units at once. Lowered: never below what is held or paid."""
-    desk = desk_of(request)
+    context = context_of(request)
     body = await read_body(request, StockBody)
-    return _view(desk, await desk.manage.stock(actor(request), sale_id, body.stock, WAIT_S))
+    return _view(context, await context.manage.stock(actor(request), sale_id, body.stock, WAIT_S))
 
 
 def _draft(body: SaleBody) -> SaleDraft:
@@ -193,8 +193,8 @@ def _draft(body: SaleBody) -> SaleDraft:
     )
 
 
-def _view(desk: Desk, sale: Sale) -> AdminSale:
-    return admin_sale(sale, desk.parts.clock.now_ms())
+def _view(context: ApiContext, sale: Sale) -> AdminSale:
+    return admin_sale(sale, context.parts.clock.now_ms())
 
 
 ROUTES = [

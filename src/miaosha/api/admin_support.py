@@ -16,7 +16,7 @@ from miaosha.api.admin_schemas import (
     TrailView,
 )
 from miaosha.api.auth import actor
-from miaosha.api.context import desk_of
+from miaosha.api.context import context_of
 from miaosha.api.declare import Req, Who, operation, read_query
 from miaosha.api.schemas import decode_cursor, encode_cursor
 from miaosha.domain.errors import Problem
@@ -38,7 +38,7 @@ PREVIEW_BYTES = 300
 )
 async def list_parked(request: Req) -> ParkedList:
     """The newest 100 of them, and how many there are."""
-    parking = desk_of(request).parts.parking
+    parking = context_of(request).parts.parking
     counts = await parking.counts()
     return ParkedList([_parked(item) for item in await parking.list(PARKED_MAX)], *counts)
 
@@ -55,7 +55,7 @@ async def list_parked(request: Req) -> ParkedList:
 async def redrive(request: Req, parked_id: FromPath[str]) -> None:
     """Once: a message goes to the end of its queue, a mail is sent under its old Message-ID. It is
     parked again if that fails."""
-    if not await desk_of(request).parts.parking.redrive(actor(request), parked_id):
+    if not await context_of(request).parts.parking.redrive(actor(request), parked_id):
         raise Problem("not_found")
 
 
@@ -70,7 +70,7 @@ async def redrive(request: Req, parked_id: FromPath[str]) -> None:
 )
 async def redrive_mails(request: Req) -> Redriven:
     """As after a mail server was away for long. Each once."""
-    return Redriven(await desk_of(request).parts.parking.redrive_mails(actor(request)))
+    return Redriven(await context_of(request).parts.parking.redrive_mails(actor(request)))
 
 
 @operation(
@@ -86,7 +86,7 @@ async def list_people(request: Req) -> PersonList:
     """Newest first: whose id is `q`, or whose e-mail or name contains it."""
     asked = read_query(request, PeopleQuery)
     before = decode_cursor(asked.cursor)
-    people = await desk_of(request).parts.office.people(asked.q.strip(), before, asked.limit)
+    people = await context_of(request).parts.office.people(asked.q.strip(), before, asked.limit)
     following = encode_cursor(people[-1].id) if len(people) == asked.limit else None
     return PersonList(people, following)
 
@@ -104,10 +104,10 @@ async def get_story(request: Req, user_id: FromPath[int]) -> Story:
     """Account, place in each recent sale (or in `sale_id`) and why, orders, holds, payments, mails;
     with `sale_id` also the accepted requests. Looking is in the trail."""
     asked = read_query(request, StoryQuery)
-    desk = desk_of(request)
-    story = await desk.stories.story(user_id, asked.sale_id)
-    now = desk.parts.clock.now_ms()
-    await desk.parts.trail.append(now, actor(request), "user.story", f"user:{user_id}", {})
+    context = context_of(request)
+    story = await context.stories.story(user_id, asked.sale_id)
+    now = context.parts.clock.now_ms()
+    await context.parts.trail.append(now, actor(request), "user.story", f"user:{user_id}", {})
     return story
 
 
@@ -124,7 +124,7 @@ async def list_trail(request: Req) -> TrailList:
     """Newest first; with `subject` (such as sale:7) only what concerns it."""
     asked = read_query(request, TrailQuery)
     before = decode_cursor(asked.cursor)
-    parts = desk_of(request).parts
+    parts = context_of(request).parts
     entries = await parts.trail.entries(before, asked.limit, subject=asked.subject)
     names = await parts.office.names([id_ for e in entries if (id_ := _user_id(e.actor))])
     following = encode_cursor(entries[-1].id) if len(entries) == asked.limit else None

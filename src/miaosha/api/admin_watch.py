@@ -10,7 +10,7 @@ from miaosha.api.admin_schemas import (
     Stats,
     admin_sale,
 )
-from miaosha.api.context import WAIT_S, Desk, desk_of
+from miaosha.api.context import WAIT_S, ApiContext, context_of
 from miaosha.api.declare import Req, Who, operation
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.ports.heartbeats import Heartbeat, watchers
@@ -31,14 +31,14 @@ TAG = "Admin: sales"
 )
 async def stats(request: Req, sale_id: FromPath[int]) -> Stats:
     """Ledger (SQL), reading (Redis), pressure (broker) and every role's heartbeat, side by side."""
-    desk = desk_of(request)
-    sale = await desk.parts.catalogue.sale(sale_id)
-    terms = await desk.parts.ledger.sales.terms(sale_id)
+    context = context_of(request)
+    sale = await context.parts.catalogue.sale(sale_id)
+    terms = await context.parts.ledger.sales.terms(sale_id)
     if sale is None or terms is None:
         raise Problem("not_found")
-    books = await desk.watch.books(sale_id)
-    reading, beats = await _store(desk, sale_id)
-    now = desk.parts.clock.now_ms()
+    books = await context.watch.books(sale_id)
+    reading, beats = await _store(context, sale_id)
+    now = context.parts.clock.now_ms()
     return Stats(
         sale_id=sale_id,
         phase=sale.phase_at(now),
@@ -50,11 +50,11 @@ async def stats(request: Req, sale_id: FromPath[int]) -> Stats:
         watching=watchers(beats)[sale_id],
         ledger=_ledger(terms),
         reading=reading,
-        pressure=await _pressure(desk, sale_id),
+        pressure=await _pressure(context, sale_id),
         roles=beats,
         books=books,
-        audit=last_verdict(await desk.watch.verdict(sale_id)),
-        audit_run=await desk.watch.audit_run(sale_id),
+        audit=last_verdict(await context.watch.verdict(sale_id)),
+        audit_run=await context.watch.audit_run(sale_id),
     )
 
 
@@ -62,16 +62,16 @@ def _ledger(terms: Terms) -> LedgerStats:
     return LedgerStats(terms.epoch, terms.frozen, terms.stock, terms.granted, terms.sold)
 
 
-async def _store(desk: Desk, sale_id: int) -> tuple[Reading | None, list[Heartbeat]]:
+async def _store(context: ApiContext, sale_id: int) -> tuple[Reading | None, list[Heartbeat]]:
     try:
-        return await desk.parts.store.reading(sale_id), await desk.parts.heartbeats.alive()
+        return await context.parts.store.reading(sale_id), await context.parts.heartbeats.alive()
     except DependencyDown:
         return None, []
 
 
-async def _pressure(desk: Desk, sale_id: int) -> PressureView | None:
+async def _pressure(context: ApiContext, sale_id: int) -> PressureView | None:
     try:
-        return PressureView(*await desk.parts.broker.pressure(sale_id))
+        return PressureView(*await context.parts.broker.pressure(sale_id))
     except DependencyDown:
         return None
 
@@ -87,7 +87,7 @@ async def _pressure(desk: Desk, sale_id: int) -> PressureView | None:
 async def audit(request: Req, sale_id: FromPath[int]) -> AuditView:
     """And whether one of the whole sale is under way. Once a minute a running sale is audited: all
     its counters, and a sample of the rest (`whole` is false then)."""
-    return await _audit(desk_of(request), sale_id)
+    return await _audit(context_of(request), sale_id)
 
 
 @operation(
@@ -103,15 +103,15 @@ async def check(request: Req, sale_id: FromPath[int]) -> AuditView:
     """All of it. A difference between two stores counts only if it is still there three seconds
     later, so this may take a few seconds. Of a large sale it takes a minute: after ten seconds
     `run` says that it goes on, and GET tells its end. Who asks meanwhile gets the same audit."""
-    desk = desk_of(request)
-    await desk.watch.verdict(sale_id)
-    await desk.watch.check(sale_id, WAIT_S)
-    return await _audit(desk, sale_id)
+    context = context_of(request)
+    await context.watch.verdict(sale_id)
+    await context.watch.check(sale_id, WAIT_S)
+    return await _audit(context, sale_id)
 
 
-async def _audit(desk: Desk, sale_id: int) -> AuditView:
-    run = await desk.watch.audit_run(sale_id)  # first: who sees none sees what the last one said
-    return AuditView(last_verdict(await desk.watch.verdict(sale_id)), run)
+async def _audit(context: ApiContext, sale_id: int) -> AuditView:
+    run = await context.watch.audit_run(sale_id)  # first: who sees none sees what the last one said
+    return AuditView(last_verdict(await context.watch.verdict(sale_id)), run)
 
 
 @operation(
@@ -125,20 +125,20 @@ async def _audit(desk: Desk, sale_id: int) -> AuditView:
 async def report(request: Req, sale_id: FromPath[int]) -> Report:
     """Units by what became of them, times, money, and what the audit last said. Of a sale that
     still runs: so far."""
-    desk = desk_of(request)
-    sale = await desk.manage.get(sale_id)
-    terms = await desk.parts.ledger.sales.terms(sale_id)
+    context = context_of(request)
+    sale = await context.manage.get(sale_id)
+    terms = await context.parts.ledger.sales.terms(sale_id)
     if terms is None:
         raise Problem("not_found")
-    books = await desk.watch.books(sale_id)
-    now = desk.parts.clock.now_ms()
+    books = await context.watch.books(sale_id)
+    now = context.parts.clock.now_ms()
     return Report(
         sale=admin_sale(sale, now),
         server_time_ms=now,
         ledger=_ledger(terms),
         books=books,
-        milestones=await desk.watch.milestones(sale_id),
-        audit=last_verdict(await desk.watch.verdict(sale_id)),
+        milestones=await context.watch.milestones(sale_id),
+        audit=last_verdict(await context.watch.verdict(sale_id)),
     )
 
 

@@ -28,7 +28,7 @@ from miaosha.api import (
     webhooks,
 )
 from miaosha.api.auth import gate
-from miaosha.api.context import make_desk
+from miaosha.api.context import make_context
 from miaosha.api.docs import documentation
 from miaosha.api.headers import finish
 from miaosha.api.problems import handle
@@ -68,7 +68,7 @@ def create_app(
     Raises:
         SettingsError: allowed_origins or trusted_proxies are not what they should be.
     """
-    desk = make_desk(parts, settings, {} if counters is None else counters)
+    context = make_context(parts, settings, {} if counters is None else counters)
     return Litestar(
         [
             Router(PREFIX, route_handlers=routes()),
@@ -80,7 +80,7 @@ def create_app(
         exception_handlers={Exception: handle},
         before_send=[finish],
         cors_config=_cors(settings),
-        state=State({"desk": desk}),
+        state=State({"context": context}),
         openapi_config=None,
         logging_config=None,
         debug=False,

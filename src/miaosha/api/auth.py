@@ -9,7 +9,7 @@ import structlog
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
-from miaosha.api.context import Desk, desk_of
+from miaosha.api.context import ApiContext, context_of
 from miaosha.api.declare import Operation, Req, Who
 from miaosha.api.headers import request_id
 from miaosha.domain.errors import Problem
@@ -33,7 +33,7 @@ async def gate(connection: Connection, handler: BaseRouteHandler) -> None:
         return
     structlog.contextvars.bind_contextvars(request_id=request_id(connection.scope))
     if operation.who is not Who.ANYONE:
-        identity = _identify(desk_of(connection), connection.headers.get("authorization", ""))
+        identity = _identify(context_of(connection), connection.headers.get("authorization", ""))
         if operation.who is Who.ADMIN and identity.role != "admin":
             raise Problem("forbidden")
         connection.scope["user"] = identity
@@ -46,11 +46,11 @@ async def gate(connection: Connection, handler: BaseRouteHandler) -> None:
         raise Problem("bad_request", "No body is taken here.")
 
 
-def _identify(desk: Desk, header: str) -> Identity:
+def _identify(context: ApiContext, header: str) -> Identity:
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Problem("unauthorized")
-    return desk.parts.tokens.verify_access(token.strip(), desk.parts.clock.now_ms())
+    return context.parts.tokens.verify_access(token.strip(), context.parts.clock.now_ms())
 
 
 def _check_media(content_type: str, takes: tuple[str, ...]) -> None:

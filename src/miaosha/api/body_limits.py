@@ -1,4 +1,4 @@
-"""Bounded: what bounds one API process: requests at once, time to an answer, and bodies.
+"""Body limits: what bounds one API process: requests at once, time to an answer, and bodies.
 
 Behind the edge the next request on a connection is another client's. The parser reads every body to
 its end, wanted or not. What a proxy and this process could read in two ways is refused here. The
@@ -25,7 +25,7 @@ WITH_BODY: Final = frozenset({"POST", "PUT"})  # methods of routes that take one
 VERSIONS: Final = frozenset({"1.0", "1.1"})
 
 
-class Bounded:
+class BodyLimits:
     """The application within its bounds."""
 
     def __init__(

@@ -4,7 +4,7 @@ from litestar import Response
 from litestar.params import FromPath
 
 from miaosha.api.auth import caller
-from miaosha.api.context import desk_of
+from miaosha.api.context import context_of
 from miaosha.api.declare import Req, Who, operation, read_body
 from miaosha.api.schemas import ActionNeeded, CheckoutBody, OrderView, RedirectTo, order_view
 from miaosha.usecases.checkout import Paid, card_of, delivery_of
@@ -25,12 +25,12 @@ from miaosha.usecases.checkout import Paid, card_of, delivery_of
 async def pay(request: Req, sale_id: FromPath[int]) -> Response[OrderView | ActionNeeded]:
     """The price is the sale's, never the caller's. A repeat returns the same order. 202: the
     payment provider wants the buyer to confirm at `redirect_url` first."""
-    desk = desk_of(request)
+    context = context_of(request)
     body = await read_body(request, CheckoutBody)
     card = card_of(body.payment.card, body.payment.expiry, body.payment.cvc)
     delivery = delivery_of(body.name, body.phone, body.address)
-    back = f"{desk.settings.public_url.rstrip('/')}/sales/{sale_id}?payment=returned"
-    result = await desk.parts.checkout.pay(
+    back = f"{context.settings.public_url.rstrip('/')}/sales/{sale_id}?payment=returned"
+    result = await context.parts.checkout.pay(
         sale_id, caller(request).user_id, body.checkout_token, card, delivery, back
     )
     if isinstance(result, Paid):

@@ -1,6 +1,6 @@
-"""Desk: what the handlers of one API process share: parts, use cases, quotas, and public sales.
+"""API context: what the handlers of one API process share: parts, use cases, quotas, sales.
 
-`create_app` makes it once; `desk_of(request)` finds it.
+`create_app` makes it once; `context_of(request)` finds it.
 """
 
 from collections.abc import MutableMapping
@@ -27,7 +27,7 @@ WAIT_S: Final = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class ApiContext:
     """Attributes:
     sign_ups, sign_ups_per_hour, sign_ups_at_once: new accounts by client address.
     sign_ins, sign_ins_at_once: of strangers, by client address; successes do not count.
@@ -62,11 +62,13 @@ class Desk:
         await self.parts.control.close_down()
 
 
-def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str, float]) -> Desk:
+def make_context(
+    parts: ApiParts, settings: Settings, counters: MutableMapping[str, float]
+) -> ApiContext:
     """Raises SettingsError for a bad MIAOSHA_TRUSTED_PROXIES."""
     clock = parts.clock
     at_once = max(1, settings.password_queue_max // 2)  # one address fills no queue alone
-    return Desk(
+    return ApiContext(
         parts=parts,
         settings=settings,
         membership=Membership(parts.accounts, parts.passwords, parts.tokens, clock),
@@ -100,6 +102,6 @@ def make_desk(parts: ApiParts, settings: Settings, counters: MutableMapping[str,
     )
 
 
-def desk_of(connection: Any) -> Desk:
-    """The desk of the app that serves this request."""
-    return cast("Desk", connection.app.state.desk)
+def context_of(connection: Any) -> ApiContext:
+    """The context of the app that serves this request."""
+    return cast("ApiContext", connection.app.state.context)

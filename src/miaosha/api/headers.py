@@ -42,7 +42,7 @@ async def finish(message: Message, scope: Scope) -> None:
     headers.setdefault("cache-control", _cache(scope) if status < 400 else "no-store")
     if scope.get("method") == "OPTIONS" and "allow" in headers:
         headers["allow"] = _methods(scope)
-    counters = scope["litestar_app"].state.desk.counters
+    counters = scope["litestar_app"].state.context.counters
     name = f"responses_{status // 100}xx"
     counters[name] = counters.get(name, 0) + 1
     log.debug(

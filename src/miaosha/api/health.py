@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from litestar import Response
 
-from miaosha.api.context import desk_of
+from miaosha.api.context import context_of
 from miaosha.api.declare import Req, Who, operation
 
 CHECK_TIMEOUT_S: Final = 2.0
@@ -42,7 +42,7 @@ async def healthz(request: Req) -> Liveness:
 )
 async def readyz(request: Req) -> Response[Readiness]:
     """503 while a dependency does not answer within two seconds."""
-    checks = desk_of(request).parts.checks
+    checks = context_of(request).parts.checks
     states = await asyncio.gather(*(_run(check) for check in checks.values()))
     good = all(state == "ok" for state in states)
     body = Readiness("ok" if good else "not_ready", dict(zip(checks, states, strict=True)))

@@ -5,7 +5,7 @@ from uuid import UUID
 from litestar.params import FromPath
 
 from miaosha.api.auth import caller
-from miaosha.api.context import desk_of
+from miaosha.api.context import context_of
 from miaosha.api.declare import Req, Who, operation, read_query
 from miaosha.api.schemas import OrderList, OrderView, PageQuery, order_view
 from miaosha.domain.errors import Problem
@@ -19,7 +19,7 @@ TAG = "Orders"
 async def list_orders(request: Req) -> OrderList:
     """Newest first."""
     asked = read_query(request, PageQuery)
-    ledger = desk_of(request).parts.ledger
+    ledger = context_of(request).parts.ledger
     page = await ledger.orders.page(caller(request).user_id, asked.cursor, asked.limit)
     return OrderList([order_view(order) for order in page.items], page.next_cursor)
 
@@ -38,7 +38,7 @@ async def get_order(request: Req, order_id: FromPath[str]) -> OrderView:
         known = str(UUID(order_id))
     except ValueError:
         raise Problem("not_found") from None
-    order = await desk_of(request).parts.ledger.orders.by_id(known, caller(request).user_id)
+    order = await context_of(request).parts.ledger.orders.by_id(known, caller(request).user_id)
     if order is None:
         raise Problem("not_found")
     return order_view(order)

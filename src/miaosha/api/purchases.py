@@ -6,7 +6,7 @@ The publisher serves the press, and the edge never sends it here; its route docu
 from litestar.params import FromPath
 
 from miaosha.api.auth import caller
-from miaosha.api.context import desk_of
+from miaosha.api.context import context_of
 from miaosha.api.declare import Req, Who, operation, read_query
 from miaosha.api.schemas import ExtendQuery, MineQuery, Press, Queued
 from miaosha.domain.errors import Problem
@@ -56,7 +56,7 @@ async def press(request: Req, sale_id: FromPath[int]) -> Queued:
 async def mine(request: Req, sale_id: FromPath[int]) -> Mine:
     """With `request_id` (from the 202) it also tells a request that ended without a place."""
     asked = read_query(request, MineQuery)
-    query = desk_of(request).parts.query
+    query = context_of(request).parts.query
     return await query.mine(sale_id, caller(request).user_id, asked.request_id)
 
 
@@ -71,7 +71,7 @@ async def mine(request: Req, sale_id: FromPath[int]) -> Mine:
 )
 async def give_up(request: Req, sale_id: FromPath[int]) -> None:
     """The unit goes to the head of standby at once. Giving up twice is harmless."""
-    await desk_of(request).parts.release.give_up(sale_id, caller(request).user_id)
+    await context_of(request).parts.release.give_up(sale_id, caller(request).user_id)
 
 
 @operation(
@@ -90,7 +90,7 @@ async def extend(request: Req, sale_id: FromPath[int]) -> Mine:
     the same. With `pay_by_ms`, the deadline the buyer sees, asking once more for a deadline that
     was moved already is 409 already_extended."""
     asked = read_query(request, ExtendQuery)
-    parts = desk_of(request).parts
+    parts = context_of(request).parts
     user_id = caller(request).user_id
     await parts.extension.extend(sale_id, user_id, asked.pay_by_ms)
     return await parts.query.mine(sale_id, user_id, None)

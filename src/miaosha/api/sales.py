@@ -3,7 +3,7 @@
 from litestar.params import FromPath
 
 from miaosha.api.auth import caller
-from miaosha.api.context import desk_of
+from miaosha.api.context import context_of
 from miaosha.api.declare import Req, Who, operation
 from miaosha.api.schemas import SaleList, Time
 from miaosha.domain.sale import QuestionView, SaleView, ask
@@ -15,7 +15,7 @@ PUBLIC_1S = "public, max-age=1"
 @operation("GET", "/time", who=Who.ANYONE, tag=TAG, summary="The platform's clock", answer=Time)
 async def time(request: Req) -> Time:
     """Countdowns go by this clock, not by the browser's."""
-    return Time(desk_of(request).parts.clock.now_ms())
+    return Time(context_of(request).parts.clock.now_ms())
 
 
 @operation(
@@ -29,7 +29,7 @@ async def time(request: Req) -> Time:
 )
 async def list_sales(request: Req) -> SaleList:
     """Running ones first, then those to come, the next first, then those that are over."""
-    return SaleList(await desk_of(request).board.list())
+    return SaleList(await context_of(request).board.list())
 
 
 @operation(
@@ -43,7 +43,7 @@ async def list_sales(request: Req) -> SaleList:
 )
 async def get_sale(request: Req, sale_id: FromPath[int]) -> SaleView:
     """`available` is false once units and standby places are gone."""
-    return await desk_of(request).board.view(sale_id)
+    return await context_of(request).board.view(sale_id)
 
 
 @operation(
@@ -56,9 +56,9 @@ async def get_sale(request: Req, sale_id: FromPath[int]) -> SaleView:
 )
 async def get_question(request: Req, sale_id: FromPath[int]) -> QuestionView:
     """Chosen for this buyer by a keyed hash; the same one every time. Never the answer."""
-    desk = desk_of(request)
-    sale = await desk.board.sale(sale_id)
-    key = desk.parts.tokens.question_key()
+    context = context_of(request)
+    sale = await context.board.sale(sale_id)
+    key = context.parts.tokens.question_key()
     return ask(sale.question_for(key, caller(request).user_id))
 
 

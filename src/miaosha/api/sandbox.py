@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from litestar import Response
 from litestar.params import FromPath
 
-from miaosha.api.context import Desk, desk_of
+from miaosha.api.context import ApiContext, context_of
 from miaosha.api.declare import Req, Who, operation
 from miaosha.api.sandbox_page import CSP, conclusion, confirmation, language_of
 from miaosha.domain.errors import Problem
@@ -54,14 +54,14 @@ class ConfirmingProvider(Protocol):
     gives=HTML,
 )
 async def show(request: Req, secret: FromPath[str]) -> Response[bytes]:
-    shown = await _provider(desk_of(request)).approval(_checked(secret))
+    shown = await _provider(context_of(request)).approval(_checked(secret))
     if shown is None:
         raise Problem("not_found")
     language = language_of(request.headers.get("accept-language", ""))
     if shown.state is ChargeState.ACTION:
         page = confirmation(shown.amount, language)
     else:
-        page = conclusion(shown.state, _back(desk_of(request), shown.return_url), language)
+        page = conclusion(shown.state, _back(context_of(request), shown.return_url), language)
     headers = {"content-security-policy": CSP, "vary": "accept-language"}
     return Response(page, media_type=HTML, headers=headers)
 
@@ -78,23 +78,23 @@ async def show(request: Req, secret: FromPath[str]) -> Response[bytes]:
     body_max=1_000,
 )
 async def decide(request: Req, secret: FromPath[str]) -> Response[Any]:
-    desk = desk_of(request)
+    context = context_of(request)
     form = parse_qs((await request.body()).decode("latin-1"), max_num_fields=5)
     decision = form.get("decision", [""])[0]
     if decision not in ("approve", "refuse"):
         raise Problem("bad_request", "Expected approve or refuse.", field="decision")
-    provider = _provider(desk)
+    provider = _provider(context)
     shown = await provider.answer(_checked(secret), approve=decision == "approve")
     if shown is None:
         raise Problem("not_found")
     raw, signature = await provider.webhook(shown.key)
-    await desk.parts.checkout.complete(desk.parts.payments.verify_webhook(raw, signature))
-    location = _back(desk, shown.return_url)
+    await context.parts.checkout.complete(context.parts.payments.verify_webhook(raw, signature))
+    location = _back(context, shown.return_url)
     return Response(b"", status_code=303, media_type=HTML, headers={"location": location})
 
 
-def _provider(desk: Desk) -> ConfirmingProvider:
-    payments: Any = desk.parts.payments
+def _provider(context: ApiContext) -> ConfirmingProvider:
+    payments: Any = context.parts.payments
     if not hasattr(payments, "approval"):  # another provider than the sandbox
         raise Problem("not_found")
     provider: ConfirmingProvider = payments
@@ -107,13 +107,13 @@ def _checked(secret: str) -> str:
     return secret
 
 
-def _back(desk: Desk, return_url: str) -> str:
+def _back(context: ApiContext, return_url: str) -> str:
     """Where the buyer came from if that is the shop, else the shop's front page."""
-    shop = urlsplit(desk.settings.public_url)
+    shop = urlsplit(context.settings.public_url)
     there = urlsplit(return_url)
     if (there.scheme, there.netloc) == (shop.scheme, shop.netloc):
         return return_url
-    return f"{desk.settings.public_url.rstrip('/')}/"
+    return f"{context.settings.public_url.rstrip('/')}/"
 
 
 ROUTES = [show, decide]

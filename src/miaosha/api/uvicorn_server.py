@@ -13,7 +13,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from miaosha import bootstrap
 from miaosha.api.app import create_app
-from miaosha.api.body_limits import Bounded, last_answer
+from miaosha.api.body_limits import BodyLimits, last_answer
 from miaosha.api.uvicorn_connection import UvicornConnection
 from miaosha.serving import memory
 from miaosha.serving.ending import end
@@ -84,7 +84,7 @@ async def serve(process: Process, settings: Settings) -> None:
                 finally:
                     await end([beating])
         finally:
-            await app.state.desk.close()
+            await app.state.context.close()
 
 
 async def listen(
@@ -98,7 +98,7 @@ async def listen(
     Raises:
         SettingsError: the address cannot be listened on.
     """
-    application = _letting_go(Bounded(app), process.stop.is_set)
+    application = _letting_go(BodyLimits(app), process.stop.is_set)
     server = UvicornServer(_config(application, settings), process.listen, bound)
     running = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(process.stop.wait())

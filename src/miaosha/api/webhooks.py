@@ -2,7 +2,7 @@
 
 from litestar.params import FromPath
 
-from miaosha.api.context import desk_of
+from miaosha.api.context import context_of
 from miaosha.api.declare import Req, Who, operation
 from miaosha.domain.errors import Problem
 
@@ -21,12 +21,12 @@ SIGNATURE = "x-miaosha-signature"
 )
 async def webhook(request: Req, provider: FromPath[str]) -> None:
     """Signed in the header `X-Miaosha-Signature` (sandbox). Repeats are harmless."""
-    desk = desk_of(request)
-    if provider != desk.settings.payments_url.partition(":")[0]:
+    context = context_of(request)
+    if provider != context.settings.payments_url.partition(":")[0]:
         raise Problem("not_found")
     raw = await request.body()
-    key = desk.parts.payments.verify_webhook(raw, request.headers.get(SIGNATURE, ""))
-    await desk.parts.checkout.complete(key)
+    key = context.parts.payments.verify_webhook(raw, request.headers.get(SIGNATURE, ""))
+    await context.parts.checkout.complete(key)
 
 
 ROUTES = [webhook]

@@ -21,7 +21,7 @@ from miaosha.domain.messages import BATCH_VERSION, Batch
 from miaosha.ports.broker import Broker
 from miaosha.ports.clock import Clock
 from miaosha.publisher.responses import PROBLEMS, Accepted
-from miaosha.publisher.sale_queue import Asker, Gathering, Line
+from miaosha.publisher.sale_queue import Asker, Gathering, SaleQueue
 from miaosha.settings import Settings
 
 log = structlog.get_logger()
@@ -57,7 +57,7 @@ class Batcher:
         self._window_s = settings.repeat_window_ms / 1000
         self._deadline_s = settings.confirm_timeout_ms / 1000 + PUBLISH_SLACK_S
         self._loop = asyncio.get_running_loop()
-        self._round: deque[Line] = deque()
+        self._round: deque[SaleQueue] = deque()
         self._scheduled = False
         self._closed = False
         self._wary_until = 0.0
@@ -65,10 +65,10 @@ class Batcher:
         self._unanswered: dict[Gathering, None] = {}  # in the order in which they began
         self.waiting = 0  # presses without an answer yet
 
-    def press(self, line: Line, user_id: int, connection: Asker, number: int) -> None:
+    def press(self, queue: SaleQueue, user_id: int, connection: Asker, number: int) -> None:
         """Queue a press; `connection` gets its answer when the batch is confirmed or failed."""
-        gathering = line.gathering
-        line.recent[user_id] = gathering
+        gathering = queue.gathering
+        queue.recent[user_id] = gathering
         gathering.user_ids.append(user_id)
         gathering.connections.append(connection)
         gathering.numbers.append(number)
@@ -78,12 +78,12 @@ class Batcher:
             gathering.began = self._clock.monotonic()
             self._unanswered[gathering] = None
         if users >= self._users_max:
-            line.full.append(gathering)
-            line.gathering = Gathering()
-        elif line.inflight:
+            queue.full.append(gathering)
+            queue.gathering = Gathering()
+        elif queue.inflight:
             return
-        if not line.ready:
-            self._enter(line)
+        if not queue.ready:
+            self._enter(queue)
 
     def late(self) -> bool:
         """True: a press is refused, because it would only wait too long.
@@ -104,13 +104,13 @@ class Batcher:
         self._wary_until = now + WARY_S
         return True
 
-    def repeat(self, line: Line, user_id: int, at_s: float) -> Gathering | None:
+    def repeat(self, queue: SaleQueue, user_id: int, at_s: float) -> Gathering | None:
         """Returns the batch whose answer a press of this user shares; None: it must be queued.
 
         Args:
             at_s: now, in monotonic seconds.
         """
-        gathering = line.recent.get(user_id) or line.older.get(user_id)
+        gathering = queue.recent.get(user_id) or queue.older.get(user_id)
         if gathering is None or not gathering.over:
             return gathering
         if gathering.accepted and at_s - gathering.confirmed_at_s < self._window_s:
@@ -149,11 +149,11 @@ class Batcher:
             self._finish(gathering, "", "unavailable")
         self._round.clear()
 
-    def _enter(self, line: Line) -> None:
-        """Put the line into the round, and send soon what may go."""
-        if not line.ready:
-            line.ready = True
-            self._round.append(line)
+    def _enter(self, queue: SaleQueue) -> None:
+        """Put the queue into the round, and send soon what may go."""
+        if not queue.ready:
+            queue.ready = True
+            self._round.append(queue)
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._send)
@@ -162,21 +162,21 @@ class Batcher:
         """Let batches go, a sale at a time, while the broker may be given more."""
         self._scheduled = False
         while not self._closed and self._round and len(self._tasks) < self._inflight_max:
-            line = self._round.popleft()
-            gathering = line.take()
+            queue = self._round.popleft()
+            gathering = queue.take()
             if gathering is None:
-                line.ready = False
+                queue.ready = False
                 continue
-            self._round.append(line)
-            line.inflight += 1
-            task = self._loop.create_task(self._publish(line, gathering))
+            self._round.append(queue)
+            queue.inflight += 1
+            task = self._loop.create_task(self._publish(queue, gathering))
             self._tasks.add(task)
 
-    async def _publish(self, line: Line, gathering: Gathering) -> None:
+    async def _publish(self, queue: SaleQueue, gathering: Gathering) -> None:
         """Publish one batch, let the next one go, and answer this one's presses."""
         batch_id = str(uuid_utils.uuid7())
         now_ms = self._clock.now_ms()
-        batch = Batch(BATCH_VERSION, line.sale_id, batch_id, now_ms, gathering.user_ids)
+        batch = Batch(BATCH_VERSION, queue.sale_id, batch_id, now_ms, gathering.user_ids)
         started = self._clock.monotonic()
         code = await self._deliver(batch)
         self._counters["publish_ms"] += (self._clock.monotonic() - started) * 1000
@@ -184,9 +184,11 @@ class Batcher:
         assert task is not None
         self._tasks.discard(task)
         many = len(gathering.user_ids)
-        log.debug("published", sale_id=line.sale_id, batch_id=batch_id, requests=many, refused=code)
-        line.inflight -= 1
-        self._enter(line)
+        log.debug(
+            "published", sale_id=queue.sale_id, batch_id=batch_id, requests=many, refused=code
+        )
+        queue.inflight -= 1
+        self._enter(queue)
         self._finish(gathering, batch_id, code)
 
     def _finish(self, gathering: Gathering, batch_id: str, code: str) -> None:

@@ -12,7 +12,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 
 from miaosha.publisher.http_request import RequestReader, RequestRefused
 from miaosha.publisher.responses import PROBLEMS, closing
-from miaosha.publisher.shared import Service
+from miaosha.publisher.shared import Shared
 
 log = structlog.get_logger()
 
@@ -43,7 +43,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         "_next",
         "_queued",
         "_rest",
-        "_service",
+        "_shared",
         "_since",
         "_taking",
         "_touched",
@@ -51,10 +51,10 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         "_unparsed",
     )
 
-    def __init__(self, service: Service) -> None:
-        super().__init__(service.header_max, service.body_max)
-        self._service = service
-        self._counters = service.counters
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared.header_max, shared.body_max)
+        self._shared = shared
+        self._counters = shared.counters
         self._transport: asyncio.Transport | None = None
         self._first = 0  # the number to be answered next
         self._next = 0  # the number of the next request
@@ -76,14 +76,14 @@ class HttpConnection(RequestReader, asyncio.Protocol):
     # from the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        service = self._service
+        shared = self._shared
         self._transport = transport  # type: ignore[assignment]  # uvloop's is not a subclass
-        service.wheel.schedule(HttpConnection.look, self, service.round_s)
-        self._touched = service.wheel.tick
-        service.connections += 1
-        if service.connections > service.connections_max + LINGER_MAX:
+        shared.wheel.schedule(HttpConnection.look, self, shared.round_s)
+        self._touched = shared.wheel.tick
+        shared.connections += 1
+        if shared.connections > shared.connections_max + LINGER_MAX:
             self.cut()
-        elif service.connections > service.connections_max:
+        elif shared.connections > shared.connections_max:
             self.fail("overloaded")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -91,14 +91,14 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         self._taking = False
         self._done.clear()
         self._rest = b""
-        self._service.connections -= 1
+        self._shared.connections -= 1
         del self._parser  # it knows our methods: without this only the collector frees the two
 
     def data_received(self, data: bytes) -> None:
         if not self._taking:
             return
         held = self._held
-        if held or self._queued or not self._service.arrivals.enter(self):
+        if held or self._queued or not self._shared.arrivals.enter(self):
             self._rest += data
             if not held:
                 self._queued = True
@@ -127,7 +127,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        self._blocked = self._service.wheel.tick
+        self._blocked = self._shared.wheel.tick
         self._hold()
 
     def resume_writing(self) -> None:
@@ -146,7 +146,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
     def on_message_begin(self) -> None:
         self.begin()
         self._unparsed = 0
-        self._since = self._service.wheel.tick
+        self._since = self._shared.wheel.tick
 
     def on_message_complete(self) -> None:
         if not self._taking:
@@ -154,8 +154,8 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         self._since = 0
         self._counters["requests"] += 1
         number = self._next
-        last = self.is_last() or self._service.leaving
-        answer = self._service.routes(self, number)  # a refusal uses no number
+        last = self.is_last() or self._shared.leaving
+        answer = self._shared.routes(self, number)  # a refusal uses no number
         self._next = number + 1
         if last:
             self._last = number
@@ -183,7 +183,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
             if not self._done or number not in self._done:
                 break
             response = self._done.pop(number)
-        self._touched = self._service.wheel.tick
+        self._touched = self._shared.wheel.tick
         if self._held:
             self._go_on()
 
@@ -216,23 +216,23 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         """Called by the wheel once a round: end what took too long."""
         if self._transport is None:
             return
-        service = self._service
-        wheel, now = service.wheel, service.wheel.tick
-        wheel.schedule(HttpConnection.look, self, service.round_s)
+        shared = self._shared
+        wheel, now = shared.wheel, shared.wheel.tick
+        wheel.schedule(HttpConnection.look, self, shared.round_s)
         if wheel.excused_s():  # the client may have spoken while this process was away
             return
         if self._lingering:
-            if now - self._lingering >= service.linger_ticks:
+            if now - self._lingering >= shared.linger_ticks:
                 self.cut()
         elif self._blocked:
-            if now - self._blocked >= service.request_ticks:
+            if now - self._blocked >= shared.request_ticks:
                 self.cut()
         elif self._held or self._queued:
             return
         elif self._since:
-            if now - self._since >= service.request_ticks:
+            if now - self._since >= shared.request_ticks:
                 self.fail("request_timeout")
-        elif self._first == self._next and now - self._touched >= service.idle_ticks:
+        elif self._first == self._next and now - self._touched >= shared.idle_ticks:
             self._transport.close()
 
     # inside
@@ -256,7 +256,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
             self._feeding = False
         if self.in_head:
             self._unparsed += len(data)
-            if self._unparsed > self._service.header_max + SLICE_BYTES:
+            if self._unparsed > self._shared.header_max + SLICE_BYTES:
                 self.fail("headers_too_large")
 
     def _end(self, transport: asyncio.Transport, response: bytes) -> None:
@@ -267,7 +267,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         if not self._faulty or not transport.can_write_eof():
             transport.close()
             return
-        self._lingering = self._service.wheel.tick
+        self._lingering = self._shared.wheel.tick
         transport.write_eof()
         if self._held:
             transport.resume_reading()  # to throw away what comes, and to see the end
@@ -285,7 +285,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         if self._blocked or self._feeding or self._transport is None:
             return
         if self._since:
-            self._since = self._service.wheel.tick  # the wait was ours
+            self._since = self._shared.wheel.tick  # the wait was ours
         while self._taking and self._rest and not self._blocked and not self._is_deep():
             data, self._rest = self._rest[:SLICE_BYTES], self._rest[SLICE_BYTES:]
             self._feed(data)

@@ -113,7 +113,7 @@ class Intake:
         self, live: LiveSale, user_id: int, at_s: float, connection: Asker, number: int
     ) -> bytes | None:
         batcher = self._batcher
-        pressed = batcher.repeat(live.line, user_id, at_s)
+        pressed = batcher.repeat(live.queue, user_id, at_s)
         if pressed is not None:
             if pressed.over or batcher.waiting < self._waiting_max:
                 return batcher.share(pressed, user_id, connection, number)
@@ -122,7 +122,7 @@ class Intake:
             return self._refuse("sold_out")
         if live.full or batcher.waiting >= self._waiting_max:
             return self._refuse("overloaded")
-        batcher.press(live.line, user_id, connection, number)
+        batcher.press(live.queue, user_id, connection, number)
         return None
 
     def _right_answer(self, live: LiveSale, user_id: int) -> str:

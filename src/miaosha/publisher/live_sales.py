@@ -15,7 +15,7 @@ from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.broker import Broker
 from miaosha.ports.clock import Clock
 from miaosha.ports.store import Reading, StockStore
-from miaosha.publisher.sale_queue import Line
+from miaosha.publisher.sale_queue import SaleQueue
 from miaosha.serving.board import Board
 from miaosha.settings import Settings
 
@@ -49,18 +49,18 @@ class LiveSale:
         "closes_at_ms",
         "frozen",
         "full",
-        "line",
         "open_from_ms",
         "open_until_ms",
         "phase",
+        "queue",
         "read_at",
         "sale",
         "sold_out",
         "usable_until",
     )
 
-    def __init__(self, sale: Sale, line: Line) -> None:
-        self.line = line
+    def __init__(self, sale: Sale, queue: SaleQueue) -> None:
+        self.queue = queue
         self.sale = sale
         self.usable_until = 0.0
         self.full = False
@@ -72,7 +72,7 @@ class LiveSale:
     @property
     def quiet(self) -> bool:
         """Nobody was accepted lately, and nobody is being refused by a reading."""
-        return self.line.quiet and not self.sold_out
+        return self.queue.quiet and not self.sold_out
 
     def see(self, monotonic: float) -> None:
         """Combine terms and reading; an aged reading and an aged `full` count no more."""
@@ -223,7 +223,7 @@ class LiveSales:
     async def _measure(self) -> None:
         """Ping the broker and ask which queues are full; of many, only those pressed for."""
         taking = self._taking()
-        wanted = [live.sale.id for live in taking if len(taking) <= FEW or not live.line.quiet]
+        wanted = [live.sale.id for live in taking if len(taking) <= FEW or not live.queue.quiet]
         try:
             async with asyncio.timeout(BOARD_TIMEOUT_S):
                 await self._broker.ping()
@@ -238,7 +238,7 @@ class LiveSales:
     def _live(self, sale: Sale) -> LiveSale:
         live = self._by_id.get(sale.id)
         if live is None:
-            return LiveSale(sale, Line(sale.id))
+            return LiveSale(sale, SaleQueue(sale.id))
         live.sale = sale
         return live
 
@@ -246,7 +246,7 @@ class LiveSales:
         monotonic = self._clock.monotonic()
         for live in self._by_id.values():
             live.see(monotonic)
-            live.line.forget(monotonic, self._keep_s)
+            live.queue.forget(monotonic, self._keep_s)
 
     def _board_interval(self) -> float:
         lost = self._board.missing or not self.known

@@ -13,7 +13,7 @@ from miaosha.publisher.http_connection import HttpConnection
 from miaosha.publisher.intake import Intake
 from miaosha.publisher.live_sales import LiveSales
 from miaosha.publisher.routes import Router
-from miaosha.publisher.shared import Service
+from miaosha.publisher.shared import Shared
 from miaosha.serving import memory
 from miaosha.serving.ending import end
 from miaosha.serving.listening import listening
@@ -45,37 +45,37 @@ async def run(process: Process, settings: Settings, parts: PublisherParts) -> No
         board, batcher, parts.access_tokens, parts.clock, parts.question_key, settings, counters
     )
     routes = Router(board, intake, counters)
-    service = Service(routes, settings, counters, arrivals, parts.clock.monotonic)
+    shared = Shared(routes, settings, counters, arrivals, parts.clock.monotonic)
     process.checks["publisher"] = board.ready
     await board.refresh()
     await board.read()
     memory.settle()
-    connect = functools.partial(HttpConnection, service)
+    connect = functools.partial(HttpConnection, shared)
     listening_on = listening(connect, process.listen, shared=True)
     async with listening_on as server, asyncio.TaskGroup() as group:
         jobs = [
             group.create_task(job)
             for job in (
                 board.run(),
-                service.turn(),
+                shared.turn(),
                 process.heartbeat(parts.heartbeats, parts.clock),
             )
         ]
         await process.stop.wait()
-        await drain(server, service, batcher)
+        await drain(server, shared, batcher)
         await end(jobs)
 
 
-async def drain(server: asyncio.Server, service: Service, batcher: Batcher) -> None:
+async def drain(server: asyncio.Server, shared: Shared, batcher: Batcher) -> None:
     """Stop in order, within LINGER_S + DRAIN_S + FLUSH_S."""
     # 1. Nobody new comes in.
     server.close()
     # 2. A connection ends with its next answer. An idle one is left to whoever keeps it: a proxy
     #    might be sending a press into it at this moment, which closing it would lose.
-    service.leaving = True
-    await _gone(service, LINGER_S)
+    shared.leaving = True
+    await _gone(shared, LINGER_S)
     # 3. Connections take no more requests; idle ones end now, the others with their last answer.
-    for connection in set(service.wheel):
+    for connection in set(shared.wheel):
         connection.drain()
     # 4. What was queued is published and answered.
     with contextlib.suppress(TimeoutError):
@@ -84,14 +84,14 @@ async def drain(server: asyncio.Server, service: Service, batcher: Batcher) -> N
     # 5. What the broker has not confirmed by now is answered `unavailable`.
     await batcher.abandon()
     # 6. The answers leave; whoever does not read them is cut off.
-    await _gone(service, FLUSH_S)
-    for connection in set(service.wheel):
+    await _gone(shared, FLUSH_S)
+    for connection in set(shared.wheel):
         connection.cut()
 
 
-async def _gone(service: Service, within_s: float) -> None:
+async def _gone(shared: Shared, within_s: float) -> None:
     """Wait until no connection is left, but not longer than that."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(within_s):
-            while service.connections:  # noqa: ASYNC110 (an event would cost every connection)
+            while shared.connections:  # noqa: ASYNC110 (an event would cost every connection)
                 await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Line: what waits for one sale: the batch that gathers, and full batches behind one another."""
+"""Sale queue: what waits for one sale: the batch that gathers, and full ones one by one."""
 
 from collections import deque
 from typing import Protocol
@@ -37,7 +37,7 @@ class Gathering:
         self.over = False
 
 
-class Line:
+class SaleQueue:
     """What waits for one sale: full batches, the one being gathered, and who pressed lately."""
 
     __slots__ = (

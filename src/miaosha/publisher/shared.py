@@ -1,4 +1,4 @@
-"""Service: what all connections of a publisher share: limits, counters, routes, and the wheel."""
+"""Shared: what all connections of a publisher share: limits, counters, routes, and the wheel."""
 
 import asyncio
 from collections.abc import Callable, MutableMapping
@@ -18,7 +18,7 @@ class Routes(Protocol):
         Raises RequestRefused for a request after which the connection must end."""
 
 
-class Service:
+class Shared:
     """Shared by all connections.
 
     Attributes:

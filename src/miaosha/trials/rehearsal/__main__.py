@@ -21,8 +21,8 @@ from miaosha.trials.rehearsal.client_protocol import (
     Arm,
     ClientPlan,
     ClientProgress,
+    ClientReport,
     Go,
-    Line,
     Moments,
     Order,
     Stop,
@@ -85,7 +85,7 @@ def _tell(sockets: ClientSockets) -> None:
         del noted[:]
 
 
-def _say(line: Line) -> None:
+def _say(line: ClientReport) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
     sys.stdout.buffer.flush()
 

@@ -18,8 +18,8 @@ from miaosha.trials.rehearsal.client_protocol import (
     Arm,
     ClientPlan,
     ClientProgress,
+    ClientReport,
     Go,
-    Line,
     Moments,
     Order,
     Said,
@@ -32,7 +32,7 @@ LINE_MAX: Final = 64 * 2**20  # bytes of one line: the moments of 20,000 sockets
 ANSWER_S: Final = 60.0
 READY_S: Final = 120.0  # for all processes to have started
 STOP_S: Final = 30.0
-_decode = msgspec.json.Decoder(Line).decode
+_decode = msgspec.json.Decoder(ClientReport).decode
 IN_FLIGHT_MAX: Final = 2_048  # of all processes: more only wait in the servers' queues
 PER_PROCESS: Final = 256  # of one of them
 LOOKS_PER_S: Final = (

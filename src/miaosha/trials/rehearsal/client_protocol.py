@@ -120,4 +120,4 @@ class ClientProgress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
     said: Said
 
 
-Line = ClientProgress | Moments
+ClientReport = ClientProgress | Moments

@@ -111,10 +111,10 @@ def table(outcome: RehearsalOutcome) -> Table:
     return shown
 
 
-Line = tuple[str, str, str]
+Row = tuple[str, str, str]
 
 
-def _rows(o: RehearsalOutcome) -> list[Line]:
+def _rows(o: RehearsalOutcome) -> list[Row]:
     rows = [*_connected(o), *_memory(o)]
     if o.held_s:
         cpu = "" if o.hold_cpu_percent is None else f"; {o.hold_cpu_percent:.1f} % of a core"
@@ -141,7 +141,7 @@ def _rows(o: RehearsalOutcome) -> list[Line]:
     return rows + [("note", "", note) for note in o.notes]
 
 
-def _connected(o: RehearsalOutcome) -> list[Line]:
+def _connected(o: RehearsalOutcome) -> list[Row]:
     processes = f"{o.gateways} gateways, {o.client_processes} client processes"
     rows = [
         ("sockets", f"{o.ready:,} of {o.connections:,}", processes),
@@ -155,7 +155,7 @@ def _connected(o: RehearsalOutcome) -> list[Line]:
     return rows
 
 
-def _memory(o: RehearsalOutcome) -> list[Line]:
+def _memory(o: RehearsalOutcome) -> list[Row]:
     rows = []
     if o.bytes_per_connection is not None:
         empty = f"beside {o.empty_gateway_mb:.1f} MB of an empty process"
