@@ -81,7 +81,7 @@ async def test_an_audit_that_takes_longer_than_a_page_waits_goes_on_and_every_pr
     run = (await check(world, admin, sale_id))["run"]
     assert run["looked"] == 400_000
     parts = world.parts
-    elsewhere = Watch(parts.office, parts.ledger.audits, parts.inspector, parts.clock)
+    elsewhere = Watch(parts.backoffice, parts.ledger.audits, parts.inspector, parts.clock)
 
     async def seen() -> bool:
         return await elsewhere.audit_run(sale_id) == AuditRun(run["started_at_ms"], 400_000)
@@ -137,18 +137,18 @@ async def test_the_books_of_a_sale_that_takes_long_to_count_are_counted_less_oft
         async def books(self, sale_id: int) -> Any:
             self.counted += 1
             world.clock.advance(2_000)
-            return await world.parts.office.books(sale_id)
+            return await world.parts.backoffice.books(sale_id)
 
-    sale_id, office = await world.sale(admin), Slow()
+    sale_id, backoffice = await world.sale(admin), Slow()
     parts = world.parts
-    watching = Watch(cast("Any", office), parts.ledger.audits, parts.inspector, parts.clock)
+    watching = Watch(cast("Any", backoffice), parts.ledger.audits, parts.inspector, parts.clock)
     for _ in range(10):
         await watching.books(sale_id)
         world.clock.advance(1_000)
-    assert office.counted == 1
+    assert backoffice.counted == 1
     world.clock.advance(10_000)
     await watching.books(sale_id)
-    assert office.counted == 2
+    assert backoffice.counted == 2
 
 
 async def test_the_report_of_a_sale(world: World, admin: Person, buyer: Person) -> None:

@@ -126,7 +126,7 @@ async def test_a_spreadsheet_has_a_limit_and_pages_do_not_show(
 
 
 class OnePage:
-    """An office whose every order goes to a long address that has to be defused."""
+    """A back office whose every order goes to a long address that has to be defused."""
 
     def __init__(self, orders: int) -> None:
         order = FoundOrder("i" * 36, "A1", "r", 1, 2, "paid", 1, "EUR", 1, "t" * 200, "e", "n")
@@ -137,10 +137,10 @@ class OnePage:
 
 
 async def test_the_event_loop_goes_on_while_lines_are_written() -> None:
-    office: Any = OnePage(2_000)
+    backoffice: Any = OnePage(2_000)
 
     async def export() -> int:
-        pages = admin_exports._lines(office, OrderSearch(), Found([], None))
+        pages = admin_exports._lines(backoffice, OrderSearch(), Found([], None))
         return len([page async for page in pages])
 
     began = time.perf_counter()

@@ -24,7 +24,7 @@ from miaosha.adapters.redis.connect import connect
 from miaosha.adapters.redis.heartbeats import RedisHeartbeats
 from miaosha.adapters.redis.store import RedisStore
 from miaosha.adapters.sql.accounts import SqlAccounts
-from miaosha.adapters.sql.backoffice import SqlOffice
+from miaosha.adapters.sql.backoffice import SqlBackoffice
 from miaosha.adapters.sql.catalogue import SqlCatalogue
 from miaosha.adapters.sql.engine import open_database
 from miaosha.adapters.sql.ledger import SqlLedger
@@ -378,7 +378,7 @@ def _parts(
         accounts=SqlAccounts(database),
         catalogue=catalogue,
         trail=SqlTrail(database),
-        office=SqlOffice(database),
+        backoffice=SqlBackoffice(database),
         files=files,
         pictures=WorkerPictures(),
         payments=payments,

@@ -21,7 +21,7 @@ from miaosha.domain.messages import Batch
 from miaosha.serving.ending import end
 from miaosha.serving.process import Process
 from miaosha.settings import Settings
-from miaosha.usecases.mail_queue import Post
+from miaosha.usecases.mail_queue import MailQueue
 from miaosha.workers import consumer, mailer
 from miaosha.workers.consumer import Consumer
 from miaosha.workers.scheduler import Scheduler
@@ -37,7 +37,9 @@ DEADLINE_S = 10.0
 @pytest.fixture
 async def scheduler(world: World) -> AsyncIterator[Scheduler]:
     s = world.servers
-    post = Post(s.ledger.outbox, s.broker, None, s.clock, 3, "http://localhost", defaultdict(int))
+    mail_queue = MailQueue(
+        s.ledger.outbox, s.broker, None, s.clock, 3, "http://localhost", defaultdict(int)
+    )
     parts = SchedulerParts(
         ledger=s.ledger,
         store=s.store,
@@ -50,7 +52,7 @@ async def scheduler(world: World) -> AsyncIterator[Scheduler]:
         control=world.control,
         settlement=world.settlement,
         watch=world.watch,
-        post=post,
+        mail_queue=mail_queue,
         owner="scheduler-test",
         checks={},
     )

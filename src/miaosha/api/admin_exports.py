@@ -23,7 +23,7 @@ from miaosha.api.context import ApiContext, context_of
 from miaosha.api.declare import Req, Who, operation, read_query
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import minor_digits
-from miaosha.ports.backoffice import Found, Office, OrderSearch, SentOrder
+from miaosha.ports.backoffice import Backoffice, Found, OrderSearch, SentOrder
 
 if TYPE_CHECKING:
     from xlsxwriter.workbook import Workbook
@@ -75,7 +75,7 @@ async def orders_csv(request: Req) -> Stream:
     that a spreadsheet would run as a formula begin with an apostrophe."""
     search, first = await _begin(request, "orders.csv")
     return Stream(
-        _lines(context_of(request).parts.office, search, first),
+        _lines(context_of(request).parts.backoffice, search, first),
         media_type="text/csv; charset=utf-8",
         headers={"content-disposition": 'attachment; filename="orders.csv"'},
     )
@@ -107,26 +107,26 @@ async def _begin(request: Req, name: str) -> tuple[OrderSearch, Found]:
     asked = read_query(request, OrderFilter)
     parts = context_of(request).parts
     search = search_of(asked)
-    first = await parts.office.orders(search, None, PAGE)
+    first = await parts.backoffice.orders(search, None, PAGE)
     subject = f"sale:{asked.sale_id}" if asked.sale_id else "orders"
     await parts.trail.append(parts.clock.now_ms(), actor(request), name, subject, {})
     return search, first
 
 
 async def _pages(
-    office: Office, search: OrderSearch, page: Found
+    backoffice: Backoffice, search: OrderSearch, page: Found
 ) -> AsyncIterator[list[SentOrder]]:
     while True:
-        yield await office.sent(page.items)
+        yield await backoffice.sent(page.items)
         if page.next_cursor is None:
             return
-        page = await office.orders(search, page.next_cursor, PAGE)
+        page = await backoffice.orders(search, page.next_cursor, PAGE)
 
 
-async def _lines(office: Office, search: OrderSearch, first: Found) -> AsyncIterator[str]:
+async def _lines(backoffice: Backoffice, search: OrderSearch, first: Found) -> AsyncIterator[str]:
     yield BYTE_ORDER_MARK + ",".join(COLUMNS) + "\r\n"
     rows = 0
-    async for orders in _pages(office, search, first):
+    async for orders in _pages(backoffice, search, first):
         yield await asyncio.to_thread(_lines_of, orders)  # 40 ms of long addresses
         rows += len(orders)
         if rows >= CSV_ROWS_MAX:
@@ -144,7 +144,7 @@ async def _workbook(context: ApiContext, search: OrderSearch, first: Found) -> b
     sheet = book.add_worksheet("orders")
     try:
         _write_row(sheet, 0, list(COLUMNS))
-        async for orders in _pages(context.parts.office, search, first):
+        async for orders in _pages(context.parts.backoffice, search, first):
             if rows + len(orders) > XLSX_ROWS_MAX:
                 raise Problem("too_large", f"A spreadsheet has at most {XLSX_ROWS_MAX} orders.")
             await asyncio.to_thread(_write_page, sheet, rows + 1, orders)

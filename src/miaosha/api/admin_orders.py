@@ -31,8 +31,8 @@ TAG = "Admin: orders"
 async def list_all_orders(request: Req) -> AdminOrderList:
     """Newest first; every filter narrows it."""
     asked = read_query(request, AdminOrdersQuery)
-    office = context_of(request).parts.office
-    return AdminOrderList(*await office.orders(search_of(asked), asked.cursor, asked.limit))
+    backoffice = context_of(request).parts.backoffice
+    return AdminOrderList(*await backoffice.orders(search_of(asked), asked.cursor, asked.limit))
 
 
 def search_of(asked: OrderFilter) -> OrderSearch:

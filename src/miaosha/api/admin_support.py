@@ -86,7 +86,7 @@ async def list_people(request: Req) -> PersonList:
     """Newest first: whose id is `q`, or whose e-mail or name contains it."""
     asked = read_query(request, PeopleQuery)
     before = decode_cursor(asked.cursor)
-    people = await context_of(request).parts.office.people(asked.q.strip(), before, asked.limit)
+    people = await context_of(request).parts.backoffice.people(asked.q.strip(), before, asked.limit)
     following = encode_cursor(people[-1].id) if len(people) == asked.limit else None
     return PersonList(people, following)
 
@@ -126,7 +126,7 @@ async def list_trail(request: Req) -> TrailList:
     before = decode_cursor(asked.cursor)
     parts = context_of(request).parts
     entries = await parts.trail.entries(before, asked.limit, subject=asked.subject)
-    names = await parts.office.names([id_ for e in entries if (id_ := _user_id(e.actor))])
+    names = await parts.backoffice.names([id_ for e in entries if (id_ := _user_id(e.actor))])
     following = encode_cursor(entries[-1].id) if len(entries) == asked.limit else None
     return TrailList(
         [TrailView(*e, names.get(_user_id(e.actor), "")) for e in entries],

@@ -82,10 +82,10 @@ def make_context(
             parts.ledger.holds,
             parts.ledger.orders,
             parts.store,
-            parts.office,
+            parts.backoffice,
             Presses(parts.broker, parts.store),
         ),
-        watch=Watch(parts.office, parts.ledger.audits, parts.inspector, clock),
+        watch=Watch(parts.backoffice, parts.ledger.audits, parts.inspector, clock),
         board=PublicSales(parts.catalogue, parts.store, parts.heartbeats, clock),
         sign_ups=Quota("sign_ups_per_min", settings.sign_ups_per_min, clock),
         sign_ups_per_hour=Quota(

@@ -22,7 +22,14 @@ from miaosha.bootstrap.parts import (
     PublisherParts,
     SchedulerParts,
 )
-from miaosha.bootstrap.wiring import auditor_of, checkout_of, control_of, payments_of, post_of, wire
+from miaosha.bootstrap.wiring import (
+    auditor_of,
+    checkout_of,
+    control_of,
+    mail_queue_of,
+    payments_of,
+    wire,
+)
 from miaosha.settings import Settings
 
 __all__ = [
@@ -122,7 +129,7 @@ async def mailer(
             core.broker,
             core.clock,
             core.heartbeats,
-            post_of(core, settings, mailer, counters),
+            mail_queue_of(core, settings, mailer, counters),
             opened.checks,
         )
 
@@ -170,7 +177,7 @@ async def scheduler(settings: Settings, instance: str) -> AsyncIterator[Schedule
             control=control,
             settlement=settlement,
             watch=watch,
-            post=post_of(core, settings, None, {}),
+            mail_queue=mail_queue_of(core, settings, None, {}),
             owner=owner,
             checks=opened.checks,
         )
@@ -183,7 +190,7 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
     from miaosha.adapters.passwords import Argon2Passwords
     from miaosha.adapters.pictures import WorkerPictures
     from miaosha.adapters.sql.accounts import SqlAccounts
-    from miaosha.adapters.sql.backoffice import SqlOffice
+    from miaosha.adapters.sql.backoffice import SqlBackoffice
     from miaosha.adapters.sql.catalogue import SqlCatalogue
     from miaosha.adapters.sql.trail import SqlTrail
     from miaosha.usecases.extend import Extension
@@ -212,7 +219,7 @@ async def api(settings: Settings, instance: str = "0") -> AsyncIterator[ApiParts
             accounts=SqlAccounts(core.database),
             catalogue=catalogue,
             trail=trail,
-            office=SqlOffice(core.database),
+            backoffice=SqlBackoffice(core.database),
             files=open_files(settings),
             pictures=WorkerPictures(),
             payments=payments,

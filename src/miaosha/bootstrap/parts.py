@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from miaosha.ports.accounts import Accounts
-from miaosha.ports.backoffice import Office
+from miaosha.ports.backoffice import Backoffice
 from miaosha.ports.broker import Broker
 from miaosha.ports.bus import Bus
 from miaosha.ports.catalogue import Catalogue
@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # a publisher or gateway never loads the use cases
     from miaosha.usecases.control import Control
     from miaosha.usecases.extend import Extension
     from miaosha.usecases.inspect import Inspector
-    from miaosha.usecases.mail_queue import Post
+    from miaosha.usecases.mail_queue import MailQueue
     from miaosha.usecases.parked import Parking
     from miaosha.usecases.promote import Promoter
     from miaosha.usecases.query import Query
@@ -76,7 +76,7 @@ class MailerParts:
     broker: Broker
     clock: Clock
     heartbeats: Heartbeats
-    post: "Post"
+    mail_queue: "MailQueue"
     checks: Checks
 
 
@@ -93,7 +93,7 @@ class SchedulerParts:
     control: "Control"
     settlement: "Settlement"
     watch: "ClockWatch"
-    post: "Post"
+    mail_queue: "MailQueue"
     owner: str
     checks: Checks
 
@@ -112,7 +112,7 @@ class ApiParts:
     accounts: Accounts
     catalogue: Catalogue
     trail: Trail
-    office: Office
+    backoffice: Backoffice
     files: Files
     pictures: Pictures
     payments: Payments

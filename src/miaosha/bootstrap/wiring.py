@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from miaosha.usecases.checkout import Checkout
     from miaosha.usecases.control import Control
     from miaosha.usecases.grant import Granter
-    from miaosha.usecases.mail_queue import Post
+    from miaosha.usecases.mail_queue import MailQueue
     from miaosha.usecases.release import Release
 
 
@@ -126,12 +126,12 @@ async def auditor_of(settings: Settings, stack: AsyncExitStack) -> "Auditor":
     return await stack.enter_async_context(opened)
 
 
-def post_of(
+def mail_queue_of(
     core: Wiring, settings: Settings, mailer: Mailer | None, counters: MutableMapping[str, float]
-) -> "Post":
-    from miaosha.usecases.mail_queue import Post
+) -> "MailQueue":
+    from miaosha.usecases.mail_queue import MailQueue
 
-    return Post(
+    return MailQueue(
         core.ledger.outbox,
         core.broker,
         mailer,

@@ -154,7 +154,7 @@ class Rows(NamedTuple):
     mails: list[MailLine]
 
 
-class Office(Protocol):
+class Backoffice(Protocol):
     async def books(self, sale_id: int) -> SaleBooks | None:
         """None for an unknown sale."""
 

@@ -1,4 +1,4 @@
-"""Mail: outbox rows → the mail queue → a sent mail, one per event.
+"""Mail queue: outbox rows → the mail queue → a sent mail, one per event.
 
 The outbox row is written in the transaction of what it tells. The queue may deliver a job twice;
 the row's state and the mail's stable Message-ID keep the buyer from reading it twice.
@@ -23,7 +23,7 @@ RETRY_GROWTH = 4  # with the usual eight attempts a mail server may be away for 
 log = structlog.get_logger()
 
 
-class Post:
+class MailQueue:
     """Args: attempts_max: tries before a mail is parked."""
 
     def __init__(

@@ -11,7 +11,7 @@ from typing import Final
 
 from miaosha.domain.errors import Overloaded, Problem
 from miaosha.ports.audits import AuditRun, Audits
-from miaosha.ports.backoffice import Milestones, Office, SaleBooks
+from miaosha.ports.backoffice import Backoffice, Milestones, SaleBooks
 from miaosha.ports.clock import Clock
 from miaosha.usecases.audit import Verdict, kept
 from miaosha.usecases.inspect import Inspection, Inspector
@@ -32,8 +32,10 @@ class _CountedBooks:
 
 
 class Watch:
-    def __init__(self, office: Office, audits: Audits, inspector: Inspector, clock: Clock) -> None:
-        self._office = office
+    def __init__(
+        self, backoffice: Backoffice, audits: Audits, inspector: Inspector, clock: Clock
+    ) -> None:
+        self._backoffice = backoffice
         self._audits = audits
         self._inspector = inspector
         self._clock = clock
@@ -47,7 +49,7 @@ class Watch:
         async with seen.counting:
             began = self._clock.monotonic()
             if seen.books is None or began >= seen.until:
-                seen.books = await self._office.books(sale_id)
+                seen.books = await self._backoffice.books(sale_id)
                 took_s = self._clock.monotonic() - began
                 seen.until = began + max(BOOKS_KEPT_S, BOOKS_SHARE * took_s)
         if seen.books is None:
@@ -112,7 +114,7 @@ class Watch:
 
     async def milestones(self, sale_id: int) -> Milestones:
         """Raises Problem("not_found")."""
-        found = await self._office.milestones(sale_id)
+        found = await self._backoffice.milestones(sale_id)
         if found is None:
             raise Problem("not_found")
         return found

@@ -13,7 +13,7 @@ from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.reservation import HoldState, State, place_of
 from miaosha.domain.sale import Phase, Sale
 from miaosha.ports.accounts import Accounts
-from miaosha.ports.backoffice import HoldLine, MailLine, Office, PaymentLine, Rows
+from miaosha.ports.backoffice import Backoffice, HoldLine, MailLine, PaymentLine, Rows
 from miaosha.ports.catalogue import Catalogue
 from miaosha.ports.holds import Hold, Holds
 from miaosha.ports.orders import Order, Orders
@@ -85,7 +85,7 @@ class Stories:
         holds: Holds,
         orders: Orders,
         store: PlaceViews,
-        office: Office,
+        backoffice: Backoffice,
         presses: Presses,
     ) -> None:
         self._accounts = accounts
@@ -93,7 +93,7 @@ class Stories:
         self._holds = holds
         self._orders = orders
         self._store = store
-        self._office = office
+        self._backoffice = backoffice
         self._presses = presses
 
     async def story(self, user_id: int, sale_id: int | None = None) -> Story:
@@ -106,7 +106,7 @@ class Stories:
         user = await self._accounts.by_id(user_id)
         if user is None:
             raise Problem("not_found")
-        rows = await self._office.rows(user_id, sale_id)
+        rows = await self._backoffice.rows(user_id, sale_id)
         sales = await self._sales(sale_id, user_id, rows)
         told = [await self._in_sale(sale, user_id) for sale in sales]
         pressed = None

@@ -12,5 +12,5 @@ async def serve(process: Process, settings: Settings) -> None:
         memory.settle()
         await process.tend(
             process.heartbeat(parts.heartbeats, parts.clock),
-            parts.broker.mails(process.consumer_name, parts.post.deliver),
+            parts.broker.mails(process.consumer_name, parts.mail_queue.deliver),
         )

@@ -200,7 +200,7 @@ class Scheduler:
         self._counters["stale_payments"] += await self._parts.checkout.settle_stale(before_ms)
 
     async def _relay(self) -> None:
-        self._counters["mails_queued"] += await self._parts.post.relay()
+        self._counters["mails_queued"] += await self._parts.mail_queue.relay()
 
     async def _parked(self) -> None:
         """Count what waits for a person, and say so when it grows."""

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection, Engine, Select, Table, event, insert, text
 
 from miaosha.adapters.sql.auditing import SqlLedgerReader
-from miaosha.adapters.sql.backoffice import SqlOffice
+from miaosha.adapters.sql.backoffice import SqlBackoffice
 from miaosha.adapters.sql.database import Database
 from miaosha.adapters.sql.tables import holds, orders, outbox, payments, sales, users
 from miaosha.ports.audits import AuditRun
@@ -31,7 +31,7 @@ Run = tuple[Select[Any], Any]
 
 async def ask_about(shop: Shop, sale: int) -> None:
     """Everything that is asked of one sale."""
-    reader, office = SqlLedgerReader(shop.db), SqlOffice(shop.db)
+    reader, backoffice = SqlLedgerReader(shop.db), SqlBackoffice(shop.db)
     await reader.totals(sale)
     page = await reader.page(sale, "")
     await reader.page(sale, "batch.1")
@@ -40,11 +40,11 @@ async def ask_about(shop: Shop, sale: int) -> None:
     await reader.holds(sale, {"batch.1"})
     await reader.live_holds(sale, {1})
     assert page.last is None
-    await office.books(sale)
-    await office.milestones(sale)
-    await office.orders(OrderSearch(sale_id=sale), f"{NOW}.x", 10)
-    await office.rows(1, sale)
-    await office.rows(1, None)
+    await backoffice.books(sale)
+    await backoffice.milestones(sale)
+    await backoffice.orders(OrderSearch(sale_id=sale), f"{NOW}.x", 10)
+    await backoffice.rows(1, sale)
+    await backoffice.rows(1, None)
     ledger = shop.ledger
     await ledger.holds.page(sale, (0, ""))
     await ledger.holds.page(sale, (1, "batch.1"))

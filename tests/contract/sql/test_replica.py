@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from miaosha.adapters.sql import migrate, replica
-from miaosha.adapters.sql.backoffice import SqlOffice
+from miaosha.adapters.sql.backoffice import SqlBackoffice
 from miaosha.adapters.sql.engine import open_database
 from miaosha.supervisor.servers.sql_server import SqlServer
 from tests.contract.sql.servers import administer
@@ -84,18 +84,18 @@ async def test_buyers_read_their_own_writes(pair: Pair, monkeypatch: pytest.Monk
 
 
 async def test_a_replica_that_stopped_misleads_nobody(pair: Pair) -> None:
-    shop, office = Shop(pair.database), SqlOffice(pair.database)
+    shop, backoffice = Shop(pair.database), SqlBackoffice(pair.database)
     await until(lambda: pair.answers_from(pair.replica))
     await administer(pair.replica, "STOP SLAVE")
     await until(lambda: pair.answers_from(pair.primary))
     await shop.accounts.create("ann@example.org", "Ann", "", "buyer", 1)
-    assert [person.name for person in await office.people("ann", None, 10)] == ["Ann"]
+    assert [person.name for person in await backoffice.people("ann", None, 10)] == ["Ann"]
     await administer(pair.replica, "START SLAVE")
     await until(lambda: pair.answers_from(pair.replica))
 
 
 async def test_a_replica_half_a_minute_late_misleads_nobody(pair: Pair) -> None:
-    shop, office = Shop(pair.database), SqlOffice(pair.database)
+    shop, backoffice = Shop(pair.database), SqlBackoffice(pair.database)
     await until(lambda: pair.answers_from(pair.replica))
     await administer(
         pair.replica, "STOP SLAVE", f"CHANGE MASTER TO MASTER_DELAY={LATE_S}", "START SLAVE"
@@ -103,7 +103,7 @@ async def test_a_replica_half_a_minute_late_misleads_nobody(pair: Pair) -> None:
     await until(lambda: pair.answers_from(pair.primary))
     await shop.accounts.create("ann@example.org", "Ann", "", "buyer", 1)
     for _ in range(20):
-        assert [person.name for person in await office.people("ann", None, 10)] == ["Ann"]
+        assert [person.name for person in await backoffice.people("ann", None, 10)] == ["Ann"]
         assert await pair.answers_from(pair.primary)
 
 

@@ -1,4 +1,4 @@
-"""Backoffice: what admins read across buyers (`ports.backoffice.Office`). Books are apart."""
+"""Backoffice: what admins read across buyers (`ports.backoffice.Backoffice`). Books are apart."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -32,7 +32,7 @@ _ORDERED = [orders.c[name] for name in FoundOrder.__struct_fields__ if name in o
 _PERSON = [users.c[name] for name in FoundPerson.__struct_fields__]
 
 
-class SqlOffice:
+class SqlBackoffice:
     def __init__(self, db: Database) -> None:
         self._db = db
 

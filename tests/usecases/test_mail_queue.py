@@ -9,7 +9,7 @@ from miaosha.adapters.sql.tables import outbox
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.messages import MailJob
 from miaosha.ports.mail import Mail
-from miaosha.usecases.mail_queue import Post
+from miaosha.usecases.mail_queue import MailQueue
 from tests.usecases.test_histories import acknowledge_all
 from tests.usecases.world import World
 
@@ -40,10 +40,12 @@ def mailbox() -> Mailbox:
 
 
 @pytest.fixture
-def post(world: World, mailbox: Mailbox) -> Post:
+def mail_queue(world: World, mailbox: Mailbox) -> MailQueue:
     s = world.servers
     counters: defaultdict[str, float] = defaultdict(int)
-    return Post(s.ledger.outbox, s.broker, mailbox, s.clock, ATTEMPTS, "http://localhost", counters)
+    return MailQueue(
+        s.ledger.outbox, s.broker, mailbox, s.clock, ATTEMPTS, "http://localhost", counters
+    )
 
 
 async def winners(world: World, count: int) -> tuple[int, list[int]]:
@@ -61,56 +63,56 @@ async def states(world: World) -> list[str]:
     return found
 
 
-async def deliver_due(world: World, post: Post) -> int:
+async def deliver_due(world: World, mail_queue: MailQueue) -> int:
     """What is due now, relayed and handed to the mailer."""
     due = await world.servers.ledger.outbox.due(world.servers.clock.now_ms(), 100)
-    assert await post.relay() == len(due)
+    assert await mail_queue.relay() == len(due)
     for item in due:
-        await post.deliver(MailJob(item.id, item.dedupe_key))
+        await mail_queue.deliver(MailJob(item.id, item.dedupe_key))
     return len(due)
 
 
 async def test_a_mail_server_that_is_away_for_twenty_minutes_costs_no_mail_and_no_checkout(
-    world: World, post: Post, mailbox: Mailbox
+    world: World, mail_queue: MailQueue, mailbox: Mailbox
 ) -> None:
     sale_id, users = await winners(world, 1)
     mailbox.away = True
-    await deliver_due(world, post)
+    await deliver_due(world, mail_queue)
     await world.pay(sale_id, users[0])
     tried = 0
     for _ in range(20):
         world.servers.clock.advance(60_000)
-        tried += await deliver_due(world, post)
+        tried += await deliver_due(world, mail_queue)
     assert await states(world) == ["queued", "queued"]
     assert tried < 2 * ATTEMPTS, "no storm"
 
     mailbox.away = False
     world.servers.clock.advance(600_000)
-    await deliver_due(world, post)
+    await deliver_due(world, mail_queue)
     world.servers.clock.advance(3_600_000)
 
-    assert await deliver_due(world, post) == 0
+    assert await deliver_due(world, mail_queue) == 0
     assert await states(world) == ["sent", "sent"]
     assert len({mail.message_id for mail in mailbox.mails}) == len(mailbox.mails) == 2
 
 
 async def test_a_mail_server_that_stays_away_parks_the_mail(
-    world: World, post: Post, mailbox: Mailbox
+    world: World, mail_queue: MailQueue, mailbox: Mailbox
 ) -> None:
     await winners(world, 1)
     mailbox.away = True
     for _ in range(2 * ATTEMPTS):
-        await deliver_due(world, post)
+        await deliver_due(world, mail_queue)
         world.servers.clock.advance(600_000)
     assert await states(world) == ["parked"]
 
 
 async def test_a_letter_nobody_can_write_stands_in_no_others_way(
-    world: World, post: Post, mailbox: Mailbox
+    world: World, mail_queue: MailQueue, mailbox: Mailbox
 ) -> None:
     await winners(world, 2)
     mailbox.odd = ".0@example.org"
     for _ in range(2 * ATTEMPTS):
-        await deliver_due(world, post)
+        await deliver_due(world, mail_queue)
         world.servers.clock.advance(600_000)
     assert await states(world) == ["parked", "sent"]
