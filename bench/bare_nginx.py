@@ -13,7 +13,7 @@ from bench.measurement import Row
 from bench.presses import Presses
 from bench.tally import milliseconds
 from bench.usage import load_average, megabytes, per_purchase, used
-from miaosha.supervisor.die_with_parent import tethered
+from miaosha.supervisor.die_with_parent import die_with_parent
 from miaosha.supervisor.edge.nginx_config import nginx_binary
 from miaosha.supervisor.health_probes import http_ready
 from miaosha.supervisor.run_directory import socket_place
@@ -53,7 +53,9 @@ async def bare_nginx(workers: int) -> AsyncIterator[tuple[str, int]]:
         run = Path(name)
         (run / "nginx.conf").write_text(CONFIG.format(workers=workers, body=BODY), "utf-8")
         command = [nginx_binary(), "-p", "./", "-e", "error.log", "-c", "nginx.conf"]
-        process = await asyncio.create_subprocess_exec(*tethered(command), cwd=run, process_group=0)
+        process = await asyncio.create_subprocess_exec(
+            *die_with_parent(command), cwd=run, process_group=0
+        )
         try:
             async with asyncio.timeout(STARTED_WITHIN_S):
                 while not await http_ready(run / "limit.sock"):  # noqa: ASYNC110 - it cannot tell us

@@ -19,7 +19,7 @@ import msgspec
 from bench.load import Generator, Load, spread
 from bench.presses import Presses, Raw, Source, shares
 from bench.tally import Tally, together
-from miaosha.supervisor.die_with_parent import tethered
+from miaosha.supervisor.die_with_parent import die_with_parent
 
 NICE = 5  # as the publishers: a generator of a machine of its own would take nothing from the rest
 MESSAGE_MAX = 1 << 30
@@ -46,7 +46,7 @@ class GeneratorProcesses:
         """Ready: everything is built. Raises RuntimeError or TimeoutError."""
         try:
             for job in self._jobs:
-                command = tethered([sys.executable, "-m", "bench.generator_process"])
+                command = die_with_parent([sys.executable, "-m", "bench.generator_process"])
                 process = await asyncio.create_subprocess_exec(
                     *command, stdin=PIPE, stdout=PIPE, process_group=0
                 )

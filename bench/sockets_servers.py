@@ -16,7 +16,7 @@ from bench.servers import ended
 from bench.sockets_measure import Subject
 from miaosha.domain.sale import Phase, view
 from miaosha.supervisor.child_spec import StartFailed
-from miaosha.supervisor.die_with_parent import tethered
+from miaosha.supervisor.die_with_parent import die_with_parent
 from miaosha.supervisor.edge.nginx_config import nginx_binary
 from miaosha.supervisor.health_probes import port_open
 from miaosha.trials.rehearsal.leader import RehearsalOptions, gateway_settings
@@ -99,7 +99,7 @@ async def node(directory: Path) -> AsyncIterator[Subject]:
     place = directory / "node"
     shutil.copytree(RIVALS, place, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     installing = await asyncio.create_subprocess_exec(
-        *tethered([npm, "ci", "--silent", "--no-audit", "--no-fund"]),
+        *die_with_parent([npm, "ci", "--silent", "--no-audit", "--no-fund"]),
         cwd=place,
         stdout=DEVNULL,
         process_group=0,
@@ -161,7 +161,7 @@ async def _process(
 ) -> AsyncIterator[Process]:
     """A server that is started in `directory` and answers at `target`; ended by its pid."""
     process = await asyncio.create_subprocess_exec(
-        *tethered(command), stdin=PIPE, stdout=DEVNULL, process_group=0, cwd=directory
+        *die_with_parent(command), stdin=PIPE, stdout=DEVNULL, process_group=0, cwd=directory
     )
     host, _, port = target.rpartition(":")
     try:

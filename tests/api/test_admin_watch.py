@@ -11,7 +11,7 @@ from miaosha.ports.audits import ALIVE_MS, AuditRun
 from miaosha.usecases import inspect, sale_watch
 from miaosha.usecases.audit import Finding, Verdict
 from miaosha.usecases.presses import Presses
-from miaosha.usecases.sale_watch import Watch
+from miaosha.usecases.sale_watch import SaleWatch
 from tests.api.world import Person, World
 from tests.kit.waits import until
 
@@ -81,7 +81,7 @@ async def test_an_audit_that_takes_longer_than_a_page_waits_goes_on_and_every_pr
     run = (await check(world, admin, sale_id))["run"]
     assert run["looked"] == 400_000
     parts = world.parts
-    elsewhere = Watch(parts.backoffice, parts.ledger.audits, parts.inspector, parts.clock)
+    elsewhere = SaleWatch(parts.backoffice, parts.ledger.audits, parts.inspector, parts.clock)
 
     async def seen() -> bool:
         return await elsewhere.audit_run(sale_id) == AuditRun(run["started_at_ms"], 400_000)
@@ -141,7 +141,7 @@ async def test_the_books_of_a_sale_that_takes_long_to_count_are_counted_less_oft
 
     sale_id, backoffice = await world.sale(admin), Slow()
     parts = world.parts
-    watching = Watch(cast("Any", backoffice), parts.ledger.audits, parts.inspector, parts.clock)
+    watching = SaleWatch(cast("Any", backoffice), parts.ledger.audits, parts.inspector, parts.clock)
     for _ in range(10):
         await watching.books(sale_id)
         world.clock.advance(1_000)

@@ -11,7 +11,7 @@ import pytest
 
 from miaosha.supervisor.child_spec import Health, Spec
 from miaosha.supervisor.children import BACKOFF_FIRST_S, BACKOFF_MAX_S, LOUD_AFTER, Child, backoff_s
-from miaosha.supervisor.die_with_parent import tethered
+from miaosha.supervisor.die_with_parent import die_with_parent
 from tests.kit.waits import until
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -141,7 +141,7 @@ async def test_a_binary_that_is_not_there_is_told_not_raised(told: list[str]) ->
 
 
 async def test_a_tethered_program_dies_with_its_parent(tmp_path: Path) -> None:
-    command = tethered(["/bin/sleep", "600"])
+    command = die_with_parent(["/bin/sleep", "600"])
     script = (
         "import os, subprocess, sys, time\n"
         f"argv = {command!r}\n"

@@ -36,7 +36,7 @@ async def stats(request: Req, sale_id: FromPath[int]) -> Stats:
     terms = await context.parts.ledger.sales.terms(sale_id)
     if sale is None or terms is None:
         raise Problem("not_found")
-    books = await context.watch.books(sale_id)
+    books = await context.sale_watch.books(sale_id)
     reading, beats = await _store(context, sale_id)
     now = context.parts.clock.now_ms()
     return Stats(
@@ -53,8 +53,8 @@ async def stats(request: Req, sale_id: FromPath[int]) -> Stats:
         pressure=await _pressure(context, sale_id),
         roles=beats,
         books=books,
-        audit=last_verdict(await context.watch.verdict(sale_id)),
-        audit_run=await context.watch.audit_run(sale_id),
+        audit=last_verdict(await context.sale_watch.verdict(sale_id)),
+        audit_run=await context.sale_watch.audit_run(sale_id),
     )
 
 
@@ -104,14 +104,16 @@ async def check(request: Req, sale_id: FromPath[int]) -> AuditView:
     later, so this may take a few seconds. Of a large sale it takes a minute: after ten seconds
     `run` says that it goes on, and GET tells its end. Who asks meanwhile gets the same audit."""
     context = context_of(request)
-    await context.watch.verdict(sale_id)
-    await context.watch.check(sale_id, WAIT_S)
+    await context.sale_watch.verdict(sale_id)
+    await context.sale_watch.check(sale_id, WAIT_S)
     return await _audit(context, sale_id)
 
 
 async def _audit(context: ApiContext, sale_id: int) -> AuditView:
-    run = await context.watch.audit_run(sale_id)  # first: who sees none sees what the last one said
-    return AuditView(last_verdict(await context.watch.verdict(sale_id)), run)
+    run = await context.sale_watch.audit_run(
+        sale_id
+    )  # first: who sees none sees what the last one said
+    return AuditView(last_verdict(await context.sale_watch.verdict(sale_id)), run)
 
 
 @operation(
@@ -130,15 +132,15 @@ async def report(request: Req, sale_id: FromPath[int]) -> Report:
     terms = await context.parts.ledger.sales.terms(sale_id)
     if terms is None:
         raise Problem("not_found")
-    books = await context.watch.books(sale_id)
+    books = await context.sale_watch.books(sale_id)
     now = context.parts.clock.now_ms()
     return Report(
         sale=admin_sale(sale, now),
         server_time_ms=now,
         ledger=_ledger(terms),
         books=books,
-        milestones=await context.watch.milestones(sale_id),
-        audit=last_verdict(await context.watch.verdict(sale_id)),
+        milestones=await context.sale_watch.milestones(sale_id),
+        audit=last_verdict(await context.sale_watch.verdict(sale_id)),
     )
 
 

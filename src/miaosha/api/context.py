@@ -17,7 +17,7 @@ from miaosha.usecases.accounts import Membership
 from miaosha.usecases.manage import Manage
 from miaosha.usecases.presses import Presses
 from miaosha.usecases.products import Products
-from miaosha.usecases.sale_watch import Watch
+from miaosha.usecases.sale_watch import SaleWatch
 from miaosha.usecases.story import Stories
 
 WORKBOOKS_AT_ONCE: Final = 2
@@ -43,7 +43,7 @@ class ApiContext:
     products: Products
     manage: Manage
     stories: Stories
-    watch: Watch
+    sale_watch: SaleWatch
     board: PublicSales
     sign_ups: Quota
     sign_ups_per_hour: Quota
@@ -58,7 +58,7 @@ class ApiContext:
 
     async def close(self) -> None:
         """Cut off what goes on behind the answers."""
-        await self.watch.close()
+        await self.sale_watch.close()
         await self.parts.control.close_down()
 
 
@@ -85,7 +85,7 @@ def make_context(
             parts.backoffice,
             Presses(parts.broker, parts.store),
         ),
-        watch=Watch(parts.backoffice, parts.ledger.audits, parts.inspector, clock),
+        sale_watch=SaleWatch(parts.backoffice, parts.ledger.audits, parts.inspector, clock),
         board=PublicSales(parts.catalogue, parts.store, parts.heartbeats, clock),
         sign_ups=Quota("sign_ups_per_min", settings.sign_ups_per_min, clock),
         sign_ups_per_hour=Quota(

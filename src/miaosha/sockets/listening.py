@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from miaosha.serving import listening as serving
+from miaosha.serving.listening import listening as accepting
 from miaosha.sockets import closing
 from miaosha.sockets.arrival import Arrival
 from miaosha.sockets.server import SocketServer
@@ -22,19 +22,19 @@ LAST_WORDS_S: Final = 1.0  # for close frames to be answered before the rest is 
 log = structlog.get_logger()
 
 
-def listening(core: SocketServer, listen: str) -> AbstractAsyncContextManager[asyncio.Server]:
+def listening(server: SocketServer, listen: str) -> AbstractAsyncContextManager[asyncio.Server]:
     """Accept sockets on unix:/path or host:port. Raises SettingsError if it cannot."""
-    return serving.listening(functools.partial(Arrival, core), listen)
+    return accepting(functools.partial(Arrival, server), listen)
 
 
-async def drain(core: SocketServer, spread_s: float, return_s: float) -> None:
+async def drain(server: SocketServer, spread_s: float, return_s: float) -> None:
     """Close every socket with 1012, spread over at most `spread_s` seconds; then drop the rest.
 
     Each is told to come back at a random moment within `return_s` seconds after that. So a deploy
     is no storm for the process that takes over.
     """
-    core.draining = True
-    sessions = [session for session in set(core.wheel) if session.stage is not Stage.CLOSED]
+    server.draining = True
+    sessions = [session for session in set(server.wheel) if session.stage is not Stage.CLOSED]
     log.info("draining", sockets=len(sessions))
     spread_s = min(spread_s, len(sessions) / DRAIN_RATE_PER_S)
     return_s = min(return_s, len(sessions) / RETURN_RATE_PER_S)
@@ -45,9 +45,9 @@ async def drain(core: SocketServer, spread_s: float, return_s: float) -> None:
             session.close(closing.restart(round(wait_s * 1000)))
         if spread_s:
             await asyncio.sleep(spread_s / DRAIN_STEPS)
-    deadline = core.monotonic() + LAST_WORDS_S
-    while core.open and core.monotonic() < deadline:  # noqa: ASYNC110
+    deadline = server.monotonic() + LAST_WORDS_S
+    while server.open and server.monotonic() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
-    for session in set(core.wheel):
+    for session in set(server.wheel):
         session.drop()
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Tether: makes a program that is not ours end when its parent dies, even by KILL.
+"""Die with parent: makes a program that is not ours end when its parent dies, even by KILL.
 
 The kernel's parent-death signal survives exec. So a tiny interpreter asks for it and then becomes
 the program. Nothing is written to disk, and no extra process stays.
@@ -16,6 +16,6 @@ _BECOME = (
 )
 
 
-def tethered(argv: Sequence[str]) -> list[str]:
+def die_with_parent(argv: Sequence[str]) -> list[str]:
     """`argv` (its first word an absolute path) as a command that dies with this process."""
     return [sys.executable, "-I", "-S", "-c", _BECOME, str(os.getpid()), *argv]

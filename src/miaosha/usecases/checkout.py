@@ -21,9 +21,9 @@ from miaosha.ports.orders import Delivery, Order, Orders
 from miaosha.ports.payments import Card, Charge, ChargeState, Payments
 from miaosha.ports.tokens import CheckoutClaim, Tokens
 from miaosha.usecases.announce import Announcer
-from miaosha.usecases.coalesce import Together
+from miaosha.usecases.coalesce import Coalescer
 from miaosha.usecases.release import Release
-from miaosha.usecases.retry_unknown import known
+from miaosha.usecases.retry_unknown import retry_unknown
 
 NAME_MAX: Final = 120
 ADDRESS_MAX: Final = 500
@@ -89,8 +89,8 @@ class Checkout:
         self._release = release
         self._announcer = announcer
         self._clock = clock
-        self._pushing = Together(self._push)
-        self._telling = Together(self._tell)
+        self._pushing = Coalescer(self._push)
+        self._telling = Coalescer(self._tell)
 
     async def pay(
         self,
@@ -188,10 +188,12 @@ class Checkout:
     async def _capture(self, attempt: Attempt) -> Order | None:
         """PAYING → PAID; None if this attempt does not own the hold any more: money goes back."""
         now_ms = self._clock.now_ms()
-        captured = await known(lambda: self._attempts.capture(attempt.rid, attempt.attempt, now_ms))
+        captured = await retry_unknown(
+            lambda: self._attempts.capture(attempt.rid, attempt.attempt, now_ms)
+        )
         if captured.order is None:
             await self._payments.refund(attempt.key)
-            await known(lambda: self._attempts.mark_refunded(attempt.key, now_ms))
+            await retry_unknown(lambda: self._attempts.mark_refunded(attempt.key, now_ms))
             log.warning("late_money_returned", rid=attempt.rid, attempt=attempt.attempt)
             return None
         if captured.hold is not None:
@@ -214,7 +216,7 @@ class Checkout:
             return
         state = "voided" if charge.state is ChargeState.VOIDED else "refused"
         now_ms = self._clock.now_ms()
-        released = await known(
+        released = await retry_unknown(
             lambda: self._attempts.refuse(attempt.rid, attempt.attempt, now_ms, state=state)
         )
         if released.holds:

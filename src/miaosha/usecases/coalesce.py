@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 ROUND_MAX: Final = 64  # items of one round
 
 
-class Together(Generic[Key, Item]):
+class Coalescer(Generic[Key, Item]):
     """Args: act: does what a round is for, with the key and 1 to ROUND_MAX items, in order."""
 
     def __init__(self, act: Callable[[Key, Sequence[Item]], Awaitable[None]]) -> None:

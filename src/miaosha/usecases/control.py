@@ -20,7 +20,7 @@ from miaosha.ports.rebuilding import PAGE
 from miaosha.ports.sale_terms import SaleTerms, Terms, Unpublished
 from miaosha.ports.store import SaleBoard, StockStore
 from miaosha.usecases.announce import Announcer
-from miaosha.usecases.coalesce import Together
+from miaosha.usecases.coalesce import Coalescer
 from miaosha.usecases.grant import Granter, winner
 from miaosha.usecases.rebuild import Rebuilder
 
@@ -64,7 +64,7 @@ class Control:
         self._live_max = live_max
         self._board: SaleBoard | None = None  # as this process read it last
         self._whole_at = float("-inf")  # when all of it was read (monotonic s)
-        self._refreshes: Together[None, None] = Together(self._refresh_board)
+        self._refreshes: Coalescer[None, None] = Coalescer(self._refresh_board)
         self._going_on: set[asyncio.Task[bool]] = set()
 
     async def schedule(self, sale_id: int) -> None:

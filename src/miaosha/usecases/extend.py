@@ -14,7 +14,7 @@ from miaosha.ports.clock import Clock
 from miaosha.ports.holds import Hold, Holds
 from miaosha.ports.sale_terms import SaleTerms
 from miaosha.usecases.grant import Granter
-from miaosha.usecases.retry_unknown import known
+from miaosha.usecases.retry_unknown import retry_unknown
 
 log = structlog.get_logger()
 
@@ -55,7 +55,9 @@ class Extension:
             raise Problem("already_extended")
         now_ms = self._clock.now_ms()
         epoch, extra_s = terms.epoch, self._extend_by_s
-        asked = await known(lambda: self._holds.extend(hold.rid, user_id, epoch, extra_s, now_ms))
+        asked = await retry_unknown(
+            lambda: self._holds.extend(hold.rid, user_id, epoch, extra_s, now_ms)
+        )
         longer = asked.hold or hold
         self._judge(longer)
         if not longer.extended:  # the epoch moved in between: a freeze or a rebuild

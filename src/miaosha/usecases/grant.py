@@ -20,7 +20,7 @@ from miaosha.ports.holds import GrantRefusal, Hold, Holds, Winner
 from miaosha.ports.sale_terms import SaleTerms
 from miaosha.ports.store import Decisions, Ending, GrantedHold
 from miaosha.usecases.announce import Announcer
-from miaosha.usecases.retry_unknown import known
+from miaosha.usecases.retry_unknown import retry_unknown
 
 GRANT_CHUNK = 512  # winners in one transaction
 
@@ -71,7 +71,7 @@ class Granter:
             chunk, todo = todo[:GRANT_CHUNK], todo[GRANT_CHUNK:]
             now_ms = self._clock.now_ms()
             grant = partial(self._holds.grant, sale_id, epoch, chunk, now_ms)
-            holds = await known(grant)
+            holds = await retry_unknown(grant)
             if isinstance(holds, GrantRefusal):
                 await self._refused(sale_id, epoch, holds)
                 return holds

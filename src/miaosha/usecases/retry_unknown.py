@@ -1,4 +1,4 @@
-"""Retries: what became of a ledger write whose commit was sent and whose answer was lost."""
+"""Retry of unknown: what became of a ledger write whose commit was sent and answer was lost."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -8,7 +8,7 @@ from miaosha.domain.errors import Fault, OutcomeUnknown
 T = TypeVar("T")
 
 
-async def known(write: Callable[[], Awaitable[T]]) -> T:
+async def retry_unknown(write: Callable[[], Awaitable[T]]) -> T:
     """The answer of `write`; if it was lost, that of the same call again. It finds by the rid what
     is there, and changes nothing twice.
 

@@ -31,7 +31,7 @@ class _CountedBooks:
     until: float = float("-inf")
 
 
-class Watch:
+class SaleWatch:
     def __init__(
         self, backoffice: Backoffice, audits: Audits, inspector: Inspector, clock: Clock
     ) -> None:

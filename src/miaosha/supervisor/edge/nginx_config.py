@@ -15,7 +15,7 @@ from pathlib import Path
 from miaosha.domain.errors import DependencyDown, SettingsError
 from miaosha.domain.urls import path_fault
 from miaosha.settings import Settings, origins, proxies
-from miaosha.supervisor.die_with_parent import tethered
+from miaosha.supervisor.die_with_parent import die_with_parent
 from miaosha.supervisor.edge.nginx_paths import filled, quoted, tls_file
 from miaosha.supervisor.edge.problem_pages import problem_lines
 from miaosha.supervisor.edge.request_bodies import body_lines
@@ -110,7 +110,7 @@ def static_dir() -> Path:
 def nginx_command(error_log: Path) -> list[str]:
     """nginx in the foreground on the configuration in the directory it is started in: of a path it
     would read *, ? and [ as a pattern, and include nothing. It dies with this process."""
-    return tethered([nginx_binary(), "-p", "./", "-e", str(error_log), "-c", "nginx.conf"])
+    return die_with_parent([nginx_binary(), "-p", "./", "-e", str(error_log), "-c", "nginx.conf"])
 
 
 @dataclass(frozen=True)

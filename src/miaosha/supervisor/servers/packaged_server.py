@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from miaosha.domain.errors import DependencyDown, SettingsError
-from miaosha.supervisor.die_with_parent import tethered
+from miaosha.supervisor.die_with_parent import die_with_parent
 
 LOOPBACK: Final = "127.0.0.1"
 PORTS: Final = range(12_000, 32_768)  # Linux gives higher ones to outgoing connections
@@ -227,7 +227,7 @@ def become(account: str | None, args: Sequence[str]) -> list[str]:
     """`args` as a command of `account` that dies with this process. Our own interpreter may lie
     where that user cannot go, so it is setpriv that becomes it."""
     if account is None:
-        return tethered(args)
+        return die_with_parent(args)
     user = [f"--reuid={account}", f"--regid={account}", "--clear-groups"]
     return [setpriv(), *user, "--pdeathsig=TERM", "--", *args]
 

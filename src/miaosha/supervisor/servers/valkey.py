@@ -14,7 +14,7 @@ from pathlib import Path
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.urls import unix_url
 from miaosha.supervisor.child_output import last_of
-from miaosha.supervisor.die_with_parent import tethered
+from miaosha.supervisor.die_with_parent import die_with_parent
 from miaosha.supervisor.health_probes import heard
 
 PING = b"PING\r\n"
@@ -87,7 +87,7 @@ def valkey_command(
     args += ["--dir", str(home), "--save", "", "--appendonly", "yes", "--appendfsync", "always"]
     args += ["--maxmemory-policy", "noeviction", "--logfile", str(valkey_log(directory, name))]
     args += ["--daemonize", "no", "--stop-writes-on-bgsave-error", "no", *extra]
-    return tethered(args), socket
+    return die_with_parent(args), socket
 
 
 def valkey_log(directory: Path, name: str) -> Path:

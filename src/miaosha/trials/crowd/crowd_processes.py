@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from miaosha.adapters.whole_files import write_whole
-from miaosha.supervisor.die_with_parent import tethered
+from miaosha.supervisor.die_with_parent import die_with_parent
 from miaosha.trials.crowd.crowd_plan import (
     WEIGHTS,
     BuyerKind,
@@ -63,7 +63,7 @@ class CrowdProcesses:
             write_whole(path, msgspec.msgpack.encode(plan))
             with log.open("ab") as errors:
                 process = await asyncio.create_subprocess_exec(
-                    *tethered([sys.executable, "-m", "miaosha.trials.crowd", str(path)]),
+                    *die_with_parent([sys.executable, "-m", "miaosha.trials.crowd", str(path)]),
                     stdin=PIPE,
                     stdout=PIPE,
                     stderr=errors,

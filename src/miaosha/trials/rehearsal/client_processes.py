@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from miaosha.adapters.whole_files import write_whole
-from miaosha.supervisor.die_with_parent import tethered
+from miaosha.supervisor.die_with_parent import die_with_parent
 from miaosha.trials.rehearsal.client_protocol import (
     Arm,
     ClientPlan,
@@ -107,7 +107,7 @@ class ClientProcesses:
             path = self._directory / f"sockets-{number}.plan"
             write_whole(path, msgspec.msgpack.encode(plan))
             process = await asyncio.create_subprocess_exec(
-                *tethered([sys.executable, "-m", "miaosha.trials.rehearsal", str(path)]),
+                *die_with_parent([sys.executable, "-m", "miaosha.trials.rehearsal", str(path)]),
                 stdin=PIPE,
                 stdout=PIPE,
                 process_group=0,

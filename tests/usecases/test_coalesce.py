@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown
-from miaosha.usecases.coalesce import ROUND_MAX, Together
+from miaosha.usecases.coalesce import ROUND_MAX, Coalescer
 
 
 class Rounds:
@@ -15,7 +15,7 @@ class Rounds:
     def __init__(self) -> None:
         self.done: list[tuple[str, list[int]]] = []
         self.open = asyncio.Event()
-        self.together = Together(self._act)
+        self.coalescer = Coalescer(self._act)
 
     async def _act(self, key: str, items: Sequence[int]) -> None:
         self.done.append((key, list(items)))
@@ -24,7 +24,7 @@ class Rounds:
             raise DependencyDown("a test")
 
     def add(self, *items: int, key: str = "a") -> list[asyncio.Task[None]]:
-        return [asyncio.create_task(self.together.add(key, item)) for item in items]
+        return [asyncio.create_task(self.coalescer.add(key, item)) for item in items]
 
 
 async def settled() -> None:
