@@ -241,7 +241,7 @@ async def test_probes(world: World) -> None:
     async def away() -> None:
         raise DependencyDown("sql")
 
-    world.parts.checks["database"] = away
+    world.parts.checks = {**world.parts.checks, "database": away}
     answer = await world.http.get("/readyz")
     assert (answer.status_code, answer.json()["checks"]["database"]) == (503, "away")
 

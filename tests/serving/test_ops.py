@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from miaosha.domain.errors import DependencyDown, SettingsError
-from miaosha.serving import ops
+from miaosha.serving import ops, readiness
 from tests.kit.hidden import WAYS, Dialogue, every, hiding
 from tests.kit.running import free_port
 
@@ -153,7 +153,7 @@ async def test_what_is_no_address_is_refused(address: str) -> None:
 async def test_a_dependency_that_hangs_is_not_waited_for(
     role: Role, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ops, "CHECK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(readiness, "CHECK_TIMEOUT_S", 0.05)
     role.slow = True
     status, body = await role.ask("/readyz")
     assert (status, msgspec.json.decode(body)) == (503, not_ready("TimeoutError"))

@@ -13,6 +13,7 @@ from miaosha.ports.heartbeats import Heartbeats
 from miaosha.ports.ledger import Ledger
 from miaosha.ports.store import StockStore
 from miaosha.ports.tokens import Tokens
+from miaosha.serving.readiness import Check
 from miaosha.serving.waiting import waiting
 from miaosha.settings import Settings
 
@@ -30,7 +31,7 @@ class Opening:
         self._settings = settings
         self._stack = stack
         self._sql_connections = sql_connections
-        self.checks: Checks = {}
+        self.checks: dict[str, Check] = {}
         self._clock: Clock | None = None
 
     async def store(self) -> tuple[StockStore, Heartbeats, StepClock]:

@@ -1,6 +1,5 @@
 """Parts: what bootstrap gives each role: opened ports and the use cases over them."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from miaosha.ports.pictures import Pictures
 from miaosha.ports.store import StockStore
 from miaosha.ports.tokens import Tokens
 from miaosha.ports.trail import Trail
+from miaosha.serving.readiness import Checks
 
 if TYPE_CHECKING:  # a publisher or gateway never loads the use cases
     from miaosha.adapters.access_tokens import AccessTokens
@@ -35,8 +35,6 @@ if TYPE_CHECKING:  # a publisher or gateway never loads the use cases
     from miaosha.usecases.query import Query
     from miaosha.usecases.release import Release
     from miaosha.usecases.settlement import Settlement
-
-Checks = dict[str, Callable[[], Awaitable[None]]]
 
 
 @dataclass

@@ -6,7 +6,7 @@ the events that no client asked for.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -16,7 +16,7 @@ from miaosha.gateway.hub import Hub, user_of
 from miaosha.gateway.lookups import Lookup, Lookups, denial
 from miaosha.gateway.sale_views import Sales
 from miaosha.ports.clock import Clock
-from miaosha.ports.tokens import Identity
+from miaosha.ports.tokens import AccessVerifier, Identity
 from miaosha.sockets import packets
 from miaosha.sockets.application import ConnectRefused
 from miaosha.sockets.engine_packets import Outbound
@@ -24,13 +24,6 @@ from miaosha.sockets.session import Session
 
 NAMESPACE = "/"
 _encode = msgspec.json.Encoder().encode
-
-
-class Verifier(Protocol):
-    """What checks an access token."""
-
-    def verify(self, token: bytes, now_s: int) -> Identity:
-        """Raises Problem("unauthorized")."""
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,7 +45,7 @@ class SaleEvents:
         hub: Hub,
         sales: Sales,
         lookups: Lookups,
-        tokens: Verifier,
+        tokens: AccessVerifier,
         clock: Clock,
         *,
         question_key: bytes,

@@ -20,6 +20,13 @@ class CheckoutClaim(NamedTuple):
     expired: bool
 
 
+class AccessVerifier(Protocol):
+    """Checks access tokens on the hot paths."""
+
+    def verify(self, token: bytes, now_s: int) -> Identity:
+        """Raises Problem("unauthorized")."""
+
+
 class Tokens(Protocol):
     def access(self, user_id: int, role: str, now_ms: int) -> str:
         """An access token, valid for the time the shop is set to."""

@@ -8,13 +8,13 @@ Intake knows nothing of sockets.
 
 import re
 from collections.abc import MutableMapping
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from miaosha.domain.errors import Problem
 from miaosha.ports.clock import Clock
-from miaosha.ports.tokens import Identity
+from miaosha.ports.tokens import AccessVerifier
 from miaosha.publisher.batcher import Batcher
 from miaosha.publisher.live_sales import LiveSale, LiveSales
 from miaosha.publisher.responses import PROBLEMS
@@ -25,11 +25,6 @@ from miaosha.settings import Settings
 
 FIELD_SHOWN_MAX: Final = 64
 _NAMED_FIELD: Final = re.compile(r"field `(.*)`")
-
-
-class AccessVerifier(Protocol):
-    def verify(self, token: bytes, now_s: int) -> Identity:
-        """Raises Problem("unauthorized")."""
 
 
 class PressBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,8 +5,6 @@
 
 from typing import Final
 
-import msgspec
-
 from miaosha.domain.errors import CODES
 from miaosha.domain.messages import BATCH_USERS_MAX
 from miaosha.serving.http_response import problem, response
@@ -14,13 +12,6 @@ from miaosha.serving.http_response import problem, response
 END: Final = b"\r\n\r\n"
 PROBLEMS: Final = {code: problem(code) for code in CODES}
 HEALTHY: Final = response(200, b'{"status":"ok"}')
-
-
-def readiness(checks: dict[str, str]) -> bytes:
-    """200 if every check says ok, else 503, with the checks by name."""
-    ready = all(state == "ok" for state in checks.values())
-    body = {"status": "ok" if ready else "not_ready", "checks": checks}
-    return response(200 if ready else 503, msgspec.json.encode(body))
 
 
 def closing(answer: bytes) -> bytes:

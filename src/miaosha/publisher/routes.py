@@ -11,8 +11,9 @@ from miaosha.publisher.http_connection import HttpConnection
 from miaosha.publisher.http_request import RequestRefused
 from miaosha.publisher.intake import Intake
 from miaosha.publisher.live_sales import LiveSales
-from miaosha.publisher.responses import HEALTHY, PROBLEMS, readiness, without_body
+from miaosha.publisher.responses import HEALTHY, PROBLEMS, without_body
 from miaosha.serving.http_response import problem
+from miaosha.serving.readiness import ready_response
 
 PURCHASES: Final = re.compile(rb"/api/v1/sales/[0-9]{1,18}/purchases")
 JSON: Final = b"application/json"
@@ -65,7 +66,7 @@ class Router:
         if method not in (b"GET", b"HEAD"):
             self._counters["refused_method_not_allowed"] += 1
             return ONLY_GET
-        return HEALTHY if path == b"/healthz" else readiness(self._board.report())
+        return HEALTHY if path == b"/healthz" else ready_response(self._board.report())
 
     def _refuse(self, code: str) -> bytes:
         self._counters["refused_" + code] += 1

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -28,6 +28,7 @@ from miaosha.ports.clock import Clock
 from miaosha.ports.heartbeats import Heartbeat, Heartbeats
 from miaosha.serving import alive, logs, ops, outlet, signals
 from miaosha.serving.ending import end
+from miaosha.serving.readiness import Check
 from miaosha.serving.waiting import waiting
 from miaosha.settings import Settings, load
 
@@ -60,7 +61,7 @@ class Process:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     counters: dict[str, float] = field(default_factory=lambda: defaultdict(int))
     watching: dict[int, int] = field(default_factory=dict)
-    checks: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    checks: dict[str, Check] = field(default_factory=dict)
     said: outlet.Outlet | None = None
     begun: bool = False
 

@@ -1,18 +1,16 @@
 """Probes: GET /healthz (no I/O) and GET /readyz (every dependency) on the public listener."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
-import msgspec
 import structlog
 
 from miaosha.serving.http_response import response
-from miaosha.serving.ops import readiness
+from miaosha.serving.readiness import Checks, readiness, ready_response
 from miaosha.sockets import handshake
 from miaosha.sockets.handshake import Request
 
-Checks = Mapping[str, Callable[[], Awaitable[None]]]
 PROBES: Final = frozenset({b"/healthz", b"/readyz"})
 WAITING_MAX: Final = 64  # readiness requests that wait for the round of checks under way
 
@@ -42,9 +40,8 @@ class Probes:
                 self._round.add_done_callback(self._ended)
 
     async def _check(self) -> bytes:
-        good, results = await readiness(self._checks)
-        body = msgspec.json.encode({"status": "ok" if good else "not_ready", "checks": results})
-        return response(200 if good else 503, body, keep=False)
+        _, results = await readiness(self._checks)
+        return ready_response(results, keep=False)
 
     def _ended(self, checked: "asyncio.Task[bytes]") -> None:
         """Answer every client that waited for the round, however it ended; the next may begin."""

@@ -5,13 +5,14 @@ import random
 from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Final
 
+from miaosha.serving.readiness import Checks
 from miaosha.serving.wheel import Wheel
 from miaosha.sockets import engine_packets, handshake
 from miaosha.sockets.admission import Admission
 from miaosha.sockets.application import Application, Limits
 from miaosha.sockets.engine_packets import Outbound
 from miaosha.sockets.handshake import Rejection, Request, Rules
-from miaosha.sockets.probes import Checks, Probes
+from miaosha.sockets.probes import Probes
 
 SPARE: Final = 256  # connections above the limit, for requests of open sessions
 
