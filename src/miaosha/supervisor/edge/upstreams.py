@@ -15,7 +15,7 @@ from miaosha.serving.roles import LISTENING
 from miaosha.supervisor.edge.nginx_paths import quoted
 
 Addresses = Mapping[str, Sequence[str]]  # of `publisher`, `gateway` and `api`
-GATEWAYS_MAX: Final = 10_000  # a polling session's sid starts with at most four digits
+SID_PREFIXES_MAX: Final = 10_000  # a polling session's sid starts with at most four digits
 ZONE: Final = "        zone {name} 256k;\n"
 _ADDRESS: Final = re.compile(r"unix:/.+|([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _RESOLVER: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
@@ -49,7 +49,7 @@ def upstream_lines(addresses: Addresses, resolver: str, presses_max: int) -> dic
 
 
 def _check(role: str, addresses: Sequence[str]) -> None:
-    if not 0 < len(addresses) <= GATEWAYS_MAX:
+    if not 0 < len(addresses) <= SID_PREFIXES_MAX:
         raise SettingsError(f"{len(addresses)} addresses of the {role}: expected 1 or more")
     for address in addresses:
         if not _ADDRESS.fullmatch(address) or text_fault(address):
