@@ -31,9 +31,10 @@ from miaosha.adapters.sql.ledger import SqlLedger
 from miaosha.adapters.sql.trail import SqlTrail
 from miaosha.api.app import create_app
 from miaosha.bootstrap import ApiParts
-from miaosha.domain.allocation import Decision, Letter
+from miaosha.domain.allocation import Decision
 from miaosha.domain.errors import Problem
 from miaosha.domain.messages import Batch, BusMessage
+from miaosha.domain.place import Letter
 from miaosha.ports.holds import Hold, Winner
 from miaosha.ports.rebuilding import HoldTimes
 from miaosha.ports.tokens import CheckoutClaim, Identity

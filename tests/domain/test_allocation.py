@@ -8,8 +8,6 @@ from miaosha.domain import allocation, rebuild
 from miaosha.domain.allocation import (
     Allocation,
     Decision,
-    Letter,
-    Outcome,
     Place,
     Promoted,
     Refusal,
@@ -18,6 +16,7 @@ from miaosha.domain.allocation import (
     outcome,
 )
 from miaosha.domain.messages import BATCH_VERSION, Batch
+from miaosha.domain.place import Letter, Outcome
 from miaosha.domain.reservation import HoldState, State
 
 CLOSES_MS = 1_000

@@ -11,9 +11,10 @@ from collections.abc import MutableMapping, Sequence
 
 import structlog
 
-from miaosha.domain.allocation import Decision, Letter, Outcome, Refusal, outcome
+from miaosha.domain.allocation import Decision, Refusal, outcome
 from miaosha.domain.errors import Fault
 from miaosha.domain.messages import Batch, Result
+from miaosha.domain.place import Letter, Outcome
 from miaosha.domain.reservation import State
 from miaosha.domain.sale import Phase
 from miaosha.ports.holds import GrantRefusal, Hold, Holds, Winner

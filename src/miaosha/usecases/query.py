@@ -2,9 +2,9 @@
 
 import msgspec
 
-from miaosha.domain.allocation import Letter
 from miaosha.domain.errors import Problem
 from miaosha.domain.messages import split_rid
+from miaosha.domain.place import Letter
 from miaosha.domain.reservation import HoldState, State, place_of
 from miaosha.domain.sale import Phase
 from miaosha.ports.clock import Clock
