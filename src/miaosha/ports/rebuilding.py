@@ -12,7 +12,7 @@ from miaosha.ports.holds import Hold
 from miaosha.ports.sale_terms import Terms
 
 PAGE: Final = 512  # rows, places or buyers in one call
-LIVE: Final = (HoldState.HELD, HoldState.PAYING)  # holds whose time runs
+UNPAID: Final = (HoldState.HELD, HoldState.PAYING)  # holds whose time runs
 
 
 class HoldTimes(NamedTuple):
@@ -33,7 +33,7 @@ class HoldBounds(NamedTuple):
 
     def keep(self, hold: Hold) -> bool:
         """Whether the hold's times lie within, or it is over."""
-        if hold.state not in LIVE:
+        if hold.state not in UNPAID:
             return True
         since_ms = hold.paying_since_ms if hold.state is HoldState.PAYING else None
         in_time = since_ms is None or self.begun_ms <= since_ms <= self.now_ms

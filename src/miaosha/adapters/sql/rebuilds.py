@@ -11,7 +11,7 @@ from miaosha.adapters.sql.sale_terms import FROZEN_MAX, RUNNING, lock_ledger, re
 from miaosha.adapters.sql.tables import holds, ledger
 from miaosha.domain.reservation import HoldState
 from miaosha.ports.holds import Hold
-from miaosha.ports.rebuilding import LIVE, PAGE, HoldBounds
+from miaosha.ports.rebuilding import PAGE, UNPAID, HoldBounds
 from miaosha.ports.sale_terms import Terms
 
 _SALE: Any = bindparam("sale")
@@ -25,7 +25,7 @@ _BUYERS = (
 def _moves(sale_id: int, rids: Sequence[str], bounds: HoldBounds) -> list[Update]:
     """Each moves one time of those that are before, or behind, what `bounds` keep."""
     live = update(holds).where(holds.c.rid.in_(sorted(rids)), holds.c.sale_id == sale_id)
-    live = live.where(holds.c.state.in_(LIVE))
+    live = live.where(holds.c.state.in_(UNPAID))
     paying = live.where(holds.c.state == HoldState.PAYING)
     pay_by, since, later = holds.c.pay_by_ms, holds.c.paying_since_ms, holds.c.version + 1
     soonest_ms, latest_ms, begun_ms, now_ms = bounds
