@@ -6,7 +6,6 @@ Imports stand inside the functions: a role loads only what it opens.
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from miaosha.bootstrap.parts import Checks
 from miaosha.ports.broker import Broker
 from miaosha.ports.clock import Clock, StepClock
 from miaosha.ports.heartbeats import Heartbeats
