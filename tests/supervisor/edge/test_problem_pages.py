@@ -51,8 +51,8 @@ PROVOKED = {
     "another version": (GET.replace(b"1.1", b"2.0") + b"\r\n", "version_not_supported"),
     "a role that is away": (GET.replace(b"/ ", b"/api/v1/time ") + b"\r\n", "unavailable"),
     "a body that cannot be kept": (
-        b"PUT /api/v1/admin/products/1/picture HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-        b"Content-Length: 99999\r\n\r\n" + b"x" * 99_999,
+        b"POST /api/v1/accounts HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"Content-Length: 60000\r\n\r\n" + b"x" * 60_000,
         "internal",
     ),
 }

@@ -1,7 +1,7 @@
 // The API's page: Swagger UI, as its package has it, on the document that the API serves. The shop
 // loads none of this.
-import bundle from "swagger-ui-dist/swagger-ui-bundle.js?url";
 import "swagger-ui-dist/swagger-ui.css";
+import bundle from "virtual:swagger-ui-url";
 import "./docs.css";
 
 declare const SwaggerUIBundle: (options: Record<string, unknown>) => void; // the script's global

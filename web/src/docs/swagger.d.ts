@@ -1,0 +1,4 @@
+declare module "virtual:swagger-ui-url" {
+  const url: string;
+  export default url;
+}
