@@ -2,15 +2,17 @@
 
 import asyncio
 import io
+import signal
 import struct
 import zlib
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageCms
 
 from miaosha.adapters import pictures
 from miaosha.adapters.pictures import WorkerPictures
-from miaosha.domain.errors import Overloaded, Problem
+from miaosha.domain.errors import DependencyDown, Overloaded, Problem
 from miaosha.domain.picture import WIDTHS
 from tests.kit.pictures import BLUE, RED, SECRET, picture, seen
 
@@ -120,6 +122,37 @@ async def test_a_worker_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyP
     with pytest.raises(Problem) as refused:
         await WorkerPictures().made(picture("PNG"))
     assert refused.value.code == "unsupported_media_type"
+
+
+async def test_a_worker_that_needs_too_much_processor_time_has_no_picture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its own limits, nine seconds lower; then it works without end."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import resource\n"
+        "real = resource.setrlimit\n"
+        "def lower(kind, most):\n"
+        "    real(kind, [n - 9 for n in most] if kind == resource.RLIMIT_CPU else most)\n"
+        "    while kind == resource.RLIMIT_NOFILE:\n"
+        "        pass\n"
+        "resource.setrlimit = lower\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(Problem) as refused:
+        await WorkerPictures().made(picture("PNG"))
+    assert refused.value.code == "unsupported_media_type"
+
+
+@pytest.mark.parametrize("status", [1, -signal.SIGKILL])
+async def test_a_worker_that_fails_is_no_damaged_picture(
+    monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    async def worked(content: bytes) -> tuple[int, bytes]:
+        return status, b""
+
+    monkeypatch.setattr(pictures, "_worked", worked)
+    with pytest.raises(DependencyDown):
+        await WorkerPictures().made(picture("PNG"))
 
 
 async def test_more_pictures_than_may_wait_are_refused_and_later_welcome(

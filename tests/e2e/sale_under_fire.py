@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.kit.running import MIAOSHA, STOP_S, Up, alive, descendants, environ, free_port
+from tests.kit.running import MIAOSHA, Up, end, environ, free_port
 from tests.kit.waits import eventually
 
 PROGRESS = re.compile(
@@ -111,13 +111,4 @@ def sale_under_fire(
     try:
         yield sale
     finally:
-        left = descendants(process.pid)
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        for pid in alive(left):
-            os.kill(pid, signal.SIGKILL)
+        end(process)

@@ -216,17 +216,21 @@ def starting(
             text=True,
             preexec_fn=before if ignored else None,
         )
-    up = Up(process, port, data, host)
     try:
-        yield up
+        yield Up(process, port, data, host)
     finally:
-        left = descendants(process.pid)
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        for pid in alive(left):
-            os.kill(pid, signal.SIGKILL)
+        end(process)
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """In order, or by KILL after STOP_S; nothing below it is left."""
+    left = descendants(process.pid)
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for pid in alive(left):
+        os.kill(pid, signal.SIGKILL)

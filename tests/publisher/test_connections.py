@@ -177,6 +177,17 @@ async def test_deep_pipelines_in_small_pieces() -> None:
     assert made.batcher.waiting == http_connection.PIPELINE_MAX
 
 
+async def test_large_chunks_give_a_slow_client_no_more_time() -> None:
+    """Two of them, each of more than is parsed at once, and then nothing more."""
+    made = await world(header_max_bytes=32_768)
+    wire = made.wire()
+    wire.send(b"GET /healthz HTTP/1.1\r\nHost: shop\r\nX-Long: " + b"x" * 5_000)
+    made.ticks(request_ticks(made) - 2 * ROUND_TICKS)
+    wire.send(b"x" * 5_000)
+    made.ticks(2 * ROUND_TICKS)
+    assert wire.statuses == [408]
+
+
 async def test_nothing_is_taken_after_the_last_request() -> None:
     made = await world()
     wire = made.wire()

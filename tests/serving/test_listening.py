@@ -70,6 +70,22 @@ async def test_a_unix_socket_is_open_to_the_edge_and_goes_with_its_listener(run_
     assert not path.exists()
 
 
+async def test_a_living_process_keeps_its_socket(run_dir: Path) -> None:
+    path = run_dir / "role.sock"
+    async with listening(Greeter, f"unix:{path}"):
+        with pytest.raises(SettingsError, match="the address is taken"):
+            async with listening(Greeter, f"unix:{path}"):
+                raise AssertionError
+        assert await greeted(*await asyncio.open_unix_connection(str(path)))
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 70 + ".example"])
+async def test_a_host_that_is_no_name_is_refused_as_a_setting(host: str) -> None:
+    with pytest.raises(SettingsError, match="--listen"):
+        async with listening(Greeter, f"{host}:0"):
+            raise AssertionError
+
+
 async def test_a_file_that_is_no_socket_is_left_alone(run_dir: Path) -> None:
     path = run_dir / "precious"
     path.write_text("kept")

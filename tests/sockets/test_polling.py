@@ -166,6 +166,19 @@ async def test_somebody_who_does_not_come_for_his_mail(dial: Dial, start_server:
         assert (await http.ask(get(sid))).status == 400
 
 
+async def test_somebody_who_asks_on_and_does_not_read(start_server: Start) -> None:
+    """Preflights ask for no session, so nothing else bounds their answers."""
+    preflight = b"OPTIONS /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with start_server(buffer_max=20_000) as world, await Wire.dial(world) as wire:
+        wire.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        while not world.counters["sockets_slow_dropped"]:
+            wire.send(preflight * 20)
+            async with asyncio.timeout(20):
+                await wire.writer.drain()
+            await asyncio.sleep(0)
+        await until(lambda: world.counters["sockets"] == 0)
+
+
 async def test_a_half_open_peer_on_polling(dial: Dial, start_server: Start) -> None:
     async with start_server(ping_interval_s=0.2, ping_timeout_s=0.15) as world:
         http = await dial(world)

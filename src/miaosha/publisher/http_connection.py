@@ -107,7 +107,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
             return
         if len(data) > SLICE_BYTES:
             self._rest = data
-            self._go_on()
+            self._parse_rest()
             return
         self._feed(data)
         if self._next - self._first >= PIPELINE_MAX:
@@ -278,20 +278,21 @@ class HttpConnection(RequestReader, asyncio.Protocol):
             self._transport.pause_reading()
 
     def _go_on(self) -> None:
-        """Parse what was read before the hold; read again once nothing is left of it.
-
-        A write may pause and resume us from inside the parser, which must not be entered twice:
-        whoever feeds it looks here again afterwards."""
+        """Parse what was read before the hold. A write may pause and resume us from inside the
+        parser, which must not be entered twice: whoever feeds it looks here again afterwards."""
         if self._blocked or self._feeding or self._transport is None:
             return
         if self._since:
             self._since = self._shared.wheel.tick  # the wait was ours
+        self._parse_rest()
+
+    def _parse_rest(self) -> None:
         while self._taking and self._rest and not self._blocked and not self._is_deep():
             data, self._rest = self._rest[:SLICE_BYTES], self._rest[SLICE_BYTES:]
             self._feed(data)
         if self._blocked or self._is_deep():
             self._hold()
-        elif self._held:
+        elif self._held and self._transport is not None:
             self._held = False
             self._transport.resume_reading()
 

@@ -7,6 +7,7 @@ reaches it. A socket that a killed process left behind is replaced; no other fil
 import asyncio
 import contextlib
 import errno
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -63,16 +64,25 @@ async def open_listener(
     loop, address = asyncio.get_running_loop(), parsed(listen)
     try:
         if address.path:
+            if _is_served(address.path):
+                raise OSError(errno.EADDRINUSE, "")
             server = await loop.create_unix_server(connect, address.path, backlog=BACKLOG)
             _open_to_all(address.path)
             return server
         return await loop.create_server(
             connect, address.host, address.port, backlog=BACKLOG, reuse_port=shared
         )
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
+    except (OSError, UnicodeError) as error:  # a host may be no name at all
+        taken = getattr(error, "errno", 0) == errno.EADDRINUSE
         why = "the address is taken" if taken else str(error)
         raise SettingsError(f"--listen {listen}: {why}") from error
+
+
+def _is_served(path: str) -> bool:
+    """A living process listens there; EAGAIN: it is too busy to accept now."""
+    with socket.socket(socket.AF_UNIX) as trial:
+        trial.setblocking(False)
+        return trial.connect_ex(path) in (0, errno.EAGAIN)
 
 
 def _open_to_all(path: str) -> None:

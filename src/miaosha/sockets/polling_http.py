@@ -99,6 +99,11 @@ class PollingConnection(asyncio.Protocol):
         else:
             self._advance()
 
+    def pause_writing(self) -> None:
+        """The client asks on and does not read: more than `buffer_max` bytes wait unsent."""
+        self._server.count("sockets_slow_dropped")
+        self.drop()
+
     # requests
 
     def begin(self, request: Request, polled: Polled, rest: bytes) -> None:
