@@ -1,4 +1,4 @@
-"""Stores for contract tests: one node and a cluster, each started once and shared.
+"""Stores for contract tests: one node and a cluster, each started once and shared, and the lab's.
 
 Tests keep apart by their sale id. A test that restarts or flushes a server takes `store_server`.
 """
@@ -13,10 +13,12 @@ import pytest
 
 from miaosha.adapters.redis.connect import Client, connect
 from miaosha.adapters.redis.store import RedisStore
+from miaosha.ports.store import StockStore
 from miaosha.supervisor.servers.rabbitmq import RabbitMq, start_rabbitmq
 from miaosha.supervisor.servers.valkey import start_valkey
 from miaosha.supervisor.servers.valkey_cluster import ValkeyCluster
 from tests.contract.cluster import start_cluster
+from tests.contract.store_rigs import LabRig, RedisRig, StoreRig
 
 _sale_ids = itertools.count(1)
 
@@ -66,8 +68,30 @@ async def store_client(store_url: str) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-def store(store_client: Client) -> RedisStore:
+def redis_store(store_client: Client) -> RedisStore:
     return RedisStore(store_client)
+
+
+@pytest.fixture(params=["node", "cluster", "lab"])
+def rig_url(request: pytest.FixtureRequest) -> str:
+    """ "": the laboratory's store."""
+    url: str = "" if request.param == "lab" else request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+async def rig(rig_url: str) -> AsyncIterator[StoreRig]:
+    if not rig_url:
+        yield LabRig()
+        return
+    client = connect(rig_url)
+    yield RedisRig(client)
+    await client.aclose()
+
+
+@pytest.fixture
+def store(rig: StoreRig) -> StockStore:
+    return rig.store
 
 
 @pytest.fixture

@@ -14,9 +14,6 @@ from typing import Any, ClassVar, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from miaosha.adapters.redis.connect import Client
-from miaosha.adapters.redis.scripts import load, run, sale_keys
-from miaosha.adapters.redis.store import RedisStore
 from miaosha.domain import allocation as spec
 from miaosha.domain import rebuild
 from miaosha.domain.allocation import Decision, Promoted, Refusal, Row
@@ -24,7 +21,8 @@ from miaosha.domain.messages import BATCH_VERSION, Batch
 from miaosha.domain.reservation import HoldState, State
 from miaosha.ports.rebuilding import RebuildMeta
 from miaosha.ports.store import Ending, GrantedHold
-from tests.contract.sales import Kept, kept
+from tests.contract.sales import Kept
+from tests.contract.store_rigs import StoreRig
 
 T = TypeVar("T")
 
@@ -43,20 +41,20 @@ _sale_ids = itertools.count(100_001)
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """One sale; `open_with` puts the loop and the client of a server into the class first."""
+    """One sale; `open_with` puts the loop and the rig of a store into the class first."""
 
     runner: ClassVar[asyncio.Runner]
-    client: ClassVar[Client]
+    rig: ClassVar[StoreRig]
 
     @classmethod
-    def open_with(cls, runner: asyncio.Runner, client: Client) -> type["StoreMachine"]:
-        """A subclass (hypothesis keeps state per class) that talks to this server."""
-        return type(cls.__name__, (cls,), {"runner": runner, "client": client})
+    def open_with(cls, runner: asyncio.Runner, rig: StoreRig) -> type["StoreMachine"]:
+        """A subclass (hypothesis keeps state per class) that talks to this store."""
+        return type(cls.__name__, (cls,), {"runner": runner, "rig": rig})
 
     def __init__(self) -> None:
         super().__init__()
         self.sale_id = next(_sale_ids)
-        self.store = RedisStore(self.client)
+        self.store = self.rig.store
         self.sale = rebuild.empty()
         self.genuine = True
         self.drained = False  # no unit is free while somebody stands by
@@ -207,13 +205,7 @@ class StoreMachine(RuleBasedStateMachine):
         """A repeat that names the place it was meant for."""
         epoch, (user, rid) = self.sale.epoch, self._target(user, own, State.STANDBY)
         ours = self.told(lambda s: spec.leave(s, epoch, user, rid), epoch)
-        keys = sale_keys(self.sale_id)
-        answer = self.do(run(self.client, load("leave"), keys, [epoch, user, rid]))
-        if isinstance(answer, list):
-            place = spec.Place.parse(answer[0].decode()) if answer[0] else None
-            self.agree(ours, place, epoch)
-        else:
-            self.agree(ours, Refusal(answer.decode()), epoch)
+        self.agree(ours, self.do(self.rig.leave(self.sale_id, epoch, user, rid)), epoch)
 
     @rule(off=STALE, who=CALLERS)
     def promote(self, off: int, who: str) -> None:
@@ -329,7 +321,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def another_server(self) -> None:
         self.rebuilds += 1
-        self.do(_sent(self.client.hset(sale_keys(self.sale_id)[0], "run_id", "0" * 40)))
+        self.do(self.rig.disown(self.sale_id))
         self.genuine = False
 
     @precondition(lambda self: len(self.history) > 8 * self.rebuilds)
@@ -338,28 +330,26 @@ class StoreMachine(RuleBasedStateMachine):
         """Everything, or the epoch alone."""
         self.rebuilds += 1
         if everything:
-            for key in sale_keys(self.sale_id):
-                self.do(_sent(self.client.delete(key)))
+            self.do(self.rig.lose(self.sale_id))
             self.sale, self.genuine, self.drained = rebuild.empty(), True, False
             self.letters.clear()
             self.latest_ms = 0
         else:
-            self.do(_sent(self.client.hdel(sale_keys(self.sale_id)[0], "epoch")))
+            self.do(self.rig.lose_epoch(self.sale_id))
             self.sale.epoch = 0
 
     @rule(ms=st.integers(1, 5_000))
     def clock_jumps(self, ms: int) -> None:
         """Some script has seen a later time than the server's clock shows now."""
         if self.sale.phase:
-            meta = sale_keys(self.sale_id)[0]
-            self.do(_sent(self.client.hset(meta, "clock_ms", str(self.latest_ms + ms))))
+            self.do(self.rig.set_clock(self.sale_id, self.latest_ms + ms))
             self.latest_ms += ms
 
     # after each step
 
     @invariant()
     def redis_is_as_specified(self) -> None:
-        there: Kept = self.do(kept(self.client, self.sale_id))
+        there: Kept = self.do(self.rig.kept(self.sale_id))
         sale = self.sale
         assert there.users == {user: place.encode() for user, place in sale.users.items()}
         assert there.standby == sale.standby
@@ -386,7 +376,3 @@ class StoreMachine(RuleBasedStateMachine):
             assert not (self.drained and sale.free > 0 and sale.standby), "I5"
         assert {u for u, p in sale.users.items() if p.state is State.STANDBY} == set(sale.standby)
         assert all(sale.users[user].rid == rid for rid, (user, _) in sale.ungranted.items())
-
-
-async def _sent(answer: Any) -> Any:
-    return await answer

@@ -1,17 +1,19 @@
-"""The port StockStore on one node and on a cluster, one body: what each call answers and leaves."""
+"""The port StockStore on a node, a cluster and in the laboratory, one body: what each call does."""
 
 from miaosha.adapters.redis.connect import Client
-from miaosha.adapters.redis.scripts import PIPELINE_MAX, load, run, sale_keys
+from miaosha.adapters.redis.scripts import PIPELINE_MAX, sale_keys
 from miaosha.adapters.redis.store import RedisStore
-from miaosha.domain.allocation import PROMOTE_MAX, Decision, Promoted, Refusal
+from miaosha.domain.allocation import PROMOTE_MAX, Decision, Place, Promoted, Refusal
 from miaosha.domain.reservation import State
-from miaosha.ports.store import Ending, GrantedHold, Head, Ungranted
-from tests.contract.sales import FAR_MS, arm, batch, kept, press, promoted
+from miaosha.ports.rebuilding import RebuildMeta
+from miaosha.ports.store import Ending, GrantedHold, Head, StockStore, Ungranted
+from tests.contract.sales import BY, FAR_MS, arm, batch, press, promoted
+from tests.contract.store_rigs import StoreRig
 
 EXPIRED, DECLINED, PAID = State.EXPIRED, State.DECLINED, State.PAID
 
 
-async def test_units_then_standby_then_sold_out(store: RedisStore, sale_id: int) -> None:
+async def test_units_then_standby_then_sold_out(store: StockStore, sale_id: int) -> None:
     await arm(store, sale_id, 2, standby_limit=1)
     decision = await press(store, sale_id, "b", 11, 12, 13, 14, 11)
     assert (decision.letters, decision.fresh) == ("hhsor", True)
@@ -26,7 +28,7 @@ async def test_units_then_standby_then_sold_out(store: RedisStore, sale_id: int)
 
 
 async def test_a_redelivered_batch_gets_its_recorded_letters(
-    store: RedisStore, sale_id: int
+    store: StockStore, sale_id: int
 ) -> None:
     await arm(store, sale_id, 1, standby_limit=0)
     first = await press(store, sale_id, "b", 11, 12)
@@ -38,14 +40,14 @@ async def test_a_redelivered_batch_gets_its_recorded_letters(
 
 
 async def test_a_marker_batch_decides_nothing_and_is_recorded(
-    store: RedisStore, sale_id: int
+    store: StockStore, sale_id: int
 ) -> None:
     await arm(store, sale_id, 1)
     assert await press(store, sale_id, "marker") == Decision("", [], True)
     assert await press(store, sale_id, "marker") == Decision("", [], False)
 
 
-async def test_the_largest_batch_and_promotions_in_steps(store: RedisStore, sale_id: int) -> None:
+async def test_the_largest_batch_and_promotions_in_steps(store: StockStore, sale_id: int) -> None:
     await arm(store, sale_id, 0)
     decision = await press(store, sale_id, "b", *range(1, 513))
     assert decision.letters == "s" * 512
@@ -57,7 +59,7 @@ async def test_the_largest_batch_and_promotions_in_steps(store: RedisStore, sale
     assert promoted(await store.promote(sale_id, 1)) == []
 
 
-async def test_closing_is_to_the_millisecond(store: RedisStore, sale_id: int) -> None:
+async def test_closing_is_to_the_millisecond(store: StockStore, sale_id: int) -> None:
     await arm(store, sale_id, 5, closes_at_ms=2000)
     late = await store.decide(sale_id, 1, batch(sale_id, "late", 11, at_ms=2000))
     just = await store.decide(sale_id, 1, batch(sale_id, "just", 11, at_ms=1999))
@@ -68,7 +70,7 @@ async def test_closing_is_to_the_millisecond(store: RedisStore, sale_id: int) ->
 
 
 async def test_whoever_has_ended_is_a_newcomer_with_a_rising_version(
-    store: RedisStore, sale_id: int
+    store: StockStore, sale_id: int
 ) -> None:
     await arm(store, sale_id, 1)
     await press(store, sale_id, "b", 11, 12)
@@ -78,14 +80,14 @@ async def test_whoever_has_ended_is_a_newcomer_with_a_rising_version(
     assert (place.state, place.rid, place.rank, place.version) == (State.STANDBY, "c.0", 3, 3)
 
 
-async def test_answered_requests_only_answer(store: RedisStore, sale_id: int) -> None:
+async def test_answered_requests_only_answer(store: StockStore, sale_id: int) -> None:
     await arm(store, sale_id, 5)
     decision = await store.decide(sale_id, 1, batch(sale_id, "b", 11, 12, 13), answered=[0, 2])
     assert isinstance(decision, Decision)
     assert decision.letters == "rhr" and decision.places[0] is None is decision.places[2]
 
 
-async def test_many_batches_in_order(store: RedisStore, sale_id: int) -> None:
+async def test_many_batches_in_order(store: StockStore, sale_id: int) -> None:
     await arm(store, sale_id, 3)
     batches = [batch(sale_id, f"b{i}", 100 + i) for i in range(PIPELINE_MAX + 2)]
     decisions = await store.decide_many(sale_id, 1, batches)
@@ -98,7 +100,7 @@ async def test_many_batches_in_order(store: RedisStore, sale_id: int) -> None:
 
 
 async def test_granted_takes_a_hold_off_the_list_and_copies_pay_by(
-    store: RedisStore, sale_id: int
+    store: StockStore, sale_id: int
 ) -> None:
     await arm(store, sale_id, 1)
     await press(store, sale_id, "b", 11)
@@ -115,7 +117,7 @@ async def test_granted_takes_a_hold_off_the_list_and_copies_pay_by(
     assert view is not None and (view.place.pay_by_ms, view.place.version) == (9000, 7)
 
 
-async def test_release_hands_the_unit_on_in_the_same_step(store: RedisStore, sale_id: int) -> None:
+async def test_release_hands_the_unit_on_in_the_same_step(store: StockStore, sale_id: int) -> None:
     await arm(store, sale_id, 2)
     await press(store, sale_id, "b", 11, 12, 13)
     endings = [Ending(11, "b.0", EXPIRED, 2), Ending(12, "b.1", DECLINED, 2)]
@@ -128,19 +130,19 @@ async def test_release_hands_the_unit_on_in_the_same_step(store: RedisStore, sal
 
 
 async def test_an_ending_of_another_rid_or_state_does_nothing(
-    store: RedisStore, store_client: Client, sale_id: int
+    store: StockStore, rig: StoreRig, sale_id: int
 ) -> None:
     await arm(store, sale_id, 1)
     await press(store, sale_id, "b", 11, 12)
-    before = await kept(store_client, sale_id)
+    before = await rig.kept(sale_id)
     foreign = [Ending(11, "other.0", EXPIRED, 9), Ending(12, "b.1", EXPIRED, 9)]
     assert await store.release(sale_id, 1, [*foreign, Ending(99, "b.0", EXPIRED, 9)]) == []
     paid = [ending._replace(state=PAID) for ending in foreign]
     assert await store.settle(sale_id, 1, [*paid, Ending(99, "b.0", PAID, 9)]) is None
-    assert await kept(store_client, sale_id) == before
+    assert await rig.kept(sale_id) == before
 
 
-async def test_settle_ends_a_hold_for_good(store: RedisStore, sale_id: int) -> None:
+async def test_settle_ends_a_hold_for_good(store: StockStore, sale_id: int) -> None:
     await arm(store, sale_id, 1)
     await press(store, sale_id, "b", 11)
     for _ in range(2):
@@ -153,7 +155,7 @@ async def test_settle_ends_a_hold_for_good(store: RedisStore, sale_id: int) -> N
     assert (reading.free, reading.held, reading.paid, reading.ungranted) == (0, 0, 1, 0)
 
 
-async def test_leave(store: RedisStore, store_client: Client, sale_id: int) -> None:
+async def test_leave(store: StockStore, rig: StoreRig, sale_id: int) -> None:
     await arm(store, sale_id, 1)
     await press(store, sale_id, "b", 11, 12, 13)
     for _ in range(2):
@@ -164,11 +166,14 @@ async def test_leave(store: RedisStore, store_client: Client, sale_id: int) -> N
     assert await store.leave(sale_id, 1, 99) is None
     assert [head.user_id for head in await store.heads(sale_id, 10)] == [13]
     await press(store, sale_id, "c", 12)
-    late = await run(store_client, load("leave"), sale_keys(sale_id), [1, 12, "b.1"])
-    assert late[0].startswith(b"standby|c.0|"), "a late repeat does not end the newer place"
+    late = await rig.leave(sale_id, 1, 12, "b.1")
+    assert isinstance(late, Place)
+    assert (late.state, late.rid) == (State.STANDBY, "c.0"), (
+        "a late repeat does not end the newer place"
+    )
 
 
-async def test_reads(store: RedisStore, sale_id: int) -> None:
+async def test_reads(store: StockStore, sale_id: int) -> None:
     assert await store.reading(sale_id) is None
     assert await store.place(sale_id, 11) is None
     assert await store.heads(sale_id, 5) == []
@@ -183,7 +188,7 @@ async def test_reads(store: RedisStore, sale_id: int) -> None:
     assert await store.ungranted(sale_id, older_than_ms=60_000, limit=5) == (1, [])
 
 
-async def test_ungranted_is_oldest_first_and_bounded(store: RedisStore, sale_id: int) -> None:
+async def test_ungranted_is_oldest_first_and_bounded(store: StockStore, sale_id: int) -> None:
     await arm(store, sale_id, 5)
     await press(store, sale_id, "b", 14, 13)
     await press(store, sale_id, "c", 12, 11)
@@ -191,7 +196,7 @@ async def test_ungranted_is_oldest_first_and_bounded(store: RedisStore, sale_id:
     assert len(holds) == 3 and {h.user_id for h in holds} > {13, 14}
 
 
-async def test_paused_waits_but_repeats_and_moves_on(store: RedisStore, sale_id: int) -> None:
+async def test_paused_waits_but_repeats_and_moves_on(store: StockStore, sale_id: int) -> None:
     await arm(store, sale_id, 1)
     first = await press(store, sale_id, "b", 11, 12)
     assert await store.set_phase(sale_id, 1, "paused", FAR_MS) is None
@@ -202,7 +207,7 @@ async def test_paused_waits_but_repeats_and_moves_on(store: RedisStore, sale_id:
     assert (await press(store, sale_id, "c", 13)).letters == "s"
 
 
-async def test_resize_never_lowers(store: RedisStore, sale_id: int) -> None:
+async def test_resize_never_lowers(store: StockStore, sale_id: int) -> None:
     await arm(store, sale_id, 1)
     await press(store, sale_id, "b", 11, 12, 13)
     assert promoted(await store.resize(sale_id, 1, 2)) == [12]
@@ -212,37 +217,31 @@ async def test_resize_never_lowers(store: RedisStore, sale_id: int) -> None:
     assert reading is not None and (reading.stock, reading.free, reading.held) == (2, 0, 2)
 
 
-async def test_drop_leaves_nothing(store: RedisStore, store_client: Client, sale_id: int) -> None:
+async def test_drop_leaves_nothing(store: StockStore, rig: StoreRig, sale_id: int) -> None:
     await arm(store, sale_id, 1, epoch=3)
     await store.decide(sale_id, 3, batch(sale_id, "b", 11, 12))
     assert await store.drop(sale_id, 2) is Refusal.EPOCH
     assert await store.reading(sale_id) is not None
     for _ in range(2):
         assert await store.drop(sale_id, 3) is None
-    assert [await store_client.exists(key) for key in sale_keys(sale_id)] == [0] * 5
+    assert await rig.kept(sale_id) == ({}, {}, {}, set(), {})
 
 
-async def test_time_never_runs_backwards(
-    store: RedisStore, store_client: Client, sale_id: int
-) -> None:
+async def test_time_never_runs_backwards(store: StockStore, rig: StoreRig, sale_id: int) -> None:
     await arm(store, sale_id, 2)
     future = await store.now_ms() + 3_600_000
-    meta, _, _, ungranted, _ = sale_keys(sale_id)
-    await store_client.hset(meta, "clock_ms", str(future))
+    await rig.set_clock(sale_id, future)
     reading = await store.reading(sale_id)
     assert reading is not None and reading.now_ms == future
     await press(store, sale_id, "b", 11)
-    assert await store_client.zscore(ungranted, "b.0|11|0") == future
-    assert (await kept(store_client, sale_id)).number("clock_ms") == future
+    assert await rig.since_ms(sale_id, "b.0", 11) == future
+    assert (await rig.kept(sale_id)).number("clock_ms") == future
 
 
-async def test_a_rebuild_counts_time_anew(
-    store: RedisStore, store_client: Client, sale_id: int
-) -> None:
+async def test_a_rebuild_counts_time_anew(store: StockStore, rig: StoreRig, sale_id: int) -> None:
     """A clock that was an hour ahead and put right holds time still until then."""
     await arm(store, sale_id, 2)
-    meta = sale_keys(sale_id)[0]
-    await store_client.hset(meta, "clock_ms", str(await store.now_ms() + 3_600_000))
+    await rig.set_clock(sale_id, await store.now_ms() + 3_600_000)
     await arm(store, sale_id, 2, epoch=2)
     reading = await store.reading(sale_id)
     assert reading is not None and abs(reading.now_ms - await store.now_ms()) < 60_000
@@ -251,9 +250,10 @@ async def test_a_rebuild_counts_time_anew(
     assert [hold.rid for hold in left] == ["b.0"]
 
 
-async def test_many_sales_are_read_at_once_and_one_that_cannot_be_read_is_left_out(
-    store: RedisStore, store_client: Client, sale_id: int
+async def test_one_sale_that_cannot_be_read_is_left_out(
+    redis_store: RedisStore, store_client: Client, sale_id: int
 ) -> None:
+    store = redis_store
     first = sale_id * 1_000
     ids, broken, unknown = [first, first + 1], first + 2, first + 3
     for stock, id_ in enumerate([*ids, broken], 3):
@@ -269,3 +269,46 @@ async def test_many_sales_are_read_at_once_and_one_that_cannot_be_read_is_left_o
     assert await store.readings([]) == {}
     places = await store.places([*ids, unknown], 7)
     assert places == dict.fromkeys([*ids, unknown])
+
+
+async def test_many_sales_are_read_at_once(store: StockStore, sale_id: int) -> None:
+    first = sale_id * 1_000
+    await arm(store, first, 3)
+    await arm(store, first + 1, 4)
+    await press(store, first + 1, "b", 7)
+    readings = await store.readings([first, first + 1, first + 2])
+    assert [reading and reading.stock for reading in readings.values()] == [3, 4, None]
+    views = await store.places([first, first + 1, first + 2], 7)
+    assert [view and view.place.rid for view in views.values()] == [None, "b.0", None]
+
+
+async def test_a_grant_of_another_buyer_leaves_a_hold_ungranted(
+    store: StockStore, sale_id: int
+) -> None:
+    await arm(store, sale_id, 1)
+    await press(store, sale_id, "b", 11)
+    assert await store.granted(sale_id, 1, [GrantedHold(12, "b.0", 5000, 1)]) is None
+    _, holds = await store.ungranted(sale_id, older_than_ms=0, limit=9)
+    assert [hold.user_id for hold in holds] == [11]
+
+
+async def test_equal_ranks_stand_in_the_order_of_their_text(
+    store: StockStore, sale_id: int
+) -> None:
+    await store.begin_rebuild(sale_id, 1, BY)
+    places = {user: Place(State.STANDBY, f"b.{user}", 4, 1) for user in (9, 10)}
+    await store.merge_places(sale_id, 1, BY, places)
+    assert await store.finish_rebuild(sale_id, 1, BY, RebuildMeta(1, 0, 0, 4, FAR_MS, 9))
+    assert [head.user_id for head in await store.heads(sale_id, 9)] == [10, 9]
+    assert promoted(await store.promote(sale_id, 1, rebuilder=BY)) == [10]
+
+
+async def test_more_held_than_stock_hands_no_unit_on(store: StockStore, sale_id: int) -> None:
+    await store.begin_rebuild(sale_id, 1, BY)
+    held = {user: Place(State.HELD, f"b.{user}", user, 1) for user in (1, 2)}
+    await store.merge_places(sale_id, 1, BY, held | {3: Place(State.STANDBY, "b.3", 3, 1)})
+    assert await store.finish_rebuild(sale_id, 1, BY, RebuildMeta(1, 2, 0, 3, FAR_MS, 9))
+    assert await store.release(sale_id, 1, [Ending(1, "b.1", EXPIRED, 2)]) == []
+    assert await store.release(sale_id, 1, [Ending(2, "b.2", EXPIRED, 2)]) == [
+        Promoted(3, "b.3", 3, 2)
+    ]

@@ -1,4 +1,4 @@
-"""The board of live sales and the heartbeats, on one node and on a cluster."""
+"""The board of live sales and the heartbeats, on one node, on a cluster and in the laboratory."""
 
 from collections.abc import AsyncIterator, Mapping
 
@@ -13,13 +13,20 @@ from miaosha.adapters.redis.store import RedisStore
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Choice, Mode, Phase, ProductView, Question, Sale
 from miaosha.ports.heartbeats import Heartbeat
+from miaosha.ports.store import StockStore
+from tests.contract.store_rigs import RedisRig, StoreRig
 
 
 @pytest.fixture
-async def clean(store_client: Client) -> AsyncIterator[None]:
+async def clean(rig: StoreRig) -> AsyncIterator[None]:
     yield
-    await store_client.delete(KEY)
-    await store_client.delete(beats.KEY)
+    await rig.close()
+
+
+@pytest.fixture
+async def clean_redis(store_client: Client) -> AsyncIterator[None]:
+    yield
+    await RedisRig(store_client).close()
 
 
 def sale(sale_id: int, *, stock: int = 5) -> Sale:
@@ -42,12 +49,12 @@ def sale(sale_id: int, *, stock: int = 5) -> Sale:
     )
 
 
-async def sales_of(store: RedisStore) -> Mapping[int, Sale] | None:
+async def sales_of(store: StockStore) -> Mapping[int, Sale] | None:
     board = await store.read_sales()
     return None if board is None else board.sales
 
 
-async def test_the_board_is_replaced_as_a_whole(store: RedisStore, clean: None) -> None:
+async def test_the_board_is_replaced_as_a_whole(store: StockStore, clean: None) -> None:
     assert await store.read_sales() is None, "none yet"
     await store.write_sales([sale(1), sale(2)])
     assert await sales_of(store) == {1: sale(1), 2: sale(2)}
@@ -61,12 +68,12 @@ async def test_the_board_is_replaced_as_a_whole(store: RedisStore, clean: None) 
 
 
 async def test_a_board_that_did_not_change_costs_one_small_read(
-    store: RedisStore, store_client: Client, clean: None
+    store: StockStore, rig: StoreRig, clean: None
 ) -> None:
     await store.write_sales([sale(1), sale(2)])
     seen = await store.read_sales()
     assert seen is not None
-    await store_client.hdel(KEY, "1", "2")  # whoever reads the whole of it would see that
+    await rig.thin_board()  # whoever reads the whole of it would see that
 
     assert await store.read_sales(seen) is seen
     await store.write_sales([sale(2), sale(1)])  # the same, in another order
@@ -75,19 +82,19 @@ async def test_a_board_that_did_not_change_costs_one_small_read(
     await store.write_sales([sale(1), sale(2, stock=9)])
     changed = await store.read_sales(seen)
     assert changed is not None and changed.sales == {1: sale(1), 2: sale(2, stock=9)}
-    await store_client.delete(KEY)
+    await rig.lose_board()
     assert await store.read_sales(changed) is None
 
 
 async def test_a_board_of_an_earlier_release_is_read_whole(
-    store: RedisStore, store_client: Client, clean: None
+    redis_store: RedisStore, store_client: Client, clean_redis: None
 ) -> None:
-    await store.write_sales([sale(1)])
+    await redis_store.write_sales([sale(1)])
     await store_client.hdel(KEY, "version")
-    first = await store.read_sales()
+    first = await redis_store.read_sales()
     assert first is not None and first.sales == {1: sale(1)}
     await store_client.hset(KEY, "2", msgspec.json.encode(sale(2)))
-    second = await store.read_sales(first)
+    second = await redis_store.read_sales(first)
     assert second is not None and second.sales == {1: sale(1), 2: sale(2)}
 
 
@@ -96,9 +103,9 @@ def heartbeat(role: str, instance: str, beat_ms: int) -> Heartbeat:
 
 
 async def test_heartbeats_count_for_five_seconds(
-    store: RedisStore, store_client: Client, clean: None
+    store: StockStore, rig: StoreRig, clean: None
 ) -> None:
-    book = RedisHeartbeats(store_client)
+    book = rig.heartbeats()
     assert await book.alive() == []
     now_ms = await store.now_ms()
     second = heartbeat("publisher", "10", now_ms)
@@ -109,20 +116,19 @@ async def test_heartbeats_count_for_five_seconds(
     for beat in (second, first, api, late, gone):
         await book.beat(beat)
     assert await book.alive() == [api, first, second]
-    assert await store_client.hkeys(beats.KEY) == [
-        b"publisher:10",
-        b"publisher:2",
-        b"api:0",
-        b"gateway:0",
-    ]
-    assert 0 < await store_client.pttl(beats.KEY) <= KEPT_MS
+    assert await rig.beating() == ["publisher:10", "publisher:2", "api:0", "gateway:0"]
     await book.beat(late := heartbeat("gateway", "0", now_ms))
     assert late in await book.alive()
 
 
+async def test_the_beats_go_with_the_last_one(store_client: Client, clean_redis: None) -> None:
+    await RedisHeartbeats(store_client).beat(heartbeat("api", "0", 1))
+    assert 0 < await store_client.pttl(beats.KEY) <= KEPT_MS
+
+
 @pytest.mark.parametrize("text", [b"{}", b'{"role": "\xff"}', b""])
 async def test_a_heartbeat_of_another_version_counts_as_none(
-    store: RedisStore, store_client: Client, clean: None, text: bytes
+    redis_store: RedisStore, store_client: Client, clean_redis: None, text: bytes
 ) -> None:
     await store_client.hset(beats.KEY, "api:9", text)
     assert await RedisHeartbeats(store_client).alive() == []
@@ -131,11 +137,11 @@ async def test_a_heartbeat_of_another_version_counts_as_none(
 
 @pytest.mark.parametrize("hours", [-1, 1])
 async def test_who_looks_often_judges_by_its_own_clock(
-    store: RedisStore, store_client: Client, clean: None, hours: int
+    store: StockStore, rig: StoreRig, clean: None, hours: int
 ) -> None:
     """The store's clock was set against the roles': the living live and the dead are dead."""
     now_s = 1_000.0
-    book = RedisHeartbeats(store_client, lambda: now_s)
+    book = rig.heartbeats(lambda: now_s)
     roles_ms = await store.now_ms() - hours * 3_600_000
     await book.alive()
     living, dead = heartbeat("publisher", "0", roles_ms), heartbeat("consumer", "0", roles_ms)
@@ -150,4 +156,4 @@ async def test_who_looks_often_judges_by_its_own_clock(
     for _ in range(KEPT_MS // 1_000 + 2):
         now_s += 1
         await book.alive()
-    assert not await store_client.exists(beats.KEY), "the field of a silent process goes"
+    assert not await rig.beating(), "the field of a silent process goes"

@@ -30,8 +30,9 @@ async def forget_scripts(client: Any) -> None:
 
 
 async def test_forgotten_scripts_are_sent_again(
-    store: RedisStore, store_client: Client, sale_id: int
+    redis_store: RedisStore, store_client: Client, sale_id: int
 ) -> None:
+    store = redis_store
     await arm(store, sale_id, 2)
     await press(store, sale_id, "b", 11, 12, 13)
     await forget_scripts(store_client)

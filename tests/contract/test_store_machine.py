@@ -1,4 +1,4 @@
-"""Random histories: the Lua scripts do exactly what domain/allocation.py says, on any server."""
+"""Random histories: every store does exactly what domain/allocation.py says, on any server."""
 
 import asyncio
 
@@ -8,6 +8,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from miaosha.adapters.redis.connect import connect
 from tests.contract.store_machine import StoreMachine
+from tests.contract.store_rigs import LabRig, RedisRig
 
 
 def histories(examples: int, steps: int, *, seeded: bool = True) -> settings:
@@ -25,7 +26,9 @@ def compare(url: str, how: settings) -> None:
     with asyncio.Runner() as runner:
         client = connect(url)
         try:
-            run_state_machine_as_test(StoreMachine.open_with(runner, client), settings=how)
+            run_state_machine_as_test(
+                StoreMachine.open_with(runner, RedisRig(client)), settings=how
+            )
         finally:
             runner.run(client.aclose())
 
@@ -36,6 +39,12 @@ def test_on_one_node(node_url: str) -> None:
 
 def test_on_a_cluster(cluster_url: str) -> None:
     compare(cluster_url, histories(25, 30))
+
+
+def test_in_the_laboratory() -> None:
+    with asyncio.Runner() as runner:
+        machine = StoreMachine.open_with(runner, LabRig())
+        run_state_machine_as_test(machine, settings=histories(100, 40))
 
 
 @pytest.mark.drill

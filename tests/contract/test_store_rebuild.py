@@ -6,20 +6,21 @@ from typing import Any
 import pytest
 
 from miaosha.adapters.redis.broker import RedisBroker, requests_of
-from miaosha.adapters.redis.connect import Client, connect
+from miaosha.adapters.redis.connect import connect
 from miaosha.adapters.redis.scripts import sale_keys
 from miaosha.adapters.redis.store import RedisStore
 from miaosha.domain.allocation import Decision, Place, Refusal, merge
 from miaosha.domain.reservation import State
 from miaosha.ports.rebuilding import RebuildMeta
-from miaosha.ports.store import Ending
+from miaosha.ports.store import Ending, StockStore
 from miaosha.supervisor.servers.valkey import start_valkey
-from tests.contract.sales import BY, FAR_MS, arm, batch, kept, press, promoted
+from tests.contract.sales import BY, FAR_MS, arm, batch, press, promoted
+from tests.contract.store_rigs import StoreRig
 
 META = RebuildMeta(stock=5, held=0, paid=0, seq=0, closes_at_ms=FAR_MS, standby_limit=100)
 
 
-async def scan(store: RedisStore, sale_id: int) -> dict[int, Place]:
+async def scan(store: StockStore, sale_id: int) -> dict[int, Place]:
     places: dict[int, Place] = {}
     cursor, chunk = await store.scan_places(sale_id, 0)
     while True:
@@ -29,7 +30,7 @@ async def scan(store: RedisStore, sale_id: int) -> dict[int, Place]:
         cursor, chunk = await store.scan_places(sale_id, cursor)
 
 
-async def test_arming_a_sale(store: RedisStore, sale_id: int) -> None:
+async def test_arming_a_sale(store: StockStore, sale_id: int) -> None:
     assert await store.begin_rebuild(sale_id, 1, BY)
     reading = await store.reading(sale_id)
     assert reading is not None and (reading.epoch, reading.phase) == (0, "frozen")
@@ -41,20 +42,18 @@ async def test_arming_a_sale(store: RedisStore, sale_id: int) -> None:
     assert (await press(store, sale_id, "b", 11)).letters == "h"
 
 
-async def test_only_over_a_lower_epoch(
-    store: RedisStore, store_client: Client, sale_id: int
-) -> None:
+async def test_only_over_a_lower_epoch(store: StockStore, rig: StoreRig, sale_id: int) -> None:
     await arm(store, sale_id, 1, epoch=5)
-    before = await kept(store_client, sale_id)
+    before = await rig.kept(sale_id)
     for epoch in (1, 4, 5):
         assert not await store.begin_rebuild(sale_id, epoch, "lease-2")
         assert not await store.finish_rebuild(sale_id, epoch, "lease-2", META)
-    assert await kept(store_client, sale_id) == before
+    assert await rig.kept(sale_id) == before
     assert await store.begin_rebuild(sale_id, 6, "lease-2")
 
 
 async def test_an_unfinished_rebuild_gives_way_to_a_higher_one_only(
-    store: RedisStore, sale_id: int
+    store: StockStore, sale_id: int
 ) -> None:
     await arm(store, sale_id, 1)
     place = {11: Place(State.STANDBY, "b.0", 1, 1)}
@@ -73,7 +72,7 @@ async def test_an_unfinished_rebuild_gives_way_to_a_higher_one_only(
     assert not await store.merge_places(sale_id, 4, "two", place), "it is over"
 
 
-async def test_everybody_else_is_refused_in_between(store: RedisStore, sale_id: int) -> None:
+async def test_everybody_else_is_refused_in_between(store: StockStore, sale_id: int) -> None:
     await arm(store, sale_id, 1)
     await store.begin_rebuild(sale_id, 2, BY)
     for epoch in (0, 1, 2):
@@ -83,7 +82,7 @@ async def test_everybody_else_is_refused_in_between(store: RedisStore, sale_id: 
     assert await store.ungranted(sale_id, older_than_ms=0, limit=9) == (0, [])
 
 
-async def test_merging_keeps_the_line_in_order(store: RedisStore, sale_id: int) -> None:
+async def test_merging_keeps_the_line_in_order(store: StockStore, sale_id: int) -> None:
     """Holds that SQL never saw go back to the head of standby with their own rid and rank."""
     await arm(store, sale_id, 2)
     await press(store, sale_id, "b", 11, 12, 13, 14)
@@ -107,11 +106,10 @@ async def test_merging_keeps_the_line_in_order(store: RedisStore, sale_id: int) 
 
 
 async def test_after_a_total_loss_the_log_decides(
-    store: RedisStore, store_client: Client, sale_id: int
+    store: StockStore, rig: StoreRig, sale_id: int
 ) -> None:
     await arm(store, sale_id, 2)
-    for key in sale_keys(sale_id):
-        await store_client.delete(key)
+    await rig.lose(sale_id)
     assert await store.reading(sale_id) is None
     await store.begin_rebuild(sale_id, 2, BY)
     held = Place(State.HELD, "b.1", 7, 3, 9000)
@@ -124,7 +122,7 @@ async def test_after_a_total_loss_the_log_decides(
     assert [p.rank for p in decision.places if p] == [8, 7, 9], "ranks never fall"
 
 
-async def test_places_come_and_go_in_chunks(store: RedisStore, sale_id: int) -> None:
+async def test_places_come_and_go_in_chunks(store: StockStore, sale_id: int) -> None:
     await arm(store, sale_id, 0, standby_limit=5000)
     for k in range(3):
         await press(store, sale_id, f"b{k}", *range(k * 512 + 1, k * 512 + 513))
@@ -146,7 +144,7 @@ async def test_places_come_and_go_in_chunks(store: RedisStore, sale_id: int) -> 
     assert [h.user_id for h in await store.heads(sale_id, 3)] == [1, 3, 5]
 
 
-async def test_a_rank_on_standby_raises_seq(store: RedisStore, sale_id: int) -> None:
+async def test_a_rank_on_standby_raises_seq(store: StockStore, sale_id: int) -> None:
     await store.begin_rebuild(sale_id, 1, BY)
     await store.merge_places(sale_id, 1, BY, {11: Place(State.STANDBY, "b.0", 40, 1)})
     await store.finish_rebuild(sale_id, 1, BY, META)
@@ -154,7 +152,7 @@ async def test_a_rank_on_standby_raises_seq(store: RedisStore, sale_id: int) -> 
     assert reading is not None and reading.seq == 40
 
 
-async def test_places_and_records_are_told_by_name(store: RedisStore, sale_id: int) -> None:
+async def test_places_and_records_are_told_by_name(store: StockStore, sale_id: int) -> None:
     await arm(store, sale_id, 1)
     await press(store, sale_id, "a", 11, 12)
     await press(store, sale_id, "marker")

@@ -5,16 +5,14 @@ from typing import Any
 
 import pytest
 
-from miaosha.adapters.redis.connect import Client
-from miaosha.adapters.redis.scripts import sale_keys
-from miaosha.adapters.redis.store import RedisStore
 from miaosha.domain.allocation import Decision, Refusal
 from miaosha.domain.reservation import State
 from miaosha.ports.rebuilding import RebuildMeta
-from miaosha.ports.store import Ending, GrantedHold
-from tests.contract.sales import BY, FAR_MS, arm, batch, kept, press
+from miaosha.ports.store import Ending, GrantedHold, StockStore
+from tests.contract.sales import BY, FAR_MS, arm, batch, press
+from tests.contract.store_rigs import StoreRig
 
-Call = Callable[[RedisStore, int, int], Awaitable[Any]]
+Call = Callable[[StockStore, int, int], Awaitable[Any]]
 
 PAID, EXPIRED = State.PAID, State.EXPIRED
 CALLS: dict[str, Call] = {
@@ -32,94 +30,84 @@ CALLS: dict[str, Call] = {
 NOT_FROZEN = {"granted", "release", "settle"}
 
 
-async def busy_sale(store: RedisStore, sale_id: int) -> None:
+async def busy_sale(store: StockStore, sale_id: int) -> None:
     """Two holds, one on standby, one sold out, under epoch 1."""
     await arm(store, sale_id, 2, standby_limit=1)
     await press(store, sale_id, "b", 11, 12, 13, 14)
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_another_epoch(
-    store: RedisStore, store_client: Client, sale_id: int, name: str
-) -> None:
+async def test_another_epoch(store: StockStore, rig: StoreRig, sale_id: int, name: str) -> None:
     await busy_sale(store, sale_id)
-    before = await kept(store_client, sale_id)
+    before = await rig.kept(sale_id)
     for epoch in (0, 2):
         assert await CALLS[name](store, sale_id, epoch) is Refusal.EPOCH
-    assert await kept(store_client, sale_id) == before
+    assert await rig.kept(sale_id) == before
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_nothing_known(
-    store: RedisStore, store_client: Client, sale_id: int, name: str
-) -> None:
+async def test_nothing_known(store: StockStore, rig: StoreRig, sale_id: int, name: str) -> None:
     for epoch in (0, 1):
         assert await CALLS[name](store, sale_id, epoch) is Refusal.EPOCH
-    assert await kept(store_client, sale_id) == ({}, {}, {}, set(), {})
+    assert await rig.kept(sale_id) == ({}, {}, {}, set(), {})
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_a_lost_epoch(
-    store: RedisStore, store_client: Client, sale_id: int, name: str
-) -> None:
+async def test_a_lost_epoch(store: StockStore, rig: StoreRig, sale_id: int, name: str) -> None:
     await busy_sale(store, sale_id)
-    await store_client.hdel(sale_keys(sale_id)[0], "epoch")
-    before = await kept(store_client, sale_id)
+    await rig.lose_epoch(sale_id)
+    before = await rig.kept(sale_id)
     assert await CALLS[name](store, sale_id, 1) is Refusal.EPOCH
     assert await store.ungranted(sale_id, older_than_ms=0, limit=9) == (0, [])
     reading = await store.reading(sale_id)
     assert reading is not None and reading.epoch == 0
-    assert await kept(store_client, sale_id) == before
+    assert await rig.kept(sale_id) == before
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_another_server(
-    store: RedisStore, store_client: Client, sale_id: int, name: str
-) -> None:
+async def test_another_server(store: StockStore, rig: StoreRig, sale_id: int, name: str) -> None:
     await busy_sale(store, sale_id)
-    await store_client.hset(sale_keys(sale_id)[0], "run_id", "f" * 40)
-    before = await kept(store_client, sale_id)
+    await rig.disown(sale_id)
+    before = await rig.kept(sale_id)
     assert await CALLS[name](store, sale_id, 1) is Refusal.RUN_ID
     assert await CALLS[name](store, sale_id, 2) is Refusal.EPOCH, "the epoch comes first"
     assert await store.ungranted(sale_id, older_than_ms=0, limit=9) == (0, [])
     reading = await store.reading(sale_id)
     assert reading is not None and not reading.genuine
-    assert await kept(store_client, sale_id) == before
+    assert await rig.kept(sale_id) == before
     assert await store.place(sale_id, 11) is not None, "reads go on"
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_a_frozen_sale(
-    store: RedisStore, store_client: Client, sale_id: int, name: str
-) -> None:
+async def test_a_frozen_sale(store: StockStore, rig: StoreRig, sale_id: int, name: str) -> None:
     await busy_sale(store, sale_id)
-    await store_client.hset(sale_keys(sale_id)[0], "phase", "frozen")
-    before = await kept(store_client, sale_id)
+    await rig.freeze(sale_id)
+    before = await rig.kept(sale_id)
     answer = await CALLS[name](store, sale_id, 1)
     if name in NOT_FROZEN:
         assert not isinstance(answer, Refusal)
-        assert await kept(store_client, sale_id) != before
+        assert await rig.kept(sale_id) != before
     else:
         assert answer is Refusal.FROZEN
-        assert await kept(store_client, sale_id) == before
+        assert await rig.kept(sale_id) == before
 
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_every_script_may_run_twice(
-    store: RedisStore, store_client: Client, sale_id: int, name: str
+    store: StockStore, rig: StoreRig, sale_id: int, name: str
 ) -> None:
     await busy_sale(store, sale_id)
     await CALLS[name](store, sale_id, 1)
-    once = await kept(store_client, sale_id)
+    once = await rig.kept(sale_id)
     await CALLS[name](store, sale_id, 1)
-    twice = await kept(store_client, sale_id)
+    twice = await rig.kept(sale_id)
     for state in (once, twice):
         state.meta.pop("clock_ms")
     assert twice == once
 
 
 async def test_a_rebuild_passes_the_freeze_under_its_own_name_only(
-    store: RedisStore, sale_id: int
+    store: StockStore, sale_id: int
 ) -> None:
     await store.begin_rebuild(sale_id, 1, BY)
     await store.finish_rebuild(sale_id, 1, BY, RebuildMeta(1, 0, 0, 0, FAR_MS, 5))
