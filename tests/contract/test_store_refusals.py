@@ -119,3 +119,17 @@ async def test_a_rebuild_passes_the_freeze_under_its_own_name_only(
     assert await store.promote(sale_id, 1, rebuilder=BY) == []
     assert await store.set_phase(sale_id, 1, "paused", FAR_MS, rebuilder=BY) is None
     assert await store.decide(sale_id, 1, theirs, rebuilder=BY) is Refusal.PAUSED
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_who_notes_the_time(
+    store: StockStore, rig: StoreRig, sale_id: int, name: str
+) -> None:
+    """Whoever changes something; of repeats only those that write all the same."""
+    await busy_sale(store, sale_id)
+    noted = []
+    for _ in range(2):
+        await rig.set_clock(sale_id, 1)
+        await CALLS[name](store, sale_id, 1)
+        noted.append((await rig.kept(sale_id)).number("clock_ms") > 1)
+    assert noted == [name not in {"repeat", "promote"}, name in {"resize", "phase"}]

@@ -71,7 +71,7 @@ class StoreServer(StoreScripts):
         """A replica takes over that lacks the last writes: so many of them, and those of the last
         `ms`. Returns how many are lost, of JOURNAL_MAX at most (heartbeats are not counted)."""
         lost, since_ms = 0, self.now_ms() - ms
-        while self._journal and (lost < writes or self._journal[-1][0] > since_ms):
+        while self._journal and (lost < writes or (ms and self._journal[-1][0] > since_ms)):
             _, undo = self._journal.pop()
             undo()
             lost += 1
