@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.killing import kill
 from tests.kit.running import MIAOSHA, STOP_S, alive, descendants, environ, free_port
 from tests.kit.waits import eventually
 
@@ -62,5 +63,5 @@ def test_an_interrupted_benchmark_leaves_nothing_behind(
         assert not list(place.iterdir())
     finally:
         for pid in alive({process.pid, *left}):
-            os.kill(pid, signal.SIGKILL)
+            kill(pid, signal.SIGKILL)
         process.wait()

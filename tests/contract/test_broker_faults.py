@@ -1,7 +1,6 @@
 """The broker when its server dies, hangs, is full or hangs up in the middle."""
 
 import asyncio
-import os
 import signal
 import ssl
 from collections.abc import AsyncIterator, Sequence
@@ -20,6 +19,7 @@ from miaosha.ports.broker import Reminder
 from miaosha.supervisor.servers.valkey import Valkey, start_valkey
 from tests.contract.brokers import SALE, RedisRig
 from tests.contract.test_broker import Seen, batch, empty, running
+from tests.kit.killing import kill
 from tests.kit.waits import until
 
 
@@ -104,7 +104,7 @@ async def test_hanging_server_means_outcome_unknown(
         return False
 
     await until(connected, 30)
-    os.kill(broker_server.process.pid, signal.SIGSTOP)
+    kill(broker_server.process.pid, signal.SIGSTOP)
     try:
         one = batch(2)
         started = asyncio.get_running_loop().time()
@@ -112,7 +112,7 @@ async def test_hanging_server_means_outcome_unknown(
             await hasty.publish(one)
         assert 0.9 < asyncio.get_running_loop().time() - started < 15
     finally:
-        os.kill(broker_server.process.pid, signal.SIGCONT)
+        kill(broker_server.process.pid, signal.SIGCONT)
         await hasty.close()
     # It is unknown indeed: this one had arrived.
     seen = Seen()

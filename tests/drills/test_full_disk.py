@@ -14,6 +14,7 @@ import pytest
 
 from miaosha.cli.command import here
 from tests.drills.rush import Size, people_for, rush
+from tests.kit.killing import kill
 from tests.kit.running import Up, running
 from tests.kit.waits import eventually
 
@@ -58,7 +59,7 @@ async def test_whatever_dies_on_a_full_disk_comes_back(small_disk: Path, run_dir
                 ballast = fill(small_disk)
                 before = up.children()
                 for role in killed:
-                    os.kill(before[role], signal.SIGKILL)
+                    kill(before[role], signal.SIGKILL)
                 await asyncio.sleep(FULL_S)
                 ballast.unlink()
                 await asyncio.to_thread(back, up, {role: before[role] for role in killed})

@@ -2,7 +2,6 @@
 says, and its verdict at the end.
 """
 
-import os
 import re
 import shutil
 import signal
@@ -11,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.kit.killing import kill
 from tests.kit.running import MIAOSHA, Up, end, environ, free_port
 from tests.kit.waits import eventually
 
@@ -58,19 +58,19 @@ class Sale(Up):
     def kill(self, role: str) -> None:
         """SIGKILL the role's process, and wait until the supervisor has started another."""
         old = self.children()[role]
-        os.kill(old, signal.SIGKILL)
+        kill(old, signal.SIGKILL)
         eventually(lambda: self.children().get(role, old) != old, what=f"{role} again")
 
     def empty(self, role: str) -> None:
         """Kill a Valkey and delete its files before it is started again."""
         pid = self.children()[role]
         home = Path(f"/proc/{pid}/cwd").resolve()
-        os.kill(self.process.pid, signal.SIGSTOP)  # so that it is not started on the old files
+        kill(self.process.pid, signal.SIGSTOP)  # so that it is not started on the old files
         try:
-            os.kill(pid, signal.SIGKILL)
+            kill(pid, signal.SIGKILL)
             shutil.rmtree(home / "appendonlydir")
         finally:
-            os.kill(self.process.pid, signal.SIGCONT)
+            kill(self.process.pid, signal.SIGCONT)
         eventually(lambda: self.children().get(role, pid) != pid, what=f"{role} again")
 
     def verdict(self, within_s: float = 200) -> None:

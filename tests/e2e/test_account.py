@@ -15,6 +15,7 @@ from miaosha.settings import Settings
 from miaosha.supervisor import account
 from miaosha.supervisor.account import AS_ROOT, _setpriv, _try
 from miaosha.supervisor.servers.packaged_server import is_free
+from tests.kit.killing import kill
 from tests.kit.running import Up, alive, descendants, environ, free_port, miaosha, starting
 from tests.kit.waits import eventually
 
@@ -167,7 +168,7 @@ def test_everything_runs_as_the_account_and_listens_where_only_root_may(
 
 def again(up: Up, role: str) -> None:
     old = up.children()[role]
-    os.kill(old, signal.SIGKILL)
+    kill(old, signal.SIGKILL)
     eventually(lambda: up.children().get(role, old) != old, what=f"another {role}")
 
 

@@ -22,6 +22,7 @@ from miaosha.cli.command import here
 from miaosha.domain.freezes import CLOCK
 from miaosha.supervisor.servers.valkey import answers, valkey_command
 from tests.e2e.test_many_sales import ANSWER, asking, buyers, published
+from tests.kit.killing import kill
 from tests.kit.packages import faketime
 from tests.kit.running import Up, running
 from tests.kit.waits import eventually, until
@@ -154,7 +155,7 @@ async def test_for_good_and_a_leader_that_dies(
         return str(row.owner)
 
     before = await led_by()
-    os.kill(skewed.up.children()["scheduler"], signal.SIGKILL)
+    kill(skewed.up.children()["scheduler"], signal.SIGKILL)
 
     async def led_by_another() -> bool:
         return await led_by() not in (before, "nobody at all")

@@ -1,6 +1,5 @@
 """A whole platform with parts that hang: each is killed and comes back, and no other is touched."""
 
-import os
 import signal
 import socket
 import struct
@@ -14,6 +13,7 @@ import pytest
 
 from miaosha.supervisor.hang_detector import Life
 from miaosha.supervisor.health_probes import says_alive
+from tests.kit.killing import kill
 from tests.kit.running import Up, descendants, running
 from tests.kit.running import alive as running_pids
 from tests.kit.waits import eventually
@@ -95,7 +95,7 @@ def started_again(up: Up, role: str, before: int) -> bool:
 def test_roles_that_hang_come_back_and_no_other_is_touched(up: Up, roles: tuple[str, ...]) -> None:
     before = up.children()
     for role in roles:
-        os.kill(before[role], signal.SIGSTOP)
+        kill(before[role], signal.SIGSTOP)
     for role in roles:
         another = partial(started_again, up, role, before[role])
         eventually(another, what=f"another {role}")
@@ -110,7 +110,7 @@ def test_a_server_that_hangs_comes_back_and_no_role_is_restarted_for_it(
 ) -> None:
     """While the store hangs nobody's beat is seen: every role answers for itself."""
     before = up.children()
-    os.kill(before[server], signal.SIGSTOP)
+    kill(before[server], signal.SIGSTOP)
     eventually(
         lambda: up.children().get(server, 0) not in (0, before[server]), what=f"another {server}"
     )
@@ -124,7 +124,7 @@ def test_an_edge_that_hangs_comes_back(up: Up) -> None:
 
     before = edges()
     for pid in before:
-        os.kill(pid, signal.SIGSTOP)
+        kill(pid, signal.SIGSTOP)
     eventually(lambda: not running_pids(before) and up.ready(), what="another edge")
 
 
@@ -140,11 +140,11 @@ def test_a_platform_that_slept_restarts_nobody(up: Up) -> None:
     before, log = up.children(), said(up)
     everybody = {up.process.pid, *descendants(up.process.pid)}
     for pid in everybody:
-        os.kill(pid, signal.SIGSTOP)
+        kill(pid, signal.SIGSTOP)
     asleep_until = time.monotonic() + ROLE_SILENCE_S + 2
     eventually(lambda: time.monotonic() > asleep_until, what="woken")
     for pid in everybody:
-        os.kill(pid, signal.SIGCONT)
+        kill(pid, signal.SIGCONT)
     awake_until = time.monotonic() + ROLE_SILENCE_S + 2
     eventually(lambda: time.monotonic() > awake_until and up.ready(), what="looked at")
     assert up.children() == before

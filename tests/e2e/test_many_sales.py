@@ -22,6 +22,7 @@ from miaosha.settings import Settings
 from miaosha.trials import sample_sale
 from miaosha.trials.crowd.http_client import Http
 from miaosha.usecases.terms import draft_of
+from tests.kit.killing import kill
 from tests.kit.running import Up, running
 from tests.kit.waits import eventually, until
 
@@ -202,7 +203,7 @@ async def test_one_more_is_refused_by_name_and_stays_a_draft(up: Up, parts: ApiP
 async def test_a_consumer_that_starts_anew_takes_all_of_them_up(up: Up, parts: ApiParts) -> None:
     sale_ids = await parts.ledger.sales.live_ids()
     old = up.children()["consumer"]
-    os.kill(old, signal.SIGKILL)
+    kill(old, signal.SIGKILL)
     eventually(lambda: up.children().get("consumer", old) != old, what="another consumer")
     wanted = sale_ids[:: len(sale_ids) // 20]
     tokens = await buyers(parts, "second", len(wanted))

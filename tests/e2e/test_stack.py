@@ -11,6 +11,7 @@ import pytest
 from miaosha.domain.errors import SettingsError
 from miaosha.supervisor.servers.packaged_server import make_home
 from tests.e2e.sale_under_fire import sale_under_fire
+from tests.kit.killing import kill
 from tests.kit.running import Up, alive, descendants, free_port, miaosha, running
 from tests.kit.waits import eventually
 
@@ -81,12 +82,12 @@ def test_what_runs_is_reached_by_every_command_and_comes_back(up: Up, home: Path
     commands(up, "sale", "create", *made, "--ask", "Which? | no | *yes")
     for name in ("rabbitmq", "mariadb", "n0"):
         old = servers(up)[name]
-        os.kill(old, signal.SIGKILL)
+        kill(old, signal.SIGKILL)
         eventually(lambda n=name, o=old: servers(up).get(n, o) != o, what=f"another {name}")  # type: ignore[misc]
     eventually(up.ready, what="ready again")
     hung = {name: servers(up)[name] for name in ("rabbitmq", "mariadb", "n1")}
     for old in hung.values():
-        os.kill(old, signal.SIGSTOP)
+        kill(old, signal.SIGSTOP)
     for name, old in hung.items():
         eventually(lambda n=name, o=old: servers(up).get(n, o) != o, what=f"another {name}")  # type: ignore[misc]
     eventually(up.ready, what="ready again")

@@ -18,6 +18,7 @@ from miaosha.supervisor.child_spec import Health, Spec
 from miaosha.supervisor.children import Child
 from miaosha.supervisor.server_watch import answering
 from miaosha.supervisor.watches import Alarm, WatchEnded, beside
+from tests.kit.killing import kill
 from tests.kit.running import MIAOSHA, Up, running
 from tests.kit.waits import eventually, until
 from tests.serving.test_outlet import fill
@@ -46,7 +47,7 @@ async def test_a_child_whose_crash_cannot_be_told_is_started_again() -> None:
     child = Child(Spec("sleeper-0", SLEEPER, at_once), mute)
     await child.start()
     first = await ready(child)
-    os.kill(first, signal.SIGKILL)
+    kill(first, signal.SIGKILL)
     assert await ready(child, after=first)
     await child.stop()
 
@@ -135,7 +136,7 @@ async def test_an_alarm_that_cannot_tell_stops_the_platform_all_the_same() -> No
 def again(up: Up, role: str) -> None:
     """KILL it; another one comes."""
     old = up.children()[role]
-    os.kill(old, signal.SIGKILL)
+    kill(old, signal.SIGKILL)
     eventually(lambda: up.children().get(role, old) != old, 40, what=f"another {role}")
 
 

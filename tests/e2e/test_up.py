@@ -1,6 +1,5 @@
 """`miaosha up` from outside: it starts, outlives its children, and stops without a trace."""
 
-import os
 import signal
 import socket
 import time
@@ -11,6 +10,7 @@ import pytest
 
 from miaosha.supervisor.edge.nginx_config import FILES
 from tests.domain.test_urls import LINKS
+from tests.kit.killing import kill
 from tests.kit.running import STOP_S, Up, alive, descendants, free_port, miaosha, running
 from tests.kit.waits import eventually
 
@@ -56,7 +56,7 @@ def test_secrets_and_addresses_are_private(up: Up) -> None:
 @pytest.mark.parametrize("role", ["publisher", "gateway", "api", "consumer", "scheduler", "mailer"])
 def test_a_killed_role_comes_back(up: Up, role: str) -> None:
     old = up.children()[role]
-    os.kill(old, signal.SIGKILL)
+    kill(old, signal.SIGKILL)
     eventually(lambda: up.children().get(role, old) != old, what=f"a new {role}")
     eventually(up.ready, what="ready again")
 
@@ -64,7 +64,7 @@ def test_a_killed_role_comes_back(up: Up, role: str) -> None:
 @pytest.mark.parametrize("server", ["store", "broker"])
 def test_a_killed_valkey_comes_back_on_its_data(up: Up, server: str) -> None:
     old = up.children()[server]
-    os.kill(old, signal.SIGKILL)
+    kill(old, signal.SIGKILL)
     eventually(lambda: up.children().get(server, old) != old, what=f"a new {server}")
     eventually(up.ready, what="ready again")
 
@@ -75,7 +75,7 @@ def test_the_edge_comes_back(up: Up) -> None:
         for pid in descendants(up.process.pid)
         if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"nginx: master")
     )
-    os.kill(master, signal.SIGKILL)
+    kill(master, signal.SIGKILL)
     eventually(lambda: master not in alive({master}) and up.ready(), what="another edge")
 
 
@@ -104,7 +104,7 @@ def test_a_signal_stops_everything(tmp_path: Path, sig: int) -> None:
             if signal.SIGHUP in ignored:
                 assert ignores(pid, signal.SIGHUP), f"{role} would end with the terminal"
         old = up.children()["mailer"]
-        os.kill(old, signal.SIGKILL)
+        kill(old, signal.SIGKILL)
         eventually(lambda: up.children().get("mailer", old) != old, what="another mailer")
         pids = descendants(up.process.pid)
         run_dir = Path(up.state()["run_dir"])

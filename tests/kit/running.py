@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from miaosha.supervisor.servers.packaged_server import free_ports
+from tests.kit.killing import kill
 from tests.kit.waits import eventually
 
 MIAOSHA = str(Path(sys.executable).with_name("miaosha"))
@@ -145,9 +146,9 @@ class Up:
 
     def lose(self) -> None:
         """KILL it and everything below it, as when the machine's power fails."""
-        os.kill(self.process.pid, signal.SIGSTOP)  # so that it starts nothing meanwhile
+        kill(self.process.pid, signal.SIGSTOP)  # so that it starts nothing meanwhile
         for pid in {*descendants(self.process.pid), self.process.pid}:
-            os.kill(pid, signal.SIGKILL)
+            kill(pid, signal.SIGKILL)
         self.process.wait(STOP_S)
 
     def stop(self, sig: int = signal.SIGTERM) -> int:
@@ -233,4 +234,4 @@ def end(process: "subprocess.Popen[str]") -> None:
             process.kill()
             process.wait()
     for pid in alive(left):
-        os.kill(pid, signal.SIGKILL)
+        kill(pid, signal.SIGKILL)

@@ -12,6 +12,7 @@ import pytest
 from miaosha.supervisor.child_spec import Health, Spec
 from miaosha.supervisor.children import BACKOFF_FIRST_S, BACKOFF_MAX_S, LOUD_AFTER, Child, backoff_s
 from miaosha.supervisor.die_with_parent import die_with_parent
+from tests.kit.killing import kill
 from tests.kit.waits import until
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -41,7 +42,7 @@ async def test_a_crashed_child_is_started_again(told: list[str]) -> None:
     await child.start()
     await until(lambda: child.health is Health.READY)
     first = child.pid
-    os.kill(first, signal.SIGKILL)
+    kill(first, signal.SIGKILL)
     await until(lambda: child.health is Health.READY and child.pid not in (0, first))
     assert child.restarts == 1
     assert told == ["sleeper-0 was killed by signal 9; started again"]
@@ -124,10 +125,10 @@ async def test_what_a_killed_child_had_started_ends_with_it(
     argv = ["/bin/sh", "-c", "sleep 600 & echo $!; wait"]
     child = Child(Spec("parent-0", argv, at_once, log=log), told.append)
     await child.start()
-    await until(lambda: log.exists() and log.read_text().endswith("\n"))
+    await until(lambda: child.pid and log.exists() and log.read_text().endswith("\n"))
     worker = int(log.read_text())
     assert _runs(worker)
-    os.kill(child.pid, signal.SIGKILL)
+    kill(child.pid, signal.SIGKILL)
     await until(lambda: not _runs(worker))
     await child.stop()
 

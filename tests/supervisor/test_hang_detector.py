@@ -3,7 +3,6 @@ whole machine is left alone.
 """
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from miaosha.supervisor.hang_detector import LOOKS, HangDetector, Life
 from miaosha.supervisor.health_probes import processor_ns, says_alive, state, working
 from tests.e2e.test_telling import mute
 from tests.kit.clocks import HandClock
+from tests.kit.killing import kill
 from tests.kit.running import environ
 from tests.kit.waits import until
 from tests.supervisor.test_children import at_once
@@ -203,11 +203,12 @@ async def test_a_child_that_hangs_is_started_again(
     ill = Child(role(run_dir, 600 if way == "stopped" else 0.2), told.append, vigil=vigil)
     other, first = await ready(well), await ready(ill)
     if way == "stopped":
-        os.kill(first, signal.SIGSTOP)
+        kill(first, signal.SIGSTOP)
     await restarted(ill, after=first)
     assert told[0] == "!! role-0 is killed: it gave no sign of life for 1 s"
     assert well.pid == other and well.restarts == 0
-    os.kill(ill.pid, signal.SIGKILL)  # it spins: TERM is not heard
+    await until(lambda: ill.pid)
+    kill(ill.pid, signal.SIGKILL)  # it spins: TERM is not heard
     await asyncio.gather(well.stop(), ill.stop())
 
 
@@ -319,6 +320,7 @@ def test_a_process_that_nobody_supervises_notices_that_its_loop_hangs_and_tells_
 HANGS = """
 import sys
 from miaosha.serving.process import run
+from tests.kit.killing import kill
 async def serve(process, settings):
     process.begun = True
     while True:

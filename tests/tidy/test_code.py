@@ -44,6 +44,9 @@ def trees() -> dict[Path, ast.Module]:
     return {p: tree_of(p) for p in python_files("src", "tests")}
 
 
+SIGNALLING = ("killing.py", "sitecustomize.py")  # the one kills only itself
+
+
 def test_files_are_short() -> None:
     long = []
     for path in python_files("src", "tests"):
@@ -203,6 +206,18 @@ def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
         if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             yield child
             yield from own_nodes(child)
+
+
+def test_tests_signal_single_processes(trees: dict[Path, ast.Module]) -> None:
+    """A pid of 0, as a child has that is being started, is the sender's whole group: the suite."""
+    found = [
+        f"{name(path)}:{node.lineno}"
+        for path, tree in trees.items()
+        if path.is_relative_to(ROOT / "tests") and path.name not in SIGNALLING
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "os.kill"
+    ]
+    assert not found, "\n".join(found)
 
 
 def test_tests_do_not_sleep_to_synchronise(trees: dict[Path, ast.Module]) -> None:

@@ -1,6 +1,5 @@
 """Waiting for a sale and for a verdict: clocks that are wrong, networks that go, other tabs."""
 
-import os
 import re
 import signal
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from time import monotonic
 import pytest
 from playwright.sync_api import WebSocketRoute, expect
 
+from tests.kit.killing import kill
 from tests.web.conftest import Visitors
 from tests.web.shop import ANSWER, RIGHT, Shop
 from tests.web.steps import (
@@ -59,11 +59,11 @@ def unhurried_s(visitor: Visitor) -> float:
 def consumer_stopped(shop: Shop) -> Iterator[None]:
     """What is accepted is not decided meanwhile."""
     pid = shop.up.children()["consumer"]
-    os.kill(pid, signal.SIGSTOP)
+    kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("shift_ms", [TEN_MINUTES_MS, -TEN_MINUTES_MS], ids=["fast", "slow"])

@@ -139,6 +139,8 @@ def running(path: Path, *, alive: bool = True) -> Running | None:
     try:
         state = msgspec.json.decode((path / "run.json").read_bytes(), type=Running)
         if alive:
+            if state.pid <= 0:  # to the system, all processes of our own group
+                return None
             os.kill(state.pid, 0)
     except (OSError, msgspec.MsgspecError):
         return None
