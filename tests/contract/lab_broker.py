@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from miaosha.ports.broker import Broker
 from tests.contract.brokers import RECLAIM_MS, SALE
 from tests.lab.broker import LabBroker
 from tests.lab.broker_server import BrokerServer, Kind
@@ -19,7 +20,7 @@ class LabRig:
     def __init__(self, kind: Kind) -> None:
         self.server = BrokerServer(kind, counted_s=COUNTED_S)
         self.queue = self.server.queue(SALE)
-        self.broker = self.another(backlog_max=10, prefetch=4)
+        self.broker: Broker = self.another(backlog_max=10, prefetch=4)
 
     async def clean(self) -> None:
         """It is new."""

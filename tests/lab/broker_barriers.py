@@ -11,7 +11,7 @@ from miaosha.domain.errors import DependencyDown
 from miaosha.ports.broker import Pressure
 from tests.lab.broker_options import BrokerOptions
 from tests.lab.broker_shelf import QueueMissing, now_s
-from tests.lab.broker_single import Counted, SingleServer, log_name, queue_name
+from tests.lab.broker_single import QueueLength, SingleServer, log_name, queue_name
 from tests.lab.link import Link
 
 ANSWER_S: Final = 0.25  # a consumer that takes longer has something in hand
@@ -91,10 +91,10 @@ class BarrierGauge:
         full = self._options.is_full(backlog, entries * mean)
         return Pressure(backlog, entries * mean, full, self._age_ms(sale_id, backlog))
 
-    async def _count(self, queue: str) -> Counted:
+    async def _count(self, queue: str) -> QueueLength:
         return await self._link("broker.count", lambda: self._server.count(queue))
 
-    async def _backlog(self, queue: str, found: Counted) -> int:
+    async def _backlog(self, queue: str, found: QueueLength) -> int:
         if found.ready or not found.consumers:
             return found.ready
         if await self._questions.passed(queue):

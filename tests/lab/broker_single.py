@@ -27,14 +27,14 @@ def log_name(sale_id: int) -> str:
     return f"sale.{sale_id}.log"
 
 
-class Counted(NamedTuple):
+class QueueLength(NamedTuple):
     """Messages that nobody was lent, and sessions."""
 
     ready: int
     consumers: int
 
 
-class Question(NamedTuple):
+class Barrier(NamedTuple):
     """A barrier somebody waits for."""
 
     owner: object
@@ -56,7 +56,7 @@ class SingleServer:
         self.queues: dict[str, LendingQueue] = {}
         self.logs: dict[str, SaleLog] = {}
         self.waits: list[tuple[float, bytes]] = []  # loop time, then a message of reminders
-        self._questions: dict[str, Question] = {}
+        self._questions: dict[str, Barrier] = {}
         self._names = 0
         self._torn: list[int] = []
         self._handed: deque[bytes] = deque(maxlen=HANDED_MAX)
@@ -91,9 +91,9 @@ class SingleServer:
             raise QueueMissing(f"broker: no queue {name}")
         return self.logs[name]
 
-    def count(self, name: str) -> Counted:
+    def count(self, name: str) -> QueueLength:
         queue = self.queue(name)
-        return Counted(len(queue.ready), len(queue.sessions))
+        return QueueLength(len(queue.ready), len(queue.sessions))
 
     def drop(self, name: str) -> None:
         queue = self.queues.pop(name, None)
@@ -180,7 +180,7 @@ class SingleServer:
 
     def ask(self, name: str, barrier: str, owner: object) -> asyncio.Event:
         """Send a barrier through the queue. Without a queue it is lost without a word."""
-        question = self._questions.setdefault(barrier, Question(owner, asyncio.Event()))
+        question = self._questions.setdefault(barrier, Barrier(owner, asyncio.Event()))
         if name in self.queues:
             self.put(name, b"", barrier)
         return question.answered
