@@ -121,8 +121,13 @@ async def test_lost_confirm_is_unknown_and_the_batch_is_there(
 )
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_no_failed_call_of_a_consumer_loses_a_batch(
-    broker: LabBroker, link: FailingLink, call: str, when: str
+    broker: LabBroker,
+    link: FailingLink,
+    call: str,
+    when: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("tests.lab.broker_barriers.LOST_S", 0.4)
     sent = [batch(n) for n in range(10)]
     for one in sent:
         await broker.publish(one)
@@ -135,8 +140,10 @@ async def test_no_failed_call_of_a_consumer_loses_a_batch(
     assert firsts == [b.batch_id for b in sent]
 
 
-async def test_restart_loses_nothing(broker: LabBroker, server: BrokerServer) -> None:
-    await asyncio.sleep(0.85)  # of a younger queue a server may not know any more
+async def test_restart_loses_nothing(
+    broker: LabBroker, server: BrokerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.lab.broker_single.YOUNG_S", 0.0)
     seen = Seen()
     sent = [batch(n) for n in range(20)]
     async with running(broker.consume(SALE, "c1", seen)):
@@ -146,6 +153,17 @@ async def test_restart_loses_nothing(broker: LabBroker, server: BrokerServer) ->
                 server.restart()
         await until(lambda: {b.batch_id for b in seen.batches} == {b.batch_id for b in sent})
         await empty(broker)
+
+
+async def test_restart_may_forget_a_queue_just_made(
+    broker: LabBroker, server: BrokerServer, kind: Kind
+) -> None:
+    server.restart()
+    if kind == "streams":
+        await broker.publish(batch(1))
+    else:
+        with pytest.raises(DependencyDown, match="no queue"):
+            await broker.publish(batch(1))
 
 
 async def test_a_dead_process_keeps_nothing(

@@ -33,7 +33,7 @@ class StreamEntry(NamedTuple):
 
 
 class Holding(NamedTuple):
-    """Who was handed an entry, and when, by loop time."""
+    """Who was handed an entry, and when, by loop time; "" once it was taken from them."""
 
     consumer: str
     since_s: float
@@ -88,7 +88,7 @@ class GroupStream:
     def keep(self, consumer: str, numbers: Sequence[int]) -> None:
         """They are this consumer's from now on, whoever else has taken them, unless handled."""
         for number in numbers:
-            if number in self.pending:
+            if number in self.pending and self.pending[number].consumer:
                 self.pending[number] = Holding(consumer, now_s())
 
     def give_back(self, consumer: str, idle_s: float) -> None:
@@ -96,9 +96,10 @@ class GroupStream:
             if holding.consumer == consumer:
                 self.pending[number] = holding._replace(since_s=now_s() - idle_s)
 
-    def abandon_all(self) -> None:
-        for number, holding in self.pending.items():
-            self.pending[number] = holding._replace(since_s=float("-inf"))
+    def take_away(self) -> None:
+        """Whoever looks next has it, though another may be handling it and say so."""
+        for number in self.pending:
+            self.pending[number] = Holding("", float("-inf"))
 
     def acknowledge(self, numbers: Sequence[int]) -> None:
         """Anybody may, whoever has them."""
@@ -188,7 +189,7 @@ class StreamsServer:
 
     def redeliver(self, sale_id: int) -> None:
         if stream := self.streams.get(requests_key(sale_id)):
-            stream.abandon_all()
+            stream.take_away()
             self.news.ring(requests_key(sale_id))
 
     def duplicate(self, sale_id: int) -> bool:
