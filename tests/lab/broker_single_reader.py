@@ -94,6 +94,9 @@ class SessionReader(Generic[Message]):
             await self._call("unsubscribe", lambda: self._server.end(session))
         except Fault:  # its connection is as good as gone, and the server notices
             self._server.end(session)
+        except asyncio.CancelledError:
+            self._server.end(session)
+            raise
 
     async def _session(
         self, session: ReadingSession, handler: Callable[[list[Message]], Awaitable[None]]
