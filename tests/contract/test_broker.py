@@ -1,4 +1,4 @@
-"""The broker's contract, on a Redis of its own, on a cluster, and on RabbitMQ."""
+"""The broker's contract, on a Redis of its own, on a cluster, on RabbitMQ, and in the lab."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -14,6 +14,7 @@ from miaosha.ports.broker import Broker, Reminder
 from miaosha.supervisor.servers.rabbitmq import RabbitMq
 from miaosha.supervisor.servers.valkey import start_valkey
 from tests.contract.brokers import RECLAIM_MS, SALE, RabbitRig, RedisRig, Rig
+from tests.contract.lab_broker import LabRig
 from tests.kit.waits import until
 
 
@@ -48,10 +49,21 @@ async def running(*coroutines: object) -> AsyncIterator[list[asyncio.Task[None]]
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@pytest.fixture(params=["single", "cluster", pytest.param("rabbitmq", marks=pytest.mark.servers)])
+KINDS = (
+    "single",
+    "cluster",
+    pytest.param("rabbitmq", marks=pytest.mark.servers),
+    "lab-streams",
+    "lab-single",
+)
+
+
+@pytest.fixture(params=KINDS)
 def shared_url(request: pytest.FixtureRequest) -> str:
     """The tests' RabbitMQ, or their cluster, whose nodes share our keys out; "" for a Redis of
-    one's own."""
+    one's own; `lab:` and a kind for the laboratory's."""
+    if request.param.startswith("lab-"):
+        return str(request.param).replace("-", ":")
     if request.param == "rabbitmq":
         server: RabbitMq = request.getfixturevalue("rabbitmq")
         return server.url
@@ -62,11 +74,16 @@ def shared_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def rig(shared_url: str, run_dir: Path) -> AsyncIterator[Rig]:
     async with AsyncExitStack() as stack:
-        if not shared_url:
-            server = await start_valkey(run_dir, "broker")
-            stack.push_async_callback(server.stop)
-        rabbit = shared_url.startswith("amqp")
-        rig = RabbitRig(shared_url) if rabbit else RedisRig(shared_url or server.url)
+        rig: RedisRig | RabbitRig | LabRig
+        if shared_url.startswith("amqp"):
+            rig = RabbitRig(shared_url)
+        elif shared_url.startswith("lab:"):
+            rig = LabRig("single" if shared_url == "lab:single" else "streams")
+        else:
+            if not shared_url:
+                server = await start_valkey(run_dir, "broker")
+                stack.push_async_callback(server.stop)
+            rig = RedisRig(shared_url or server.url)
         stack.push_async_callback(rig.close)
         await rig.clean()
         await rig.broker.open(SALE)
