@@ -16,6 +16,8 @@ from miaosha.adapters.rabbitmq.auditing import RabbitQueueReader
 from miaosha.adapters.rabbitmq.broker import RabbitBroker
 from miaosha.adapters.rabbitmq.channels import CHANNELS_MAX
 from miaosha.adapters.rabbitmq.link import Link, NoQueue
+from miaosha.adapters.rabbitmq.parked import RabbitParkingLot
+from miaosha.adapters.rabbitmq.quorum_reader import PoisonMessage
 from miaosha.adapters.rabbitmq.reminders import STEPS_MS, first_wait
 from miaosha.adapters.rabbitmq.topology import count, delay_of, log_of, requests_of
 from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Overloaded, SettingsError
@@ -225,6 +227,26 @@ async def test_consumer_and_publisher_outlive_their_connections(
         await works(lambda: broker.publish(batch(2)))
         await broker.publish(two := batch(3))
         await until(lambda: two in seen.batches, 20)
+
+
+async def test_a_message_that_cannot_surely_be_parked_comes_again(
+    rig: RabbitRig, broker: RabbitBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    park, lost = RabbitParkingLot.park, iter([OutcomeUnknown("no confirm"), Overloaded("broker")])
+
+    async def parks(self: RabbitParkingLot, message: PoisonMessage) -> None:
+        await park(self, message)
+        if (error := next(lost, None)) is not None:
+            raise error
+
+    monkeypatch.setattr(RabbitParkingLot, "park", parks)
+    seen = Seen()
+    async with running(broker.consume(SALE, "c1", seen)) as [consuming]:
+        await rig.put_odd()
+        await broker.publish(one := batch(1))
+        await until(lambda: one in seen.batches, 20)
+        assert not consuming.done()
+    assert await broker.count_parked() == 3, "parked twice is better than never"
 
 
 async def test_one_consumer_at_a_time_and_the_next_takes_over(broker: RabbitBroker) -> None:

@@ -120,7 +120,7 @@ LIVE_ROW, GONE_ROW = row(HoldState.HELD), row(HoldState.RELEASED)
         ("never granted: to the head", HELD, [], Place(State.STANDBY, "a.0", 1, 2)),
         ("standby stays", STANDBY, [], STANDBY),
         ("granted stays", HELD, [LIVE_ROW], Place(State.HELD, "a.0", 1, 2, 500)),
-        ("paying reads held", HELD, [row(HoldState.PAYING)], Place(State.HELD, "a.0", 1, 2, 500)),
+        ("paying reads held", HELD, [row(HoldState.PAYING)], Place(State.HELD, "a.0", 1, 1, 500)),
         ("paid", HELD, [row(HoldState.PAID)], Place(State.PAID, "a.0", 1, 2, 500)),
         ("lost: SQL knows", None, [LIVE_ROW], Place(State.HELD, "a.0", 1, 2, 500)),
         ("lost and over", None, [GONE_ROW], Place(State.DECLINED, "a.0", 1, 2, 500)),

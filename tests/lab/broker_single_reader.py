@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar
 
-from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown
+from miaosha.domain.errors import Fault, OutcomeUnknown
 from miaosha.domain.messages import MalformedMessage
 from tests.lab.broker_lending import LentMessage, ReadingSession
 from tests.lab.broker_shelf import QueueMissing, heard, now_s
@@ -57,8 +57,8 @@ class SessionReader(Generic[Message]):
         self._what = f"_{queue}" if made else ""
 
     async def run(self, handler: Callable[[list[Message]], Awaitable[None]]) -> None:
-        """Until cancelled, or until the queue was dropped. As there, a parked message whose confirm
-        is lost ends it with OutcomeUnknown."""
+        """Until cancelled, or until the queue was dropped. As there, a message that could not
+        surely be parked comes again."""
         while True:
             try:
                 if self._made:
@@ -67,7 +67,7 @@ class SessionReader(Generic[Message]):
             except QueueMissing:
                 if not self._made:
                     return
-            except DependencyDown:
+            except Fault:
                 pass
             await self._pause()
 

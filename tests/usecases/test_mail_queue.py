@@ -116,3 +116,24 @@ async def test_a_letter_nobody_can_write_stands_in_no_others_way(
         await deliver_due(world, mail_queue)
         world.servers.clock.advance(600_000)
     assert await states(world) == ["parked", "sent"]
+
+
+async def test_a_mail_is_sent_once_while_sql_cannot_be_told(
+    world: World, mail_queue: MailQueue, mailbox: Mailbox
+) -> None:
+    await winners(world, 1)
+    outbox_rows = world.servers.ledger.outbox
+    [item] = await outbox_rows.due(world.servers.clock.now_ms(), 10)
+    job = MailJob(item.id, item.dedupe_key)
+    mark_sent = outbox_rows.mark_sent
+
+    async def away(outbox_id: int, now_ms: int) -> bool:
+        raise DependencyDown("database: is locked")
+
+    outbox_rows.mark_sent = away
+    for _ in range(3):
+        with pytest.raises(DependencyDown):
+            await mail_queue.deliver(job)
+    outbox_rows.mark_sent = mark_sent
+    await mail_queue.deliver(job)
+    assert len(mailbox.mails) == 1 and await states(world) == ["sent"]

@@ -93,12 +93,12 @@ def merge(place: Place | None, rows: Sequence[Row]) -> Place | None:
     if newest and (live or place is None or any(row.rid == place.rid for row in rows)):
         own = next((row for row in rows if place and row.rid == place.rid), newest)
         row = live or own
-        state = place_of(row.state, row.reason)
-        if state is State.PAYING:
-            state = State.HELD
+        state, told = place_of(row.state, row.reason), row.version
+        if state is State.PAYING:  # which Redis does not know; nor does held have its version
+            state, told = State.HELD, 0
         rank = place.rank if place and place.rid == row.rid else row.rank
         unchanged = place is not None and place.rid == row.rid and place.state is state
-        version = max(version if unchanged else version + 1, row.version)
+        version = max(version if unchanged else version + 1, told)
         return Place(state, row.rid, rank, version, row.pay_by_ms)
     if place and place.state is State.HELD:
         return place._replace(

@@ -36,6 +36,12 @@ def ending(hold: Hold) -> Ending:
     return Ending(hold.user_id, hold.rid, state, hold.version)
 
 
+def _version_held(hold: Hold) -> int:
+    """The version a place takes over. Redis knows no payment: a place that reads held must not have
+    the version at which its buyer was told `paying` or `paid`."""
+    return hold.version if hold.state is HoldState.HELD else 0
+
+
 class Granter:
     def __init__(
         self,
@@ -98,7 +104,7 @@ class Granter:
 
     async def _tell_store(self, sale_id: int, epoch: int, holds: Iterable[Hold]) -> None:
         told = [
-            GrantedHold(hold.user_id, hold.rid, hold.pay_by_ms, hold.version)
+            GrantedHold(hold.user_id, hold.rid, hold.pay_by_ms, _version_held(hold))
             for hold in holds
             if hold.state is not HoldState.RELEASED
         ]

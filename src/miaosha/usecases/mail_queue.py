@@ -17,6 +17,7 @@ from miaosha.ports.outbox import PUT_OFF_MAX_MS, Outbox
 from miaosha.usecases.notify import compose
 
 RELAY_MAX = 256
+REMEMBERED_MAX = 10_000  # mails that this process sent
 RETRY_FIRST_MS = 1_000
 RETRY_GROWTH = 4  # with the usual eight attempts a mail server may be away for 25 minutes
 
@@ -43,6 +44,7 @@ class MailQueue:
         self._attempts_max = attempts_max
         self._public_url = public_url
         self._counters = counters
+        self._sent: dict[int, None] = {}  # by this process, the newest last
 
     async def relay(self) -> int:
         """Queue new and retried outbox rows; returns how many. Queueing one twice is harmless."""
@@ -68,7 +70,9 @@ class MailQueue:
             await self._later(job, None, Problem("not_found", "The account is gone."))
             return
         try:
-            await self._mailer.send(compose(item, recipient, self._public_url))
+            if item.id not in self._sent:
+                await self._mailer.send(compose(item, recipient, self._public_url))
+                self._remember(item.id)
         except Problem as error:
             await self._later(job, None, error)
         except Exception as error:  # the mail server is away, or a mail nobody thought of
@@ -77,6 +81,12 @@ class MailQueue:
             await self._later(job, None if last else self._clock.now_ms() + delay_ms, error)
         else:
             self._counters["sent"] += await self._outbox.mark_sent(item.id, self._clock.now_ms())
+
+    def _remember(self, outbox_id: int) -> None:
+        """While SQL cannot be told that a mail was sent, its job comes again and again."""
+        self._sent[outbox_id] = None
+        while len(self._sent) > REMEMBERED_MAX:
+            del self._sent[next(iter(self._sent))]
 
     async def _later(self, job: MailJob, retry_at_ms: int | None, error: Exception) -> None:
         self._counters["parked" if retry_at_ms is None else "retried"] += 1

@@ -76,7 +76,8 @@ class QuorumReader(Generic[Message]):
 
     async def run(self, handler: Handler[Message]) -> None:
         """Deliver until cancelled, or until the queue was dropped. A broker that is away is waited
-        for with growing pauses of at most a second."""
+        for with growing pauses of at most a second. A message that could not surely be parked comes
+        again."""
         while True:
             try:
                 if self._queue.made:
@@ -86,7 +87,7 @@ class QuorumReader(Generic[Message]):
             except (_QueueDropped, NoQueue):
                 if not self._queue.made:
                     return
-            except DependencyDown as error:
+            except Fault as error:  # also a message that could not surely be parked
                 log.warning("broker_away", queue=self._queue.name, error=str(error))
             await self._pause()
 
