@@ -19,7 +19,7 @@ WEB_SOURCES := $(shell find web -name node_modules -prune -o -name test -prune -
 NGINX_SKIPS := host_spoofing,worker_rlimit_nofile_vs_connections,stale_dns_cache
 SITE := src/miaosha/web/index.html
 
-.PHONY: help install demo stack test test-fast test-servers conformance drills check bench bench-scale bench-sockets profile docs web screenshots clean
+.PHONY: help install demo stack test test-fast test-servers conformance lab drills check bench bench-scale bench-sockets profile docs web screenshots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ conformance: .venv/.installed ## hold the sockets against the official suites: S
 	@test -n "$(SUITES)" || { echo "Say where the official suites are: git clone https://github.com/socketio/socket.io, then" >&2; \
 	  echo "SUITES=socket.io make conformance. Each of their cases is also a test in tests/sockets/test_conformance.py." >&2; exit 2; }
 	@exec $(BIN)/python -m tests.sockets.conformance "$(SUITES)"
+
+SEEDS ?=
+lab: .venv/.installed ## many processes, many faults, virtual time, from one seed: a minute of them, or SEEDS=1000:1060
+	@exec $(BIN)/python -m tests.lab run $(SEEDS) $(ARGS)
 
 PART ?=
 drills: .venv/.installed $(SITE) ## the long fault drills (2 to 3 h), or PART=kills, stack, cluster, model, big, …

@@ -13,6 +13,7 @@ TESTS = Path(__file__).parents[1]
 PARTS = {
     "model": "drills/test_model_large.py",
     "store": "contract/test_store_machine.py",
+    "lab": "lab/test_long_lab.py",
     "kills": "drills/test_kills.py",
     "faults": "e2e/test_faults.py",
     "disk": "drills/test_full_disk.py",

@@ -1,0 +1,82 @@
+"""The laboratory's commands: `python -m tests.lab run|replay|shrink|mutants|report`."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from tests.lab.campaign import Totals, campaign, history
+from tests.lab.world import Verdict
+
+TRACE_SHOWN: Final = 20
+MINUTE_S: Final = 60.0
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run", help="live histories; 1 if anything is found")
+    running.add_argument("seeds", nargs="?", default="", help="FROM:TO, both included, or one seed")
+    running.add_argument("--seconds", type=float, default=MINUTE_S, help="without seeds")
+    running.add_argument("--digests", action="store_true", help="print each history's digest")
+    replaying = commands.add_parser("replay", help="tell one history again, line by line")
+    replaying.add_argument("seed", type=int)
+    options = parser.parse_args(argv)
+    if options.command == "run":
+        return run(options.seeds, options.seconds, digests=options.digests)
+    return replay(options.seed)
+
+
+def run(seeds: str, seconds: float, *, digests: bool) -> int:
+    if seeds:
+        totals = campaign(_range(seeds), _tell)
+    else:
+        first = int(time.time()) % 1_000_000 * 1_000
+        print(f"seeds from {first}")
+        totals = campaign(range(first, first + 1_000_000), _tell, within_s=seconds)
+    if digests:
+        for seed, digest in sorted(totals.digests.items()):
+            print(seed, digest)
+    print(summary(totals))
+    return 1 if totals.found else 0
+
+
+def _range(text: str) -> Iterable[int]:
+    first, _, last = text.partition(":")
+    return range(int(first), int(last or first) + 1)
+
+
+def _tell(verdict: Verdict) -> None:
+    for finding in verdict.findings[:1]:
+        print(f"\nseed {verdict.seed}: {finding.oracle}: {finding.sentence}")
+        before = [line for line in verdict.trace if line[0] <= finding.at_s]
+        for at_s, who, what in before[-TRACE_SHOWN:]:
+            print(f"  {at_s:10.4f} {who:14} {what}")
+        print(f"  python -m tests.lab replay {verdict.seed}")
+
+
+def summary(totals: Totals) -> str:
+    """What a campaign came to, in a few lines."""
+    faults = sum(totals.faults.values())
+    deaths = totals.counts["killed"]
+    minute = totals.histories / totals.wall_s * 60 if totals.wall_s else 0
+    return (
+        f"{totals.histories} histories in {totals.wall_s:.0f} s ({minute:.0f} a minute):"
+        f" {totals.counts['calls']} calls, {faults} faults, {deaths} deaths,"
+        f" {len(totals.found)} with findings"
+    )
+
+
+def replay(seed: int) -> int:
+    verdict = history(seed, tracing=True)
+    for at_s, who, what in verdict.trace:
+        print(f"{at_s:10.4f} {who:14} {what}")
+    for finding in verdict.findings:
+        print(f"{finding.oracle}: {finding.sentence}")
+    print(verdict.digest)
+    return 1 if verdict.findings else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

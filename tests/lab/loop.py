@@ -1,0 +1,112 @@
+"""Loop: an event loop whose time jumps to the next timer, and whose processes can be killed.
+
+Ready callbacks keep asyncio's order, first come, first served: only latency at the ports reorders
+what processes do. A thread is refused. Nobody ready and no timer is a deadlock.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextvars import Context, ContextVar
+from typing import Any, Final
+
+BEGAN_S: Final = 1_000.0  # the loop's time at the start: a process may have run for a while
+
+
+class Deadlock(Exception):
+    """Nobody is ready, and no timer runs."""
+
+
+class ThreadRefused(Exception):
+    """Code asked for a thread, whose order no seed decides."""
+
+
+class Life:
+    """What a killed process was. Its callbacks never run again, not even a `finally`."""
+
+    def __init__(self) -> None:
+        self.alive = True
+
+
+LIFE: Final[ContextVar[Life | None]] = ContextVar("life", default=None)
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """Attributes:
+    turns: passes so far.
+    tasks: every task that was made; a killed one must not be collected before the verdict.
+    """
+
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now_s = BEGAN_S
+        self._selector = self
+        self.turns = 0
+        self.tasks: list[asyncio.Task[Any]] = []
+        self._generators: list[AsyncGenerator[Any, Any]] = []
+        self.set_task_factory(self._keep)
+
+    def time(self) -> float:
+        return self._now_s
+
+    def select(self, timeout: float | None) -> list[Any]:
+        """What a selector does: wait. Here time jumps."""
+        self.turns += 1
+        if timeout is None:
+            raise Deadlock
+        if timeout > 0:
+            self._now_s = max(self._now_s, self._scheduled[0].when())
+        return []
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        life = LIFE.get() if context is None else context.get(LIFE)
+        if life is not None and not life.alive:
+            handle.cancel()
+        else:
+            self._ready.append(handle)
+        return handle
+
+    def kill(self, life: Life) -> None:
+        """Nothing of this process runs any more, from its next await on."""
+        life.alive = False
+        for handle in [*self._ready, *self._scheduled]:
+            if handle._context.get(LIFE) is life:  # type: ignore[attr-defined]
+                handle.cancel()
+
+    def run_in_executor(self, *_: Any) -> Any:  # type: ignore[override]
+        raise ThreadRefused
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, *_: Any, **__: Any
+    ) -> Any:
+        raise ThreadRefused
+
+    def _keep(
+        self, loop: asyncio.AbstractEventLoop, coroutine: Any, context: Context | None = None
+    ) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, context=context)
+        self.tasks.append(task)
+        return task
+
+    def _asyncgen_firstiter_hook(self, agen: AsyncGenerator[Any, Any]) -> None:
+        self._generators.append(agen)  # collecting one would run its `finally` in another seed
+
+    def _asyncgen_finalizer_hook(self, agen: AsyncGenerator[Any, Any]) -> None: ...
+
+    def _process_events(self, events: list[Any]) -> None: ...
+
+    def _write_to_self(self) -> None: ...
+
+    def abandon(self) -> None:
+        """Close, and let go of what never ended, without a word."""
+        for task in self.tasks:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        self._ready.clear()
+        self._scheduled.clear()
+        self.close()

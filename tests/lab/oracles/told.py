@@ -1,0 +1,92 @@
+"""Told: what one buyer is told is a path of the reservation's table, and its versions rise.
+
+A page drops what has a lower version than it knows. Two answers of one version must say one thing.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from miaosha.domain.reservation import TRANSITIONS, HoldState, State
+
+if TYPE_CHECKING:
+    from tests.lab.people import Buyer, Told
+    from tests.lab.world import World
+
+PLACES: Final = frozenset(
+    {
+        State.HELD,
+        State.PAYING,
+        State.PAID,
+        State.STANDBY,
+        State.EXPIRED,
+        State.DECLINED,
+        State.LEFT,
+    }
+)
+LOSSES: Final = ("store restarts", "store forgets", "store set back", "store fails over")
+
+
+def _reachable() -> dict[State, frozenset[State]]:
+    """From each state: those that some number of moves leads to."""
+    found = {state: {state, *moves.values()} for state, moves in TRANSITIONS.items()}
+    for _ in found:
+        for states in found.values():
+            states |= {after for state in list(states) for after in found[state]}
+    return {state: frozenset(states) for state, states in found.items()}
+
+
+AFTER: Final = _reachable()
+
+
+class Stories:
+    def __init__(self, world: "World", find: Callable[..., None]) -> None:
+        self._world = world
+        self._find = find
+        self._known: dict[int, Told] = {}
+
+    def told(self, buyer: "Buyer", told: "Told") -> None:
+        state = State(told.state)
+        if state in (State.HELD, State.PAYING, State.PAID):
+            self._row(buyer, told, state)
+        if state not in PLACES or not told.version:
+            return
+        known = self._known.get(buyer.id)
+        if known is not None and told.version < known.version:
+            return
+        if known is not None:
+            self._follows(buyer, known, told)
+        self._known[buyer.id] = told
+
+    def _row(self, buyer: "Buyer", told: "Told", state: State) -> None:
+        """Nobody hears of a hold before SQL has it."""
+        rows = self._world.sql.ask("SELECT state FROM holds WHERE rid = ?", told.rid)
+        if not rows:
+            self._find(
+                "told",
+                f"buyer {buyer.id} was told {state} of {told.rid} by {told.by}: SQL has none",
+                f"no row {told.by}",
+            )
+        elif state is State.PAID and rows[0][0] != HoldState.PAID:
+            self._find(
+                "told", f"buyer {buyer.id} was told paid, and the hold is {rows[0][0]}", "paid"
+            )
+
+    def _follows(self, buyer: "Buyer", known: "Told", told: "Told") -> None:
+        lost = any(self._world.counts[f"event {loss}"] for loss in LOSSES)
+        same = (known.rid, known.state) == (told.rid, told.state)
+        if told.version == known.version and not same and not lost:
+            self._find(
+                "told",
+                f"buyer {buyer.id}: version {told.version} is {known.state} of {known.rid} by"
+                f" {known.by} and {told.state} of {told.rid} by {told.by}",
+                "one version, two states",
+            )
+        if known.rid == told.rid and State(told.state) not in AFTER[State(known.state)]:
+            self._find(
+                "told",
+                f"buyer {buyer.id}: {told.state} of {told.rid} after {known.state}",
+                f"{known.state} {told.state}",
+            )
+
+    def judge(self) -> None:
+        """At the end everybody who was told paid has an order (`money` counts them)."""

@@ -1,0 +1,82 @@
+"""Waits: once faults have ended nothing lasts longer than it may."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from miaosha.domain.reservation import GRACE_MS
+from miaosha.usecases.rebuild_lease import LEASE_S
+
+if TYPE_CHECKING:
+    from tests.lab.world import World
+
+LOOK_S: Final = 0.5
+SETTLING_S: Final = 10.0  # leases end, the dead one's batches are taken over, clocks are believed
+OVERDUE_MS: Final = 5_000  # a hold past pay_by and grace
+IDLE_S: Final = 5.0  # a free unit while somebody stands by; a decision that SQL was not asked for
+UNDECIDED_S: Final = 8.0
+REBUILT_S: Final = LEASE_S + 15.0  # whoever died amid a rebuild has lost its lease by then
+OVERDUE: Final = (
+    "SELECT rid FROM holds WHERE sale_id = ? AND state = 'HELD' AND pay_by_ms < ? LIMIT 1"
+)
+
+
+class Waits:
+    def __init__(self, world: "World", find: Callable[..., None]) -> None:
+        self._world = world
+        self._find = find
+        self._since: dict[tuple[int, str], float] = {}
+
+    async def look(self) -> None:
+        """Until cancelled."""
+        loop = self._world.loop
+        began_s = loop.time()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if loop.time() - began_s < SETTLING_S:
+                continue
+            for sale_id in self._world.oracles.sales:
+                if self._world.phase(sale_id) != "settled":
+                    self._sale(sale_id, loop.time())
+
+    def _sale(self, sale_id: int, now_s: float) -> None:
+        world = self._world
+        allocation = world.allocation(sale_id)
+        frozen = world.sql.ask("SELECT frozen FROM ledger WHERE sale_id = ?", sale_id)[0][0]
+        runs = allocation is not None and frozen is None
+        overdue_ms = world.now_ms() - GRACE_MS - OVERDUE_MS
+        overdue = world.sql.ask(OVERDUE, sale_id, overdue_ms) if frozen is None else []
+        lasting = {
+            "frozen": (frozen is not None, REBUILT_S),
+            "without Redis": (allocation is None, REBUILT_S),
+            "with a hold long past its time": (bool(overdue), 3.0),
+        }
+        idle = ungranted = undecided = False
+        if runs and allocation is not None:
+            idle = bool(allocation.free > 0 and allocation.standby)
+            ungranted = bool(allocation.ungranted)
+            undecided = self._undecided(sale_id, allocation.batches)
+        lasting |= {
+            "with a free unit and somebody on standby": (idle, IDLE_S),
+            "with holds that SQL knows nothing of": (ungranted, IDLE_S),
+            "with an accepted request undecided": (undecided, UNDECIDED_S),
+        }
+        for what, (so, most_s) in lasting.items():
+            self._lasts(sale_id, what, so, now_s, most_s)
+
+    def _undecided(self, sale_id: int, batches: dict[str, str]) -> bool:
+        if self._world.phase(sale_id) == "paused":
+            return False
+        return any(
+            accepted.rid.rpartition(".")[0] not in batches
+            for buyer in self._world.oracles.people
+            if buyer.sale_id == sale_id
+            for accepted in buyer.accepted
+        )
+
+    def _lasts(self, sale_id: int, what: str, so: bool, now_s: float, most_s: float) -> None:
+        key = (sale_id, what)
+        if not so:
+            self._since.pop(key, None)
+        elif now_s - self._since.setdefault(key, now_s) > most_s:
+            self._find("waits", f"sale {sale_id} is {what} for over {most_s:.0f} s", what)

@@ -1,0 +1,97 @@
+"""Plan: what there is in one history: faults, acts, people, sales; a random part of all of them.
+
+A history in which everything happens hides what would show if only some did. So each leaves most
+kinds out.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from tests.lab.broker_server import Kind as BrokerKind
+from tests.lab.dice import Row
+from tests.lab.faults import Mishap
+from tests.lab.people import Kind
+from tests.lab.staff import ACTS
+
+ROLES: Final = ("publisher", "consumer", "scheduler", "api", "mailer", "gateway")
+RATES: Final = (0.0, 0.005, 0.01, 0.02, 0.04)  # faults a call
+EVENTS: Final = (
+    "store restarts",
+    "store forgets",
+    "store set back",
+    "store fails over",
+    "broker redelivers",
+    "broker duplicates",
+    "broker restarts",
+    "reminders early",
+    "reminders late",
+    "reminders twice",
+    "sql busy",
+    "disk full",
+    "clock jumps",
+    "kill",
+    "roll",
+    "store away",
+    "broker away",
+    "sql away",
+)
+EACH: Final = 2  # processes of a role
+BROKERS: Final[tuple[BrokerKind, ...]] = ("streams", "single")
+PEOPLE: Final = (4, 6, 9, 12)
+
+
+@dataclass(frozen=True)
+class SalePlan:
+    stock: int
+    standby: int
+    pay_within_s: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Attributes:
+    rate: faults a call; mishaps: the kinds of them.
+    events: what happens to servers and processes; every_s: one in so many seconds.
+    sale_s: how long faults last; calm_s: how long the sale goes on in peace.
+    each: processes of each role. people: the kind of each buyer.
+    """
+
+    rate: float
+    mishaps: tuple[Mishap, ...]
+    events: tuple[str, ...]
+    every_s: float
+    acts: tuple[str, ...]
+    people: tuple[Kind, ...]
+    sales: tuple[SalePlan, ...]
+    sale_s: float
+    calm_s: float
+    log_kind: BrokerKind
+    each: dict[str, int]
+
+
+def plan_of(row: Row) -> Plan:
+    """The plan these dice give."""
+    kinds = _some(row, tuple(Kind), 0.4) or (Kind.PAYS,)
+    people = tuple(row.among(kinds) for _ in range(row.among(PEOPLE)))
+    sales = tuple(
+        SalePlan(1 + row.below(4), row.among((0, 2, 5)), row.among((6, 9, 14)))
+        for _ in range(1 + row.chance(0.25))
+    )
+    return Plan(
+        rate=row.among(RATES),
+        mishaps=_some(row, tuple(Mishap), 0.4),
+        events=_some(row, EVENTS, 0.2),
+        every_s=row.among((9.0, 5.0, 2.5)),
+        acts=_some(row, ACTS, 0.35),
+        people=people,
+        sales=sales,
+        sale_s=row.among((15.0, 25.0, 40.0)),
+        calm_s=row.among((8.0, 14.0)),
+        log_kind=row.among(BROKERS),
+        each=dict.fromkeys(ROLES, EACH),
+    )
+
+
+def _some(row: Row, things: tuple, share: float) -> tuple:  # type: ignore[type-arg]
+    """Each with this probability, in their order."""
+    return tuple(thing for thing in things if row.chance(share))

@@ -1,0 +1,174 @@
+"""Provider: one that takes money by key, a mail server, and the bus: what a process tells outside.
+
+The provider charges a key once, whatever is sent twice. It tells of a charge by webhook, when and
+how often it likes.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Problem
+from miaosha.domain.messages import BusMessage, decode_bus, encode_bus
+from miaosha.domain.money import Money
+from miaosha.ports.mail import Mail
+from miaosha.ports.payments import Card, Charge, ChargeState
+from tests.lab.link import Link
+
+GOOD: Final = Card("4242424242424242", "12/30", "123")
+REFUSED: Final = Card("4000000000000002", "12/30", "123")
+LOST: Final = Card("4000000000000119", "12/30", "123")
+REDIRECT: Final = Card("4000000000003220", "12/30", "123")
+BUS_QUEUE_MAX: Final = 1_000
+
+
+class ProviderServer:
+    """Charges by key. `webhooks`: keys it has something to tell of."""
+
+    def __init__(self) -> None:
+        self.charges: dict[str, Charge] = {}
+        self.cards: dict[str, Card] = {}
+        self.webhooks: list[str] = []
+
+    def charge(self, key: str, card: Card) -> tuple[Charge, bool]:
+        """(the charge, whether this call made it)."""
+        if key in self.charges:
+            return self.charges[key], False
+        self.cards[key] = card
+        if card == REDIRECT:
+            self.charges[key] = Charge(ChargeState.ACTION, f"https://pay.example/{key}")
+        elif card == REFUSED:
+            self._move(key, ChargeState.REFUSED, "card_declined")
+        else:
+            self._move(key, ChargeState.CHARGED)
+        return self.charges[key], True
+
+    def lookup(self, key: str) -> Charge:
+        return self.charges.get(key, Charge(ChargeState.NONE))
+
+    def void(self, key: str) -> Charge:
+        if self.lookup(key).state in (ChargeState.NONE, ChargeState.ACTION):
+            self._move(key, ChargeState.VOIDED)
+        return self.charges[key]
+
+    def refund(self, key: str) -> Charge:
+        if self.lookup(key).state is ChargeState.CHARGED:
+            self._move(key, ChargeState.REFUNDED)
+        return self.lookup(key)
+
+    def answer(self, key: str, *, approve: bool) -> None:
+        """The buyer answers on the provider's page; the first answer counts, none after a void."""
+        if self.lookup(key).state is ChargeState.ACTION:
+            if approve:
+                self._move(key, ChargeState.CHARGED)
+            else:
+                self._move(key, ChargeState.REFUSED, "declined_by_buyer")
+
+    def _move(self, key: str, state: ChargeState, reason: str = "") -> None:
+        self.charges[key] = Charge(state, "", reason)
+        self.webhooks.append(key)
+
+
+class LabPayments:
+    """Implements ports/payments.Payments for one process."""
+
+    def __init__(self, server: ProviderServer, link: Link) -> None:
+        self._server = server
+        self._link = link
+
+    async def charge(self, key: str, amount: Money, card: Card, return_url: str) -> Charge:
+        charge, first = await self._link(
+            "provider.charge", lambda: self._server.charge(key, card), lost=OutcomeUnknown
+        )
+        if card == LOST and first:
+            raise OutcomeUnknown("provider: the answer was lost, as this card asks")
+        return charge
+
+    async def lookup(self, key: str) -> Charge:
+        return await self._link("provider.lookup", lambda: self._server.lookup(key))
+
+    async def void(self, key: str) -> Charge:
+        return await self._link("provider.void", lambda: self._server.void(key))
+
+    async def refund(self, key: str) -> Charge:
+        return await self._link("provider.refund", lambda: self._server.refund(key))
+
+    def verify_webhook(self, body: bytes, signature: str) -> str:
+        if signature != "signed":
+            raise Problem("unauthorized")
+        return body.decode()
+
+
+class MailServer:
+    """Counts mails by their Message-ID."""
+
+    def __init__(self) -> None:
+        self.sent: Counter[str] = Counter()
+
+    def send(self, mail: Mail) -> None:
+        self.sent[mail.message_id] += 1
+
+
+class LabMailer:
+    """Implements ports/mail.Mailer for one process."""
+
+    def __init__(self, server: MailServer, link: Link) -> None:
+        self._server = server
+        self._link = link
+
+    async def send(self, mail: Mail) -> None:
+        await self._link("mail.send", lambda: self._server.send(mail))
+
+    async def close(self) -> None: ...
+
+
+class BusServer:
+    """Fan-out without memory: whoever listens now, hears."""
+
+    def __init__(self) -> None:
+        self.listeners: list[asyncio.Queue[bytes | None]] = []
+
+    def publish(self, raw: bytes) -> None:
+        for listener in self.listeners:
+            if listener.qsize() < BUS_QUEUE_MAX:
+                listener.put_nowait(raw)
+
+    def listen(self) -> "asyncio.Queue[bytes | None]":
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.listeners.append(queue)
+        return queue
+
+    def restart(self) -> None:
+        """Every connection ends."""
+        for listener in self.listeners:
+            listener.put_nowait(None)
+        self.listeners = []
+
+
+class LabBus:
+    """Implements ports/bus.Bus for one process.
+
+    Args:
+        drops: whether the next message is lost on its way to this process.
+    """
+
+    def __init__(self, server: BusServer, link: Link, drops: Callable[[], bool]) -> None:
+        self._server = server
+        self._link = link
+        self._drops = drops
+
+    async def publish(self, message: BusMessage) -> None:
+        raw = encode_bus(message)
+        await self._link("bus.publish", lambda: self._server.publish(raw))
+
+    async def listen(self) -> AsyncIterator[BusMessage]:
+        queue = await self._link("bus.listen", self._server.listen)
+        while True:
+            raw = await queue.get()
+            if raw is None:
+                raise DependencyDown("bus: the connection ended")
+            if not self._drops():
+                yield decode_bus(raw)
+
+    async def close(self) -> None: ...

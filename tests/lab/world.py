@@ -1,0 +1,370 @@
+"""World: one history of the laboratory, from a seed or a record to a verdict.
+
+A shop is set up in peace. Then people buy, staff work, and faults happen, for SALE_S. Then faults
+end, the platform comes to rest, and the oracles have the last word.
+"""
+
+import asyncio
+import gc
+import hashlib
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from miaosha.adapters.sql.catalogue import SqlCatalogue
+from miaosha.domain.allocation import Allocation
+from miaosha.settings import Settings
+from tests.lab import gateway as gateway
+from tests.lab.broker_server import BrokerServer
+from tests.lab.dice import Dice, Record, Row
+from tests.lab.entropy import UNIX_MS, drawn_from
+from tests.lab.faults import Mishap, Reach, Weather
+from tests.lab.hearing import heard
+from tests.lab.link import straight
+from tests.lab.loop import BEGAN_S, Deadlock, ThreadRefused, VirtualLoop
+from tests.lab.misfortunes import Misfortunes
+from tests.lab.oracles.court import Finding, Oracles
+from tests.lab.people import Buyer, Kind
+from tests.lab.plan import Plan, plan_of
+from tests.lab.process import ConnectionEnded, Process
+from tests.lab.provider import BusServer, MailServer, ProviderServer
+from tests.lab.roles import ROLES
+from tests.lab.sql import LabDatabase, SqlServer
+from tests.lab.staff import Staff
+from tests.lab.store_server import StoreServer
+
+READY_S: Final = 10.0
+MAILED_S: Final = 90.0  # until the last mail is sent: it may have been put off by failures
+DISTURBED_S: Final = 15.0  # a call that is stuck, and what waits for it
+REST_S: Final = 240.0  # to come to rest, once faults have ended
+SETTINGS: Final = Settings(
+    database_url="sqlite:///lab",
+    secret_keys="",
+    lease_ms=4_000,
+    payment_max_s=12,
+    extend_by_s=6,
+    reclaim_after_ms=2_000,
+    ungranted_after_ms=1_500,
+    confirm_timeout_ms=2_000,
+    audit_interval_s=10,
+    clock_believe_s=8,
+    live_sales_max=10,
+)
+
+
+class Verdict(msgspec.Struct):
+    """What became of one history."""
+
+    seed: int
+    digest: str
+    findings: list[Finding]
+    faults: dict[str, int]
+    counts: dict[str, int]
+    covered: dict[str, int]
+    record: Record
+    trace: list[tuple[float, str, str]]
+
+
+@dataclass
+class World:
+    seed: int
+    told: Mapping[str, Sequence[int]] | None = None
+    tracing: bool = False
+    loop: VirtualLoop = field(default_factory=VirtualLoop)
+
+    def __post_init__(self) -> None:
+        self.dice = Dice(self.seed, self.told)
+        self.plan: Plan = plan_of(self.dice.row("plan"))
+        self.settings = SETTINGS
+        self.clock_ahead_ms = 0
+        self.finished = False  # nobody is told anything any more
+        self.closing = False  # nobody presses any more
+        self.weather = Weather(self.plan.rate, list(self.plan.mishaps))
+        self.weather.over = True
+        self.reach = Reach()
+        self.counts: Counter[str] = Counter()
+        self.covered: Counter[str] = Counter()
+        self.trace: list[tuple[float, str, str]] = []
+        self._digest = hashlib.blake2b(digest_size=16)
+        self._processes: dict[str, list[Process]] = defaultdict(list)
+        self._starts = 0
+        self._mishap_s: dict[str, float] = {}
+        self._homeless: list[asyncio.Task[Any]] = []
+        self.oracles = Oracles(self)
+
+    # what processes ask of it
+
+    def now_ms(self) -> int:
+        """The store's clock, which somebody may set."""
+        return UNIX_MS + int(self.loop.time() * 1000) + self.clock_ahead_ms
+
+    def noted(self, process: Process, call: str, mishap: Mishap | None) -> None:
+        """A call is about to be done, or something befell it."""
+        self.counts["calls"] += 1
+        at_s = self.loop.time() - BEGAN_S
+        self._digest.update(f"{at_s:.6f} {process.name} {call} {mishap}\n".encode())
+        self.covered[f"{call} {mishap or 'done'}"] += 1
+        if mishap:
+            self._mishap_s[process.name] = self.loop.time()
+        if self.tracing or mishap:
+            self.trace.append((at_s, process.name, f"{call} {mishap or ''}"))
+        self.oracles.calls(process, call)
+
+    def say(self, who: str, what: str) -> None:
+        """A line of the trace."""
+        at_s = self.loop.time() - BEGAN_S
+        self.trace.append((at_s, who, what))
+        self._digest.update(f"{at_s:.6f} {who} {what}\n".encode())
+
+    def drops(self, row: Row) -> bool:
+        """Whether the bus loses a message."""
+        return not self.weather.over and row.chance(self.plan.rate)
+
+    def later(self, after_s: float, work: Callable[..., Any], *args: Any) -> None:
+        """Run it then, in no process."""
+        self.loop.call_later(after_s, work, *args, context=Context())
+
+    # processes
+
+    def pick(self, role: str, row: Row) -> Process | None:
+        """One that is ready to be asked; None: none is."""
+        ready = [process for process in self._processes[role] if process.parts is not None]
+        return row.among(ready) if ready else None
+
+    def living(self) -> list[Process]:
+        return [p for role in self._processes.values() for p in role if p.alive]
+
+    def start(self, role: str, number: int) -> Process:
+        self._starts += 1
+        process = Process(self, role, number, self._starts)
+        self._processes[role].append(process)
+        self.say(process.name, "starts")
+        process.begin(ROLES[role])
+        return process
+
+    def gone(self, process: Process, how: str) -> None:
+        """It is dead; another is started in a while, unless it has a successor."""
+        self.say(process.name, how)
+        self.counts[how] += 1
+        role = self._processes[process.role]
+        role.remove(process)
+        if process.broker is not None:
+            self.broker.disconnect(process.broker)
+        if not any(other.number == process.number for other in role) and not self.finished:
+            wait_s = self.dice.row("supervisor").span(0.2, 3.0)
+            self.later(wait_s, self._start_again, process.role, process.number)
+
+    def _start_again(self, role: str, number: int) -> None:
+        if not any(other.number == number for other in self._processes[role]):
+            self.start(role, number)
+
+    # what oracles and staff look up
+
+    def passed_s(self) -> float:
+        """Seconds since the history began."""
+        return self.loop.time() - BEGAN_S
+
+    def allocation(self, sale_id: int) -> Allocation | None:
+        """What Redis has of a sale."""
+        return self.store.sales.get(sale_id)
+
+    def genuine(self, sale_id: int) -> bool:
+        """Whether Redis has been the same process since the sale was written."""
+        sale = self.store.sales.get(sale_id)
+        return sale is not None and sale.run_id == self.store.run_id
+
+    def faulty(self) -> bool:
+        """Whether any call has gone wrong, or any process died."""
+        return bool(self.weather.happened or self.counts["killed"] or self.counts["drained"])
+
+    def mishaps(self, call: str) -> list[tuple[str, int]]:
+        """What befell calls of this name, and how often."""
+        return [(kind, n) for (name, kind), n in self.weather.happened.items() if name == call]
+
+    def lossy(self) -> bool:
+        """Whether anything happened that may leave two stores apart for long."""
+        return self.causes() > 0 or bool(self.weather.happened)
+
+    def causes(self) -> int:
+        """How much has happened that a rebuild may mend."""
+        events = sum(count for name, count in self.counts.items() if name.startswith("event "))
+        return events + self.counts["acts"] + self.counts["killed"]
+
+    def disturbed(self, process: Process) -> bool:
+        """Whether a call of this process went wrong lately, so that it may act late."""
+        return self.loop.time() - self._mishap_s.get(process.name, 0.0) < DISTURBED_S
+
+    def stock(self, sale_id: int) -> int:
+        return int(self.sql.ask("SELECT stock FROM ledger WHERE sale_id = ?", sale_id)[0][0])
+
+    def phase(self, sale_id: int) -> str:
+        return str(self.sql.ask("SELECT phase FROM sales WHERE id = ?", sale_id)[0][0])
+
+    # the history
+
+    def run(self) -> Verdict:
+        """Live through it. Findings are in the verdict, never raised."""
+        self.store = StoreServer(self.now_ms)
+        self.broker = BrokerServer(self.plan.log_kind)
+        self.sql, self.bus = SqlServer(), BusServer()
+        self.provider, self.mail = ProviderServer(), MailServer()
+        self.catalogue = SqlCatalogue(LabDatabase(self.sql, straight))
+        gc.disable()
+        with heard(self):
+            try:
+                with drawn_from(self.dice, self.loop):
+                    self._live()
+            finally:
+                verdict = self._verdict()
+                self.loop.abandon()
+                self.sql.close()
+                rest_of_garbage()
+                gc.enable()
+        return verdict
+
+    def _verdict(self) -> Verdict:
+        return Verdict(
+            self.seed,
+            self._digest.hexdigest(),
+            self.oracles.findings,
+            _named(self.weather.happened),
+            dict(self.counts),
+            dict(self.covered),
+            self.dice.record,
+            self.trace,
+        )
+
+    def _live(self) -> None:
+        try:
+            self.loop.run_until_complete(self._history())
+        except Deadlock:
+            self.oracles.find("rest", "a deadlock: nobody is ready, and no timer runs")
+        except ThreadRefused:
+            self.oracles.find("rest", "somebody asked for a thread")
+        except Exception as error:
+            self.oracles.broken("laboratory", error)
+            if self.tracing:
+                raise
+        self.counts["turns"] = self.loop.turns
+        self.counts["units"] = self.sql.units
+
+    async def _history(self) -> None:
+        plan = self.plan
+        for role in ROLES:
+            for number in range(plan.each[role]):
+                self.start(role, number)
+        await self._until(lambda: all(self._ready(role) for role in ROLES), READY_S)
+        staff = Staff(self, list(plan.acts))
+        sales = [await staff.make_sale(s.stock, s.standby, s.pay_within_s, 2.0) for s in plan.sales]
+        self.oracles.sales = sales
+        self.weather.over = False
+        ends_s = self.loop.time() + plan.sale_s
+        people = self._people(sales)
+        work = [self.loop.create_task(buyer.live()) for buyer in people]
+        listening = [self.loop.create_task(buyer.listen()) for buyer in people]
+        around = [self.loop.create_task(staff.work(sale_id, ends_s)) for sale_id in sales] + [
+            self.loop.create_task(self._webhooks())
+        ]
+        misfortunes = Misfortunes(self, sales)
+        bad_luck = self.loop.create_task(misfortunes.happen(ends_s))
+        await asyncio.sleep(plan.sale_s)
+        await bad_luck
+        await self._calm(staff, sales)
+        await asyncio.wait([*work, *around[:-1]], timeout=60)
+        self.finished = True
+        for task in [*work, *listening, *around, *self._homeless]:
+            task.cancel()
+        await self.oracles.rest()
+
+    def _people(self, sales: list[int]) -> list[Buyer]:
+        row = self.dice.row("people")
+        people = []
+        for id_, kind in enumerate(self.plan.people, 1):
+            buyer = Buyer(self, id_, Kind(kind), row.among(sales))
+            people.append(buyer)
+        self.oracles.people = people
+        return people
+
+    async def _calm(self, staff: Staff, sales: list[int]) -> None:
+        """Faults end. What staff left is put right, and every sale ends and is settled."""
+        self.weather.over = True
+        self.reach.away.clear()
+        self.say("laboratory", "calm")
+        watch = self.loop.create_task(self.oracles.calm())
+        self._homeless.append(watch)
+        for sale_id in sales:
+            await staff.resume(sale_id)
+        await asyncio.sleep(self.plan.calm_s)
+        self.closing = True
+        for sale_id in sales:
+            while self.now_ms() < self._terms_ms(sale_id) and self.phase(sale_id) != "settled":
+                await staff.close(sale_id)
+                await asyncio.sleep(0.5)
+        settled = await self._until(
+            lambda: all(self.phase(sale_id) == "settled" for sale_id in sales), REST_S
+        )
+        self.oracles.settled(settled)
+        await self._until(self._all_mailed, MAILED_S)
+        await asyncio.sleep(5.0)  # boards, and what a settled sale leaves behind
+
+    def _all_mailed(self) -> bool:
+        return not self.sql.ask("SELECT 1 FROM outbox WHERE state != 'sent' LIMIT 1")
+
+    def _terms_ms(self, sale_id: int) -> int:
+        return int(self.sql.ask("SELECT closes_at_ms FROM sales WHERE id = ?", sale_id)[0][0])
+
+    async def _until(self, condition: Callable[[], bool], within_s: float) -> bool:
+        ends_s = self.loop.time() + within_s
+        while not condition():
+            if self.loop.time() >= ends_s:
+                return False
+            await asyncio.sleep(0.1)
+        return True
+
+    def _ready(self, role: str) -> bool:
+        return sum(p.parts is not None for p in self._processes[role]) >= self.plan.each[role]
+
+    async def _webhooks(self) -> None:
+        """The provider tells: late, twice, or both."""
+        row = self.dice.row("webhooks")
+        while True:
+            await asyncio.sleep(0.2)
+            keys, self.provider.webhooks = self.provider.webhooks, []
+            for key in keys:
+                for _ in range(1 + row.below(2)):
+                    after_s = row.span(0.0, 4.0)
+                    self.later(after_s, self._tell, key, 0)
+
+    def _tell(self, key: str, tries: int) -> None:
+        task = self.loop.create_task(self._complete(key, tries), context=Context())
+        self._homeless.append(task)
+
+    async def _complete(self, key: str, tries: int) -> None:
+        process = self.pick("api", self.dice.row("webhooks"))
+        try:
+            if process is None:
+                raise ConnectionEnded("no api")
+            await process.ask(lambda desk: desk.checkout.complete(key), 5.0)
+        except Exception as error:
+            self.oracles.refused_webhook(key, error)
+            if tries < 5:
+                self.later(1.0 + tries, self._tell, key, tries + 1)
+
+
+def _named(happened: Mapping[tuple[str, Mishap], int]) -> dict[str, int]:
+    return {f"{call} {kind}": count for (call, kind), count in sorted(happened.items())}
+
+
+def rest_of_garbage() -> None:
+    """Collect what histories left behind, without a word about tasks that never ended."""
+    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        gc.collect()
+        gc.freeze()  # what is left is for ever
+    finally:
+        sys.unraisablehook = before
