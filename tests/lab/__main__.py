@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from tests.lab.campaign import Totals, campaign, history
+from tests.lab.hunting import SEEDS_MAX, Hunt, hunt_all
+from tests.lab.mutants import MUTANTS
 from tests.lab.world import Verdict
 
 TRACE_SHOWN: Final = 20
@@ -22,7 +24,13 @@ def main(argv: list[str]) -> int:
     running.add_argument("--digests", action="store_true", help="print each history's digest")
     replaying = commands.add_parser("replay", help="tell one history again, line by line")
     replaying.add_argument("seed", type=int)
+    hunting = commands.add_parser("mutants", help="break rules one by one, and see who finds them")
+    hunting.add_argument("names", nargs="*", help="of these alone")
+    hunting.add_argument("--first", type=int, default=1, help="the first seed that is tried")
+    hunting.add_argument("--most", type=int, default=SEEDS_MAX, help="seeds tried for each")
     options = parser.parse_args(argv)
+    if options.command == "mutants":
+        return mutants(options.names, options.first, options.most)
     if options.command == "run":
         return run(options.seeds, options.seconds, digests=options.digests)
     return replay(options.seed)
@@ -76,6 +84,21 @@ def replay(seed: int) -> int:
         print(f"{finding.oracle}: {finding.sentence}")
     print(verdict.digest)
     return 1 if verdict.findings else 0
+
+
+def mutants(names: list[str], first: int, most: int) -> int:
+    hunts = hunt_all(_tell_hunt, names, first, most)
+    second = {mutant.name for mutant in MUTANTS if mutant.second}
+    missed = [hunt.name for hunt in hunts if not hunt.found and hunt.name not in second]
+    print(f"{sum(hunt.found for hunt in hunts)} of {len(hunts)} found")
+    if missed:
+        print("not found: " + ", ".join(missed))
+    return 1 if missed else 0
+
+
+def _tell_hunt(hunt: Hunt) -> None:
+    told = f"{hunt.oracle}: {hunt.sentence}" if hunt.found else "NOT FOUND"
+    print(f"{hunt.name:32} seed {hunt.seed:<5} {hunt.cpu_s:6.1f} s  {told}", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ instant. A call whose caller has given up may still arrive.
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOMENT_S: Final = 0.001  # of a call to arrive, or of an answer to return, at most
+MOMENT_S: Final = 0.001  # from a process to whoever asked it
 SLOW_S: Final = (0.3, 7.0)  # of a call that is stuck
 CUT_S: Final = (0.5, 8.0)  # a process is cut off one server
+HEALED_S: Final = 8.0  # after an event: another leads, and has looked
 PATIENCE_S: Final = 0.5  # until a client takes a server that is away for away
 SERVER_OF: Final = {  # by the prefix of a call
     "store": "store",
@@ -52,10 +54,12 @@ class Weather:
     Args:
         rate: faults a call.
         kinds: those there are in this history.
+        moment_s: seconds of a call to arrive, or of an answer to return, at most.
         happened: counts them, by (call, kind).
     """
 
-    def __init__(self, rate: float, kinds: list[Mishap]) -> None:
+    def __init__(self, rate: float, kinds: list[Mishap], moment_s: float) -> None:
+        self.moment_s = moment_s
         self.rate = rate if kinds else 0.0
         self.kinds = kinds
         self.over = False
@@ -118,7 +122,7 @@ class ProcessLink:
         if mishap is Mishap.CUT:
             until_s = self._loop.time() + self._durations.span(*CUT_S)
             self._reach.away[f"{process.name}/{server}"] = until_s
-        await asyncio.sleep(moments.span(0, MOMENT_S))
+        await self._pause(moments.span(0, self._weather.moment_s))
         if self._reach.until(process.name, server) > self._loop.time() or mishap is Mishap.AWAY:
             self._noted(process, call, mishap)
             await asyncio.sleep(0.0 if mishap is Mishap.AWAY else PATIENCE_S)
@@ -126,29 +130,55 @@ class ProcessLink:
         if mishap is Mishap.DIES_BEFORE:
             self._noted(process, call, mishap)
             await process.dies()
-        if mishap is Mishap.SLOW:
-            await self._stuck(call, act)
-        self._noted(process, call, mishap)
         try:
-            answer = act()
-            if mishap is Mishap.TWICE:
+            if mishap is Mishap.SLOW:
+                answer = await self._stuck(call, act)
+            else:
+                self._noted(process, call, mishap)
                 answer = act()
+                if mishap is Mishap.TWICE:
+                    answer = act()
         finally:
             if mishap is Mishap.DIES_AFTER:
                 await process.dies()
-            returns_s = moments.span(0, MOMENT_S)
+            returns_s = moments.span(0, self._weather.moment_s)
             if mishap is Mishap.LATE:
                 returns_s += self._durations.span(*SLOW_S)
-            await asyncio.sleep(returns_s)
+            await self._pause(returns_s)
         if mishap is Mishap.LOST or self._reach.until(process.name, server) > self._loop.time():
             raise lost(f"{call}: the answer was lost")
         return answer
 
-    async def _stuck(self, call: str, act: Callable[[], T]) -> None:
-        """The call is on its way for long. It arrives even if its caller gives up meanwhile."""
-        arrives = self._loop.time() + self._durations.span(*SLOW_S)
+    async def _pause(self, seconds: float) -> None:
+        """As asyncio.sleep, without asking each time which loop runs."""
+        over = self._loop.create_future()
+        timer = self._loop.call_later(seconds, _set, over)
         try:
-            await asyncio.sleep(arrives - self._loop.time())
-        except asyncio.CancelledError:
-            self._process.sent_away(arrives, call, act)
-            raise
+            await over
+        finally:
+            timer.cancel()
+
+    async def _stuck(self, call: str, act: Callable[[], T]) -> T:
+        """The call is on its way for long. It arrives even if its caller has given up, or died."""
+        answer: asyncio.Future[T] = self._loop.create_future()
+
+        def arrive() -> None:
+            self._noted(self._process, call, Mishap.SLOW)
+            try:
+                result = act()
+            except Exception as error:
+                if not answer.done():
+                    answer.set_exception(error)
+                    answer.exception()  # its caller may be gone
+            else:
+                if not answer.done():
+                    answer.set_result(result)
+
+        after_s = self._durations.span(*SLOW_S)
+        self._loop.call_later(after_s, arrive, context=Context())
+        return await answer
+
+
+def _set(over: "asyncio.Future[None]") -> None:
+    if not over.done():
+        over.set_result(None)

@@ -4,6 +4,8 @@ import asyncio
 from contextvars import Context
 from typing import TYPE_CHECKING, Final
 
+from tests.lab.faults import HEALED_S
+
 if TYPE_CHECKING:
     from tests.lab.world import World
 
@@ -33,6 +35,7 @@ class Misfortunes:
             world.say("laboratory", event)
             world.counts[f"event {event}"] += 1
             await self._one(event)
+            world.happened(AWAY_S[1] + HEALED_S)
         for task in self._under_way:
             await task
         world.sql.busy = world.sql.full = False

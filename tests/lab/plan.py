@@ -37,6 +37,9 @@ EVENTS: Final = (
 )
 EACH: Final = 2  # processes of a role
 BROKERS: Final[tuple[BrokerKind, ...]] = ("streams", "single")
+MOMENTS_S: Final = (0.001, 0.001, 0.01, 0.05)
+SALE_S: Final = (9.0, 16.0, 26.0)
+CALM_S: Final = (7.0, 13.0)
 PEOPLE: Final = (4, 6, 9, 12)
 
 
@@ -52,6 +55,7 @@ class Plan:
     """Attributes:
     rate: faults a call; mishaps: the kinds of them.
     events: what happens to servers and processes; every_s: one in so many seconds.
+    moment_s: how long a call takes to arrive, at most, and its answer to return.
     sale_s: how long faults last; calm_s: how long the sale goes on in peace.
     each: processes of each role. people: the kind of each buyer.
     """
@@ -63,6 +67,7 @@ class Plan:
     acts: tuple[str, ...]
     people: tuple[Kind, ...]
     sales: tuple[SalePlan, ...]
+    moment_s: float
     sale_s: float
     calm_s: float
     log_kind: BrokerKind
@@ -85,8 +90,9 @@ def plan_of(row: Row) -> Plan:
         acts=_some(row, ACTS, 0.35),
         people=people,
         sales=sales,
-        sale_s=row.among((15.0, 25.0, 40.0)),
-        calm_s=row.among((8.0, 14.0)),
+        moment_s=row.among(MOMENTS_S),
+        sale_s=row.among(SALE_S),
+        calm_s=row.among(CALM_S),
         log_kind=row.among(BROKERS),
         each=dict.fromkeys(ROLES, EACH),
     )

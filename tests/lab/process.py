@@ -5,7 +5,6 @@ something learns that the connection ended.
 """
 
 import asyncio
-import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
@@ -39,6 +38,7 @@ class Process(Life):
         self.role = role
         self.name = f"{role}-{number}"
         self.number = number
+        self.code = self.name.encode()
         self.start_number = start
         self.counters: defaultdict[str, float] = defaultdict(float)
         self.watching: dict[int, int] = {}
@@ -123,16 +123,6 @@ class Process(Life):
             raise ConnectionEnded(f"{self.name}: no answer") from None
         finally:
             self._asked.discard(told)
-
-    def sent_away(self, arrives_s: float, call: str, act: Callable[[], Any]) -> None:
-        """A call whose caller gave up arrives at its server all the same."""
-
-        def arrive() -> None:
-            self.world.noted(self, call, None)
-            with contextlib.suppress(Exception):
-                act()
-
-        self.world.loop.call_at(arrives_s, arrive, context=Context())
 
 
 async def _answer(

@@ -46,7 +46,7 @@ from tests.lab.sql import LabDatabase
 from tests.lab.store import LabStore
 from tests.lab.store_readers import LabHeartbeats, LabStoreReader
 
-BEAT_S: Final = 1.0
+BEAT_S: Final = 2.0  # of the five that count
 
 
 @dataclass

@@ -23,7 +23,7 @@ from tests.lab import gateway as gateway
 from tests.lab.broker_server import BrokerServer
 from tests.lab.dice import Dice, Record, Row
 from tests.lab.entropy import UNIX_MS, drawn_from
-from tests.lab.faults import Mishap, Reach, Weather
+from tests.lab.faults import HEALED_S, Mishap, Reach, Weather
 from tests.lab.hearing import heard
 from tests.lab.link import straight
 from tests.lab.loop import BEGAN_S, Deadlock, ThreadRefused, VirtualLoop
@@ -38,6 +38,7 @@ from tests.lab.sql import LabDatabase, SqlServer
 from tests.lab.staff import Staff
 from tests.lab.store_server import StoreServer
 
+DONE: Final = "done"  # of a call that nothing befell
 READY_S: Final = 10.0
 MAILED_S: Final = 90.0  # until the last mail is sent: it may have been put off by failures
 DISTURBED_S: Final = 15.0  # a call that is stuck, and what waits for it
@@ -53,6 +54,7 @@ SETTINGS: Final = Settings(
     confirm_timeout_ms=2_000,
     audit_interval_s=10,
     clock_believe_s=8,
+    reading_interval_ms=500,
     live_sales_max=10,
 )
 
@@ -84,15 +86,16 @@ class World:
         self.clock_ahead_ms = 0
         self.finished = False  # nobody is told anything any more
         self.closing = False  # nobody presses any more
-        self.weather = Weather(self.plan.rate, list(self.plan.mishaps))
+        self.weather = Weather(self.plan.rate, list(self.plan.mishaps), self.plan.moment_s)
         self.weather.over = True
         self.reach = Reach()
         self.counts: Counter[str] = Counter()
-        self.covered: Counter[str] = Counter()
+        self.covered: dict[tuple[str, Mishap | None], int] = {}
         self.trace: list[tuple[float, str, str]] = []
         self._digest = hashlib.blake2b(digest_size=16)
         self._processes: dict[str, list[Process]] = defaultdict(list)
         self._starts = 0
+        self._quiet_s = 0.0
         self._mishap_s: dict[str, float] = {}
         self._homeless: list[asyncio.Task[Any]] = []
         self.oracles = Oracles(self)
@@ -107,10 +110,14 @@ class World:
         """A call is about to be done, or something befell it."""
         self.counts["calls"] += 1
         at_s = self.loop.time() - BEGAN_S
-        self._digest.update(f"{at_s:.6f} {process.name} {call} {mishap}\n".encode())
-        self.covered[f"{call} {mishap or 'done'}"] += 1
+        self._digest.update(
+            b"%.6f %s %s %d\n" % (at_s, process.code, call.encode(), mishap is None)
+        )
+        covered = self.covered
+        covered[call, mishap] = covered.get((call, mishap), 0) + 1
         if mishap:
             self._mishap_s[process.name] = self.loop.time()
+            self.happened(DISTURBED_S)
         if self.tracing or mishap:
             self.trace.append((at_s, process.name, f"{call} {mishap or ''}"))
         self.oracles.calls(process, call)
@@ -151,6 +158,7 @@ class World:
         """It is dead; another is started in a while, unless it has a successor."""
         self.say(process.name, how)
         self.counts[how] += 1
+        self.happened(HEALED_S)
         role = self._processes[process.role]
         role.remove(process)
         if process.broker is not None:
@@ -185,6 +193,14 @@ class World:
     def mishaps(self, call: str) -> list[tuple[str, int]]:
         """What befell calls of this name, and how often."""
         return [(kind, n) for (name, kind), n in self.weather.happened.items() if name == call]
+
+    def happened(self, lasts_s: float) -> None:
+        """Something happened that may keep two stores apart for so long."""
+        self._quiet_s = max(self._quiet_s, self.loop.time() + lasts_s)
+
+    def quiet(self) -> bool:
+        """Whether nothing has happened for so long that whatever it parted is whole again."""
+        return self.loop.time() >= self._quiet_s
 
     def lossy(self) -> bool:
         """Whether anything happened that may leave two stores apart for long."""
@@ -234,12 +250,13 @@ class World:
             self.oracles.findings,
             _named(self.weather.happened),
             dict(self.counts),
-            dict(self.covered),
+            {f"{call}|{mishap or DONE}": n for (call, mishap), n in self.covered.items()},
             self.dice.record,
             self.trace,
         )
 
     def _live(self) -> None:
+        self.loop.set_exception_handler(self._unheard)
         try:
             self.loop.run_until_complete(self._history())
         except Deadlock:
@@ -252,6 +269,10 @@ class World:
                 raise
         self.counts["turns"] = self.loop.turns
         self.counts["units"] = self.sql.units
+
+    def _unheard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception") or RuntimeError(context.get("message"))
+        self.oracles.broken("somebody", error)
 
     async def _history(self) -> None:
         plan = self.plan

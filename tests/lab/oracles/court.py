@@ -108,3 +108,4 @@ class Oracles:
         await self._rest.judge()
         self._stories.judge()
         self._work.judge()
+        self._healing.judge()

@@ -59,7 +59,7 @@ class Money:
         world = self._world
         if state != "sent":
             self._find("money", f"the mail {key} is {state} at the end", f"{state}")
-        event, _, rid = key.partition(":")
+        event, rid = key.split(":")[:2]  # of a refund the attempt follows
         count = sum(n for id_, n in world.mail.sent.items() if id_.startswith(f"<{event}.{rid}@"))
         if state == "sent" and not count:
             self._find("money", f"the mail {key} is marked sent, and nobody got it", "not got")
