@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select, update
 
 from miaosha.adapters.sql.database import AnyRow, Database
 from miaosha.adapters.sql.inserts import insert_ignoring
-from miaosha.adapters.sql.sale_terms import RUNNING, freezing, lock_ledger
+from miaosha.adapters.sql.sale_terms import RUNNING, freeze, lock_ledger
 from miaosha.adapters.sql.tables import audit_state, sales
 from miaosha.ports.audits import ALIVE_MS, AuditRun, Suspects
 
@@ -54,7 +54,7 @@ class SqlAudits:
 
         def unit(connection: Connection) -> bool:
             lock_ledger(connection, sale_id)
-            if connection.execute(freezing(sale_id, epoch, why)).rowcount == 0:
+            if not freeze(connection, sale_id, epoch, why):
                 return False
             _row_of(connection, sale_id)
             change = update(audit_state).where(audit_state.c.sale_id == sale_id)
