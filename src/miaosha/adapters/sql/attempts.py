@@ -5,14 +5,14 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Integer, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from miaosha.adapters.sql.captures import CAPTURE, Charged
 from miaosha.adapters.sql.database import AnyRow, Bulk, Database
 from miaosha.adapters.sql.hold_rows import lock_holds, read_hold
 from miaosha.adapters.sql.outbox import OutboxMail, write_mails
-from miaosha.adapters.sql.releases import give_back, moved_by, released_values
+from miaosha.adapters.sql.releases import RELEASED, give_back, moved_by
 from miaosha.adapters.sql.tables import holds, payments, sales
 from miaosha.domain.money import Money
 from miaosha.domain.reservation import MAX_ATTEMPTS, HoldState
@@ -45,6 +45,25 @@ def _attempt(row: AnyRow) -> Attempt:
         amount=Money(row.amount, row.currency),
         paying_since_ms=row.created_at_ms,
     )
+
+
+_OF: Any = (payments.c.rid == bindparam("of"), payments.c.attempt == bindparam("nth"))
+_NOW: Any = bindparam("now_ms")
+_ATTEMPT = select(payments).where(*_OF)
+_STALE = (
+    select(payments)
+    .join(holds, holds.c.rid == payments.c.rid)
+    .where(holds.c.state == HoldState.PAYING, holds.c.attempt == payments.c.attempt)
+    .where(holds.c.paying_since_ms < bindparam("before_ms"))
+    .order_by(holds.c.paying_since_ms)
+    .limit(bindparam("n", type_=Integer))
+)
+_REFUNDED = (
+    update(payments)
+    .where(*_OF, payments.c.state.not_in(("captured", "refunded")))
+    .values(state="refunded", changed_at_ms=_NOW)
+)
+_ENDED = update(payments).where(*_OF).values(state=bindparam("how"), changed_at_ms=_NOW)
 
 
 class SqlAttempts:
@@ -86,35 +105,22 @@ class SqlAttempts:
         return answer
 
     async def stale(self, before_ms: int, limit: int) -> list[Attempt]:
-        query = (
-            select(payments)
-            .join(holds, holds.c.rid == payments.c.rid)
-            .where(holds.c.state == HoldState.PAYING, holds.c.attempt == payments.c.attempt)
-            .where(holds.c.paying_since_ms < before_ms)
-            .order_by(holds.c.paying_since_ms)
-            .limit(limit)
-        )
-        return await self._db.read(lambda c: [_attempt(row) for row in c.execute(query)])
+        values = {"before_ms": before_ms, "n": limit}
+        return await self._db.read(lambda c: [_attempt(row) for row in c.execute(_STALE, values)])
 
     async def by_key(self, key: str) -> Attempt | None:
         rid, attempt = split_key(key)
-        query = select(payments).where(payments.c.rid == rid, payments.c.attempt == attempt)
-        row = await self._db.read(lambda connection: connection.execute(query).first())
+        values = {"of": rid, "nth": attempt}
+        row = await self._db.read(lambda connection: connection.execute(_ATTEMPT, values).first())
         return _attempt(row) if row else None
 
     async def mark_refunded(self, key: str, now_ms: int) -> None:
         rid, attempt = split_key(key)
-        statement = (
-            update(payments)
-            .where(payments.c.rid == rid, payments.c.attempt == attempt)
-            .where(payments.c.state.not_in(("captured", "refunded")))
-            .values(state="refunded", changed_at_ms=now_ms)
-        )
-        query = select(payments).where(payments.c.rid == rid, payments.c.attempt == attempt)
+        named = {"of": rid, "nth": attempt}
 
         def unit(connection: Connection) -> None:
-            if connection.execute(statement).rowcount:
-                of = _attempt(connection.execute(query).one())
+            if connection.execute(_REFUNDED, {**named, "now_ms": now_ms}).rowcount:
+                of = _attempt(connection.execute(_ATTEMPT, named).one())
                 mail = OutboxMail("refunded", key, rid, of.user_id, of.sale_id)
                 write_mails(connection, [mail], now_ms)
 
@@ -128,7 +134,7 @@ _PAYING = (
     .values(
         state=HoldState.PAYING,
         attempt=holds.c.attempt + 1,
-        paying_since_ms=bindparam("now_ms"),
+        paying_since_ms=_NOW,
         version=holds.c.version + 1,
     )
 )
@@ -224,14 +230,15 @@ def _not_payable(hold: Hold | None, user_id: int) -> NotPayable:
 BEGIN = Bulk(_begin, key=lambda wish: wish.rid)
 
 
-def _end_payment(
-    connection: Connection, rid: str, attempt: int, now_ms: int, **values: str
-) -> None:
-    connection.execute(
-        update(payments)
-        .where(payments.c.rid == rid, payments.c.attempt == attempt)
-        .values(changed_at_ms=now_ms, **values)
-    )
+_OWNED = (
+    update(holds)
+    .where(holds.c.rid == bindparam("of"), holds.c.state == HoldState.PAYING)
+    .where(holds.c.attempt == bindparam("nth"))
+)
+_OVER = or_(holds.c.pay_by_ms <= _NOW, holds.c.attempt >= MAX_ATTEMPTS)
+_FREED = _OWNED.where(_OVER).values(RELEASED)
+_BACK = _OWNED.values(state=HoldState.HELD, paying_since_ms=None, version=holds.c.version + 1)
+_BACK_RIPE = _BACK.values(pay_by_ms=_NOW)  # no payment is left to wait for
 
 
 def _refuse(
@@ -243,30 +250,21 @@ def _refuse(
     *,
     frozen: bool = False,
 ) -> Released:
-    owned = (
-        update(holds)
-        .where(holds.c.rid == rid, holds.c.state == HoldState.PAYING)
-        .where(holds.c.attempt == attempt)
-    )
-    call_id = str(uuid4())
-    over = or_(holds.c.pay_by_ms <= now_ms, holds.c.attempt >= MAX_ATTEMPTS)
-    back: dict[str, Any] = {
-        "state": HoldState.HELD,
-        "paying_since_ms": None,
-        "version": holds.c.version + 1,
-    }
+    owned = {"of": rid, "nth": attempt}
+    timed = {**owned, "now_ms": now_ms}
     freed: list[Hold] = []
-    if frozen:
-        if attempt >= MAX_ATTEMPTS:
-            back["pay_by_ms"] = now_ms  # no payment is left to wait for
-        moved = connection.execute(owned.values(**back)).rowcount
+    if frozen and attempt >= MAX_ATTEMPTS:
+        moved = connection.execute(_BACK_RIPE, timed).rowcount
+    elif frozen:
+        moved = connection.execute(_BACK, owned).rowcount
     else:
-        release = owned.where(over).values(**released_values("expired", call_id))
-        if moved := connection.execute(release).rowcount:
+        call_id = str(uuid4())
+        release = {**timed, "why": "expired", "call": call_id}
+        if moved := connection.execute(_FREED, release).rowcount:
             freed = moved_by(connection, [rid], call_id)
         else:
-            moved = connection.execute(owned.values(**back)).rowcount
+            moved = connection.execute(_BACK, owned).rowcount
     if moved:
-        _end_payment(connection, rid, attempt, now_ms, state=state)
+        connection.execute(_ENDED, {**timed, "how": state})
     hold = freed[0] if freed else read_hold(connection, rid)
     return give_back(connection, hold.sale_id, freed, now_ms) if hold else Released(0, False, [])

@@ -4,7 +4,20 @@ import re
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, Update, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from miaosha.adapters.sql.database import AnyRow, Database, Rollback
@@ -59,21 +72,28 @@ def _sale_values(draft: SaleDraft) -> dict[str, Any]:
     }
 
 
-def _sales() -> Select[Any]:
-    return (
-        select(
-            sales,
-            ledger.c.stock,
-            ledger.c.frozen,
-            products.c.name,
-            products.c.description,
-            products.c.picture_url,
-            products.c.amount.label("list_amount"),
-            products.c.currency.label("list_currency"),
-        )
-        .join(ledger, ledger.c.sale_id == sales.c.id)
-        .join(products, products.c.id == sales.c.product_id)
+_SALES = (
+    select(
+        sales,
+        ledger.c.stock,
+        ledger.c.frozen,
+        products.c.name,
+        products.c.description,
+        products.c.picture_url,
+        products.c.amount.label("list_amount"),
+        products.c.currency.label("list_currency"),
     )
+    .join(ledger, ledger.c.sale_id == sales.c.id)
+    .join(products, products.c.id == sales.c.product_id)
+)
+_ONE = _SALES.where(sales.c.id == bindparam("sale"))
+_LIVE = _SALES.where(sales.c.phase.in_(RUNNING)).order_by(sales.c.id)
+_SETTLED = (
+    _SALES.where(sales.c.phase == Phase.SETTLED, sales.c.settled_at_ms >= bindparam("since_ms"))
+    .order_by(sales.c.settled_at_ms.desc(), sales.c.id.desc())
+    .limit(bindparam("n", type_=Integer))
+)
+_NEWEST = _SALES.order_by(sales.c.opens_at_ms.desc(), sales.c.id.desc())
 
 
 def _sale(row: AnyRow) -> Sale:
@@ -104,7 +124,7 @@ def _sale(row: AnyRow) -> Sale:
 
 
 def _read_sale(connection: Connection, sale_id: int) -> Sale | None:
-    row = connection.execute(_sales().where(sales.c.id == sale_id)).first()
+    row = connection.execute(_ONE, {"sale": sale_id}).first()
     return _sale(row) if row else None
 
 
@@ -240,22 +260,15 @@ class SqlCatalogue:
         return await self._db.read(lambda connection: _read_sale(connection, sale_id))
 
     async def live(self) -> list[Sale]:
-        query = _sales().where(sales.c.phase.in_(RUNNING)).order_by(sales.c.id)
-        return await self._read_sales(query)
+        return await self._read_sales(_LIVE)
 
     async def settled(self, limit: int, since_ms: int = 0) -> list[Sale]:
-        query = (
-            _sales()
-            .where(sales.c.phase == Phase.SETTLED, sales.c.settled_at_ms >= since_ms)
-            .order_by(sales.c.settled_at_ms.desc(), sales.c.id.desc())
-            .limit(limit)
-        )
-        return await self._read_sales(query)
+        return await self._read_sales(_SETTLED, {"n": limit, "since_ms": since_ms})
 
     async def sales(self, cursor: str | None, limit: int) -> SalePage:
         """At most `SALES_MAX` a page."""
         limit = min(max(limit, 1), SALES_MAX)
-        query = _sales().order_by(sales.c.opens_at_ms.desc(), sales.c.id.desc()).limit(limit + 1)
+        query = _NEWEST.limit(limit + 1)
         if cursor:
             query = query.where(_after(cursor))
         items = await self._read_sales(query)
@@ -263,8 +276,8 @@ class SqlCatalogue:
         following = f"{last.opens_at_ms}.{last.id}" if last else None
         return SalePage(items[:limit], following)
 
-    async def _read_sales(self, query: Select[Any]) -> list[Sale]:
-        return await self._db.read(lambda c: [_sale(row) for row in c.execute(query)])
+    async def _read_sales(self, query: Select[Any], values: Any = None) -> list[Sale]:
+        return await self._db.read(lambda c: [_sale(row) for row in c.execute(query, values)])
 
 
 def _after(cursor: str) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from miaosha.adapters.sql.database import Rollback
 from miaosha.adapters.sql.hold_rows import COLUMNS, hold_of
@@ -18,6 +18,17 @@ from miaosha.ports.sale_terms import Terms
 
 WINNERS_MAX = 512  # of one call: a batch
 
+_SALE: Any = bindparam("sale")
+_MORE: Any = bindparam("more")
+_ROWS = select(*COLUMNS, holds.c.grant_id).where(holds.c.rid.in_(bindparam("rids", expanding=True)))
+# G1: the one statement that stands between a sale and overselling.
+_TAKE_UNITS = (
+    update(ledger)
+    .where(ledger.c.sale_id == _SALE, ledger.c.granted + _MORE <= ledger.c.stock)
+    .where(ledger.c.epoch == bindparam("under"), ledger.c.frozen.is_(None))
+    .values(granted=ledger.c.granted + _MORE)
+)
+
 
 def grant(
     connection: Connection, sale_id: int, epoch: int, winners: Sequence[Winner], now_ms: int
@@ -30,8 +41,7 @@ def grant(
         connection, holds, [_row(terms, winner, grant_id, now_ms) for winner in winners]
     )
     rids = [winner.rid for winner in winners]
-    query = select(*COLUMNS, holds.c.grant_id).where(holds.c.rid.in_(rids))
-    rows = connection.execute(query).all()
+    rows = connection.execute(_ROWS, {"rids": rids}).all()
     fresh = [hold_of(row) for row in rows if row.grant_id == grant_id]
     found = {row.rid: hold_of(row) for row in rows}
     if refusal := _refusal(terms, epoch, missing=len(found) < len(set(rids)), fresh=bool(fresh)):
@@ -55,14 +65,8 @@ def _refusal(terms: Terms, epoch: int, *, missing: bool, fresh: bool) -> GrantRe
 
 
 def _take_units(connection: Connection, sale_id: int, epoch: int, count: int) -> None:
-    """G1: the one statement that stands between a sale and overselling."""
-    guard = (
-        update(ledger)
-        .where(ledger.c.sale_id == sale_id, ledger.c.granted + count <= ledger.c.stock)
-        .where(ledger.c.epoch == epoch, ledger.c.frozen.is_(None))
-        .values(granted=ledger.c.granted + count)
-    )
-    if connection.execute(guard).rowcount == 0:
+    values = {"sale": sale_id, "under": epoch, "more": count}
+    if connection.execute(_TAKE_UNITS, values).rowcount == 0:
         raise Rollback(GrantRefusal.STOCK)
 
 

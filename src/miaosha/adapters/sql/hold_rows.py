@@ -12,7 +12,7 @@ from miaosha.ports.holds import Hold
 RIDS_MAX = 512  # request ids in one statement
 COLUMNS = [holds.c[name] for name in Hold._fields]
 
-
+_ONE = select(*COLUMNS).where(holds.c.rid == bindparam("rid"))
 _READ = select(*COLUMNS).where(holds.c.rid.in_(bindparam("rids", expanding=True)))
 _LOCK = primary_key_only(_READ.order_by(holds.c.rid).with_for_update(), holds)
 
@@ -24,7 +24,7 @@ def hold_of(row: AnyRow) -> Hold:
 
 
 def read_hold(connection: Connection, rid: str) -> Hold | None:
-    row = connection.execute(select(*COLUMNS).where(holds.c.rid == rid)).first()
+    row = connection.execute(_ONE, {"rid": rid}).first()
     return hold_of(row) if row else None
 
 

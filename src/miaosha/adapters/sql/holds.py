@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, exists, false, select, update
+from sqlalchemy import Connection, Integer, Select, bindparam, exists, false, select, update
 
 from miaosha.adapters.sql.database import Bulk, Database
 from miaosha.adapters.sql.grants import WINNERS_MAX, grant
@@ -17,19 +17,60 @@ from miaosha.ports.holds import Extended, GrantRefusal, Hold, Released, Winner
 from miaosha.ports.rebuilding import PAGE
 
 _SALE: Any = bindparam("sale")
+_USER: Any = bindparam("user")
+_N: Any = bindparam("n", type_=Integer)
+_LIVE = select(*COLUMNS).where(holds.c.sale_id == _SALE, holds.c.live_user == _USER).limit(1)
+_NEWEST = (
+    select(*COLUMNS)
+    .where(holds.c.sale_id == _SALE, holds.c.user_id == _USER)
+    .order_by(holds.c.rank.desc())
+    .limit(1)
+)
 # By a buyer's rows and then by rid: no OR, which would keep the index from giving the order.
 _PAGE = (
     select(*COLUMNS)
-    .where(holds.c.sale_id == _SALE, holds.c.user_id >= bindparam("user"))
-    .where((holds.c.user_id > bindparam("user")) | (holds.c.rid > bindparam("rid")))
+    .where(holds.c.sale_id == _SALE, holds.c.user_id >= _USER)
+    .where((holds.c.user_id > _USER) | (holds.c.rid > bindparam("rid")))
     .order_by(holds.c.user_id, holds.c.rid)
     .limit(PAGE)
+)
+_OF_UNFROZEN_SALES = (
+    select(*COLUMNS)
+    .join(ledger, ledger.c.sale_id == holds.c.sale_id)
+    .where(ledger.c.frozen.is_(None))
+)
+_DUE = (
+    _OF_UNFROZEN_SALES.where(holds.c.state == HoldState.HELD)
+    .where(holds.c.pay_by_ms <= bindparam("latest_ms"))
+    .order_by(holds.c.pay_by_ms)
+    .limit(_N)
+)
+_UNSYNCED = (
+    _OF_UNFROZEN_SALES.where(holds.c.synced == false())
+    .where(holds.c.state.in_((HoldState.RELEASED, HoldState.PAID)))
+    .limit(_N)
 )
 _SYNCED = (
     update(holds)
     .where(holds.c.rid.in_(bindparam("rids", expanding=True)))
     .where(holds.c.state == bindparam("told"), holds.c.synced == false())
     .values(synced=True)
+)
+_IN_FORCE = exists().where(
+    ledger.c.sale_id == holds.c.sale_id,
+    ledger.c.epoch == bindparam("under"),
+    ledger.c.frozen.is_(None),
+)
+_EXTEND = (
+    update(holds)
+    .where(holds.c.rid == bindparam("of"), holds.c.user_id == _USER)
+    .where(holds.c.state == HoldState.HELD, holds.c.extended == false())
+    .where(holds.c.pay_by_ms > bindparam("over_ms"), _IN_FORCE)
+    .values(
+        pay_by_ms=holds.c.pay_by_ms + bindparam("extra_ms"),
+        extended=True,
+        version=holds.c.version + 1,
+    )
 )
 
 
@@ -47,14 +88,6 @@ def _read_each(connection: Connection, items: Sequence[str]) -> list[Hold | None
 
 MARK_SYNCED = Bulk(_mark_synced, key=lambda item: item[0])
 READ_ONE = Bulk(_read_each, key=lambda rid: rid)
-
-
-def _of_unfrozen_sales() -> Select[Any]:
-    return (
-        select(*COLUMNS)
-        .join(ledger, ledger.c.sale_id == holds.c.sale_id)
-        .where(ledger.c.frozen.is_(None))
-    )
 
 
 class SqlHolds:
@@ -87,40 +120,24 @@ class SqlHolds:
             return {hold.rid: hold} if hold else {}
         return await self._db.read(lambda connection: read_holds(connection, rids))
 
-    async def _list(self, query: Select[Any]) -> list[Hold]:
-        return await self._db.read(lambda c: [hold_of(row) for row in c.execute(query)])
+    async def _list(self, query: Select[Any], values: dict[str, Any]) -> list[Hold]:
+        return await self._db.read(lambda c: [hold_of(row) for row in c.execute(query, values)])
 
-    async def _first(self, query: Select[Any]) -> Hold | None:
-        found = await self._list(query.limit(1))
+    async def _first(self, query: Select[Any], values: dict[str, Any]) -> Hold | None:
+        found = await self._list(query, values)
         return found[0] if found else None
 
     async def live(self, sale_id: int, user_id: int) -> Hold | None:
-        return await self._first(
-            select(*COLUMNS).where(holds.c.sale_id == sale_id, holds.c.live_user == user_id)
-        )
+        return await self._first(_LIVE, {"sale": sale_id, "user": user_id})
 
     async def newest(self, sale_id: int, user_id: int) -> Hold | None:
-        return await self._first(
-            select(*COLUMNS)
-            .where(holds.c.sale_id == sale_id, holds.c.user_id == user_id)
-            .order_by(holds.c.rank.desc())
-        )
+        return await self._first(_NEWEST, {"sale": sale_id, "user": user_id})
 
     async def due(self, now_ms: int, limit: int) -> list[Hold]:
-        return await self._list(
-            _of_unfrozen_sales()
-            .where(holds.c.state == HoldState.HELD, holds.c.pay_by_ms <= now_ms - GRACE_MS)
-            .order_by(holds.c.pay_by_ms)
-            .limit(limit)
-        )
+        return await self._list(_DUE, {"latest_ms": now_ms - GRACE_MS, "n": limit})
 
     async def unsynced(self, limit: int) -> list[Hold]:
-        ended = (HoldState.RELEASED, HoldState.PAID)
-        return await self._list(
-            _of_unfrozen_sales()
-            .where(holds.c.synced == false(), holds.c.state.in_(ended))
-            .limit(limit)
-        )
+        return await self._list(_UNSYNCED, {"n": limit})
 
     async def mark_synced(self, rids: Sequence[str], state: HoldState) -> None:
         assert len(rids) <= RIDS_MAX, len(rids)
@@ -132,25 +149,13 @@ class SqlHolds:
     async def extend(
         self, rid: str, user_id: int, epoch: int, extra_s: int, now_ms: int
     ) -> Extended:
-        in_force = exists().where(
-            ledger.c.sale_id == holds.c.sale_id, ledger.c.epoch == epoch, ledger.c.frozen.is_(None)
-        )
-        statement = (
-            update(holds)
-            .where(holds.c.rid == rid, holds.c.user_id == user_id)
-            .where(holds.c.state == HoldState.HELD, holds.c.extended == false())
-            .where(holds.c.pay_by_ms > now_ms - GRACE_MS, in_force)
-            .values(
-                pay_by_ms=holds.c.pay_by_ms + extra_s * 1000,
-                extended=True,
-                version=holds.c.version + 1,
-            )
-        )
+        values = {"of": rid, "user": user_id, "under": epoch}
+        values |= {"over_ms": now_ms - GRACE_MS, "extra_ms": extra_s * 1000}
 
         def unit(connection: Connection) -> Extended:
             if known := read_hold(connection, rid):
                 lock_ledger(connection, known.sale_id)  # a freeze waits, or went before
-            fresh = connection.execute(statement).rowcount > 0
+            fresh = connection.execute(_EXTEND, values).rowcount > 0
             hold = read_hold(connection, rid)
             if fresh and hold:
                 detail = {"rid": rid, "pay_by_ms": hold.pay_by_ms}
@@ -161,5 +166,4 @@ class SqlHolds:
         return await self._db.write(unit)
 
     async def page(self, sale_id: int, after: tuple[int, str]) -> list[Hold]:
-        values = {"sale": sale_id, "user": after[0], "rid": after[1]}
-        return await self._db.read(lambda c: [hold_of(row) for row in c.execute(_PAGE, values)])
+        return await self._list(_PAGE, {"sale": sale_id, "user": after[0], "rid": after[1]})

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, or_, select, tuple_
+from sqlalchemy import Connection, and_, bindparam, or_, select, tuple_
 
 from miaosha.adapters.sql.database import AnyRow, Bulk, Database
 from miaosha.adapters.sql.tables import orders, payments
@@ -16,10 +16,21 @@ _ID = re.compile(r"[0-9a-z-]{1,36}")
 
 _COLUMNS = [orders.c[name] for name in Order.__struct_fields__]
 
-
 _OF = select(*_COLUMNS).where(
     orders.c.rid.in_(bindparam("rids", expanding=True)),
     tuple_(orders.c.rid, orders.c.user_id).in_(bindparam("items", expanding=True)),
+)
+_OF_ATTEMPT = select(*_COLUMNS).where(
+    orders.c.rid == bindparam("of"), orders.c.attempt == bindparam("nth")
+)
+_ONE = select(*_COLUMNS).where(
+    orders.c.id == bindparam("order"), orders.c.user_id == bindparam("user")
+)
+_NEWEST = select(*_COLUMNS).order_by(orders.c.created_at_ms.desc(), orders.c.id.desc())
+_DELIVERY = (
+    select(payments.c.name, payments.c.phone, payments.c.address)
+    .join(orders, orders.c.rid == payments.c.rid)
+    .where(orders.c.id == bindparam("order"), orders.c.attempt == payments.c.attempt)
 )
 
 
@@ -28,8 +39,7 @@ def _order(row: AnyRow) -> Order:
 
 
 def order_of_attempt(connection: Connection, rid: str, attempt: int) -> Order | None:
-    query = select(*_COLUMNS).where(orders.c.rid == rid, orders.c.attempt == attempt)
-    row = connection.execute(query).first()
+    row = connection.execute(_OF_ATTEMPT, {"of": rid, "nth": attempt}).first()
     return _order(row) if row else None
 
 
@@ -66,17 +76,13 @@ class SqlOrders:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def _one(self, query: Select[Any]) -> Order | None:
-        row = await self._db.read(lambda connection: connection.execute(query).first())
-        return _order(row) if row else None
-
     async def by_rid(self, rid: str, user_id: int) -> Order | None:
         return await self._db.read_one(ORDER_OF, (rid, user_id))
 
     async def by_id(self, order_id: str, user_id: int) -> Order | None:
-        return await self._one(
-            select(*_COLUMNS).where(orders.c.id == order_id, orders.c.user_id == user_id)
-        )
+        values = {"order": order_id, "user": user_id}
+        row = await self._db.read(lambda connection: connection.execute(_ONE, values).first())
+        return _order(row) if row else None
 
     async def page(
         self, user_id: int | None, cursor: str | None, limit: int, *, sale_id: int | None = None
@@ -88,7 +94,7 @@ class SqlOrders:
             Problem: bad_request for a cursor that is not one.
         """
         limit = min(max(limit, 1), PAGE_MAX)
-        query = select(*_COLUMNS).order_by(orders.c.created_at_ms.desc(), orders.c.id.desc())
+        query = _NEWEST
         if user_id is not None:
             query = query.where(orders.c.user_id == user_id)
         if sale_id is not None:
@@ -105,10 +111,5 @@ class SqlOrders:
         return OrderPage(items[:limit], cursor_of(last.created_at_ms, last.id) if last else None)
 
     async def delivery(self, order_id: str) -> Delivery | None:
-        query = (
-            select(payments.c.name, payments.c.phone, payments.c.address)
-            .join(orders, orders.c.rid == payments.c.rid)
-            .where(orders.c.id == order_id, orders.c.attempt == payments.c.attempt)
-        )
-        row = await self._db.read(lambda connection: connection.execute(query).first())
+        row = await self._db.read(lambda c: c.execute(_DELIVERY, {"order": order_id}).first())
         return Delivery(*row) if row else None

@@ -18,12 +18,26 @@ UNSENT = ("new", "queued")
 
 _COLUMNS = [outbox.c[name] for name in OutboxItem._fields]
 
-
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _SENT = (
     update(outbox)
     .where(outbox.c.id.in_(_IDS), outbox.c.state.in_(UNSENT))
     .values(state="sent", sent_at_ms=bindparam("now_ms"))
+)
+_QUEUED = (
+    update(outbox)
+    .where(outbox.c.id.in_(_IDS), outbox.c.state.in_(UNSENT))
+    .values(state="queued", next_at_ms=bindparam("again_ms"))
+)
+_FAILED = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("mail"), outbox.c.state.in_(UNSENT))
+    .values(
+        state=bindparam("then"),
+        attempts=outbox.c.attempts + 1,
+        next_at_ms=bindparam("again_ms"),
+        reason=bindparam("why"),
+    )
 )
 _LOCK_UNSENT = primary_key_only(
     select(outbox.c.id)
@@ -65,6 +79,12 @@ _LOCK_PARKED = primary_key_only(
     .order_by(outbox.c.id)
     .with_for_update(),
     outbox,
+)
+_COUNT_PARKED = select(func.count()).select_from(outbox).where(_IS_PARKED)
+_REDRIVEN = (
+    update(outbox)
+    .where(outbox.c.id.in_(_IDS), _IS_PARKED)
+    .values(state="new", attempts=0, reason=None, next_at_ms=bindparam("now_ms"))
 )
 _WITH_RECIPIENT = (
     select(
@@ -175,13 +195,9 @@ class SqlOutbox:
         return await self._db.read(unit)
 
     async def mark_queued(self, ids: Sequence[int], now_ms: int) -> None:
-        statement = (
-            update(outbox)
-            .where(outbox.c.id.in_(ids), outbox.c.state.in_(UNSENT))
-            .values(state="queued", next_at_ms=now_ms + REQUEUE_AFTER_MS)
-        )
+        values = {"ids": ids, "again_ms": now_ms + REQUEUE_AFTER_MS}
         if ids:
-            await self._db.write(lambda connection: connection.execute(statement))
+            await self._db.write(lambda connection: connection.execute(_QUEUED, values))
 
     async def item(self, outbox_id: int) -> tuple[OutboxItem, Recipient] | None:
         """An account that is gone has the e-mail "": such a mail cannot be sent."""
@@ -193,18 +209,12 @@ class SqlOutbox:
     async def mark_failed(
         self, outbox_id: int, now_ms: int, retry_at_ms: int | None, reason: str
     ) -> None:
-        parked = retry_at_ms is None
-        statement = (
-            update(outbox)
-            .where(outbox.c.id == outbox_id, outbox.c.state.in_(UNSENT))
-            .values(
-                state="parked" if parked else "queued",
-                attempts=outbox.c.attempts + 1,
-                next_at_ms=now_ms if retry_at_ms is None else retry_at_ms,
-                reason=reason[:REASON_MAX],
-            )
-        )
-        await self._db.write(lambda connection: connection.execute(statement))
+        values = {"mail": outbox_id, "why": reason[:REASON_MAX]}
+        if retry_at_ms is None:
+            values |= {"then": "parked", "again_ms": now_ms}
+        else:
+            values |= {"then": "queued", "again_ms": retry_at_ms}
+        await self._db.write(lambda connection: connection.execute(_FAILED, values))
 
     async def parked(self, limit: int) -> list[ParkedMail]:
         return await self._db.read(
@@ -212,8 +222,7 @@ class SqlOutbox:
         )
 
     async def count_parked(self) -> int:
-        query = select(func.count()).select_from(outbox).where(_IS_PARKED)
-        return await self._db.read(lambda connection: connection.execute(query).scalar() or 0)
+        return await self._db.read(lambda c: c.execute(_COUNT_PARKED).scalar() or 0)
 
     async def redrive(self, ids: Sequence[int], now_ms: int) -> list[int]:
         assert len(ids) <= REDRIVE_MAX, len(ids)
@@ -221,9 +230,7 @@ class SqlOutbox:
         def unit(connection: Connection) -> list[int]:
             parked = list(connection.scalars(_LOCK_PARKED, {"ids": ids})) if ids else []
             if parked:
-                again = update(outbox).where(outbox.c.id.in_(parked), _IS_PARKED)
-                values = {"state": "new", "attempts": 0, "reason": None, "next_at_ms": now_ms}
-                connection.execute(again.values(values))
+                connection.execute(_REDRIVEN, {"ids": parked, "now_ms": now_ms})
             return parked
 
         return await self._db.write(unit)

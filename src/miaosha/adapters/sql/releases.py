@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Update, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from miaosha.adapters.sql.database import Rollback
 from miaosha.adapters.sql.hold_rows import COLUMNS, hold_of
@@ -15,27 +15,37 @@ from miaosha.ports.holds import Hold, Released
 
 RELEASE_MAX = 256  # rids of one call
 
-
-def released_values(reason: str, call_id: str) -> dict[str, Any]:
-    """What a move to RELEASED sets, whatever the state before."""
-    return {
-        "state": HoldState.RELEASED,
-        "reason": reason,
-        "live_user": None,
-        "paying_since_ms": None,
-        "synced": False,
-        "version": holds.c.version + 1,
-        "grant_id": call_id,
-    }
+_SALE: Any = bindparam("sale")
+_RIDS: Any = bindparam("rids", expanding=True)
+_CALL: Any = bindparam("call")
+RELEASED: dict[str, Any] = {
+    "state": HoldState.RELEASED,
+    "reason": bindparam("why"),
+    "live_user": None,
+    "paying_since_ms": None,
+    "synced": False,
+    "version": holds.c.version + 1,
+    "grant_id": _CALL,
+}
+"""What a move to RELEASED sets, whatever the state before; `why` and `call` are said later."""
+_RELEASE = (
+    update(holds)
+    .where(holds.c.rid.in_(_RIDS), holds.c.sale_id == _SALE, holds.c.state == HoldState.HELD)
+    .values(RELEASED)
+)
+_RELEASE_DUE = _RELEASE.where(holds.c.pay_by_ms <= bindparam("latest_ms"))
+_MOVED = select(*COLUMNS).where(holds.c.rid.in_(_RIDS), holds.c.grant_id == _CALL)
+_STATE = select(ledger.c.epoch, ledger.c.frozen).where(ledger.c.sale_id == _SALE)
+_LOWER = (
+    update(ledger)
+    .where(ledger.c.sale_id == _SALE, ledger.c.frozen.is_(None))
+    .values(granted=ledger.c.granted - bindparam("less"))
+)
 
 
 def moved_by(connection: Connection, rids: Sequence[str], call_id: str) -> list[Hold]:
     """The rows a call has moved: it left its id in them, for an UPDATE returns no rows."""
-    query = select(*COLUMNS).where(holds.c.rid.in_(rids), holds.c.grant_id == call_id)
-    return [hold_of(row) for row in connection.execute(query)]
-
-
-_STATE = select(ledger.c.epoch, ledger.c.frozen).where(ledger.c.sale_id == bindparam("sale"))
+    return [hold_of(r) for r in connection.execute(_MOVED, {"rids": rids, "call": call_id})]
 
 
 def ledger_state(connection: Connection, sale_id: int) -> tuple[int, bool]:
@@ -52,12 +62,7 @@ def give_back(connection: Connection, sale_id: int, freed: Sequence[Hold], now_m
         Rollback: the sale is frozen; its value is a Released without holds.
     """
     if freed:
-        lower = (
-            update(ledger)
-            .where(ledger.c.sale_id == sale_id, ledger.c.frozen.is_(None))
-            .values(granted=ledger.c.granted - len(freed))
-        )
-        if connection.execute(lower).rowcount == 0:
+        if connection.execute(_LOWER, {"sale": sale_id, "less": len(freed)}).rowcount == 0:
             raise Rollback(Released(ledger_state(connection, sale_id)[0], True, []))
         expired = [hold for hold in freed if hold.reason == State.EXPIRED]
         write_mails(
@@ -74,19 +79,22 @@ def release(
 ) -> Released:
     """HELD → RELEASED: for `expired` those that are due, for `declined` all of `rids`."""
     call_id = str(uuid4())
-    statement = _release(sale_id, rids, reason, now_ms, call_id)
-    changed = connection.execute(statement).rowcount if rids else 0
+    changed = _release(connection, sale_id, rids, reason, now_ms, call_id) if rids else 0
     freed = moved_by(connection, rids, call_id) if changed else []
     return give_back(connection, sale_id, freed, now_ms)
 
 
-def _release(sale_id: int, rids: Sequence[str], reason: str, now_ms: int, call_id: str) -> Update:
-    statement = (
-        update(holds)
-        .where(holds.c.rid.in_(rids), holds.c.sale_id == sale_id)
-        .where(holds.c.state == HoldState.HELD)
-        .values(**released_values(reason, call_id))
-    )
+def _release(
+    connection: Connection,
+    sale_id: int,
+    rids: Sequence[str],
+    reason: str,
+    now_ms: int,
+    call_id: str,
+) -> int:
+    """How many rows it moved."""
+    values = {"sale": sale_id, "rids": rids, "why": reason, "call": call_id}
     if reason == State.EXPIRED:
-        statement = statement.where(holds.c.pay_by_ms <= now_ms - GRACE_MS)
-    return statement
+        due = connection.execute(_RELEASE_DUE, {**values, "latest_ms": now_ms - GRACE_MS})
+        return due.rowcount
+    return connection.execute(_RELEASE, values).rowcount

@@ -12,6 +12,8 @@ from miaosha.ports.trail import TrailEntry
 ENTRIES_MAX = 1_000  # of one answer
 
 _COLUMNS = [audit.c[name] for name in TrailEntry._fields]
+_ENTRY = insert(audit)
+_NEWEST = select(*_COLUMNS).order_by(audit.c.id.desc())
 
 
 def write_entry(
@@ -23,15 +25,8 @@ def write_entry(
     detail: dict[str, Any],
 ) -> None:
     """For an action whose entry belongs into its own transaction."""
-    connection.execute(
-        insert(audit).values(
-            at_ms=at_ms,
-            actor=actor,
-            action=action,
-            subject=subject,
-            detail=msgspec.json.encode(detail).decode(),
-        )
-    )
+    row = {"at_ms": at_ms, "actor": actor, "action": action, "subject": subject}
+    connection.execute(_ENTRY, {**row, "detail": msgspec.json.encode(detail).decode()})
 
 
 class SqlTrail:
@@ -46,7 +41,7 @@ class SqlTrail:
     async def entries(
         self, before_id: int | None, limit: int, *, subject: str | None = None
     ) -> list[TrailEntry]:
-        query = select(*_COLUMNS).order_by(audit.c.id.desc())
+        query = _NEWEST
         if before_id is not None:
             query = query.where(audit.c.id < before_id)
         if subject is not None:
