@@ -41,9 +41,11 @@ class HoldBounds(NamedTuple):
 
 
 class RebuildRows(Protocol):
-    async def begin(self, sale_id: int, why: str, *, anew: bool = False) -> Terms | None:
+    async def begin(
+        self, sale_id: int, why: str, *, anew: bool = False, seen: Terms | None = None
+    ) -> Terms | None:
         """epoch + 1, frozen = existing reason or `why` (`anew`: `why`). Returns the new terms; None
-        for a draft or settled sale."""
+        for a draft or settled sale, or if its epoch or freeze is not the one that was `seen`."""
 
     async def bring_within(
         self, sale_id: int, rids: Sequence[str], bounds: HoldBounds

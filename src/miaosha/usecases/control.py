@@ -150,16 +150,20 @@ class Control:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def rebuild(self, sale_id: int, why: str = "", *, patient: bool = False) -> bool:
+    async def rebuild(
+        self, sale_id: int, why: str = "", *, patient: bool = False, seen: Terms | None = None
+    ) -> bool:
         """Rebuild the sale's Redis state now; False if a rebuild is already under way.
 
         Args:
             why: the reason the sale shows meanwhile; "": an admin asked for it, which also lifts a
                 freeze that waits for a person, whatever becomes of this process.
-            patient: as of Rebuilder.
+            patient, seen: as of Rebuilder.
         """
         reason = why or "asked by an admin"
-        done = await self._rebuilder.rebuild(sale_id, reason, anew=not why, patient=patient)
+        done = await self._rebuilder.rebuild(
+            sale_id, reason, anew=not why, patient=patient, seen=seen
+        )
         await self.refresh_board()
         if done:
             await self._tell_holders(sale_id)

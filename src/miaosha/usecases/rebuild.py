@@ -63,13 +63,20 @@ class Rebuilder:
         self._candidate = LeaseCandidate(leases, clock, LEASE_S)
 
     async def rebuild(
-        self, sale_id: int, why: str, *, anew: bool = False, patient: bool = False
+        self,
+        sale_id: int,
+        why: str,
+        *,
+        anew: bool = False,
+        patient: bool = False,
+        seen: Terms | None = None,
     ) -> bool:
         """Rebuild one sale; False if another process rebuilds it, or a later rebuild took over.
 
         Args:
             why: the reason shown while the sale is frozen, unless it has one already.
             anew: the reason is shown even so.
+            seen: the terms that a rebuild was found needful by; another may have come meanwhile.
             patient: wait until the lease of one that died amid a rebuild has ended.
 
         Raises:
@@ -80,7 +87,7 @@ class Rebuilder:
         if not await lease.take(PATIENCE_S if patient else 0.0):
             return False
         try:
-            await self._rebuild(lease, sale_id, why, anew)
+            await self._rebuild(lease, sale_id, why, anew, seen)
         except Superseded as error:
             log.warning("rebuild_superseded", sale_id=sale_id, step=str(error))
             return False
@@ -88,13 +95,15 @@ class Rebuilder:
             await lease.drop()
         return True
 
-    async def _rebuild(self, lease: RebuildLease, sale_id: int, why: str, anew: bool) -> None:
+    async def _rebuild(
+        self, lease: RebuildLease, sale_id: int, why: str, anew: bool, seen: Terms | None
+    ) -> None:
         # Nothing is begun that cannot go on: each beginning moves the epoch and every held row.
         await self._broker.ping()
         await self._store.now_ms()
-        terms = await self._rebuilds.begin(sale_id, why, anew=anew)
+        terms = await self._rebuilds.begin(sale_id, why, anew=anew, seen=seen)
         if terms is None:
-            raise Superseded("settled")
+            raise Superseded("settled, or moved on")
         await self._broker.open(sale_id)
         if not await self._store.begin_rebuild(sale_id, terms.epoch, lease.rebuilder):
             raise Superseded("begin")

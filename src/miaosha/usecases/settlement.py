@@ -82,7 +82,7 @@ class Settlement:
         why = self._why_rebuild(latest, reading)
         waits = waits_for_person(why) or (waits_for_clock(why) and not self._watch.steady())
         if why and not waits:
-            await self._control.rebuild(terms.sale_id, why)
+            await self._control.rebuild(terms.sale_id, why, seen=latest)
         return False
 
     def _why_rebuild(self, terms: Terms, reading: Reading | None) -> str:

@@ -93,3 +93,19 @@ async def test_who_has_a_row_of_a_sale_is_told(shop: Shop) -> None:
     assert await shop.ledger.rebuilds.buyers(sale, [1, 2, 3]) == {1, 2}
     assert await shop.ledger.rebuilds.buyers(other, [1, 2, 3]) == set()
     assert await shop.ledger.rebuilds.buyers(sale, []) == set()
+
+
+async def test_a_rebuild_begins_by_the_terms_that_asked_for_it(shop: Shop) -> None:
+    """Who found it needful may be late: another has rebuilt the sale, or frozen it, meanwhile."""
+    sale = await shop.sale()
+    rebuilds = shop.ledger.rebuilds
+    seen = await shop.ledger.sales.terms(sale)
+    assert seen is not None
+    begun = await rebuilds.begin(sale, "lost", seen=seen)
+    assert begun is not None and (begun.epoch, begun.frozen) == (seen.epoch + 1, "lost")
+    assert await rebuilds.begin(sale, "lost", seen=seen) is None
+    again = await rebuilds.begin(sale, "lost", seen=begun)
+    assert again is not None and again.epoch == begun.epoch + 1
+    assert await rebuilds.unfreeze(sale, again.epoch)
+    assert await rebuilds.begin(sale, "lost", seen=again) is None, "its freeze has ended"
+    assert await rebuilds.begin(sale, "by hand") is not None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 EPOCHS_A_CAUSE: Final = 6  # rebuilds that one cause may need, each begun again after a fault
 
+EPOCH: Final = "SELECT epoch, frozen FROM ledger WHERE sale_id = ?"
 TERMS: Final = """
     SELECT sales.id, phase, closes_at_ms, stock, sold
     FROM sales JOIN ledger ON ledger.sale_id = sales.id
@@ -25,6 +26,8 @@ class Healing:
         self._world = world
         self._find = find
         self._begun: Counter[int] = Counter()
+        self._epochs: dict[int, int] = {}
+        self._whole: dict[int, int] = {}  # epochs of sales that need no rebuild
         self._last: tuple[Process, str] | None = None
         self._read_s: dict[str, float] = {}  # when each process read a sale's counters last
         self._said: dict[int, tuple[tuple[str, int], float]] = {}
@@ -57,10 +60,12 @@ class Healing:
         if call == "store.reading":
             self._read_s[process.name] = self._world.loop.time()
         elif call == "sql.SqlRebuilds.begin":
-            for sale_id in self._world.oracles.sales:
-                self._needed(process, sale_id)
+            sales = self._world.oracles.sales
+            self._whole = {sale_id: epoch for sale_id in sales if (epoch := self._epoch(sale_id))}
 
     def _done(self, process: "Process", call: str) -> None:
+        if call == "sql.SqlRebuilds.begin":
+            self._begun_by(process)
         if call.startswith("sql."):
             self._look(process, closing=call == "sql.SqlSaleTerms.close")
         elif call == "store.set_phase" and process.role == "scheduler":
@@ -95,19 +100,26 @@ class Healing:
                     "old terms",
                 )
 
-    def _needed(self, process: "Process", sale_id: int) -> None:
-        """Only one sale is there to be rebuilt, or the oracle cannot tell which it is."""
+    def _epoch(self, sale_id: int) -> int:
+        """The epoch of a sale that needs no rebuild; 0: it needs one."""
         world = self._world
-        self._begun[sale_id] += 1
-        if len(world.oracles.sales) > 1 or process.role != "scheduler" or world.disturbed(process):
-            return
-        epoch, frozen = world.sql.ask(
-            "SELECT epoch, frozen FROM ledger WHERE sale_id = ?", sale_id
-        )[0]
+        epoch, frozen = world.sql.ask(EPOCH, sale_id)[0]
         allocation = world.allocation(sale_id)
         whole = allocation is not None and allocation.epoch == epoch and world.genuine(sale_id)
-        if frozen is None and whole and not world.counts["event clock jumps"]:
-            self._find("healing", f"sale {sale_id} is rebuilt, and nothing was lost", "needless")
+        return int(epoch) if whole and frozen is None else 0
+
+    def _begun_by(self, process: "Process") -> None:
+        """A rebuild may have begun."""
+        world = self._world
+        for sale_id in world.oracles.sales:
+            now = world.sql.ask(EPOCH, sale_id)[0][0]
+            self._begun[sale_id] += now != self._epochs.get(sale_id, 0)
+            self._epochs[sale_id] = now
+            needless = self._whole.get(sale_id, now) != now and process.role == "scheduler"
+            if needless and not world.counts["event clock jumps"]:
+                self._find(
+                    "healing", f"sale {sale_id} is rebuilt, and nothing was lost", "needless"
+                )
 
     def judge(self) -> None:
         causes = 2 + self._world.causes()

@@ -43,7 +43,9 @@ class SqlRebuilds:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def begin(self, sale_id: int, why: str, *, anew: bool = False) -> Terms | None:
+    async def begin(
+        self, sale_id: int, why: str, *, anew: bool = False, seen: Terms | None = None
+    ) -> Terms | None:
         reason = why[:FROZEN_MAX]
         bump = (
             update(ledger)
@@ -53,6 +55,10 @@ class SqlRebuilds:
                 frozen=reason if anew else func.coalesce(ledger.c.frozen, reason),
             )
         )
+        if seen is not None:
+            frozen = ledger.c.frozen
+            same = frozen.is_(None) if seen.frozen is None else frozen == seen.frozen
+            bump = bump.where(ledger.c.epoch == seen.epoch, same)
 
         def unit(connection: Connection) -> Terms | None:
             lock_ledger(connection, sale_id)
