@@ -21,7 +21,7 @@ T = TypeVar("T")
 MOMENT_S: Final = 0.001  # from a process to whoever asked it
 SLOW_S: Final = (0.3, 7.0)  # of a call that is stuck
 CUT_S: Final = (0.5, 8.0)  # a process is cut off one server
-HEALED_S: Final = 8.0  # after an event: another leads, and has looked
+HEALED_S: Final = 3.0  # after an event the scheduler has looked, and a rebuild has ended
 PATIENCE_S: Final = 0.5  # until a client takes a server that is away for away
 SERVER_OF: Final = {  # by the prefix of a call
     "store": "store",

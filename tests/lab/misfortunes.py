@@ -35,7 +35,8 @@ class Misfortunes:
             world.say("laboratory", event)
             world.counts[f"event {event}"] += 1
             await self._one(event)
-            world.happened(AWAY_S[1] + HEALED_S)
+            away_s = max(world.reach.away.values(), default=0.0) - world.loop.time()
+            world.happened(max(0.0, away_s) + HEALED_S)
         for task in self._under_way:
             await task
         world.sql.busy = world.sql.full = False

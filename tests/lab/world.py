@@ -40,6 +40,7 @@ from tests.lab.store_server import StoreServer
 
 DONE: Final = "done"  # of a call that nothing befell
 READY_S: Final = 10.0
+CALLS_A_REBUILD: Final = 30
 MAILED_S: Final = 90.0  # until the last mail is sent: it may have been put off by failures
 DISTURBED_S: Final = 15.0  # a call that is stuck, and what waits for it
 REST_S: Final = 240.0  # to come to rest, once faults have ended
@@ -158,7 +159,7 @@ class World:
         """It is dead; another is started in a while, unless it has a successor."""
         self.say(process.name, how)
         self.counts[how] += 1
-        self.happened(HEALED_S)
+        self.happened(HEALED_S + 2 * self.settings.lease_ms / 1000)  # it may have led
         role = self._processes[process.role]
         role.remove(process)
         if process.broker is not None:
@@ -196,6 +197,7 @@ class World:
 
     def happened(self, lasts_s: float) -> None:
         """Something happened that may keep two stores apart for so long."""
+        lasts_s += CALLS_A_REBUILD * 2 * self.plan.moment_s
         self._quiet_s = max(self._quiet_s, self.loop.time() + lasts_s)
 
     def quiet(self) -> bool:

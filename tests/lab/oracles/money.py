@@ -35,6 +35,8 @@ class Money:
         for key, state in sorted(states.items()):
             if state is ChargeState.CHARGED and key not in orders:
                 self._find("money", f"{key} is charged, and there is no order", "no order")
+            if state is ChargeState.REFUNDED:
+                self._find("money", f"{key} was charged in vain: it was given back", "in vain")
             if state is ChargeState.ACTION:
                 self._find("money", f"{key} waits for its buyer for ever", "waits")
 
