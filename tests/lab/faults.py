@@ -40,6 +40,7 @@ REPEATABLE: Final = ("store.", "heartbeats.", "provider.")
 class Mishap(StrEnum):
     AWAY = "away"  # before: nothing was done
     LOST = "lost"  # after: done, and the answer lost
+    GONE = "gone"  # never arrived, which nobody can tell from LOST
     SLOW = "slow"  # it arrives late; the caller may have given up by then
     LATE = "late"  # done, and the answer comes late
     TWICE = "twice"  # it arrives twice
@@ -127,6 +128,10 @@ class ProcessLink:
             self._noted(process, call, mishap)
             await asyncio.sleep(0.0 if mishap is Mishap.AWAY else PATIENCE_S)
             raise DependencyDown(f"{server}: away")
+        if mishap is Mishap.GONE:
+            self._noted(process, call, mishap)
+            await self._pause(PATIENCE_S)
+            raise lost(f"{call}: no answer")
         if mishap is Mishap.DIES_BEFORE:
             self._noted(process, call, mishap)
             await process.dies()

@@ -35,6 +35,7 @@ class Misfortunes:
             world.say("laboratory", event)
             world.counts[f"event {event}"] += 1
             await self._one(event)
+            world.event()
             away_s = max(world.reach.away.values(), default=0.0) - world.loop.time()
             world.happened(max(0.0, away_s) + HEALED_S)
         for task in self._under_way:

@@ -41,6 +41,7 @@ from tests.lab.store_server import StoreServer
 DONE: Final = "done"  # of a call that nothing befell
 READY_S: Final = 10.0
 CALLS_A_REBUILD: Final = 30
+STEADY_S: Final = 4.0  # a scheduler looks twice a second; what it began ends
 MAILED_S: Final = 90.0  # until the last mail is sent: it may have been put off by failures
 DISTURBED_S: Final = 15.0  # a call that is stuck, and what waits for it
 REST_S: Final = 240.0  # to come to rest, once faults have ended
@@ -96,7 +97,10 @@ class World:
         self._digest = hashlib.blake2b(digest_size=16)
         self._processes: dict[str, list[Process]] = defaultdict(list)
         self._starts = 0
+        self.calm_s: float | None = None  # since when faults are over
         self._quiet_s = 0.0
+        self._event_s = 0.0  # when something happened to a server or a process last
+        self._started_s: dict[str, float] = {}
         self._mishap_s: dict[str, float] = {}
         self._homeless: list[asyncio.Task[Any]] = []
         self.oracles = Oracles(self)
@@ -147,10 +151,16 @@ class World:
     def living(self) -> list[Process]:
         return [p for role in self._processes.values() for p in role if p.alive]
 
+    def leader(self) -> Process | None:
+        """The scheduler that leads; None: none does, or two think they do."""
+        leading = [p for p in self._processes["scheduler"] if p.counters["leading"] and p.alive]
+        return leading[0] if len(leading) == 1 else None
+
     def start(self, role: str, number: int) -> Process:
         self._starts += 1
         process = Process(self, role, number, self._starts)
         self._processes[role].append(process)
+        self._started_s[process.name] = self.loop.time()
         self.say(process.name, "starts")
         process.begin(ROLES[role])
         return process
@@ -200,9 +210,21 @@ class World:
         lasts_s += CALLS_A_REBUILD * 2 * self.plan.moment_s
         self._quiet_s = max(self._quiet_s, self.loop.time() + lasts_s)
 
+    def event(self) -> None:
+        """Something happened to a server or a process."""
+        self._event_s = self.loop.time()
+
     def quiet(self) -> bool:
         """Whether nothing has happened for so long that whatever it parted is whole again."""
         return self.loop.time() >= self._quiet_s
+
+    def steady(self, name: str) -> bool:
+        """Whether this process has met nothing for so long that it has seen to everything."""
+        now_s = self.loop.time()
+        mishap_s = self._mishap_s.get(name, 0.0) + STEADY_S
+        away_s = max(self.reach.away.values(), default=0.0) + HEALED_S
+        start_s = max(self._started_s.get(name, 0.0), self._event_s) + 2 * STEADY_S
+        return now_s > max(mishap_s, away_s, start_s)
 
     def lossy(self) -> bool:
         """Whether anything happened that may leave two stores apart for long."""
@@ -286,6 +308,7 @@ class World:
         sales = [await staff.make_sale(s.stock, s.standby, s.pay_within_s, 2.0) for s in plan.sales]
         self.oracles.sales = sales
         self.weather.over = False
+        self._homeless.append(self.loop.create_task(self.oracles.look_on()))
         ends_s = self.loop.time() + plan.sale_s
         people = self._people(sales)
         work = [self.loop.create_task(buyer.live()) for buyer in people]
@@ -318,8 +341,7 @@ class World:
         self.weather.over = True
         self.reach.away.clear()
         self.say("laboratory", "calm")
-        watch = self.loop.create_task(self.oracles.calm())
-        self._homeless.append(watch)
+        self.calm_s = self.loop.time()
         for sale_id in sales:
             await staff.resume(sale_id)
         await asyncio.sleep(self.plan.calm_s)

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from miaosha.domain.errors import DependencyDown
 from miaosha.ports.leases import LeaseRow
 from miaosha.usecases import rebuild_lease
 from miaosha.usecases.lease import LeaseCandidate
@@ -88,3 +89,22 @@ async def test_the_holder_of_a_freed_lease_keeps_nothing(world: World) -> None:
     await first.free("lead", "one")
     assert await second.take("lead", "two")
     assert not await first.take("lead", "one")
+
+
+async def test_a_lease_that_could_not_be_given_back_holds_up_nobody_of_ones_own(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = await world.sale(stock=1)
+    leases = world.servers.ledger.leases
+    drop = leases.drop
+
+    async def away(name: str, owner: str) -> None:
+        raise DependencyDown("database: away")
+
+    monkeypatch.setattr(leases, "drop", away)
+    with pytest.raises(DependencyDown):
+        await world.rebuilder.rebuild(sale.id, "lost")
+    monkeypatch.setattr(leases, "drop", drop)
+    assert not await World(world.servers).rebuilder.rebuild(sale.id, "lost"), "it may live"
+    assert await world.rebuilder.rebuild(sale.id, "lost")
+    assert await World(world.servers).rebuilder.rebuild(sale.id, "lost")

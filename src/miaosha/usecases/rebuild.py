@@ -16,6 +16,7 @@ import structlog
 import uuid_utils
 
 from miaosha.domain.allocation import PROMOTE_MAX, Refusal
+from miaosha.domain.errors import Fault
 from miaosha.domain.messages import BATCH_VERSION, Batch
 from miaosha.domain.sale import Phase
 from miaosha.ports.broker import Broker
@@ -61,6 +62,7 @@ class Rebuilder:
         self._times = times
         self._numbers = itertools.count(1)
         self._candidate = LeaseCandidate(leases, clock, LEASE_S)
+        self._left: dict[int, RebuildLease] = {}  # by sale: leases that could not be dropped
 
     async def rebuild(
         self,
@@ -82,6 +84,9 @@ class Rebuilder:
         Raises:
             DependencyDown: a store is away; the sale stays frozen and is tried again.
         """
+        if left := self._left.get(sale_id):  # an earlier one of ours, over by now
+            await left.drop()
+            self._left.pop(sale_id, None)
         owner = f"{self._owner}:{next(self._numbers)}"
         lease = RebuildLease(self._candidate, self._clock, sale_id, owner)
         if not await lease.take(PATIENCE_S if patient else 0.0):
@@ -92,8 +97,17 @@ class Rebuilder:
             log.warning("rebuild_superseded", sale_id=sale_id, step=str(error))
             return False
         finally:
-            await lease.drop()
+            await self._drop(lease, sale_id)
         return True
+
+    async def _drop(self, lease: RebuildLease, sale_id: int) -> None:
+        """The lease of a rebuild that is over. One that SQL could not be told of is dropped before
+        our next rebuild of the sale, which need not wait for its end."""
+        try:
+            await lease.drop()
+        except Fault:
+            self._left[sale_id] = lease
+            raise
 
     async def _rebuild(
         self, lease: RebuildLease, sale_id: int, why: str, anew: bool, seen: Terms | None

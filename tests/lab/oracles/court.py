@@ -72,7 +72,7 @@ class Oracles:
 
     def event(self, who: str, event: Mapping[str, Any]) -> None:
         """Something was logged."""
-        self._healing.event(event)
+        self._healing.event(who, event)
 
     def broken(self, who: str, error: BaseException) -> None:
         """An exception that nobody expected."""
@@ -94,8 +94,8 @@ class Oracles:
 
     # what lasts
 
-    async def calm(self) -> None:
-        """Faults have ended: look on until the history ends."""
+    async def look_on(self) -> None:
+        """Until the history ends."""
         await self._waits.look()
 
     def settled(self, all_of_them: bool) -> None:

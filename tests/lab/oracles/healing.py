@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from tests.lab.process import Process
     from tests.lab.world import World
 
+LOST: Final = ("Redis was restarted", "Redis knows nothing")
 EPOCHS_A_CAUSE: Final = 6  # rebuilds that one cause may need, each begun again after a fault
 
+LEASE: Final = "SELECT owner FROM leases WHERE name = ? AND owner != ''"
 EPOCH: Final = "SELECT epoch, frozen FROM ledger WHERE sale_id = ?"
 TERMS: Final = """
     SELECT sales.id, phase, closes_at_ms, stock, sold
@@ -27,14 +29,18 @@ class Healing:
         self._find = find
         self._begun: Counter[int] = Counter()
         self._epochs: dict[int, int] = {}
+        self._shown: dict[int, tuple[str, int] | None] = {}
+        self._differs: dict[int, list[str]] = {}
         self._whole: dict[int, int] = {}  # epochs of sales that need no rebuild
         self._last: tuple[Process, str] | None = None
         self._read_s: dict[str, float] = {}  # when each process read a sale's counters last
         self._said: dict[int, tuple[tuple[str, int], float]] = {}
 
-    def event(self, event: Mapping[str, Any]) -> None:
+    def event(self, who: str, event: Mapping[str, Any]) -> None:
         if event.get("event") == "sale_frozen":
-            self._frozen(event["sale_id"], str(event["why"]))
+            self._frozen(who, event["sale_id"], str(event["why"]))
+        if event.get("event") == "audit_broken":
+            self._differs[event["sale_id"]] = list(event["findings"])
         if event.get("event") == "grant_refused":
             self._find(
                 "healing",
@@ -42,9 +48,15 @@ class Healing:
                 "grant refused",
             )
 
-    def _frozen(self, sale_id: int, why: str) -> None:
+    def _frozen(self, who: str, sale_id: int, why: str) -> None:
         if waits_for_person(why):
             self._find("healing", f"sale {sale_id} is frozen for a person: {why}", "manual")
+        elif why.startswith("audit:") and self._left_to_audit(sale_id, who):
+            self._find(
+                "healing",
+                f"sale {sale_id} was lost from Redis, and {who} left that to the audit: {why}",
+                "left to the audit",
+            )
         elif why.startswith("audit:") and self._world.quiet():
             self._find(
                 "healing",
@@ -52,12 +64,22 @@ class Healing:
                 "audit",
             )
 
+    def _left_to_audit(self, sale_id: int, who: str) -> bool:
+        """Whether all that differs is that Redis was restarted or emptied. A scheduler sees that by
+        itself, unless somebody who died has the lease of a rebuild."""
+        differs = self._differs.get(sale_id, ())
+        lost = all(any(word in said for word in LOST) for said in differs)
+        leases = self._world.sql.ask(LEASE, f"rebuild:{sale_id}")
+        return lost and self._world.steady(who) and not any(leases)
+
     def calls(self, process: "Process", call: str) -> None:
         """`call` is the next one: what the last one did is seen now."""
         last, self._last = self._last, (process, call)
         if last is not None:
             self._done(*last)
-        if call == "store.reading":
+        if call == "store.set_phase":
+            self._shown = {sale_id: self._in_redis(sale_id) for sale_id in self._said}
+        elif call == "store.reading":
             self._read_s[process.name] = self._world.loop.time()
         elif call == "sql.SqlRebuilds.begin":
             sales = self._world.oracles.sales
@@ -88,17 +110,23 @@ class Healing:
     def _told(self, process: "Process") -> None:
         """A scheduler told Redis a phase. What it read of SQL must not be older than Redis."""
         for sale_id, (said, since_s) in self._said.items():
-            sale = self._world.allocation(sale_id)
-            read_s = self._read_s.get(process.name, 0.0)
-            if sale is None or not sale.epoch or sale.phase == "frozen" or since_s >= read_s:
+            shown = self._in_redis(sale_id)
+            if shown is None or shown == self._shown.get(sale_id):
                 continue
-            if (sale.phase, sale.closes_at_ms) != said:
+            if since_s < self._read_s.get(process.name, 0.0) and shown != said:
                 self._find(
                     "healing",
-                    f"sale {sale_id} is {sale.phase} until {sale.closes_at_ms} in Redis,"
-                    f" by terms that SQL left before Redis was read: {said}",
+                    f"sale {sale_id} is {shown} in Redis, by terms that SQL left before Redis"
+                    f" was read: {said}",
                     "old terms",
                 )
+
+    def _in_redis(self, sale_id: int) -> tuple[str, int] | None:
+        """What Redis says of a sale that is not frozen there."""
+        sale = self._world.allocation(sale_id)
+        if sale is None or not sale.epoch or sale.phase == "frozen":
+            return None
+        return sale.phase, sale.closes_at_ms
 
     def _epoch(self, sale_id: int) -> int:
         """The epoch of a sale that needs no rebuild; 0: it needs one."""

@@ -11,11 +11,15 @@ if TYPE_CHECKING:
     from tests.lab.world import World
 
 LOOK_S: Final = 0.5
-SETTLING_S: Final = 10.0  # leases end, the dead one's batches are taken over, clocks are believed
+SETTLING_S: Final = 6.0  # leases end, the dead one's batches are taken over, clocks are believed
 OVERDUE_MS: Final = 5_000  # a hold past pay_by and grace
 IDLE_S: Final = 5.0  # a free unit while somebody stands by; a decision that SQL was not asked for
 UNDECIDED_S: Final = 8.0
 REBUILT_S: Final = LEASE_S + 15.0  # whoever died amid a rebuild has lost its lease by then
+TERMS: Final = """
+    SELECT frozen, phase, closes_at_ms, stock
+    FROM sales JOIN ledger ON ledger.sale_id = sales.id WHERE sales.id = ?
+"""
 OVERDUE: Final = (
     "SELECT rid FROM holds WHERE sale_id = ? AND state = 'HELD' AND pay_by_ms < ? LIMIT 1"
 )
@@ -29,36 +33,43 @@ class Waits:
 
     async def look(self) -> None:
         """Until cancelled."""
-        loop = self._world.loop
-        began_s = loop.time()
         while True:
             await asyncio.sleep(LOOK_S)
-            if loop.time() - began_s < SETTLING_S:
+            now_s = self._world.loop.time()
+            calm = self._world.calm_s is not None and now_s - self._world.calm_s > SETTLING_S
+            if not calm and not self._led():
+                self._since.clear()
                 continue
             for sale_id in self._world.oracles.sales:
                 if self._world.phase(sale_id) != "settled":
-                    self._sale(sale_id, loop.time())
+                    self._sale(sale_id, now_s, calm=calm)
 
-    def _sale(self, sale_id: int, now_s: float) -> None:
+    def _led(self) -> bool:
+        """Whether a scheduler leads that has met nothing lately."""
+        leader = self._world.leader()
+        return leader is not None and self._world.steady(leader.name)
+
+    def _sale(self, sale_id: int, now_s: float, *, calm: bool) -> None:
         world = self._world
         allocation = world.allocation(sale_id)
-        frozen = world.sql.ask("SELECT frozen FROM ledger WHERE sale_id = ?", sale_id)[0][0]
+        frozen, phase, closes_at_ms, stock = world.sql.ask(TERMS, sale_id)[0]
         runs = allocation is not None and frozen is None
         overdue_ms = world.now_ms() - GRACE_MS - OVERDUE_MS
         overdue = world.sql.ask(OVERDUE, sale_id, overdue_ms) if frozen is None else []
-        lasting = {
-            "frozen": (frozen is not None, REBUILT_S),
-            "without Redis": (allocation is None, REBUILT_S),
-            "with a hold long past its time": (bool(overdue), 3.0),
-        }
-        idle = ungranted = undecided = False
+        idle = ungranted = undecided = other = False
         if runs and allocation is not None:
             idle = bool(allocation.free > 0 and allocation.standby)
             ungranted = bool(allocation.ungranted)
-            undecided = self._undecided(sale_id, allocation.batches)
-        lasting |= {
+            undecided = calm and self._undecided(sale_id, allocation.batches)
+            said = ("paused" if phase == "paused" else "open", closes_at_ms, stock)
+            other = (allocation.phase, allocation.closes_at_ms, allocation.stock) != said
+        lasting = {
+            "frozen": (calm and frozen is not None, REBUILT_S),
+            "without Redis": (calm and allocation is None, REBUILT_S),
+            "with a hold long past its time": (bool(overdue), 3.0),
             "with a free unit and somebody on standby": (idle, IDLE_S),
             "with holds that SQL knows nothing of": (ungranted, IDLE_S),
+            "of other terms in Redis than in SQL": (other, IDLE_S),
             "with an accepted request undecided": (undecided, UNDECIDED_S),
         }
         for what, (so, most_s) in lasting.items():
