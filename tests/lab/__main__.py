@@ -4,13 +4,16 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
-from tests.lab.campaign import Totals, campaign, history
+from tests.lab.campaign import Totals, histories, history
 from tests.lab.hunting import SEEDS_MAX, Hunt, hunt_all
 from tests.lab.mutants import MUTANTS
+from tests.lab.report import write
 from tests.lab.world import Verdict
 
+WRITTEN_EVERY: Final = 500  # histories
 TRACE_SHOWN: Final = 20
 MINUTE_S: Final = 60.0
 
@@ -21,6 +24,7 @@ def main(argv: list[str]) -> int:
     running = commands.add_parser("run", help="live histories; 1 if anything is found")
     running.add_argument("seeds", nargs="?", default="", help="FROM:TO, both included, or one seed")
     running.add_argument("--seconds", type=float, default=MINUTE_S, help="without seeds")
+    running.add_argument("--to", type=Path, help="write what happened to this JSON file, too")
     running.add_argument("--digests", action="store_true", help="print each history's digest")
     replaying = commands.add_parser("replay", help="tell one history again, line by line")
     replaying.add_argument("seed", type=int)
@@ -32,17 +36,25 @@ def main(argv: list[str]) -> int:
     if options.command == "mutants":
         return mutants(options.names, options.first, options.most)
     if options.command == "run":
-        return run(options.seeds, options.seconds, digests=options.digests)
+        return run(options.seeds, options.seconds, options.to, digests=options.digests)
     return replay(options.seed)
 
 
-def run(seeds: str, seconds: float, *, digests: bool) -> int:
+def run(seeds: str, seconds: float, to: Path | None, *, digests: bool) -> int:
     if seeds:
-        totals = campaign(_range(seeds), _tell)
+        wanted, within_s = _range(seeds), float("inf")
     else:
         first = int(time.time()) % 1_000_000 * 1_000
-        print(f"seeds from {first}")
-        totals = campaign(range(first, first + 1_000_000), _tell, within_s=seconds)
+        print(f"seeds from {first}", flush=True)
+        wanted, within_s = range(first, first + 1_000_000), seconds
+    totals = Totals()
+    for verdict in histories(wanted, within_s=within_s):
+        totals.add(verdict)
+        _tell(verdict)
+        if to is not None and totals.histories % WRITTEN_EVERY == 0:
+            write(totals, to)
+    if to is not None:
+        write(totals, to)
     if digests:
         for seed, digest in sorted(totals.digests.items()):
             print(seed, digest)

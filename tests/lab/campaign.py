@@ -4,10 +4,14 @@ import multiprocessing
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
 
 from tests.lab.world import Verdict, World
+
+PORTION: Final = 40  # histories given out at once
 
 
 def history(
@@ -27,7 +31,7 @@ def _brief(seed: int) -> Verdict:
 
 @dataclass
 class Totals:
-    """Sums over many histories."""
+    """Sums over many histories. `wall_s`: since it was made."""
 
     histories: int = 0
     found: list[Verdict] = field(default_factory=list)
@@ -35,8 +39,11 @@ class Totals:
     counts: Counter[str] = field(default_factory=Counter)
     covered: Counter[str] = field(default_factory=Counter)
     digests: dict[int, str] = field(default_factory=dict)
-    cpu_s: float = 0.0
-    wall_s: float = 0.0
+    began_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def wall_s(self) -> float:
+        return time.monotonic() - self.began_s
 
     def add(self, verdict: Verdict) -> None:
         self.histories += 1
@@ -48,38 +55,34 @@ class Totals:
             self.found.append(verdict)
 
 
-def campaign(
-    seeds: Iterable[int],
-    told: Callable[[Verdict], None] = lambda _: None,
-    *,
-    workers: int = 0,
-    within_s: float = float("inf"),
-) -> Totals:
-    """Live these histories, or as many as end within that time.
+def histories(
+    seeds: Iterable[int], *, workers: int = 0, within_s: float = float("inf")
+) -> Iterator[Verdict]:
+    """Live these histories, or as many as begin within that time, in any order.
 
     Args:
-        told: hears of each.
         workers: processes; 0: as many as there are cores.
     """
-    totals, began_s = Totals(), time.monotonic()
-    workers = workers or os.cpu_count() or 1
+    ends_s = time.monotonic() + within_s
     context = multiprocessing.get_context("fork")
-    _warm()
-    with context.Pool(workers) as pool:
-        for verdict in pool.imap_unordered(_brief, _until(seeds, began_s + within_s)):
-            totals.add(verdict)
-            told(verdict)
-    totals.wall_s = time.monotonic() - began_s
+    history(1)  # imports and builds once what every worker then shares
+    with context.Pool(workers or os.cpu_count() or 1) as pool:
+        for some in _portions(seeds):
+            if time.monotonic() >= ends_s:
+                return
+            yield from pool.imap_unordered(_brief, some)
+
+
+def campaign(seeds: Iterable[int], *, within_s: float = float("inf")) -> Totals:
+    """What all these histories came to."""
+    totals = Totals()
+    for verdict in histories(seeds, within_s=within_s):
+        totals.add(verdict)
     return totals
 
 
-def _until(seeds: Iterable[int], ends_s: float) -> Iterator[int]:
-    for seed in seeds:
-        if time.monotonic() >= ends_s:
-            return
-        yield seed
-
-
-def _warm() -> None:
-    """Import and build once what every worker then shares."""
-    history(1)
+def _portions(seeds: Iterable[int]) -> Iterator[list[int]]:
+    """A pool takes all it is given at once."""
+    rest = iter(seeds)
+    while some := list(islice(rest, PORTION)):
+        yield some

@@ -31,6 +31,21 @@ class Life:
 LIFE: Final[ContextVar[Life | None]] = ContextVar("life", default=None)
 
 
+class NumberedTask(asyncio.Task[Any]):
+    """A task that stands in a set by its number: in the order of memory, a group that is cancelled
+    would end its tasks in another order in each process."""
+
+    def __init__(self, number: int, coroutine: Any, loop: Any, context: Context | None) -> None:
+        self.number = number
+        super().__init__(coroutine, loop=loop, context=context)
+
+    def __hash__(self) -> int:
+        return self.number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """Attributes:
     turns: passes so far.
@@ -90,7 +105,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _keep(
         self, loop: asyncio.AbstractEventLoop, coroutine: Any, context: Context | None = None
     ) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, context=context)
+        task = NumberedTask(len(self.tasks), coroutine, loop, context)
         self.tasks.append(task)
         return task
 

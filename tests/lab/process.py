@@ -52,7 +52,7 @@ class Process(Life):
         self.link = ProcessLink(
             self, world.weather, world.reach, (moments, faults, durations), world.noted
         )
-        self._asked: set[asyncio.Future[Any]] = set()
+        self._asked: dict[asyncio.Future[Any], None] = {}  # in their order
         self._context = copy_context()
         self._context.run(LIFE.set, self)
         self._main: asyncio.Task[None] | None = None
@@ -114,7 +114,7 @@ class Process(Life):
         if parts is None:
             raise ConnectionEnded(self.name)
         told: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._asked.add(told)
+        self._asked[told] = None
         self.spawn(_answer(work, parts, told))
         try:
             async with asyncio.timeout(within_s):
@@ -122,7 +122,7 @@ class Process(Life):
         except TimeoutError:
             raise ConnectionEnded(f"{self.name}: no answer") from None
         finally:
-            self._asked.discard(told)
+            self._asked.pop(told, None)
 
 
 async def _answer(

@@ -60,18 +60,22 @@ class SqlServer:
     def __init__(self) -> None:
         self._raw = sqlite3.connect(":memory:", check_same_thread=False)
         self._raw.deserialize(_template())
+        self._raw.isolation_level = None  # transactions begin and end below
         self._engine: Engine = create_engine(
             "sqlite://", creator=lambda: self._raw, poolclass=StaticPool
         )
-        attach_rules(self._engine, "BEGIN IMMEDIATE", PRAGMAS)
+        attach_rules(self._engine, "SELECT 1", PRAGMAS)
+        self._connection = self._engine.connect()  # one for all: nobody waits inside of a unit
         self.full = False
         self.busy = False
         self.units = 0
+        self.writes = 0
 
     def write(self, unit: Unit[T]) -> T:
         """Raises as `Database.write` before a commit."""
         if self.full or self.busy:
             raise DependencyDown("database: " + ("disk is full" if self.full else "is locked"))
+        self.writes += 1
         return self._run(unit)
 
     def read(self, unit: Unit[T]) -> T:
@@ -79,19 +83,27 @@ class SqlServer:
 
     def _run(self, unit: Unit[T]) -> T:
         self.units += 1
+        self._raw.execute("BEGIN")
         try:
-            with self._engine.begin() as connection:
-                return unit(connection)
+            answer = unit(self._connection)
         except Rollback as refusal:
+            self._raw.execute("ROLLBACK")
             return refusal.value  # type: ignore[no-any-return]
         except SQLAlchemyError as error:
+            self._raw.execute("ROLLBACK")
             raise before_commit(error) from error
+        except BaseException:
+            self._raw.execute("ROLLBACK")
+            raise
+        self._raw.execute("COMMIT")
+        return answer
 
     def ask(self, query: str, *values: Any) -> list[Any]:
         """What an oracle asks, past everything."""
         return self._raw.execute(query, values).fetchall()
 
     def close(self) -> None:
+        self._connection.close()
         self._engine.dispose()
         self._raw.close()
 

@@ -37,6 +37,7 @@ class StoreServer(StoreScripts):
         self.board: BoardTexts | None = None
         self.heartbeats: dict[str, bytes] = {}
         self._beats_until_ms = 0
+        self.writes = 0  # of sales
         self._saved = _Save({}, None, {})
         self._journal: deque[tuple[int, Callable[[], None]]] = deque(maxlen=JOURNAL_MAX)
         self._starts = 0
@@ -79,6 +80,8 @@ class StoreServer(StoreScripts):
         return lost
 
     def wrote(self, sale_id: int, before: KeptSale | None) -> None:
+        self.writes += 1
+
         def undo() -> None:
             if before is None:
                 self.sales.pop(sale_id, None)

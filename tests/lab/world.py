@@ -56,7 +56,8 @@ SETTINGS: Final = Settings(
     confirm_timeout_ms=2_000,
     audit_interval_s=10,
     clock_believe_s=8,
-    reading_interval_ms=500,
+    reading_interval_ms=1_000,
+    reading_max_age_ms=2_500,
     live_sales_max=10,
 )
 
@@ -273,7 +274,7 @@ class World:
             self._digest.hexdigest(),
             self.oracles.findings,
             _named(self.weather.happened),
-            dict(self.counts),
+            {**self.counts, **{f"move {move}": n for move, n in self.oracles.moves.items()}},
             {f"{call}|{mishap or DONE}": n for (call, mishap), n in self.covered.items()},
             self.dice.record,
             self.trace,

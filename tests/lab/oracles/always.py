@@ -27,20 +27,22 @@ class Always:
     def __init__(self, world: "World", find: Find) -> None:
         self._world = world
         self._find = find
-        self._last = ""  # the call before this one
+        self._written = (0, 0)  # writes to Redis and to SQL, when last looked
         self._rows: dict[str, Any] = {}
         self._places: defaultdict[int, dict[int, tuple[str, State]]] = defaultdict(dict)
         self.moves: Counter[str] = Counter()
 
-    def look(self, call: str) -> None:
-        """`call` is the next one: whatever the last one did is done."""
-        last, self._last = self._last, call
-        if last.startswith("store."):
-            for sale_id in self._world.oracles.sales:
-                allocation = self._world.allocation(sale_id)
+    def look(self) -> None:
+        """Before the next call: whatever the last one did is done."""
+        world = self._world
+        written = world.store.writes, world.sql.writes
+        before, self._written = self._written, written
+        if written[0] != before[0]:
+            for sale_id in world.oracles.sales:
+                allocation = world.allocation(sale_id)
                 if allocation is not None:
                     self._redis(sale_id, allocation)
-        elif last.startswith("sql."):
+        if written[1] != before[1]:
             self._books()
 
     def _redis(self, sale_id: int, sale: Allocation) -> None:

@@ -63,7 +63,7 @@ class Oracles:
 
     def calls(self, process: "Process", call: str) -> None:
         """A call is about to reach its server: what was done before it is done."""
-        self._always.look(call)
+        self._always.look()
         self._healing.calls(process, call)
         self._work.calls(process, call)
 
@@ -91,6 +91,11 @@ class Oracles:
     def refused_webhook(self, key: str, error: Exception) -> None:
         if not isinstance(error, Fault | Problem | ConnectionEnded):
             self.broken("webhook", error)
+
+    @property
+    def moves(self) -> Mapping[str, int]:
+        """How often each move of a place or a hold was seen."""
+        return self._always.moves
 
     # what lasts
 

@@ -29,6 +29,7 @@ class Healing:
         self._find = find
         self._begun: Counter[int] = Counter()
         self._epochs: dict[int, int] = {}
+        self._written = 0  # writes to SQL, when last looked
         self._shown: dict[int, tuple[str, int] | None] = {}
         self._differs: dict[int, list[str]] = {}
         self._whole: dict[int, int] = {}  # epochs of sales that need no rebuild
@@ -88,7 +89,8 @@ class Healing:
     def _done(self, process: "Process", call: str) -> None:
         if call == "sql.SqlRebuilds.begin":
             self._begun_by(process)
-        if call.startswith("sql."):
+        if self._world.sql.writes != self._written:
+            self._written = self._world.sql.writes
             self._look(process, closing=call == "sql.SqlSaleTerms.close")
         elif call == "store.set_phase" and process.role == "scheduler":
             self._told(process)
