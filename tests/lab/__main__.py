@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.lab.campaign import Totals, histories, history
 from tests.lab.hunting import SEEDS_MAX, Hunt, hunt_all
-from tests.lab.mutants import MUTANTS
+from tests.lab.mutants.table import MUTANTS
 from tests.lab.report import write
 from tests.lab.world import Verdict
 

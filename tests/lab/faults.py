@@ -56,10 +56,14 @@ class Weather:
         rate: faults a call.
         kinds: those there are in this history.
         moment_s: seconds of a call to arrive, or of an answer to return, at most.
+        focus: only calls whose names begin like this meet any; (): all.
         happened: counts them, by (call, kind).
     """
 
-    def __init__(self, rate: float, kinds: list[Mishap], moment_s: float) -> None:
+    def __init__(
+        self, rate: float, kinds: list[Mishap], moment_s: float, focus: tuple[str, ...] = ()
+    ) -> None:
+        self.focus = focus
         self.moment_s = moment_s
         self.rate = rate if kinds else 0.0
         self.kinds = kinds
@@ -67,7 +71,7 @@ class Weather:
         self.happened: dict[tuple[str, Mishap], int] = {}
 
     def mishap(self, row: Row, call: str) -> Mishap | None:
-        if self.over:
+        if self.over or (self.focus and not call.startswith(self.focus)):
             return None
         rolled = row.one_of(self.rate, len(self.kinds)) if self.rate else 0
         if not rolled:

@@ -1,7 +1,8 @@
 """Hearing: what the roles log, as lines of the trace; an exception they did not expect is found."""
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from logging import INFO
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -27,10 +28,27 @@ def heard(world: "World") -> Iterator[None]:
             world.oracles.logged(who, event)
         raise structlog.DropEvent
 
+    with _to(hear):
+        yield
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Within, logs go nowhere."""
+
+    def drop(*_: Any) -> Mapping[str, Any]:
+        raise structlog.DropEvent
+
+    with _to(drop):
+        yield
+
+
+@contextmanager
+def _to(hear: Callable[..., Mapping[str, Any]]) -> Iterator[None]:
     before = structlog.get_config()
     structlog.configure(
         processors=[hear],
-        wrapper_class=structlog.make_filtering_bound_logger(20),
+        wrapper_class=structlog.make_filtering_bound_logger(INFO),
         cache_logger_on_first_use=False,
     )
     try:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from tests.lab.campaign import history
-from tests.lab.mutants import MUTANTS, broken
+from tests.lab.mutants.breaking import broken
+from tests.lab.mutants.table import MUTANTS
 
 SEEDS_MAX: Final = 120  # tried for one mutant
 
@@ -40,7 +41,7 @@ def hunt(name: str, seeds: Sequence[int] = (), first: int = 1, most: int = SEEDS
     with broken(mutant):
         for seed in seeds or range(first, first + most):
             tried += 1
-            for finding in history(seed).findings:
+            for finding in history(seed, shape=mutant.shape).findings:
                 if finding.oracle in mutant.oracles:
                     spent_s = time.process_time() - began_s
                     return Hunt(name, seed, finding.oracle, finding.sentence, tried, spent_s)

@@ -13,6 +13,7 @@ AWAY_S: Final = (0.3, 6.0)
 BUSY_S: Final = (0.5, 5.0)
 DRAIN_S: Final = 5.0
 JUMPS_MS: Final = (-3_600_000, -30_000, -3_000, 2_000, 4_000, 60_000, 7_200_000)
+BELIEVED_S: Final = 14.0  # a clock that was set and stays so is believed by then
 LAG_MS: Final = 300  # of a copy behind its master
 REMINDERS_LATE_MS: Final = 4_000
 
@@ -83,6 +84,9 @@ class Misfortunes:
                 await self._sql(event)
             case "clock jumps":
                 await self._jump()
+            case "clock stays set":
+                self._world.clock_ahead_ms = self._dice.among(JUMPS_MS)
+                await asyncio.sleep(BELIEVED_S)
             case "kill" | "roll":
                 await self._process(event)
             case "store away" | "broker away" | "sql away":

@@ -58,6 +58,7 @@ class Plan:
     moment_s: how long a call takes to arrive, at most, and its answer to return.
     sale_s: how long faults last; calm_s: how long the sale goes on in peace.
     each: processes of each role. people: the kind of each buyer.
+    focus: only calls whose names begin like this meet a fault; (): all.
     """
 
     rate: float
@@ -72,6 +73,7 @@ class Plan:
     calm_s: float
     log_kind: BrokerKind
     each: dict[str, int]
+    focus: tuple[str, ...] = ()
 
 
 def plan_of(row: Row) -> Plan:

@@ -5,13 +5,11 @@ end, the platform comes to rest, and the oracles have the last word.
 """
 
 import asyncio
-import gc
 import hashlib
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
@@ -80,16 +78,19 @@ class World:
     seed: int
     told: Mapping[str, Sequence[int]] | None = None
     tracing: bool = False
+    shape: Mapping[str, Any] = field(default_factory=dict)  # fields of the plan that are given
     loop: VirtualLoop = field(default_factory=VirtualLoop)
 
     def __post_init__(self) -> None:
         self.dice = Dice(self.seed, self.told)
-        self.plan: Plan = plan_of(self.dice.row("plan"))
+        self.plan: Plan = replace(plan_of(self.dice.row("plan")), **self.shape)
         self.settings = SETTINGS
         self.clock_ahead_ms = 0
         self.finished = False  # nobody is told anything any more
         self.closing = False  # nobody presses any more
-        self.weather = Weather(self.plan.rate, list(self.plan.mishaps), self.plan.moment_s)
+        self.weather = Weather(
+            self.plan.rate, list(self.plan.mishaps), self.plan.moment_s, self.plan.focus
+        )
         self.weather.over = True
         self.reach = Reach()
         self.counts: Counter[str] = Counter()
@@ -255,7 +256,6 @@ class World:
         self.sql, self.bus = SqlServer(), BusServer()
         self.provider, self.mail = ProviderServer(), MailServer()
         self.catalogue = SqlCatalogue(LabDatabase(self.sql, straight))
-        gc.disable()
         with heard(self):
             try:
                 with drawn_from(self.dice, self.loop):
@@ -264,8 +264,6 @@ class World:
                 verdict = self._verdict()
                 self.loop.abandon()
                 self.sql.close()
-                rest_of_garbage()
-                gc.enable()
         return verdict
 
     def _verdict(self) -> Verdict:
@@ -404,13 +402,3 @@ class World:
 
 def _named(happened: Mapping[tuple[str, Mishap], int]) -> dict[str, int]:
     return {f"{call} {kind}": count for (call, kind), count in sorted(happened.items())}
-
-
-def rest_of_garbage() -> None:
-    """Collect what histories left behind, without a word about tasks that never ended."""
-    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    try:
-        gc.collect()
-        gc.freeze()  # what is left is for ever
-    finally:
-        sys.unraisablehook = before
