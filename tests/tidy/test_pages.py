@@ -186,3 +186,13 @@ def test_every_folder_of_tests_is_told_of() -> None:
     told = {path for row in rows for path in QUOTED.findall(row)}
     folders = {f"tests/{path.parent.name}" for path in ROOT.glob("tests/*/__init__.py")}
     assert told == folders
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_a_shop_in_the_projects_folder_stays_out_of_git(page: str) -> None:
+    """It has keys in it. An absolute path is elsewhere."""
+    told = re.findall(r"--data-dir ([^\s`]+)", (ROOT / page).read_text(encoding="utf-8"))
+    assert told
+    kept_out = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    folders = {path for path in [*told, Settings().data_dir] if not path.startswith("/")}
+    assert {f"/{folder}/" for folder in folders} <= set(kept_out)
