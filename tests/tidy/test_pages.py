@@ -196,3 +196,19 @@ def test_a_shop_in_the_projects_folder_stays_out_of_git(page: str) -> None:
     kept_out = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
     folders = {path for path in [*told, Settings().data_dir] if not path.startswith("/")}
     assert {f"/{folder}/" for folder in folders} <= set(kept_out)
+
+
+def test_the_change_that_is_walked_through_can_be_made() -> None:
+    """What it takes away, and what it shows around that, stands in the file."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    [diff] = re.findall(r"^   ```diff\n(.*?)^   ```", page, re.MULTILINE | re.DOTALL)
+    looked_for = 0
+    lines: list[str] = []
+    for line in diff.splitlines():
+        sign, text = line[3:4], line[4:]
+        if text.startswith("-- a/"):
+            lines = (ROOT / text.removeprefix("-- a/")).read_text(encoding="utf-8").splitlines()
+        elif sign in ("-", " "):
+            assert text in lines, line
+            looked_for += 1
+    assert looked_for == 4
