@@ -14,7 +14,8 @@ from miaosha.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCE = ROOT / "src" / "miaosha"
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/*.md")])
+FOLDERS = ("docs/**", "deploy", "examples")
+PAGES = sorted([*ROOT.glob("*.md"), *(p for place in FOLDERS for p in ROOT.glob(f"{place}/*.md"))])
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 QUOTED = re.compile(r"`([^`]+)`")
