@@ -9,6 +9,7 @@ by an acknowledgement with them (binary included). `--engineio` serves bare Engi
 """
 
 import argparse
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -88,7 +89,9 @@ def main() -> None:
     parser.add_argument("--ping-timeout-ms", type=int, default=20_000)
     parser.add_argument("--max-payload", type=int, default=1_000_000, help="bytes of a message")
     parser.add_argument("--engineio", action="store_true", help="bare Engine.IO on /engine.io/")
-    uvloop.run(serve(parser.parse_args()))
+    options = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(serve(options))
 
 
 if __name__ == "__main__":

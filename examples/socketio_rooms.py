@@ -1,13 +1,14 @@
 """A chat: rooms and acknowledgements on a Socket.IO server made of `miaosha.sockets` alone.
 
-    .venv/bin/python examples/socketio_rooms.py localhost:3000
+    .venv/bin/python examples/socketio_rooms.py
 
-A client connects with `{name}`. `join` (room) and `leave` (room) are acknowledged with the number
-of members. `say` (room, text) sends `said` (name, text) to all members and is acknowledged with
-their number. A member acknowledges `said` with the room; all of them then hear `read` (name).
+A client connects with `{name}`. `join` (room) is acknowledged with the number of members. `say`
+(room, text) sends `said` (name, text) to all of them, and is acknowledged with their number, 0 for
+a room that the client is not in.
 """
 
-import sys
+import argparse
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -20,11 +21,9 @@ from miaosha.sockets.engine_packets import Outbound
 from miaosha.sockets.handshake import Rules
 from miaosha.sockets.listening import listening
 from miaosha.sockets.packets import Packet, PacketType
-from miaosha.sockets.rooms import Room, Rooms
+from miaosha.sockets.rooms import Rooms
 from miaosha.sockets.server import SocketServer
 from miaosha.sockets.session import Session
-
-SAID = 1  # the ack id of every `said`
 
 
 class Chat:
@@ -46,29 +45,20 @@ class Chat:
         match name, args:
             case "join", [str(key)]:
                 members = len(self._rooms.enter(session, key))
-            case "leave", [str(key)]:
-                self._rooms.leave(session, key)
-                members = len(self._rooms.get(key) or ())
             case "say", [str(key), str(text)] if (room := self._rooms.get(key)) in session.rooms:
                 members = len(room)
-                tell(room, "said", session.context, text, ack_id=SAID)
+                said = Packet(PacketType.EVENT, "/", ["said", session.context, text])
+                parts = packets.encode(said)  # once for all members
+                for member in room:
+                    member.send(*parts)
         if ack_id is not None:
             session.acknowledge(namespace, ack_id, members)
 
     def acked(self, session: Session, namespace: str, ack_id: int, args: list[Any]) -> None:
-        match args:
-            case [str(key)] if (room := self._rooms.get(key)) in session.rooms:
-                tell(room, "read", session.context)
+        """Nothing is ever asked of a client here."""
 
     def disconnected(self, session: Session, namespace: str) -> None:
         self._rooms.leave_all(session)
-
-
-def tell(room: Room[str], *event: Any, ack_id: int | None = None) -> None:
-    """Send an event to a room: it is encoded once for all members."""
-    parts = packets.encode(Packet(PacketType.EVENT, "/", list(event), ack_id))
-    for member in room:
-        member.send(*parts)
 
 
 async def serve(address: str) -> None:
@@ -86,4 +76,7 @@ async def serve(address: str) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(sys.argv[1]))
+    parser = argparse.ArgumentParser(description="A chat with rooms on Socket.IO.")
+    parser.add_argument("address", nargs="?", default="localhost:3000", help="host:port to listen")
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(serve(parser.parse_args().address))

@@ -72,6 +72,14 @@ async def test_a_bad_sign_up_names_the_field(
     assert refused.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("password", ["", "short", "x" * 129])
+async def test_the_length_of_a_password_is_said_as_on_the_command_line(
+    world: World, password: str
+) -> None:
+    refused = await world.http.post("/api/v1/accounts", json=fresh(password=password))
+    assert refused.json()["detail"] == "A password has 8 to 128 characters."
+
+
 async def test_a_missing_field_is_named(world: World) -> None:
     body = fresh()
     del body["name"]

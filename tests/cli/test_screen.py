@@ -17,6 +17,7 @@ from miaosha.cli.command import guarded, screen
 from miaosha.cli.parked import table_of
 from miaosha.domain.errors import MiaoshaError, Problem, SettingsError
 from miaosha.domain.findings import Examined, Fitness
+from miaosha.domain.sale import Choice, Question
 from miaosha.domain.visible import plain_json, visible, visible_lines
 from miaosha.ports.broker import Parked
 from miaosha.serving.screen import SUBSTITUTE, Screen, cell, prepare_streams, write_json
@@ -110,6 +111,7 @@ def tables(text: str) -> dict[str, Callable[[Screen], object]]:
         title=text,
         frozen=text,
         product=msgspec.structs.replace(sample(0).product, name=text),
+        questions=[Question(1, text, [Choice("a", text), Choice("b", text)], "b")],
     )
     sick = RehearsalOutcome(
         connections=1, gateways=1, client_processes=1, notes=[text], unfinished=[text]

@@ -6,7 +6,7 @@ import pytest
 from docs.draw.settings import page
 
 from miaosha.cli.doctor import roles
-from miaosha.cli.terms import moment_ms, money, question, shown_ms
+from miaosha.cli.terms import moment_ms, money, question, shown_ms, typed
 from miaosha.domain.errors import DependencyDown, Problem
 from miaosha.domain.money import Money
 from miaosha.ports.heartbeats import Heartbeat
@@ -48,6 +48,7 @@ def test_a_question() -> None:
     made = question("What colour? | red | *blue", 3)
     assert (made.id, made.text, made.answer) == (3, "What colour?", "b")
     assert [choice.text for choice in made.choices] == ["red", "blue"]
+    assert typed(made) == "What colour? | red | *blue"
 
 
 @pytest.mark.parametrize("text", ["", "Q?", "Q? | *a", "Q? | a | b", "Q? | *a | *b", "| *a | b"])

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,9 +49,10 @@ def agrees(shown: str, printed: str) -> bool:
     return re.fullmatch(pattern, printed.strip()) is not None
 
 
-def run(text: str, temporary: Path) -> str:
-    """What the script printed. Raises AssertionError, with all of it, unless it ends well."""
-    plain = environ() | {"PORT": str(free_port()), "TMPDIR": str(temporary)}
+def run(text: str, temporary: Path, port: int = 0) -> str:
+    """What the script printed. Raises AssertionError, with all of it, unless it ends well.
+    port: 0 is any that is free."""
+    plain = environ() | {"PORT": str(port or free_port()), "TMPDIR": str(temporary)}
     process = subprocess.Popen(
         ["bash", "-c", text],
         cwd=ROOT,
@@ -100,3 +102,12 @@ def test_what_differs_from_the_page_is_found(shown: str, printed: str, same: boo
 def test_a_command_that_fails_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="first"):
         run(script([Step("echo first\nfalse\n", ""), Step("echo second\n", "")]), tmp_path)
+
+
+def test_a_port_that_is_taken_ends_the_tutorial_at_its_start(tmp_path: Path) -> None:
+    """Else another shop, on the same port, would answer all that follows."""
+    begin = list(steps(PAGE.read_text(encoding="utf-8")))[:2]
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(AssertionError, match=rf"miaosha: .*{port}"):
+            run(script(begin), tmp_path, port)

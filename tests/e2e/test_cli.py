@@ -72,7 +72,8 @@ def test_a_sale_is_listed_shown_and_public(up: Up, sale: int) -> None:
     assert "Ten lamps" in good(up, "sale", "list")
     listed = json.loads(good(up, "sale", "list", "--json"))
     assert [(row["id"], row["phase"]) for row in listed] == [(sale, "open")]
-    assert "4.90" in good(up, "sale", "show", str(sale))
+    said = good(up, "sale", "show", str(sale))
+    assert "4.90" in said and "How many? | *ten | none" in said
     told = shown(up, sale)
     assert (told["sale"]["phase"], told["reading"]["free"]) == ("open", 10)
     assert (told["sale"]["standby_limit"], told["sale"]["standby_pay_within_s"]) == (7, 90)
@@ -198,6 +199,7 @@ def test_a_refused_sale_leaves_no_product(up: Up) -> None:
     for times in (["--opens", "2020-01-01"], ["--opens", "+60", "--closes", "+0"]):
         assert run(up, *terms, *times).returncode == 2
     made = good(up, *terms, "--opens", "+600", "--draft")
+    assert "Which button buys? | *Buy | Cancel" in good(up, "sale", "show", made.split()[1])
     assert "Never [bold]sold" in good(up, "sale", "list")
     shown = json.loads(good(up, "sale", "show", made.split()[1], "--json"))["sale"]
     assert shown["product"]["id"] == 2  # the first is the one of the sale above
@@ -229,6 +231,8 @@ def test_version_and_help() -> None:
     said = miaosha("--help").stdout
     for command in ("demo", "up", "run", "db", "user", "sale", "audit", "parked", "doctor"):
         assert command in said
+    options = miaosha("sale", "create", "--help", outside={"COLUMNS": "200"}).stdout
+    assert "Which button buys? | *Buy | Cancel" in options
 
 
 def test_a_role_runs_by_itself(up: Up, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(
         pids = descendants(process.pid)
         process.send_signal(sig)
         assert process.wait(STOP_S) == 0
+        assert (tmp_path / "out").read_text().splitlines()[-1] == "stopped"
         assert alive(pids) == set()
         assert [path.name for path in tmp_path.iterdir()] == ["out"]
     finally:

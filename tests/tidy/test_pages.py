@@ -14,7 +14,8 @@ from miaosha.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCE = ROOT / "src" / "miaosha"
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/*.md")])
+FOLDERS = ("docs/**", "deploy", "examples")
+PAGES = sorted([*ROOT.glob("*.md"), *(p for place in FOLDERS for p in ROOT.glob(f"{place}/*.md"))])
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 QUOTED = re.compile(r"`([^`]+)`")
@@ -186,3 +187,29 @@ def test_every_folder_of_tests_is_told_of() -> None:
     told = {path for row in rows for path in QUOTED.findall(row)}
     folders = {f"tests/{path.parent.name}" for path in ROOT.glob("tests/*/__init__.py")}
     assert told == folders
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_a_shop_in_the_projects_folder_stays_out_of_git(page: str) -> None:
+    """It has keys in it. An absolute path is elsewhere."""
+    told = re.findall(r"--data-dir ([^\s`]+)", (ROOT / page).read_text(encoding="utf-8"))
+    assert told
+    kept_out = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    folders = {path for path in [*told, Settings().data_dir] if not path.startswith("/")}
+    assert {f"/{folder}/" for folder in folders} <= set(kept_out)
+
+
+def test_the_change_that_is_walked_through_can_be_made() -> None:
+    """What it takes away, and what it shows around that, stands in the file."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    [diff] = re.findall(r"^   ```diff\n(.*?)^   ```", page, re.MULTILINE | re.DOTALL)
+    looked_for = 0
+    lines: list[str] = []
+    for line in diff.splitlines():
+        sign, text = line[3:4], line[4:]
+        if text.startswith("-- a/"):
+            lines = (ROOT / text.removeprefix("-- a/")).read_text(encoding="utf-8").splitlines()
+        elif sign in ("-", " "):
+            assert text in lines, line
+            looked_for += 1
+    assert looked_for == 4

@@ -17,6 +17,7 @@ PAGES = (
     "docs/runbook.md",
     "docs/sockets.md",
     "docs/tutorial.md",
+    "examples/README.md",
 )
 SUBJECT_MAX = 72
 HOOKS = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")

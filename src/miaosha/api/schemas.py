@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from miaosha.domain.credentials import PASSWORD_MAX, PASSWORD_MIN
 from miaosha.domain.errors import Problem
 from miaosha.domain.sale import SaleView
 from miaosha.ports.orders import Order
@@ -19,6 +20,9 @@ LIST_MAX = 500
 
 Short = Annotated[str, Meta(min_length=1, max_length=200)]
 Password = Annotated[str, Meta(min_length=1, max_length=128)]
+NewPassword = Annotated[  # told here, checked by the use case: its sentence is the command line's
+    str, Meta(extra_json_schema={"minLength": PASSWORD_MIN, "maxLength": PASSWORD_MAX})
+]
 Email = Annotated[str, Meta(min_length=3, max_length=254, examples=["ada@example.com"])]
 Id = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Millis = Annotated[int, Meta(ge=0, le=253_402_300_799_000, description="Unix milliseconds")]
@@ -35,7 +39,7 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 class SignUp(Body, frozen=True, kw_only=True):
     email: Email
-    password: Annotated[str, Meta(min_length=8, max_length=128)]
+    password: NewPassword
     name: Annotated[str, Meta(min_length=1, max_length=80)]
 
 

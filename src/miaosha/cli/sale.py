@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from miaosha.cli.command import DataDir, finish, opened, screen
-from miaosha.cli.terms import by_option, moment_ms, money, question, shown_ms
+from miaosha.cli.terms import by_option, moment_ms, money, question, shown_ms, typed
 from miaosha.domain.errors import Problem
 from miaosha.domain.money import Money
 from miaosha.domain.sale import Sale
@@ -24,8 +24,17 @@ if TYPE_CHECKING:
     from miaosha.usecases.manage import Manage
 
 ACTOR = "cli"
+ASK = "Which button buys? | *Buy | Cancel"
 SaleId = Annotated[int, typer.Argument(help="Id of the sale.", min=1, show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Asked = Annotated[
+    list[str] | None,
+    typer.Option(
+        help='"Question? | wrong | *right | wrong", which a press answers; may be given several '
+        "times.",
+        show_default=ASK,
+    ),
+]
 StandbyPayWithin = Annotated[
     int | None,
     typer.Option(help="Seconds to pay after standby.", min=1, show_default="pay-within"),
@@ -58,10 +67,7 @@ def create(
     product: Annotated[
         str, typer.Option(help="Id of a product, or the name of a new one.", show_default="title")
     ] = "",
-    ask: Annotated[
-        list[str] | None,
-        typer.Option(help='"Question? | wrong | *right | wrong"; may be given several times.'),
-    ] = None,
+    ask: Asked = None,
     pay_within: Annotated[int, typer.Option(help="Seconds to pay.", min=1)] = 600,
     standby_pay_within: StandbyPayWithin = None,
     standby_limit: StandbyLimit = None,
@@ -83,7 +89,7 @@ def create(
                 stock=stock,
                 opens_at_ms=opens_at_ms,
                 closes_at_ms=moment_ms(closes, opens_at_ms, "closes"),
-                questions=[question(text, i) for i, text in enumerate(ask or [_ASK], 1)],
+                questions=[question(text, i) for i, text in enumerate(ask or [ASK], 1)],
                 pay_within_s=pay_within,
                 standby_pay_within_s=standby_pay_within,
                 standby_limit=standby_limit,
@@ -95,9 +101,6 @@ def create(
             screen.say(f"sale {made.id} created, {made.phase}")
 
     finish(work)
-
-
-_ASK = "Which button buys? | *Buy | Cancel"
 
 
 async def _create(parts: "ApiParts", terms: SaleDraft, product: str, *, publish: bool) -> Sale:
@@ -161,7 +164,8 @@ def list_of(sales: Sequence[Sale], now_ms: int) -> Table:
 
 @app.command()
 def show(sale: SaleId, json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Show one sale: its terms, its ledger row, and its live counters."""
+    """Show one sale: its terms, its questions with the right answers, its ledger row, and its live
+    counters."""
 
     async def work() -> None:
         async with opened(data_dir) as parts:
@@ -191,8 +195,8 @@ def table_of(sale: Sale, terms: Terms | None, reading: Reading | None, now_ms: i
         ("opens", shown_ms(sale.opens_at_ms)),
         ("closes", shown_ms(sale.closes_at_ms)),
         ("pay within", f"{sale.pay_within_s} s, promoted {sale.standby_pay_within_s} s"),
-        ("questions", len(sale.questions)),
     ]
+    rows += [(f"question {asked.id}", typed(asked)) for asked in sale.questions]
     if sale.frozen:
         rows.append(("frozen", sale.frozen))
     if terms is not None:

@@ -78,3 +78,10 @@ def question(text: str, number: int) -> Question:
         choices=[Choice(keys[i], choice.lstrip("*").strip()) for i, choice in enumerate(choices)],
         answer=keys[right[0]],
     )
+
+
+def typed(asked: Question) -> str:
+    """A question as `question` reads it, with a star at the right answer."""
+    stars = ("*" if choice.key == asked.answer else "" for choice in asked.choices)
+    choices = (f"{star}{choice.text}" for star, choice in zip(stars, asked.choices, strict=True))
+    return " | ".join((asked.text, *choices))

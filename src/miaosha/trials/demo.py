@@ -96,7 +96,9 @@ async def run_demo(demo: Demo) -> int:
                 status = await running_demo.run()
             if stop.is_set():
                 screen.say("draining …", style="dim")
-        return status
+    if stop.is_set():
+        screen.say("stopped", style="dim")
+    return status
 
 
 @contextlib.asynccontextmanager

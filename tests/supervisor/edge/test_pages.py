@@ -4,19 +4,17 @@ load, and what a person reads where there is nothing. And that a wheel has them.
 
 import gzip
 import re
-import shutil
-import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from miaosha.supervisor.edge.nginx_config import static_dir
+from tests.kit import wheels
 from tests.supervisor.edge.test_edge import Edge, at_edge
 
 __all__ = ["at_edge"]  # the fixture
 
-ROOT = Path(__file__).parents[3]
 FIRST_LOAD_MAX_BYTES = 60_000  # compressed: HTML, scripts and styles of the sale page
 A_PERSON = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 GZIP = {"Accept-Encoding": "gzip"}
@@ -126,17 +124,7 @@ async def test_a_person_reads_a_page_when_a_role_is_away(at_edge: Edge) -> None:
 
 
 def test_a_wheel_has_the_pages(tmp_path: Path) -> None:
-    uv = ROOT / ".tool" / "bin" / "uv"
-    tool = str(uv) if uv.exists() else shutil.which("uv")
-    assert tool, "needs uv (make install has it in .tool)"
-    built = subprocess.run(
-        [tool, "build", "--quiet", "--wheel", "--out-dir", str(tmp_path), str(ROOT)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert built.returncode == 0, built.stderr
-    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+    with zipfile.ZipFile(wheels.build(tmp_path)) as wheel:
         names = set(wheel.namelist())
     pages = [static_dir() / name for name in ("index.html", "docs.html")]
     wanted = {f"miaosha/web{path}" for page in pages for path in assets(page.read_text())}
