@@ -37,6 +37,7 @@ class NumberedTask(asyncio.Task[Any]):
 
     def __init__(self, number: int, coroutine: Any, loop: Any, context: Context | None) -> None:
         self.number = number
+        self.life = LIFE.get() if context is None else context.get(LIFE)
         super().__init__(coroutine, loop=loop, context=context)
 
     def __hash__(self) -> int:

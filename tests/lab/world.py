@@ -24,7 +24,7 @@ from tests.lab.entropy import UNIX_MS, drawn_from
 from tests.lab.faults import HEALED_S, Mishap, Reach, Weather
 from tests.lab.hearing import heard
 from tests.lab.link import straight
-from tests.lab.loop import BEGAN_S, Deadlock, ThreadRefused, VirtualLoop
+from tests.lab.loop import BEGAN_S, Deadlock, NumberedTask, ThreadRefused, VirtualLoop
 from tests.lab.misfortunes import Misfortunes
 from tests.lab.oracles.court import Finding, Oracles
 from tests.lab.people import Buyer, Kind
@@ -294,6 +294,13 @@ class World:
         self.counts["units"] = self.sql.units
 
     def _unheard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What asyncio would log. Who waited for a future may have been killed meanwhile."""
+        whose = context.get("task") or context.get("future")
+        if isinstance(whose, NumberedTask):
+            if whose.life is not None and not whose.life.alive:
+                return
+        elif whose is not None:
+            return
         error = context.get("exception") or RuntimeError(context.get("message"))
         self.oracles.broken("somebody", error)
 
