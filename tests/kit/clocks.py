@@ -20,12 +20,16 @@ class HandClock:
         self._now_ms: float = now_ms
         self._passed_ms = BEGAN_S * 1_000
         self._step_ms = 0
+        self._synced = True
 
     def now_ms(self) -> int:
         return round(self._now_ms)
 
     def monotonic(self) -> float:
         return self._passed_ms / 1_000
+
+    def synced(self) -> bool:
+        return self._synced
 
     def step_ms(self) -> int:
         return self._step_ms
@@ -38,6 +42,14 @@ class HandClock:
     def step(self, ms: int) -> None:
         """Somebody sets the store's clock; 0: sets it right."""
         self._step_ms = ms
+
+    def forget(self) -> None:
+        """As in a process whose store has not answered yet."""
+        self._synced = False
+
+    def hear(self) -> None:
+        """It has answered."""
+        self._synced = True
 
     def believe(self) -> None:
         """What was set is right."""

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from tests.lab.campaign import history
-from tests.lab.mutants.breaking import broken
+from tests.lab.mutants.breaking import Mutant, broken
 from tests.lab.mutants.table import MUTANTS
+from tests.lab.oracles.court import Finding
 
 SEEDS_MAX: Final = 120  # tried for one mutant
 
@@ -30,7 +31,8 @@ class Hunt(NamedTuple):
 
 
 def hunt(name: str, seeds: Sequence[int] = (), first: int = 1, most: int = SEEDS_MAX) -> Hunt:
-    """Live histories with this rule broken, until an oracle that may name it does.
+    """Live histories with this rule broken, until an oracle that may name it does, which does not
+    in the same history with the rule whole.
 
     Args:
         seeds: these; none: `most` of them from `first` on.
@@ -38,14 +40,20 @@ def hunt(name: str, seeds: Sequence[int] = (), first: int = 1, most: int = SEEDS
     mutant = next(mutant for mutant in MUTANTS if mutant.name == name)
     began_s = time.process_time()
     tried = 0
-    with broken(mutant):
-        for seed in seeds or range(first, first + most):
-            tried += 1
-            for finding in history(seed, shape=mutant.shape).findings:
-                if finding.oracle in mutant.oracles:
-                    spent_s = time.process_time() - began_s
-                    return Hunt(name, seed, finding.oracle, finding.sentence, tried, spent_s)
+    for seed in seeds or range(first, first + most):
+        tried += 1
+        with broken(mutant):
+            findings = _named(mutant, seed)
+        if findings and not _named(mutant, seed):  # whole, it is clean
+            oracle, sentence = findings[0].oracle, findings[0].sentence
+            return Hunt(name, seed, oracle, sentence, tried, time.process_time() - began_s)
     return Hunt(name, 0, "", "", tried, time.process_time() - began_s)
+
+
+def _named(mutant: Mutant, seed: int) -> list[Finding]:
+    """What the oracles find that may name it."""
+    found = history(seed, shape=mutant.shape).findings
+    return [finding for finding in found if finding.oracle in mutant.oracles]
 
 
 def hunt_all(

@@ -21,7 +21,7 @@ from tests.lab import gateway as gateway
 from tests.lab.broker_server import BrokerServer
 from tests.lab.dice import Dice, Record, Row
 from tests.lab.entropy import UNIX_MS, drawn_from
-from tests.lab.faults import HEALED_S, Mishap, Reach, Weather
+from tests.lab.faults import HEALED_S, SLOW_S, Mishap, Reach, Weather
 from tests.lab.hearing import heard
 from tests.lab.link import straight
 from tests.lab.loop import BEGAN_S, Deadlock, NumberedTask, ThreadRefused, VirtualLoop
@@ -40,7 +40,7 @@ DONE: Final = "done"  # of a call that nothing befell
 READY_S: Final = 10.0
 CALLS_A_REBUILD: Final = 30
 STEADY_S: Final = 4.0  # a scheduler looks twice a second; what it began ends
-MAILED_S: Final = 90.0  # until the last mail is sent: it may have been put off by failures
+MAILED_S: Final = 690.0  # until the last mail is sent: a lost one is queued again after ten minutes
 DISTURBED_S: Final = 15.0  # a call that is stuck, and what waits for it
 REST_S: Final = 240.0  # to come to rest, once faults have ended
 SETTINGS: Final = Settings(
@@ -223,7 +223,7 @@ class World:
     def steady(self, name: str) -> bool:
         """Whether this process has met nothing for so long that it has seen to everything."""
         now_s = self.loop.time()
-        mishap_s = self._mishap_s.get(name, 0.0) + STEADY_S
+        mishap_s = self._mishap_s.get(name, 0.0) + SLOW_S[1] + STEADY_S
         away_s = max(self.reach.away.values(), default=0.0) + HEALED_S
         start_s = max(self._started_s.get(name, 0.0), self._event_s) + 2 * STEADY_S
         return now_s > max(mishap_s, away_s, start_s)

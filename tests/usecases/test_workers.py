@@ -290,3 +290,22 @@ async def test_a_role_lives_on_without_its_heartbeat(servers: Servers) -> None:
     assert not done
     process.stop.set()
     await asyncio.wait_for(tending, DEADLINE_S)
+
+
+async def test_who_has_not_heard_the_stores_time_does_not_lead(
+    world: World, scheduler: Scheduler
+) -> None:
+    """Its first answer is believed. It may be hours ahead: every hold would end, and the sale be
+    settled. A leader compares it with the time of the last one first."""
+    clock = world.servers.clock
+    sale = await world.sale(stock=1)
+    assert await scheduler._try_to_lead()
+    await scheduler.step_down()
+    clock.forget()
+    assert not await scheduler._try_to_lead()
+    clock.step(3_600_000)
+    clock.believe()  # the first answer has come
+    clock.hear()
+    assert await scheduler._try_to_lead()
+    terms = await world.servers.ledger.sales.terms(sale.id)
+    assert terms.frozen is not None and terms.frozen.startswith("clock: nobody led")

@@ -71,6 +71,9 @@ class StoreClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def synced(self) -> bool:
+        return self._synced
+
     def step_ms(self) -> int:
         return round(self._step.offset_ms - self._offset_ms) if self._step else 0
 

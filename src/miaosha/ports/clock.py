@@ -13,6 +13,9 @@ class Clock(Protocol):
 
 
 class StepClock(Clock, Protocol):
+    def synced(self) -> bool:
+        """Whether the store has told its time. Until then this is the machine's own clock."""
+
     def step_ms(self) -> int:
         """How far the store's clock stands ahead of this one (behind: negative) since it was set,
         while that is not believed; 0 while they agree."""

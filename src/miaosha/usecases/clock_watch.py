@@ -44,6 +44,10 @@ class ClockWatch:
             self._stepped_at = self._clock.monotonic()
             await self._freeze(f"the store's clock was set by {step_ms / 1000:+,.0f} s")
 
+    def knows_the_time(self) -> bool:
+        """Whether the store has told it since this process began."""
+        return self._clock.synced()
+
     def steady(self) -> bool:
         """Whether sales that wait for the clock may go on."""
         since_s = self._clock.monotonic() - self._stepped_at

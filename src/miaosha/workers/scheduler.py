@@ -106,7 +106,13 @@ class Scheduler:
             await asyncio.sleep(min(1.0, ttl_s / 3))
 
     async def _try_to_lead(self) -> bool:
-        """Whether this scheduler has the lease. First it looks at what the last leader left."""
+        """Whether this scheduler has the lease. First it looks at what the last leader left.
+
+        Who has not heard the store's time does not lead. The first answer is believed, whatever it
+        says: it must be compared with the last leader's time before anything is done by it.
+        """
+        if not self._parts.watch.knows_the_time():
+            return False
         lead = await self._candidate.take(LEASE, self._parts.owner, self._taken_from.append)
         while lead and self._taken_from:
             await self._parts.watch.take_over(self._taken_from[0])

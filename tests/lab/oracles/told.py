@@ -48,9 +48,11 @@ class Stories:
         state = State(told.state)
         if state in (State.HELD, State.PAYING, State.PAID):
             self._row(buyer, told, state)
+        known = self._known.get(buyer.id)
+        if state is State.QUEUED and known is not None and known.rid == told.rid:
+            self._recorded(buyer, known, told)
         if state not in PLACES or not told.version:
             return
-        known = self._known.get(buyer.id)
         if known is not None and told.version < known.version:
             return
         if known is not None:
@@ -69,6 +71,16 @@ class Stories:
         elif state is State.PAID and rows[0][0] != HoldState.PAID:
             self._find(
                 "told", f"buyer {buyer.id} was told paid, and the hold is {rows[0][0]}", "paid"
+            )
+
+    def _recorded(self, buyer: "Buyer", known: "Told", told: "Told") -> None:
+        """A request that had an outcome reads queued while its hold is being granted, no longer."""
+        sale = self._world.allocation(buyer.sale_id)
+        if sale is not None and sale.epoch and told.rid.rpartition(".")[0] not in sale.batches:
+            self._find(
+                "told",
+                f"buyer {buyer.id} was told {known.state} of {told.rid}, which nobody knows now",
+                "forgotten",
             )
 
     def _follows(self, buyer: "Buyer", known: "Told", told: "Told") -> None:
