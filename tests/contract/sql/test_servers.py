@@ -123,7 +123,7 @@ async def test_a_deadlock_is_tried_again(server_database: Database) -> None:
     await asyncio.gather(
         server_database.write(crossing("a", "b")), server_database.write(crossing("b", "a"))
     )
-    assert len(runs) == 3
+    assert len(runs) >= 3, "one was undone, and ran again"
     assert [await server_database.read(count_of(name)) for name in ("a", "b")] == [2, 2]
 
 

@@ -7,6 +7,15 @@ from tests.lab.mutants.breaking import Mutant
 
 REQUESTS: Final = (
     Mutant(
+        "nobody waits",
+        "usecases.allocate:Allocator._wait",
+        "await asyncio.sleep(POLL_S)",
+        "await asyncio.sleep(0)",
+        "a consumer of a sale that waits asks ten times a second, not as fast as it can",
+        ("work",),
+        shape={"acts": ("pause",)},
+    ),
+    Mutant(
         "told before SQL",
         "usecases.allocate:Allocator._finish",
         "try:\n        if winners:",
