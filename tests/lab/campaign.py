@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,7 +46,8 @@ def _forgotten() -> Iterator[None]:
     its history is forgotten, and finds its loop closed."""
     before, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
-        with unheard():
+        with unheard(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that a kill left unbegun
             yield
             gc.collect()
     finally:
