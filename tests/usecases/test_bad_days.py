@@ -117,6 +117,24 @@ async def test_terms_from_before_a_rebuild_cause_no_second_one(world: World) -> 
     assert await world.settlement.heal(rebuilt)
 
 
+async def test_a_reading_from_amid_a_rebuild_causes_no_second_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQL was slow to answer whoever read Redis while another rebuilt the sale."""
+    sale = await world.sale(stock=1)
+    ledger, store = world.servers.ledger, world.servers.store
+    assert await ledger.sales.freeze(sale.id, 1, "drill")
+    amid = await ledger.sales.terms(sale.id)
+    assert await world.control.rebuild(sale.id)
+    rebuilt = await ledger.sales.terms(sale.id)
+
+    async def nothing(sale_id: int) -> None: ...
+
+    monkeypatch.setattr(store, "reading", nothing)
+    assert not await world.settlement.heal(amid)
+    assert await ledger.sales.terms(sale.id) == rebuilt
+
+
 @pytest.mark.parametrize("prefix", [MANUAL, "hold: "], ids=["manual", "as at first"])
 async def test_a_freeze_for_a_person_is_not_rebuilt_by_a_scheduler_with_old_terms(
     world: World, prefix: str

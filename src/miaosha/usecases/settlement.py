@@ -79,6 +79,8 @@ class Settlement:
         latest = await self._sales.terms(terms.sale_id)
         if latest is None or latest.phase is Phase.SETTLED:
             return False
+        if (latest.epoch, latest.frozen) != (terms.epoch, terms.frozen):
+            return False  # somebody has rebuilt or frozen it since Redis was read: look anew
         why = self._why_rebuild(latest, reading)
         waits = waits_for_person(why) or (waits_for_clock(why) and not self._watch.steady())
         if why and not waits:

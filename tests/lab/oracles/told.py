@@ -76,7 +76,8 @@ class Stories:
     def _recorded(self, buyer: "Buyer", known: "Told", told: "Told") -> None:
         """A request that had an outcome reads queued while its hold is being granted, no longer."""
         sale = self._world.allocation(buyer.sale_id)
-        if sale is not None and sale.epoch and told.rid.rpartition(".")[0] not in sale.batches:
+        known_there = sale is not None and sale.epoch and self._world.genuine(buyer.sale_id)
+        if sale is not None and known_there and told.rid.rpartition(".")[0] not in sale.batches:
             self._find(
                 "told",
                 f"buyer {buyer.id} was told {known.state} of {told.rid}, which nobody knows now",
