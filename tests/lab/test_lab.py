@@ -25,7 +25,6 @@ QUICK: Final = (
     "told before SQL",
     "202 without a confirm",
     "nobody waits",
-    "an early marker",
     "a rebuild ends a pause",
     "clocks are believed",
     "lost charge is refused",

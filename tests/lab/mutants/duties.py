@@ -80,6 +80,7 @@ DUTIES: Final = (
         "latest = terms",
         "what Redis is told was read of SQL after Redis was read",
         ("healing",),
+        shape={"acts": ("pause",), "moment_s": 0.05, "rate": 0.0, "events": (), "sale_s": 26.0},
     ),
     Mutant(
         "close by old terms",

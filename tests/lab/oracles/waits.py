@@ -53,7 +53,8 @@ class Waits:
         world = self._world
         allocation = world.allocation(sale_id)
         frozen, phase, closes_at_ms, stock = world.sql.ask(TERMS, sale_id)[0]
-        runs = allocation is not None and frozen is None
+        lost = allocation is None or not world.genuine(sale_id)
+        runs = frozen is None and not lost
         overdue_ms = world.now_ms() - GRACE_MS - OVERDUE_MS
         overdue = world.sql.ask(OVERDUE, sale_id, overdue_ms) if frozen is None else []
         idle = ungranted = undecided = other = False
@@ -65,7 +66,7 @@ class Waits:
             other = (allocation.phase, allocation.closes_at_ms, allocation.stock) != said
         lasting = {
             "frozen": (calm and frozen is not None, REBUILT_S),
-            "without Redis": (calm and allocation is None, REBUILT_S),
+            "lost from Redis": (calm and lost, REBUILT_S),
             "with a hold long past its time": (bool(overdue), 3.0),
             "with a free unit and somebody on standby": (idle, IDLE_S),
             "with holds that SQL knows nothing of": (ungranted, IDLE_S),
