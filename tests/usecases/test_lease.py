@@ -1,10 +1,11 @@
 """Leases by what was seen: no clock that may be set gives one away, or keeps one."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from miaosha.domain.errors import DependencyDown
+from miaosha.domain.errors import DependencyDown, OutcomeUnknown
 from miaosha.ports.leases import LeaseRow
 from miaosha.usecases import rebuild_lease
 from miaosha.usecases.lease import LeaseCandidate
@@ -102,9 +103,26 @@ async def test_a_lease_that_could_not_be_given_back_holds_up_nobody_of_ones_own(
         raise DependencyDown("database: away")
 
     monkeypatch.setattr(leases, "drop", away)
-    with pytest.raises(DependencyDown):
-        await world.rebuilder.rebuild(sale.id, "lost")
+    assert await world.rebuilder.rebuild(sale.id, "lost"), "the rebuild itself has ended well"
     monkeypatch.setattr(leases, "drop", drop)
     assert not await World(world.servers).rebuilder.rebuild(sale.id, "lost"), "it may live"
     assert await world.rebuilder.rebuild(sale.id, "lost")
     assert await World(world.servers).rebuilder.rebuild(sale.id, "lost")
+
+
+async def test_a_lease_whose_taking_was_not_confirmed_holds_up_nobody_of_ones_own(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = await world.sale(stock=1)
+    leases = world.servers.ledger.leases
+    take = leases.take
+
+    async def lost(*args: Any) -> Any:
+        await take(*args)
+        raise OutcomeUnknown("database: no answer to a commit")
+
+    monkeypatch.setattr(leases, "take", lost)
+    with pytest.raises(OutcomeUnknown):
+        await world.rebuilder.rebuild(sale.id, "lost")
+    monkeypatch.setattr(leases, "take", take)
+    assert await world.rebuilder.rebuild(sale.id, "lost")

@@ -89,7 +89,12 @@ class Rebuilder:
             self._left.pop(sale_id, None)
         owner = f"{self._owner}:{next(self._numbers)}"
         lease = RebuildLease(self._candidate, self._clock, sale_id, owner)
-        if not await lease.take(PATIENCE_S if patient else 0.0):
+        try:
+            taken = await lease.take(PATIENCE_S if patient else 0.0)
+        except Fault:  # it may be ours, and its answer lost
+            self._left[sale_id] = lease
+            raise
+        if not taken:
             return False
         try:
             await self._rebuild(lease, sale_id, why, anew, seen)
@@ -105,9 +110,9 @@ class Rebuilder:
         our next rebuild of the sale, which need not wait for its end."""
         try:
             await lease.drop()
-        except Fault:
+        except Fault as error:
             self._left[sale_id] = lease
-            raise
+            log.warning("rebuild_lease_left", sale_id=sale_id, error=str(error))
 
     async def _rebuild(
         self, lease: RebuildLease, sale_id: int, why: str, anew: bool, seen: Terms | None
