@@ -48,7 +48,7 @@ class Told(NamedTuple):
     """What a buyer was told of a place, when (loop s), and by what."""
 
     at_s: float
-    by: str  # mine, result, lookup
+    by: str  # mine, result, lookup, order
     rid: str
     state: str
     version: int
@@ -67,7 +67,6 @@ class Buyer:
     id: int
     kind: Kind
     sale_id: int
-    told: list[Told] = field(default_factory=list)
     accepted: list[Accepted] = field(default_factory=list)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -89,7 +88,6 @@ class Buyer:
 
     def _note(self, by: str, rid: str, state: str, version: int) -> None:
         told = Told(self.world.loop.time(), by, rid, state, version)
-        self.told.append(told)
         self.world.oracles.told(self, told)
 
     async def listen(self) -> None:

@@ -28,14 +28,12 @@ class ProviderServer:
 
     def __init__(self) -> None:
         self.charges: dict[str, Charge] = {}
-        self.cards: dict[str, Card] = {}
         self.webhooks: list[str] = []
 
     def charge(self, key: str, card: Card) -> tuple[Charge, bool]:
         """(the charge, whether this call made it)."""
         if key in self.charges:
             return self.charges[key], False
-        self.cards[key] = card
         if card == REDIRECT:
             self.charges[key] = Charge(ChargeState.ACTION, f"https://pay.example/{key}")
         elif card == REFUSED:

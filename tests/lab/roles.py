@@ -161,10 +161,7 @@ async def scheduler(process: Process) -> None:
     parts = scheduler_parts(process, core)
     role = Scheduler(parts, settings, process.counters)
 
-    async def close() -> None:
-        await role.step_down()
-
-    process.closing = close
+    process.closing = role.step_down
     process.parts = role
     await together(role.run(), beat(process, core))
 

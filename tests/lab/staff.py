@@ -1,10 +1,10 @@
 """Staff: whoever sells. They make the sale, pause and resume it, change its stock, rebuild, close.
 
-What they were told took effect is noted with its time; the oracles hold the platform to it.
+Whatever they do may fail half-way, as every other call; they do not know more than the API says.
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from miaosha.domain.errors import Fault, Problem
 from miaosha.domain.money import Money
@@ -20,16 +20,6 @@ WITHIN_S: Final = 12.0
 ACTS: Final = ("pause", "raise", "lower", "rebuild", "close")
 
 
-class Act(NamedTuple):
-    """Something staff did: asked at, answered at (loop s), and whether it was done (None: they
-    were not told)."""
-
-    name: str
-    asked_s: float
-    answered_s: float
-    done: bool | None
-
-
 class Staff:
     """Args: acts: what they do in this history, of ACTS."""
 
@@ -37,7 +27,6 @@ class Staff:
         self._world = world
         self._acts = acts
         self._dice = world.dice.row("staff")
-        self.done: list[Act] = []
 
     async def make_sale(
         self, stock: int, standby: int, pay_within_s: int, opens_in_s: float
@@ -108,8 +97,8 @@ class Staff:
 
     async def ask(self, name: str, work: Any) -> Any:
         """What the API says; None if it could not say, or said no."""
-        loop, world = self._world.loop, self._world
-        asked_s, done, answer = loop.time(), None, None
+        world = self._world
+        done, answer = None, None
         world.counts["acts"] += 1
         process = world.pick("api", self._dice)
         try:
@@ -122,6 +111,5 @@ class Staff:
             pass
         except Exception as error:
             world.oracles.broken("staff", error)
-        self.done.append(Act(name, asked_s, loop.time(), done))
         world.say("staff", f"{name}: {done}")
         return answer

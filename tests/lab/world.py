@@ -199,10 +199,6 @@ class World:
         sale = self.store.sales.get(sale_id)
         return sale is not None and sale.run_id == self.store.run_id
 
-    def faulty(self) -> bool:
-        """Whether any call has gone wrong, or any process died."""
-        return bool(self.weather.happened or self.counts["killed"] or self.counts["drained"])
-
     def mishaps(self, call: str) -> list[tuple[str, int]]:
         """What befell calls of this name, and how often."""
         return [(kind, n) for (name, kind), n in self.weather.happened.items() if name == call]
@@ -236,10 +232,6 @@ class World:
         """How much has happened that a rebuild may mend."""
         events = sum(count for name, count in self.counts.items() if name.startswith("event "))
         return events + self.counts["acts"] + self.counts["killed"]
-
-    def disturbed(self, process: Process) -> bool:
-        """Whether a call of this process went wrong lately, so that it may act late."""
-        return self.loop.time() - self._mishap_s.get(process.name, 0.0) < DISTURBED_S
 
     def stock(self, sale_id: int) -> int:
         return int(self.sql.ask("SELECT stock FROM ledger WHERE sale_id = ?", sale_id)[0][0])

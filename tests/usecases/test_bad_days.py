@@ -331,3 +331,29 @@ async def test_money_without_a_unit_is_given_back_and_told(servers: Servers, die
     mails = await servers.ledger.outbox.due(servers.clock.now_ms(), 10)
     assert [mail.event for mail in mails] == ["won", "expired", "refunded"]
     await clean(world, sale_id)
+
+
+async def test_a_redelivered_batch_gives_held_no_version_of_paying(world: World) -> None:
+    """A lookup reads Redis, which knows no payment: one version would say held and paying."""
+    sale = await world.sale(stock=1)
+    [user] = await world.users(1)
+    batch = await world.press(sale.id, [user])
+    await acknowledge_all(world, sale.id)
+    ledger, now_ms = world.servers.ledger, world.servers.clock.now_ms()
+    begun = await ledger.attempts.begin(batch.rid(0), user, HOME, now_ms)
+    await world.allocator.handle([batch])
+    view = await world.servers.store.place(sale.id, user)
+    assert view.place.state == "held" and view.place.version < begun.hold.version
+
+
+async def test_a_buyer_is_told_frozen_while_redis_is_another_than_the_sale_was_written_to(
+    world: World,
+) -> None:
+    """Set back, it may know nothing of what was decided: the buyer would be told `queued`."""
+    sale = await world.sale(stock=1)
+    [user] = await world.users(1)
+    assert await world.state(sale.id, user) == "none"
+    await world.servers.store._client.hset(f"{{sale:{sale.id}}}:meta", "run_id", "0" * 40)
+    with pytest.raises(Problem) as told:
+        await world.state(sale.id, user)
+    assert told.value.code == "frozen"

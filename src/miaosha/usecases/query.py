@@ -70,8 +70,12 @@ class Query:
             newest = await self._holds.newest(sale_id, user_id)
             return await self._row(newest) if newest else self._bare(State.CLOSED)
         reading = await self._store.reading(sale_id)
-        known = reading is not None and reading.usable and reading.epoch == terms.epoch
-        if terms.frozen is not None or reading is None or not known:
+        if (
+            terms.frozen is not None
+            or reading is None
+            or not reading.usable
+            or reading.epoch != terms.epoch
+        ):
             raise Problem("frozen", retry_after_s=2)
         view = await self._store.place(sale_id, user_id)
         if view and view.place.state in ACTIVE:

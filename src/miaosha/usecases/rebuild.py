@@ -62,7 +62,7 @@ class Rebuilder:
         self._times = times
         self._numbers = itertools.count(1)
         self._candidate = LeaseCandidate(leases, clock, LEASE_S)
-        self._left: dict[int, RebuildLease] = {}  # by sale: leases that could not be dropped
+        self._left: dict[int, RebuildLease] = {}  # by sale: leases that may still be ours
 
     async def rebuild(
         self,
@@ -78,8 +78,8 @@ class Rebuilder:
         Args:
             why: the reason shown while the sale is frozen, unless it has one already.
             anew: the reason is shown even so.
-            seen: the terms that a rebuild was found needful by; another may have come meanwhile.
             patient: wait until the lease of one that died amid a rebuild has ended.
+            seen: the terms by which a rebuild is needed; it is not if they have changed since.
 
         Raises:
             DependencyDown: a store is away; the sale stays frozen and is tried again.
@@ -95,6 +95,8 @@ class Rebuilder:
             self._left[sale_id] = lease
             raise
         if not taken:
+            if patient:  # its last try may have been cut off, and be ours
+                self._left[sale_id] = lease
             return False
         try:
             await self._rebuild(lease, sale_id, why, anew, seen)

@@ -111,6 +111,4 @@ class Oracles:
         """The end: everything is judged that must hold now."""
         self._money.judge()
         await self._rest.judge()
-        self._stories.judge()
-        self._work.judge()
         self._healing.judge()

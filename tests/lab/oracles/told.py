@@ -100,6 +100,3 @@ class Stories:
                 f"buyer {buyer.id}: {told.state} of {told.rid} after {known.state}",
                 f"{known.state} {told.state}",
             )
-
-    def judge(self) -> None:
-        """At the end everybody who was told paid has an order (`money` counts them)."""

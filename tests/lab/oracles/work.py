@@ -27,5 +27,3 @@ class Work:
         self._calls[key] += 1
         if self._calls[key] > SAME_MAX:
             self._find("work", f"{process.name} called {call} {SAME_MAX} times in a second", call)
-
-    def judge(self) -> None: ...
