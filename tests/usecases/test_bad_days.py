@@ -16,6 +16,7 @@ from miaosha.domain.freezes import MANUAL
 from miaosha.domain.reservation import GRACE_MS
 from miaosha.domain.sale import Sale
 from miaosha.ports.broker import Reminder
+from miaosha.ports.holds import Winner
 from miaosha.ports.payments import Charge, ChargeState
 from miaosha.ports.store import SaleBoard
 from miaosha.usecases.checkout import NeedsAction, Paid
@@ -338,11 +339,15 @@ async def test_a_redelivered_batch_gives_held_no_version_of_paying(world: World)
     sale = await world.sale(stock=1)
     [user] = await world.users(1)
     batch = await world.press(sale.id, [user])
-    await acknowledge_all(world, sale.id)
-    ledger, now_ms = world.servers.ledger, world.servers.clock.now_ms()
+    ledger, store = world.servers.ledger, world.servers.store
+    now_ms = world.servers.clock.now_ms()
+    await store.decide(sale.id, 1, batch)
+    winner = Winner(batch.rid(0), user, 1, 1, promoted=False)
+    await ledger.holds.grant(sale.id, 1, [winner], now_ms)  # its consumer dies here
     begun = await ledger.attempts.begin(batch.rid(0), user, HOME, now_ms)
     await world.allocator.handle([batch])
-    view = await world.servers.store.place(sale.id, user)
+    view = await store.place(sale.id, user)
+    assert not view.ungranted
     assert view.place.state == "held" and view.place.version < begun.hold.version
 
 
