@@ -1,7 +1,8 @@
 """Faults: what may befall a call between a process and a server, and the link that lets it happen.
 
 A call takes a moment to arrive and its answer a moment to return. In between the server is at one
-instant. A call whose caller has given up may still arrive.
+instant. A caller waits as long as the product's own client does; what it has given up may still
+arrive.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from miaosha.domain.errors import DependencyDown, Fault
 from tests.lab.dice import Row
+from tests.lab.patience import LONGEST_S, Patience
 
 if TYPE_CHECKING:
     from tests.lab.process import Process
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOMENT_S: Final = 0.001  # from a process to whoever asked it
-SLOW_S: Final = (0.3, 7.0)  # of a call that is stuck
+SLOW_S: Final = (0.3, 7.0)  # of a call that is stuck; more where a client has more patience
+SLOWER: Final = 1.2  # of that patience
+SLOWEST_S: Final = SLOWER * LONGEST_S  # until what is stuck has arrived
 CUT_S: Final = (0.5, 8.0)  # a process is cut off one server
 HEALED_S: Final = 3.0  # after an event the scheduler has looked, and a rebuild has ended
-PATIENCE_S: Final = 0.5  # until a client takes a server that is away for away
+REFUSED_S: Final = 0.5  # until a client takes a server that is away for away
 SERVER_OF: Final = {  # by the prefix of a call
     "store": "store",
     "reader": "store",
@@ -47,6 +51,9 @@ class Mishap(StrEnum):
     DIES_BEFORE = "dies before"
     DIES_AFTER = "dies after"
     CUT = "cut"  # the process is cut off this server for a while
+
+
+WAITED_FOR: Final = (Mishap.GONE, Mishap.SLOW, Mishap.LATE)  # until a client gives up
 
 
 class Weather:
@@ -85,20 +92,28 @@ class Weather:
 
 class Reach:
     """Whether servers can be reached: `away` until a time of the loop, by server, and by process
-    and server."""
+    and server. A server that is away refuses; a process that is cut off hears nothing at all."""
 
     def __init__(self) -> None:
         self.away: dict[str, float] = {}
 
+    def down_s(self, server: str) -> float:
+        """The time of the loop until which nobody reaches it."""
+        return self.away.get(server, 0.0)
+
+    def cut_s(self, name: str, server: str) -> float:
+        """The time of the loop until which this process is cut off it."""
+        return self.away.get(f"{name}/{server}", 0.0)
+
     def until(self, name: str, server: str) -> float:
-        away = self.away
-        return max(away.get(server, 0.0), away.get(f"{name}/{server}", 0.0))
+        return max(self.down_s(server), self.cut_s(name, server))
 
 
 class ProcessLink:
     """Implements link.Link for one process.
 
     Args:
+        patience: of the clients it has.
         rows: (moments, faults, durations) of this process.
         noted: hears of every call that was done, and of what befell it.
     """
@@ -108,6 +123,7 @@ class ProcessLink:
         process: "Process",
         weather: Weather,
         reach: Reach,
+        patience: Patience,
         rows: tuple[Row, Row, Row],
         noted: Callable[["Process", str, Mishap | None], None],
     ) -> None:
@@ -116,32 +132,36 @@ class ProcessLink:
         self._reach = reach
         self._moments, self._faults, self._durations = rows
         self._noted = noted
+        self._patience = patience
         self._loop = asyncio.get_running_loop()
 
     async def __call__(
         self, call: str, act: Callable[[], T], *, lost: type[Fault] = DependencyDown
     ) -> T:
         server = SERVER_OF[call.partition(".")[0]]
-        process, moments = self._process, self._moments
+        process, moments, loop = self._process, self._moments, self._loop
         mishap = self._weather.mishap(self._faults, call)
         if mishap is Mishap.CUT:
-            until_s = self._loop.time() + self._durations.span(*CUT_S)
+            until_s = loop.time() + self._durations.span(*CUT_S)
             self._reach.away[f"{process.name}/{server}"] = until_s
         await self._pause(moments.span(0, self._weather.moment_s))
-        if self._reach.until(process.name, server) > self._loop.time() or mishap is Mishap.AWAY:
+        if mishap is Mishap.AWAY or self._reach.down_s(server) > loop.time():
             self._noted(process, call, mishap)
-            await asyncio.sleep(0.0 if mishap is Mishap.AWAY else PATIENCE_S)
+            await asyncio.sleep(0.0 if mishap is Mishap.AWAY else REFUSED_S)
             raise DependencyDown(f"{server}: away")
-        if mishap is Mishap.GONE:
+        ends_s = self._ends_s(call, server) if mishap in WAITED_FOR else None
+        arrives = await self._healed(call, server, ends_s)
+        if mishap is Mishap.GONE or not arrives:
             self._noted(process, call, mishap)
-            await self._pause(PATIENCE_S)
+            await self._pause((ends_s or loop.time()) - loop.time())
             raise lost(f"{call}: no answer")
         if mishap is Mishap.DIES_BEFORE:
             self._noted(process, call, mishap)
             await process.dies()
         try:
             if mishap is Mishap.SLOW:
-                answer = await self._stuck(call, act)
+                assert ends_s is not None
+                answer = await self._stuck(call, act, server, ends_s, lost)
             else:
                 self._noted(process, call, mishap)
                 answer = act()
@@ -150,13 +170,43 @@ class ProcessLink:
         finally:
             if mishap is Mishap.DIES_AFTER:
                 await process.dies()
-            returns_s = moments.span(0, self._weather.moment_s)
-            if mishap is Mishap.LATE:
-                returns_s += self._durations.span(*SLOW_S)
-            await self._pause(returns_s)
-        if mishap is Mishap.LOST or self._reach.until(process.name, server) > self._loop.time():
+            await self._returns(call, server, mishap, ends_s)
+        if mishap is Mishap.LOST or self._reach.down_s(server) > loop.time():
             raise lost(f"{call}: the answer was lost")
+        returned = await self._healed(call, server, ends_s)
+        if not returned or (ends_s is not None and loop.time() >= ends_s):
+            raise lost(f"{call}: no answer in time")
         return answer
+
+    async def _returns(
+        self, call: str, server: str, mishap: Mishap | None, ends_s: float | None
+    ) -> None:
+        """The answer is on its way, until its caller gives up."""
+        returns_s = self._moments.span(0, self._weather.moment_s)
+        if mishap is Mishap.LATE:
+            returns_s += self._slow_s(call, server)
+        if ends_s is not None:
+            returns_s = min(returns_s, ends_s - self._loop.time())
+        await self._pause(returns_s)
+
+    async def _healed(self, call: str, server: str, ends_s: float | None) -> bool:
+        """Wait until this process is no longer cut off. What was sent meanwhile is sent again by
+        TCP, and arrives. False: its client gives up before."""
+        cut_s = self._reach.cut_s(self._process.name, server)
+        if cut_s <= self._loop.time():
+            return True
+        ends_s = self._ends_s(call, server) if ends_s is None else ends_s
+        await self._pause(min(cut_s, ends_s) - self._loop.time())
+        return cut_s < ends_s
+
+    def _ends_s(self, call: str, server: str) -> float:
+        """The time of the loop at which a call that is made now is given up."""
+        return self._loop.time() + self._patience.of(call, server, self._durations)
+
+    def _slow_s(self, call: str, server: str) -> float:
+        low_s, high_s = SLOW_S
+        high_s = max(high_s, SLOWER * self._patience.most_s(call, server))
+        return self._durations.span(low_s, high_s)
 
     async def _pause(self, seconds: float) -> None:
         """As asyncio.sleep, without asking each time which loop runs."""
@@ -167,25 +217,37 @@ class ProcessLink:
         finally:
             timer.cancel()
 
-    async def _stuck(self, call: str, act: Callable[[], T]) -> T:
-        """The call is on its way for long. It arrives even if its caller has given up, or died."""
+    async def _stuck(
+        self, call: str, act: Callable[[], T], server: str, ends_s: float, lost: type[Fault]
+    ) -> T:
+        """The call is on its way for long. It arrives even if its caller has given up, or died,
+        unless the server cannot be reached at that time."""
         answer: asyncio.Future[T] = self._loop.create_future()
+        timer = self._loop.call_at(ends_s, _give_up, answer, lost(f"{call}: no answer in time"))
 
         def arrive() -> None:
             self._noted(self._process, call, Mishap.SLOW)
+            if self._reach.until(self._process.name, server) > self._loop.time():
+                return
             try:
                 result = act()
             except Exception as error:
-                if not answer.done():
-                    answer.set_exception(error)
-                    answer.exception()  # its caller may be gone
+                _give_up(answer, error)
             else:
                 if not answer.done():
                     answer.set_result(result)
 
-        after_s = self._durations.span(*SLOW_S)
-        self._loop.call_later(after_s, arrive, context=Context())
-        return await answer
+        self._loop.call_later(self._slow_s(call, server), arrive, context=Context())
+        try:
+            return await answer
+        finally:
+            timer.cancel()
+
+
+def _give_up(answer: "asyncio.Future[T]", error: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(error)
+        answer.exception()  # its caller may be gone
 
 
 def _set(over: "asyncio.Future[None]") -> None:

@@ -49,9 +49,8 @@ class Process(Life):
         moments, faults, durations = (
             world.dice.row(f"{self.name} {of}") for of in ("moments", "faults", "durations")
         )
-        self.link = ProcessLink(
-            self, world.weather, world.reach, (moments, faults, durations), world.noted
-        )
+        rows = (moments, faults, durations)
+        self.link = ProcessLink(self, world.weather, world.reach, world.patience, rows, world.noted)
         self._asked: dict[asyncio.Future[Any], None] = {}  # in their order
         self._context = copy_context()
         self._context.run(LIFE.set, self)

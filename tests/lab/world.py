@@ -21,12 +21,13 @@ from tests.lab import gateway as gateway
 from tests.lab.broker_server import BrokerServer
 from tests.lab.dice import Dice, Record, Row
 from tests.lab.entropy import UNIX_MS, drawn_from
-from tests.lab.faults import HEALED_S, SLOW_S, Mishap, Reach, Weather
+from tests.lab.faults import HEALED_S, SLOWEST_S, Mishap, Reach, Weather
 from tests.lab.hearing import heard
 from tests.lab.link import straight
 from tests.lab.loop import BEGAN_S, Deadlock, NumberedTask, ThreadRefused, VirtualLoop
 from tests.lab.misfortunes import Misfortunes
 from tests.lab.oracles.court import Finding, Oracles
+from tests.lab.patience import Patience
 from tests.lab.people import Buyer, Kind
 from tests.lab.plan import Plan, plan_of
 from tests.lab.process import ConnectionEnded, Process
@@ -41,7 +42,7 @@ READY_S: Final = 10.0
 CALLS_A_REBUILD: Final = 30
 STEADY_S: Final = 4.0  # a scheduler looks twice a second; what it began ends
 MAILED_S: Final = 690.0  # until the last mail is sent: a lost one is queued again after ten minutes
-DISTURBED_S: Final = 15.0  # a call that is stuck, and what waits for it
+DISTURBED_S: Final = SLOWEST_S + 8.0  # a call that is stuck, and what waits for it
 REST_S: Final = 240.0  # to come to rest, once faults have ended
 SETTINGS: Final = Settings(
     database_url="sqlite:///lab",
@@ -93,6 +94,7 @@ class World:
         )
         self.weather.over = True
         self.reach = Reach()
+        self.patience = Patience(self.plan.log_kind, SETTINGS.confirm_timeout_ms / 1000)
         self.counts: Counter[str] = Counter()
         self.covered: dict[tuple[str, Mishap | None], int] = {}
         self.trace: list[tuple[float, str, str]] = []
@@ -219,7 +221,7 @@ class World:
     def steady(self, name: str) -> bool:
         """Whether this process has met nothing for so long that it has seen to everything."""
         now_s = self.loop.time()
-        mishap_s = self._mishap_s.get(name, 0.0) + SLOW_S[1] + STEADY_S
+        mishap_s = self._mishap_s.get(name, 0.0) + SLOWEST_S + STEADY_S
         away_s = max(self.reach.away.values(), default=0.0) + HEALED_S
         start_s = max(self._started_s.get(name, 0.0), self._event_s) + 2 * STEADY_S
         return now_s > max(mishap_s, away_s, start_s)

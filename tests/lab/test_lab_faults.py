@@ -1,0 +1,133 @@
+"""The link of the laboratory: a client gives up when the product's own does."""
+
+from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
+from typing import Any, Final
+
+import pytest
+
+from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S as RABBIT_S
+from miaosha.adapters.redis.connect import COMMAND_TIMEOUT_S as REDIS_S
+from miaosha.adapters.redis.connect import RETRIES
+from miaosha.adapters.sql.database import WRITE_TIMEOUT_S
+from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown
+from tests.lab.broker_server import Kind
+from tests.lab.dice import Row
+from tests.lab.faults import SLOWEST_S, Mishap, ProcessLink, Reach, Weather
+from tests.lab.loop import VirtualLoop
+from tests.lab.patience import Patience
+
+CONFIRM_S: Final = 2.0
+SLOWEST: Final = 999  # of the dice
+
+
+class LinkRig:
+    """A link of one process, all of whose calls meet `mishap`, by a virtual clock."""
+
+    def __init__(
+        self, mishap: Mishap | None, *, kind: Kind = "single", told: tuple[int, ...] = ()
+    ) -> None:
+        self.loop = VirtualLoop()
+        self.reach = Reach()
+        self.done: list[float] = []
+        kinds = [] if mishap is None else [mishap]
+        self._weather = Weather(1.0, kinds, 0.001)
+        self._kind = kind
+        self._told = told
+
+    def run(self, work: Callable[[ProcessLink], Coroutine[Any, Any, Any]]) -> Any:
+        async def whole() -> Any:
+            rows = Row("moments", ()), Row("faults", [1] * 9), Row("durations", self._told)
+            process: Any = SimpleNamespace(name="api-0")
+            patience = Patience(self._kind, CONFIRM_S)
+            link = ProcessLink(process, self._weather, self.reach, patience, rows, lambda *_: None)
+            return await work(link)
+
+        try:
+            return self.loop.run_until_complete(whole())
+        finally:
+            self.loop.abandon()
+
+    async def sleep(self, seconds: float) -> None:
+        over = self.loop.create_future()
+        self.loop.call_later(seconds, over.set_result, None)
+        await over
+
+    def act(self) -> str:
+        self.done.append(self.loop.time())
+        return "done"
+
+
+@pytest.mark.parametrize(
+    ("call", "lost", "kind", "patience_s"),
+    [
+        ("store.decide", DependencyDown, "single", REDIS_S),
+        ("broker.publish", OutcomeUnknown, "streams", CONFIRM_S),
+        ("broker.publish", OutcomeUnknown, "single", CONFIRM_S),
+        ("broker.fetch", DependencyDown, "single", RABBIT_S),
+        ("sql.SqlHolds.grant", OutcomeUnknown, "single", WRITE_TIMEOUT_S),
+    ],
+)
+@pytest.mark.parametrize("mishap", [Mishap.SLOW, Mishap.LATE, Mishap.GONE])
+def test_a_client_gives_up_when_the_real_one_does(
+    call: str, lost: type[Fault], kind: Kind, patience_s: float, mishap: Mishap
+) -> None:
+    once = (0,) if call.startswith("store") else ()  # where it might try again
+    rig = LinkRig(mishap, kind=kind, told=(*once, SLOWEST))
+
+    async def work(link: ProcessLink) -> float:
+        began_s = rig.loop.time()
+        with pytest.raises(lost):
+            await link(call, rig.act, lost=lost)
+        gave_up_s = rig.loop.time() - began_s
+        assert len(rig.done) == (1 if mishap is Mishap.LATE else 0)
+        await rig.sleep(SLOWEST_S)
+        return gave_up_s
+
+    assert rig.run(work) == pytest.approx(patience_s, abs=0.01)
+    assert len(rig.done) == (0 if mishap is Mishap.GONE else 1), "it arrives all the same"
+
+
+@pytest.mark.parametrize(("cut_s", "arrives"), [(REDIS_S - 0.5, True), (REDIS_S + 0.5, False)])
+def test_what_is_sent_by_who_is_cut_off_arrives_if_its_caller_still_waits(
+    cut_s: float, arrives: bool
+) -> None:
+    rig = LinkRig(None)
+
+    async def work(link: ProcessLink) -> float:
+        began_s = rig.loop.time()
+        rig.reach.away["api-0/store"] = began_s + cut_s
+        if arrives:
+            assert await link("store.decide", rig.act) == "done"
+        else:
+            with pytest.raises(DependencyDown):
+                await link("store.decide", rig.act)
+        return rig.loop.time() - began_s
+
+    assert rig.run(work) == pytest.approx(min(cut_s, REDIS_S), abs=0.01)
+    assert bool(rig.done) is arrives
+
+
+def test_a_stuck_call_does_not_arrive_at_a_server_that_is_away_by_then() -> None:
+    rig = LinkRig(Mishap.SLOW, told=(0, SLOWEST))
+
+    async def work(link: ProcessLink) -> None:
+        with pytest.raises(DependencyDown):
+            await link("store.decide", rig.act)
+        rig.reach.away["store"] = rig.loop.time() + SLOWEST_S
+        await rig.sleep(SLOWEST_S)
+
+    rig.run(work)
+    assert rig.done == []
+
+
+def test_a_redis_client_may_have_tried_again() -> None:
+    rig = LinkRig(Mishap.GONE, told=(RETRIES,))
+
+    async def work(link: ProcessLink) -> float:
+        began_s = rig.loop.time()
+        with pytest.raises(DependencyDown):
+            await link("store.decide", rig.act)
+        return rig.loop.time() - began_s
+
+    assert rig.run(work) == pytest.approx((1 + RETRIES) * REDIS_S, abs=0.01)
