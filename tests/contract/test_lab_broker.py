@@ -186,6 +186,24 @@ async def test_a_dead_process_keeps_nothing(
         mortal.dead = False
 
 
+async def test_a_reader_that_could_not_say_so_keeps_its_place_until_that_is_noticed(
+    link: FailingLink,
+) -> None:
+    server = BrokerServer("single", lingers_s=lambda: 60.0)
+    one, seen = client(server, link), Seen()
+    await one.open(SALE)
+    async with running(one.consume(SALE, "c1", seen)):
+        await empty(one)
+        link.before += ["broker.fetch", "broker.unsubscribe"]
+        await one.publish(first := batch(1))
+        await until(lambda: not link.before)
+        await one.publish(second := batch(2))
+        with pytest.raises(AssertionError):
+            await until(lambda: seen.batches, 0.3)
+        server.end_forsaken()
+        await until(lambda: seen.batches == [first, second])
+
+
 async def test_a_consumer_that_ends_leaves_its_batches_to_the_next_at_once(
     server: BrokerServer, link: FailingLink
 ) -> None:

@@ -23,10 +23,8 @@ class ReadingSession:
     """One reader's channel. `ended`: closed. `cancelled`: its queue was deleted. `lent`: what it
     has not acknowledged, by delivery tag, in order."""
 
-    def __init__(
-        self, queue: str, owner: object, reader: object, consumer: str, window: int
-    ) -> None:
-        self.queue, self.owner, self.reader, self.consumer = queue, owner, reader, consumer
+    def __init__(self, queue: str, owner: object, consumer: str, window: int) -> None:
+        self.queue, self.owner, self.consumer = queue, owner, consumer
         self.window = window
         self.lent: dict[int, LentMessage] = {}
         self.tag = 0

@@ -4,6 +4,7 @@ A client of it (`tests/lab/broker`) calls it through its link. The laboratory ca
 once. A process that dies has to be disconnected by whoever killed it.
 """
 
+from collections.abc import Callable
 from typing import Final, Literal
 
 from tests.lab.broker_single import SingleServer, queue_name
@@ -20,14 +21,24 @@ class BrokerServer:
         its consumer by name. `single` as RabbitMQ: one consumer of a sale at a time, all
         it has in hand comes again in order when its connection ends.
     counted_s: of `single`: how old what it says of a log's length may be, in seconds.
+    lingers_s: of `single`: seconds until it finds out that a client is gone that could not say
+        so; asked for each. Until then nobody else has its place, nor what it was lent.
 
     Attributes:
         inside: what clients call.
     """
 
-    def __init__(self, kind: Kind, *, counted_s: float = COUNTED_S) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        counted_s: float = COUNTED_S,
+        lingers_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.kind: Final[Kind] = kind
-        self.inside: Final = StreamsServer() if kind == "streams" else SingleServer(counted_s)
+        self.inside: Final = (
+            StreamsServer() if kind == "streams" else SingleServer(counted_s, lingers_s)
+        )
 
     def queue(self, sale_id: int) -> str:
         """What the sale's queue is called."""
@@ -62,6 +73,11 @@ class BrokerServer:
     def restart(self) -> None:
         """All connections end. What was confirmed stays."""
         self.inside.restart()
+
+    def end_forsaken(self) -> None:
+        """It finds out about all that are gone."""
+        if isinstance(self.inside, SingleServer):
+            self.inside.end_forsaken()
 
     def disconnect(self, who: object) -> None:
         """The connections of a client (a LabBroker), or of every consumer of that name, end."""

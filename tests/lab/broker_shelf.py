@@ -1,6 +1,6 @@
 """Broker shelf: what both kinds of the laboratory's broker keep: parked messages, and who waits.
 
-A server has no task and no timer. It changes when it is called, and wakes those who wait for news.
+A server has no task. It changes when it is called, and wakes those who wait for news.
 """
 
 import asyncio

@@ -7,6 +7,8 @@ Sessions and answers nobody has heard do not.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from contextvars import Context
 from typing import Final, NamedTuple
 
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown
@@ -46,10 +48,12 @@ class SingleServer:
 
     Args:
         counted_s: seconds between two countings of a log's length.
+        lingers_s: see BrokerServer.
     """
 
-    def __init__(self, counted_s: float) -> None:
+    def __init__(self, counted_s: float, lingers_s: Callable[[], float]) -> None:
         self._counted_s = counted_s
+        self._lingers_s = lingers_s
         self.news = News()
         self.shelf = ParkingShelf(numbered=False)
         self.generation = 0
@@ -58,6 +62,7 @@ class SingleServer:
         self.waits: list[tuple[float, bytes]] = []  # loop time, then a message of reminders
         self._questions: dict[str, Barrier] = {}
         self._names = 0
+        self._forsaken: list[ReadingSession] = []
         self._torn: list[int] = []
         self._handed: deque[bytes] = deque(maxlen=HANDED_MAX)
 
@@ -131,17 +136,12 @@ class SingleServer:
 
     # sessions
 
-    def subscribe(
-        self, name: str, owner: object, reader: object, consumer: str, window: int
-    ) -> ReadingSession:
-        """What this reader had before ends."""
-        queue = self.queue(name)
-        for old in [one for one in queue.sessions if one.reader is reader]:
-            self.end(old)
-        session = ReadingSession(name, owner, reader, consumer, window)
-        queue.sessions.append(session)
-        queue.lend()
-        return session
+    def subscribe(self, session: ReadingSession) -> None:
+        """One that was given up on its way is closed right behind it."""
+        queue = self.queue(session.queue)
+        if not session.ended:
+            queue.sessions.append(session)
+            queue.lend()
 
     def take(self, session: ReadingSession, after: int, count: int) -> dict[int, LentMessage]:
         """By delivery tag: what came after that one, none if nothing did.
@@ -175,6 +175,23 @@ class SingleServer:
         if queue := self.queues.get(session.queue):
             queue.end(session)
         self.news.ring(session.queue)
+
+    def forsake(self, session: ReadingSession) -> None:
+        """Its client has given it up, and could not say so: it keeps its place, and what it was
+        lent, until the server finds out."""
+        after_s = self._lingers_s()
+        if after_s > 0:
+            self._forsaken.append(session)
+            loop = asyncio.get_running_loop()
+            loop.call_later(after_s, self.end, session, context=Context())
+        else:
+            self.end(session)
+
+    def end_forsaken(self) -> None:
+        """The server finds out about all of them."""
+        for session in self._forsaken:
+            self.end(session)
+        self._forsaken = []
 
     # barriers
 

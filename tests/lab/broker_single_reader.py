@@ -78,11 +78,9 @@ class SessionReader(Generic[Message]):
         """One session, closed at its end, whatever ends it but the death of the process."""
         server, queue, prefetch = self._server, self._queue, self._prefetch
         window = 1 if prefetch == 1 else min(2 * prefetch, WINDOW_MAX)
-        session = await self._link(
-            f"broker.subscribe{self._what}",
-            lambda: server.subscribe(queue, self._owner, self, self._consumer, window),
-        )
+        session = ReadingSession(queue, self._owner, self._consumer, window)
         try:
+            await self._call("subscribe", lambda: server.subscribe(session))
             await self._session(session, handler)
         except (Exception, asyncio.CancelledError):
             await self._close(session)
@@ -92,8 +90,8 @@ class SessionReader(Generic[Message]):
     async def _close(self, session: ReadingSession) -> None:
         try:
             await self._call("unsubscribe", lambda: self._server.end(session))
-        except Fault:  # its connection is as good as gone, and the server notices
-            self._server.end(session)
+        except Fault:
+            self._server.forsake(session)
         except asyncio.CancelledError:
             self._server.end(session)
             raise

@@ -149,7 +149,9 @@ class ProcessLink:
             self._noted(process, call, mishap)
             await asyncio.sleep(0.0 if mishap is Mishap.AWAY else REFUSED_S)
             raise DependencyDown(f"{server}: away")
-        ends_s = self._ends_s(call, server) if mishap in WAITED_FOR else None
+        ends_s = None
+        if mishap in WAITED_FOR:
+            ends_s = loop.time() + self._patience.of(call, server, self._durations)
         arrives = await self._healed(call, server, ends_s)
         if mishap is Mishap.GONE or not arrives:
             self._noted(process, call, mishap)
@@ -195,13 +197,11 @@ class ProcessLink:
         cut_s = self._reach.cut_s(self._process.name, server)
         if cut_s <= self._loop.time():
             return True
-        ends_s = self._ends_s(call, server) if ends_s is None else ends_s
+        if ends_s is None:
+            patience_s = self._patience.cut_off(call, server, self._durations)
+            ends_s = self._loop.time() + patience_s
         await self._pause(min(cut_s, ends_s) - self._loop.time())
         return cut_s < ends_s
-
-    def _ends_s(self, call: str, server: str) -> float:
-        """The time of the loop at which a call that is made now is given up."""
-        return self._loop.time() + self._patience.of(call, server, self._durations)
 
     def _slow_s(self, call: str, server: str) -> float:
         low_s, high_s = SLOW_S

@@ -4,6 +4,7 @@ from typing import Final
 
 from miaosha.adapters.mail.smtp import TIMEOUT_S as MAIL_S
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S as RABBIT_S
+from miaosha.adapters.rabbitmq.link import HEARTBEAT_S
 from miaosha.adapters.rabbitmq.reminders import TAKEN_S
 from miaosha.adapters.redis.connect import COMMAND_TIMEOUT_S as REDIS_S
 from miaosha.adapters.redis.connect import RETRIES
@@ -12,6 +13,8 @@ from tests.lab.broker_server import Kind
 from tests.lab.dice import Row
 
 SQL_S: Final = max(READ_TIMEOUT_S, WRITE_TIMEOUT_S)
+HUNG_S: Final = 3.0 * HEARTBEAT_S  # until either side of RabbitMQ's connection gives it up
+DELIVERED: Final = "broker.fetch"  # there: a client is sent these, and asks for nothing
 LONGEST_S: Final = SQL_S  # of all but mails, which nobody waits for
 
 
@@ -22,7 +25,7 @@ class Patience:
     """
 
     def __init__(self, kind: Kind, confirm_s: float) -> None:
-        single = kind == "single"
+        self._single = single = kind == "single"
         self._redis = ("store",) if single else ("store", "broker")
         self._servers = {
             "store": REDIS_S,
@@ -45,3 +48,9 @@ class Patience:
         once_s = self.most_s(call, server)
         again = server in self._redis and call not in self._calls
         return once_s * (1 + row.below(1 + RETRIES)) if again else once_s
+
+    def cut_off(self, call: str, server: str, row: Row) -> float:
+        """Seconds until a client that hears nothing at all gives this call up."""
+        if self._single and call.startswith(DELIVERED):
+            return HUNG_S
+        return self.of(call, server, row)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
+from miaosha.adapters.redis.bus import PAUSE_FIRST_S, PAUSE_MAX_S, PERIODS_DEAF, PING_PERIOD_S
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown, Problem
 from miaosha.domain.messages import BusMessage, decode_bus, encode_bus
 from miaosha.domain.money import Money
@@ -137,6 +138,10 @@ class BusServer:
         self.listeners.append(queue)
         return queue
 
+    def leave(self, queue: "asyncio.Queue[bytes | None]") -> None:
+        if queue in self.listeners:
+            self.listeners.remove(queue)
+
     def restart(self) -> None:
         """Every connection ends."""
         for listener in self.listeners:
@@ -145,28 +150,69 @@ class BusServer:
 
 
 class LabBus:
-    """Implements ports/bus.Bus for one process.
+    """Implements ports/bus.Bus for one process, as adapters/redis/bus: a listener that is lost or
+    deaf subscribes anew by itself, and what was said meanwhile is gone.
 
     Args:
         drops: whether the next message is lost on its way to this process.
+        cut_s: the time of the loop until which this process cannot hear the server.
     """
 
-    def __init__(self, server: BusServer, link: Link, drops: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        server: BusServer,
+        link: Link,
+        drops: Callable[[], bool],
+        cut_s: Callable[[], float],
+    ) -> None:
         self._server = server
         self._link = link
         self._drops = drops
+        self._cut_s = cut_s
 
     async def publish(self, message: BusMessage) -> None:
         raw = encode_bus(message)
         await self._link("bus.publish", lambda: self._server.publish(raw))
 
     async def listen(self) -> AsyncIterator[BusMessage]:
-        queue = await self._link("bus.listen", self._server.listen)
+        pause_s = PAUSE_FIRST_S
         while True:
-            raw = await queue.get()
+            try:
+                queue = await self._link("bus.listen", self._server.listen)
+            except DependencyDown:
+                pass
+            else:
+                pause_s = PAUSE_FIRST_S
+                try:
+                    async for message in self._subscription(queue):
+                        yield message
+                finally:
+                    self._server.leave(queue)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, PAUSE_MAX_S)
+
+    async def _subscription(
+        self, queue: "asyncio.Queue[bytes | None]"
+    ) -> AsyncIterator[BusMessage]:
+        """Until the server ends it, or no ping has come through for so long that it is deaf."""
+        loop = asyncio.get_running_loop()
+        heard_s = loop.time()
+        while True:
+            raw: bytes | None = b""
+            try:
+                async with asyncio.timeout(PING_PERIOD_S):
+                    raw = await queue.get()
+            except TimeoutError:
+                pass
+            deaf_s = heard_s + PERIODS_DEAF * PING_PERIOD_S
+            if (cut_s := self._cut_s()) > loop.time():
+                await asyncio.sleep(max(0.0, min(cut_s, deaf_s) - loop.time()))
+                if cut_s > deaf_s:
+                    return
+            heard_s = loop.time()
             if raw is None:
-                raise DependencyDown("bus: the connection ended")
-            if not self._drops():
+                return
+            if raw and not self._drops():
                 yield decode_bus(raw)
 
     async def close(self) -> None: ...

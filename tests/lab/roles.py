@@ -107,7 +107,8 @@ async def wired(process: Process) -> Wiring:
         log_max_bytes=settings.log_max_bytes,
     )
     drops = functools.partial(world.drops, world.dice.row(f"{process.name} bus"))
-    bus = LabBus(world.bus, link, drops)
+    cut_s = functools.partial(world.reach.until, process.name, "store")
+    bus = LabBus(world.bus, link, drops, cut_s)
     database = LabDatabase(world.sql, link)
     ledger, tokens = SqlLedger(database), PlainTokens()
     announcer = Announcer(bus, tokens)

@@ -11,11 +11,13 @@ from miaosha.adapters.redis.connect import COMMAND_TIMEOUT_S as REDIS_S
 from miaosha.adapters.redis.connect import RETRIES
 from miaosha.adapters.sql.database import WRITE_TIMEOUT_S
 from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown
+from miaosha.domain.messages import BusMessage, BusPing, encode_bus
 from tests.lab.broker_server import Kind
 from tests.lab.dice import Row
 from tests.lab.faults import SLOWEST_S, Mishap, ProcessLink, Reach, Weather
 from tests.lab.loop import VirtualLoop
 from tests.lab.patience import Patience
+from tests.lab.provider import BusServer, LabBus
 
 CONFIRM_S: Final = 2.0
 SLOWEST: Final = 999  # of the dice
@@ -119,6 +121,35 @@ def test_a_stuck_call_does_not_arrive_at_a_server_that_is_away_by_then() -> None
 
     rig.run(work)
     assert rig.done == []
+
+
+@pytest.mark.parametrize(("cut_s", "hears"), [(2.0, ["a", "b"]), (4.0, ["b"])])
+def test_a_listener_that_is_cut_off_hears_late_or_subscribes_anew(
+    cut_s: float, hears: list[str]
+) -> None:
+    """It takes itself for deaf after three seconds."""
+    rig, server = LinkRig(None), BusServer()
+    heard: list[BusMessage] = []
+
+    async def work(link: ProcessLink) -> None:
+        bus = LabBus(server, link, lambda: False, lambda: rig.reach.until("api-0", "store"))
+
+        async def listen() -> None:
+            async for message in bus.listen():
+                heard.append(message)
+
+        listening = rig.loop.create_task(listen())
+        await rig.sleep(0.5)
+        rig.reach.away["api-0/store"] = rig.loop.time() + cut_s
+        server.publish(encode_bus(BusPing("a", 0)))
+        await rig.sleep(cut_s + 1.0)
+        server.publish(encode_bus(BusPing("b", 0)))
+        await rig.sleep(0.5)
+        listening.cancel()
+
+    rig.run(work)
+    assert [message.origin for message in heard if isinstance(message, BusPing)] == hears
+    assert server.listeners == []
 
 
 def test_a_redis_client_may_have_tried_again() -> None:

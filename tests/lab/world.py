@@ -18,6 +18,7 @@ from miaosha.adapters.sql.catalogue import SqlCatalogue
 from miaosha.domain.allocation import Allocation
 from miaosha.settings import Settings
 from tests.lab import gateway as gateway
+from tests.lab.broker import LabBroker
 from tests.lab.broker_server import BrokerServer
 from tests.lab.dice import Dice, Record, Row
 from tests.lab.entropy import UNIX_MS, drawn_from
@@ -27,7 +28,7 @@ from tests.lab.link import straight
 from tests.lab.loop import BEGAN_S, Deadlock, NumberedTask, ThreadRefused, VirtualLoop
 from tests.lab.misfortunes import Misfortunes
 from tests.lab.oracles.court import Finding, Oracles
-from tests.lab.patience import Patience
+from tests.lab.patience import HUNG_S, Patience
 from tests.lab.people import Buyer, Kind
 from tests.lab.plan import Plan, plan_of
 from tests.lab.process import ConnectionEnded, Process
@@ -43,6 +44,7 @@ CALLS_A_REBUILD: Final = 30
 STEADY_S: Final = 4.0  # a scheduler looks twice a second; what it began ends
 MAILED_S: Final = 690.0  # until the last mail is sent: a lost one is queued again after ten minutes
 DISTURBED_S: Final = SLOWEST_S + 8.0  # a call that is stuck, and what waits for it
+LINGERS: Final = 0.25  # of dead clients: a server finds out late
 REST_S: Final = 240.0  # to come to rest, once faults have ended
 SETTINGS: Final = Settings(
     database_url="sqlite:///lab",
@@ -106,6 +108,7 @@ class World:
         self._event_s = 0.0  # when something happened to a server or a process last
         self._started_s: dict[str, float] = {}
         self._mishap_s: dict[str, float] = {}
+        self._forsaken: list[LabBroker] = []  # of processes whose machine died with them
         self._homeless: list[asyncio.Task[Any]] = []
         self.oracles = Oracles(self)
 
@@ -177,10 +180,34 @@ class World:
         role = self._processes[process.role]
         role.remove(process)
         if process.broker is not None:
-            self.broker.disconnect(process.broker)
+            self._disconnected(process.broker, 0.0 if how == "drained" else self.lingers_s())
         if not any(other.number == process.number for other in role) and not self.finished:
             wait_s = self.dice.row("supervisor").span(0.2, 3.0)
             self.later(wait_s, self._start_again, process.role, process.number)
+
+    def lingers_s(self) -> float:
+        """Seconds until a server finds out that a client is gone. Mostly at once: a machine that
+        lives ends the connections of its dead."""
+        row = self.dice.row("connections")
+        if self.weather.over or not row.chance(LINGERS):
+            return 0.0
+        after_s = row.span(0.0, HUNG_S)
+        self.happened(HEALED_S + after_s)
+        return after_s
+
+    def _disconnected(self, broker: LabBroker, after_s: float) -> None:
+        if after_s > 0:
+            self._forsaken.append(broker)
+            self.later(after_s, self.broker.disconnect, broker)
+        else:
+            self.broker.disconnect(broker)
+
+    def _end_forsaken(self) -> None:
+        """Servers find out whose connections are dead."""
+        for broker in self._forsaken:
+            self.broker.disconnect(broker)
+        self._forsaken = []
+        self.broker.end_forsaken()
 
     def _start_again(self, role: str, number: int) -> None:
         if not any(other.number == number for other in self._processes[role]):
@@ -246,7 +273,7 @@ class World:
     def run(self) -> Verdict:
         """Live through it. Findings are in the verdict, never raised."""
         self.store = StoreServer(self.now_ms)
-        self.broker = BrokerServer(self.plan.log_kind)
+        self.broker = BrokerServer(self.plan.log_kind, lingers_s=self.lingers_s)
         self.sql, self.bus = SqlServer(), BusServer()
         self.provider, self.mail = ProviderServer(), MailServer()
         self.catalogue = SqlCatalogue(LabDatabase(self.sql, straight))
@@ -340,6 +367,7 @@ class World:
         """Faults end. What staff left is put right, and every sale ends and is settled."""
         self.weather.over = True
         self.reach.away.clear()
+        self._end_forsaken()
         self.say("laboratory", "calm")
         self.calm_s = self.loop.time()
         for sale_id in sales:
