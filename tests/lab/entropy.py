@@ -1,5 +1,7 @@
 """Entropy: what the product's own code draws by itself, drawn from the seed instead.
 
+Time is that of the machine on which the process runs: set wrong by seconds, and fast or slow.
+
 `SOURCES` names every module that does, and what of it. A test looks for others.
 """
 
@@ -12,7 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from tests.lab.dice import Dice
-from tests.lab.loop import VirtualLoop
+from tests.lab.loop import LIFE, VirtualLoop
 
 UNIX_MS: Final = 1_790_000_000_000  # of the machine's clock when the loop's says 0
 SOURCES: Final = (  # (module of miaosha, name in it)
@@ -33,8 +35,16 @@ def drawn_from(dice: Dice, loop: VirtualLoop) -> Iterator[None]:
     counted = dice.row("entropy")
     numbers = iter(range(1, 1 << 40))
 
+    def monotonic() -> float:
+        life = LIFE.get()
+        return loop.time() if life is None else loop.time() * (1 + life.drift)
+
+    def wall_s() -> float:
+        life = LIFE.get()
+        return UNIX_MS / 1000 + monotonic() + (0.0 if life is None else life.skew_s)
+
     def uuid7() -> UUID:
-        at_ms = UNIX_MS + int(loop.time() * 1000)
+        at_ms = int(wall_s() * 1000)
         return UUID(int=(at_ms << 80) | (7 << 76) | (2 << 62) | next(numbers))
 
     def uuid4() -> UUID:
@@ -44,9 +54,7 @@ def drawn_from(dice: Dice, loop: VirtualLoop) -> Iterator[None]:
         "uuid_utils": SimpleNamespace(uuid7=uuid7),
         "uuid4": uuid4,
         "secrets": SimpleNamespace(choice=counted.among),
-        "time": SimpleNamespace(
-            time=lambda: UNIX_MS / 1000 + loop.time(), monotonic=loop.time, sleep=wall.sleep
-        ),
+        "time": SimpleNamespace(time=wall_s, monotonic=monotonic, sleep=wall.sleep),
     }
     before = []
     for path, name in SOURCES:

@@ -6,12 +6,13 @@ arrive.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from contextvars import Context
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from miaosha.domain.errors import DependencyDown, Fault
+from miaosha.domain.errors import DependencyDown, Fault, MiaoshaError
 from tests.lab.dice import Row
 from tests.lab.patience import LONGEST_S, Patience
 
@@ -24,6 +25,7 @@ MOMENT_S: Final = 0.001  # from a process to whoever asked it
 SLOW_S: Final = (0.3, 7.0)  # of a call that is stuck; more where a client has more patience
 SLOWER: Final = 1.2  # of that patience
 SLOWEST_S: Final = SLOWER * LONGEST_S  # until what is stuck has arrived
+TWICE_S: Final = (0.0, 6.0)  # between the arrivals of one call
 CUT_S: Final = (0.5, 8.0)  # a process is cut off one server
 HEALED_S: Final = 3.0  # after an event the scheduler has looked, and a rebuild has ended
 REFUSED_S: Final = 0.5  # until a client takes a server that is away for away
@@ -168,7 +170,8 @@ class ProcessLink:
                 self._noted(process, call, mishap)
                 answer = act()
                 if mishap is Mishap.TWICE:
-                    answer = act()
+                    after_s = self._durations.span(*TWICE_S)
+                    loop.call_later(after_s, self._again, call, act, server, context=Context())
         finally:
             if mishap is Mishap.DIES_AFTER:
                 await process.dies()
@@ -207,6 +210,13 @@ class ProcessLink:
         low_s, high_s = SLOW_S
         high_s = max(high_s, SLOWER * self._patience.most_s(call, server))
         return self._durations.span(low_s, high_s)
+
+    def _again(self, call: str, act: Callable[[], T], server: str) -> None:
+        """A client that heard nothing sends again. What it sent first may come last."""
+        if self._reach.until(self._process.name, server) <= self._loop.time():
+            self._noted(self._process, call, Mishap.TWICE)
+            with contextlib.suppress(MiaoshaError):
+                act()
 
     async def _pause(self, seconds: float) -> None:
         """As asyncio.sleep, without asking each time which loop runs."""

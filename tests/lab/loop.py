@@ -5,11 +5,14 @@ what processes do. A thread is refused. Nobody ready and no timer is a deadlock.
 """
 
 import asyncio
+import functools
+import heapq
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextvars import Context, ContextVar
 from typing import Any, Final
 
+SOON_S: Final = 1e-6
 BEGAN_S: Final = 1_000.0  # the loop's time at the start: a process may have run for a while
 
 
@@ -22,13 +25,28 @@ class ThreadRefused(Exception):
 
 
 class Life:
-    """What a killed process was. Its callbacks never run again, not even a `finally`."""
+    """A process, to the loop. Once it is killed its callbacks never run again, not even a
+    `finally`. While it stalls they wait.
 
-    def __init__(self) -> None:
+    Attributes:
+        skew_s: how far its machine's wall clock is ahead. drift: how much faster its clocks run.
+        held: what would run if it did not stall, in order; None: it does not.
+    resume: ends its last stall at once, if that has not ended.
+    """
+
+    def __init__(self, skew_s: float = 0.0, drift: float = 0.0) -> None:
         self.alive = True
+        self.skew_s, self.drift = skew_s, drift
+        self.held: list[asyncio.Handle] | None = None
+        self.resume: Callable[[], None] = lambda: None
 
 
 LIFE: Final[ContextVar[Life | None]] = ContextVar("life", default=None)
+
+
+def _lives(handle: asyncio.Handle, life: Life) -> bool:
+    """Whether it would run in this process."""
+    return handle._context.get(LIFE) is life  # type: ignore[attr-defined]
 
 
 class NumberedTask(asyncio.Task[Any]):
@@ -84,6 +102,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         life = LIFE.get() if context is None else context.get(LIFE)
         if life is not None and not life.alive:
             handle.cancel()
+        elif life is not None and life.held is not None:
+            life.held.append(handle)
         else:
             self._ready.append(handle)
         return handle
@@ -91,9 +111,36 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def kill(self, life: Life) -> None:
         """Nothing of this process runs any more, from its next await on."""
         life.alive = False
-        for handle in [*self._ready, *self._scheduled]:
-            if handle._context.get(LIFE) is life:  # type: ignore[attr-defined]
+        for handle in [*self._ready, *self._scheduled, *(life.held or ())]:
+            if _lives(handle, life):
                 handle.cancel()
+
+    def stall(self, life: Life, seconds: float) -> None:
+        """Nothing of this process runs for so long, as after SIGSTOP. Then what came for it runs
+        in order, and after that the timers that were due meanwhile."""
+        life.held = [handle for handle in self._ready if _lives(handle, life)]
+        self._ready = deque(handle for handle in self._ready if not _lives(handle, life))
+        ends_s = self._now_s + seconds
+        timers = [
+            handle
+            for handle in sorted(self._scheduled, key=asyncio.TimerHandle.when)
+            if _lives(handle, life) and handle.when() < ends_s
+        ]
+        self._move(timers, ends_s)
+        self.call_at(ends_s, self._resume, life, timers, context=Context())
+        life.resume = functools.partial(self._resume, life, timers)
+
+    def _resume(self, life: Life, timers: list[asyncio.TimerHandle]) -> None:
+        if life.held is not None:
+            self._ready.extend(life.held)
+            life.held = None
+            self._move(timers, self._now_s)
+
+    def _move(self, timers: list[asyncio.TimerHandle], to_s: float) -> None:
+        """They are due then, one soon after another, in their order."""
+        for number, handle in enumerate(timers, 1):
+            handle._when = to_s + number * SOON_S  # type: ignore[attr-defined]
+        heapq.heapify(self._scheduled)
 
     def run_in_executor(self, *_: Any) -> Any:  # type: ignore[override]
         raise ThreadRefused

@@ -14,6 +14,7 @@ BUSY_S: Final = (0.5, 5.0)
 DRAIN_S: Final = 5.0
 JUMPS_MS: Final = (-3_600_000, -30_000, -3_000, 2_000, 4_000, 60_000, 7_200_000)
 BELIEVED_S: Final = 14.0  # a clock that was set and stays so is believed by then
+STALL_S: Final = (1.0, 40.0)
 LAG_MS: Final = 300  # of a copy behind its master
 REMINDERS_LATE_MS: Final = 4_000
 
@@ -46,7 +47,7 @@ class Misfortunes:
 
     async def _one(self, event: str) -> None:
         world = self._world
-        store, broker = world.store, world.broker
+        store = world.store
         sale_id = self._dice.among(self._sales)
         match event:
             case "store restarts":
@@ -67,19 +68,9 @@ class Misfortunes:
                 lost = store.fail_over(ms=round(self._dice.span(0, LAG_MS)))
                 world.say("store", f"lost its last {lost} writes")
                 world.bus.restart()
-            case "broker redelivers":
-                broker.redeliver(sale_id)
-            case "broker duplicates":
-                broker.duplicate(sale_id)
             case "broker restarts":
                 self._away("broker")
-                broker.restart()
-            case "reminders early":
-                broker.hasten_reminders()
-            case "reminders late":
-                broker.delay_reminders(REMINDERS_LATE_MS)
-            case "reminders twice":
-                broker.repeat_reminders()
+                world.broker.restart()
             case "sql busy" | "disk full":
                 await self._sql(event)
             case "clock jumps":
@@ -89,8 +80,30 @@ class Misfortunes:
                 await asyncio.sleep(BELIEVED_S)
             case "kill" | "roll":
                 await self._process(event)
-            case "store away" | "broker away" | "sql away":
+            case "mail refused":
+                world.mail.refuses = True
+            case "stalls":
+                self._stall()
+            case "store away" | "broker away" | "sql away" | "provider away" | "mail away":
                 self._away(event.partition(" ")[0])
+            case _:
+                self._messages(event, sale_id)
+
+    def _messages(self, event: str, sale_id: int) -> None:
+        broker = self._world.broker
+        match event:
+            case "broker redelivers":
+                broker.redeliver(sale_id)
+            case "broker duplicates":
+                broker.duplicate(sale_id)
+            case "reminders early":
+                broker.hasten_reminders()
+            case "reminders late":
+                broker.delay_reminders(REMINDERS_LATE_MS)
+            case "reminders twice":
+                broker.repeat_reminders()
+            case _:
+                raise ValueError(event)
 
     def _away(self, server: str) -> None:
         world = self._world
@@ -107,6 +120,13 @@ class Misfortunes:
         self._world.clock_ahead_ms = self._dice.among(JUMPS_MS)
         await asyncio.sleep(self._dice.span(0.5, 6.0))
         self._world.clock_ahead_ms = 0
+
+    def _stall(self) -> None:
+        """One process stands still: its machine is moved, or collects garbage."""
+        world = self._world
+        living = [process for process in world.living() if process.held is None]
+        if living:
+            world.stall(self._dice.among(living), self._dice.span(*STALL_S))
 
     async def _process(self, event: str) -> None:
         """Kill one, or replace one by a successor that starts first."""

@@ -34,12 +34,18 @@ EVENTS: Final = (
     "store away",
     "broker away",
     "sql away",
+    "provider away",
+    "mail away",
+    "mail refused",
+    "stalls",
 )
 EACH: Final = 2  # processes of a role
 BROKERS: Final[tuple[BrokerKind, ...]] = ("streams", "single")
 MOMENTS_S: Final = (0.001, 0.001, 0.01, 0.05)
 SALE_S: Final = (9.0, 16.0, 26.0)
 CALM_S: Final = (7.0, 13.0)
+SKEWS_S: Final = (0.0, 0.5, 5.0)
+DRIFTS: Final = (0.0, 200e-6)
 PEOPLE: Final = (4, 6, 9, 12)
 
 
@@ -59,6 +65,7 @@ class Plan:
     sale_s: how long faults last; calm_s: how long the sale goes on in peace.
     each: processes of each role. people: the kind of each buyer.
     focus: only calls whose names begin like this meet a fault; (): all.
+    skew_s: what machines' clocks are ahead or behind, at most; drift: how much too fast or slow.
     """
 
     rate: float
@@ -74,6 +81,8 @@ class Plan:
     log_kind: BrokerKind
     each: dict[str, int]
     focus: tuple[str, ...] = ()
+    skew_s: float = 0.0
+    drift: float = 0.0
 
 
 def plan_of(row: Row) -> Plan:
@@ -97,6 +106,8 @@ def plan_of(row: Row) -> Plan:
         calm_s=row.among(CALM_S),
         log_kind=row.among(BROKERS),
         each=dict.fromkeys(ROLES, EACH),
+        skew_s=row.among(SKEWS_S),
+        drift=row.among(DRIFTS),
     )
 
 

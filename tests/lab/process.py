@@ -33,10 +33,10 @@ class Process(Life):
     """
 
     def __init__(self, world: "World", role: str, number: int, start: int) -> None:
-        super().__init__()
+        self.name = f"{role}-{number}"
+        super().__init__(*world.machine_of(self.name))
         self.world = world
         self.role = role
-        self.name = f"{role}-{number}"
         self.number = number
         self.code = self.name.encode()
         self.start_number = start

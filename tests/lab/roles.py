@@ -32,6 +32,7 @@ from miaosha.usecases.extend import Extension
 from miaosha.usecases.grant import Granter
 from miaosha.usecases.inspect import Inspector
 from miaosha.usecases.manage import Manage
+from miaosha.usecases.parked import Parking
 from miaosha.usecases.promote import Promoter
 from miaosha.usecases.query import Query
 from miaosha.usecases.release import Release
@@ -84,6 +85,7 @@ class ApiDesk:
     release: Release
     extension: Extension
     manage: Manage
+    parking: Parking
 
 
 async def wired(process: Process) -> Wiring:
@@ -221,13 +223,14 @@ async def api(process: Process) -> None:
     catalogue = SqlCatalogue(core.database)
     owner = f"{process.name}-{process.start_number}"
     control = control_of(core, catalogue, settings, owner)
-    sales, holds = ledger.sales, ledger.holds
+    sales, holds, trail = ledger.sales, ledger.holds, SqlTrail(core.database)
     process.parts = ApiDesk(
         query=Query(sales, holds, ledger.orders, core.store, core.tokens, clock),
         checkout=checkout_of(core, LabPayments(process.world.provider, process.link)),
         release=core.release,
         extension=Extension(sales, holds, core.granter, clock, settings.extend_by_s),
-        manage=Manage(catalogue, SqlTrail(core.database), control, clock),
+        manage=Manage(catalogue, trail, control, clock),
+        parking=Parking(ledger.outbox, core.broker, trail, clock),
     )
     process.closing = control.close_down
     await asyncio.get_running_loop().create_future()

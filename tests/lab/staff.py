@@ -95,6 +95,10 @@ class Staff:
     async def close(self, sale_id: int) -> None:
         await self.ask("close", lambda desk: desk.manage.close(ACTOR, sale_id))
 
+    async def redrive_mails(self) -> None:
+        """Put back every mail that was parked."""
+        await self.ask("redrive", lambda desk: desk.parking.redrive_mails(ACTOR))
+
     async def ask(self, name: str, work: Any) -> Any:
         """What the API says; None if it could not say, or said no."""
         world = self._world

@@ -1,11 +1,13 @@
 """The link of the laboratory: a client gives up when the product's own does."""
 
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
 
+from miaosha.adapters.clock import StoreClock
 from miaosha.adapters.rabbitmq.link import COMMAND_TIMEOUT_S as RABBIT_S
 from miaosha.adapters.redis.connect import COMMAND_TIMEOUT_S as REDIS_S
 from miaosha.adapters.redis.connect import RETRIES
@@ -13,9 +15,10 @@ from miaosha.adapters.sql.database import WRITE_TIMEOUT_S
 from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown
 from miaosha.domain.messages import BusMessage, BusPing, encode_bus
 from tests.lab.broker_server import Kind
-from tests.lab.dice import Row
-from tests.lab.faults import SLOWEST_S, Mishap, ProcessLink, Reach, Weather
-from tests.lab.loop import VirtualLoop
+from tests.lab.dice import Dice, Row
+from tests.lab.entropy import drawn_from
+from tests.lab.faults import SLOWEST_S, TWICE_S, Mishap, ProcessLink, Reach, Weather
+from tests.lab.loop import LIFE, Life, VirtualLoop
 from tests.lab.patience import Patience
 from tests.lab.provider import BusServer, LabBus
 
@@ -150,6 +153,75 @@ def test_a_listener_that_is_cut_off_hears_late_or_subscribes_anew(
     rig.run(work)
     assert [message.origin for message in heard if isinstance(message, BusPing)] == hears
     assert server.listeners == []
+
+
+def test_a_call_that_arrives_twice_may_do_so_seconds_later() -> None:
+    rig = LinkRig(Mishap.TWICE, told=(SLOWEST,))
+
+    async def work(link: ProcessLink) -> float:
+        assert await link("store.decide", rig.act) == "done"
+        await rig.sleep(TWICE_S[1])
+        first_s, second_s = rig.done
+        return second_s - first_s
+
+    assert rig.run(work) == pytest.approx(TWICE_S[1], abs=0.01)
+
+
+def test_what_came_for_a_process_that_stalled_runs_in_order_and_then_its_timers() -> None:
+    loop, life = VirtualLoop(), Life()
+    began_s = loop.time()
+    ran: list[tuple[str, float]] = []
+    inside = Context()
+    inside.run(LIFE.set, life)
+
+    def note(what: str) -> None:
+        ran.append((what, round(loop.time() - began_s, 3)))
+
+    loop.call_later(2.0, note, "timer 2", context=inside)
+    loop.call_later(1.0, note, "timer 1", context=inside)
+    loop.call_later(9.0, note, "timer 9", context=inside)
+    loop.call_later(3.0, note, "another's", context=Context())
+    loop.call_soon(note, "ready", context=inside)
+    loop.stall(life, 5.0)
+    loop.call_soon(note, "came", context=inside)
+    loop.call_later(10.0, loop.stop)
+    loop.run_forever()
+    loop.abandon()
+    waited = ["ready", "came", "timer 1", "timer 2"]
+    assert ran == [("another's", 3.0), *((what, 5.0) for what in waited), ("timer 9", 9.0)]
+
+
+def test_a_stall_may_be_ended_and_a_kill_ends_it_for_ever() -> None:
+    loop, one, two = VirtualLoop(), Life(), Life()
+    began_s = loop.time()
+    ran: list[tuple[int, float]] = []
+
+    def note(number: int) -> None:
+        ran.append((number, round(loop.time() - began_s, 3)))
+
+    for number, life in enumerate((one, two), 1):
+        inside = Context()
+        inside.run(LIFE.set, life)
+        loop.call_soon(note, number, context=inside)
+        loop.call_later(1.0, note, number, context=inside)
+        loop.stall(life, 5.0)
+    loop.call_later(2.0, one.resume, context=Context())
+    loop.call_later(2.0, loop.kill, two, context=Context())
+    loop.call_later(10.0, loop.stop)
+    loop.run_forever()
+    loop.abandon()
+    assert ran == [(1, 2.0), (1, 2.0)]
+
+
+def test_each_machine_has_a_clock_of_its_own() -> None:
+    loop, context = VirtualLoop(), Context()
+    context.run(LIFE.set, Life(skew_s=-3.0, drift=200e-6))
+    with drawn_from(Dice(1), loop):
+        right_ms, wrong_ms = StoreClock().now_ms(), context.run(lambda: StoreClock().now_ms())
+        steady_s = context.run(StoreClock().monotonic)
+    loop.abandon()
+    assert wrong_ms - right_ms == pytest.approx(-3_000 + 0.2 * loop.time(), abs=2)
+    assert steady_s == pytest.approx((1 + 200e-6) * loop.time())
 
 
 def test_a_redis_client_may_have_tried_again() -> None:

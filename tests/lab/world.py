@@ -32,7 +32,8 @@ from tests.lab.patience import HUNG_S, Patience
 from tests.lab.people import Buyer, Kind
 from tests.lab.plan import Plan, plan_of
 from tests.lab.process import ConnectionEnded, Process
-from tests.lab.provider import BusServer, MailServer, ProviderServer
+from tests.lab.provider import BusServer, ProviderServer
+from tests.lab.refusing import RefusingServer
 from tests.lab.roles import ROLES
 from tests.lab.sql import LabDatabase, SqlServer
 from tests.lab.staff import Staff
@@ -46,6 +47,7 @@ MAILED_S: Final = 690.0  # until the last mail is sent: a lost one is queued aga
 DISTURBED_S: Final = SLOWEST_S + 8.0  # a call that is stuck, and what waits for it
 LINGERS: Final = 0.25  # of dead clients: a server finds out late
 REST_S: Final = 240.0  # to come to rest, once faults have ended
+WAITING_MAILS: Final = "SELECT DISTINCT state FROM outbox WHERE state != 'sent'"
 SETTINGS: Final = Settings(
     database_url="sqlite:///lab",
     secret_keys="",
@@ -108,6 +110,7 @@ class World:
         self._event_s = 0.0  # when something happened to a server or a process last
         self._started_s: dict[str, float] = {}
         self._mishap_s: dict[str, float] = {}
+        self._machines: dict[str, tuple[float, float]] = {}
         self._forsaken: list[LabBroker] = []  # of processes whose machine died with them
         self._homeless: list[asyncio.Task[Any]] = []
         self.oracles = Oracles(self)
@@ -162,6 +165,30 @@ class World:
         """The scheduler that leads; None: none does, or two think they do."""
         leading = [p for p in self._processes["scheduler"] if p.counters["leading"] and p.alive]
         return leading[0] if len(leading) == 1 else None
+
+    def machine_of(self, name: str) -> tuple[float, float]:
+        """How far the clock of this process's machine is ahead (s), and how much too fast."""
+        found = self._machines.get(name)
+        if found is None:
+            row, plan = self.dice.row("machines"), self.plan
+            ahead_s, fast = (
+                row.span(0.0, most) * (1 - 2 * row.below(2)) for most in (plan.skew_s, plan.drift)
+            )
+            found = self._machines[name] = (ahead_s, fast)
+        return found
+
+    def stall(self, process: Process, seconds: float) -> None:
+        """Nothing of it runs for so long. A broker that hears nothing of it takes it for gone."""
+        self.say(process.name, f"stalls for {seconds:.1f} s")
+        self.loop.stall(process, seconds)
+        self._mishap_s[process.name] = self.loop.time() + seconds
+        self.happened(seconds + HEALED_S + 2 * self.settings.lease_ms / 1000)
+        if process.broker is not None and seconds > HUNG_S:
+            self.later(HUNG_S, self._hung, process)
+
+    def _hung(self, process: Process) -> None:
+        if process.held is not None and process.broker is not None:
+            self.broker.disconnect(process.broker)
 
     def start(self, role: str, number: int) -> Process:
         self._starts += 1
@@ -275,7 +302,7 @@ class World:
         self.store = StoreServer(self.now_ms)
         self.broker = BrokerServer(self.plan.log_kind, lingers_s=self.lingers_s)
         self.sql, self.bus = SqlServer(), BusServer()
-        self.provider, self.mail = ProviderServer(), MailServer()
+        self.provider, self.mail = ProviderServer(), RefusingServer()
         self.catalogue = SqlCatalogue(LabDatabase(self.sql, straight))
         with heard(self):
             try:
@@ -367,7 +394,10 @@ class World:
         """Faults end. What staff left is put right, and every sale ends and is settled."""
         self.weather.over = True
         self.reach.away.clear()
+        self.mail.refuses = False
         self._end_forsaken()
+        for process in self.living():
+            process.resume()
         self.say("laboratory", "calm")
         self.calm_s = self.loop.time()
         for sale_id in sales:
@@ -382,11 +412,19 @@ class World:
             lambda: all(self.phase(sale_id) == "settled" for sale_id in sales), REST_S
         )
         self.oracles.settled(settled)
-        await self._until(self._all_mailed, MAILED_S)
+        await self._mailed(staff)
         await asyncio.sleep(5.0)  # boards, and what a settled sale leaves behind
 
-    def _all_mailed(self) -> bool:
-        return not self.sql.ask("SELECT 1 FROM outbox WHERE state != 'sent' LIMIT 1")
+    async def _mailed(self, staff: Staff) -> None:
+        """Until each mail is sent. One that was refused is put back by a person."""
+        ends_s = self.loop.time() + MAILED_S
+        while self.loop.time() < ends_s:
+            waiting = {state for (state,) in self.sql.ask(WAITING_MAILS)}
+            if not waiting:
+                return
+            if "parked" in waiting and self.mail.refused:
+                await staff.redrive_mails()
+            await asyncio.sleep(0.1)
 
     def _terms_ms(self, sale_id: int) -> int:
         return int(self.sql.ask("SELECT closes_at_ms FROM sales WHERE id = ?", sale_id)[0][0])
