@@ -21,7 +21,7 @@ from tests.lab.faults import MOMENT_S
 from tests.lab.loop import VirtualLoop
 from tests.lab.plain_tokens import QUESTION_KEY, PlainAccess
 from tests.lab.process import Process
-from tests.lab.roles import ROLES, beat, together, wired
+from tests.lab.roles import beat, together, wired
 
 ASKERS: Final = 2
 EVENT, ACK = "42", "43"
@@ -115,6 +115,3 @@ async def gateway(process: Process) -> None:
     await together(
         fanout.follow(), fanout.broadcast(), fanout.listen(), beat(process, core), *askers
     )
-
-
-ROLES["gateway"] = gateway

@@ -7,6 +7,7 @@ what processes do. A thread is refused. Nobody ready and no timer is a deadlock.
 import asyncio
 import functools
 import heapq
+import itertools
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextvars import Context, ContextVar
@@ -68,7 +69,6 @@ class NumberedTask(asyncio.Task[Any]):
 class VirtualLoop(asyncio.BaseEventLoop):
     """Attributes:
     turns: passes so far.
-    tasks: every task that was made; a killed one must not be collected before the verdict.
     """
 
     _ready: deque[asyncio.Handle]
@@ -79,9 +79,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._now_s = BEGAN_S
         self._selector = self
         self.turns = 0
-        self.tasks: list[asyncio.Task[Any]] = []
+        self._numbers = itertools.count()
+        self._killed: list[asyncio.Task[Any]] = []  # not to be collected before the verdict
         self._generators: list[AsyncGenerator[Any, Any]] = []
-        self.set_task_factory(self._keep)
+        self.set_task_factory(self._numbered)
 
     def time(self) -> float:
         return self._now_s
@@ -111,6 +112,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def kill(self, life: Life) -> None:
         """Nothing of this process runs any more, from its next await on."""
         life.alive = False
+        self._killed += (task for task in self._pending() if task.life is life)
         for handle in [*self._ready, *self._scheduled, *(life.held or ())]:
             if _lives(handle, life):
                 handle.cancel()
@@ -150,12 +152,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> Any:
         raise ThreadRefused
 
-    def _keep(
+    def _numbered(
         self, loop: asyncio.AbstractEventLoop, coroutine: Any, context: Context | None = None
     ) -> asyncio.Task[Any]:
-        task = NumberedTask(len(self.tasks), coroutine, loop, context)
-        self.tasks.append(task)
-        return task
+        """Nothing holds a task that has ended: what nobody heard of its end is told at once."""
+        return NumberedTask(next(self._numbers), coroutine, loop, context)
+
+    def _pending(self) -> list[NumberedTask]:
+        return [task for task in asyncio.all_tasks(self) if isinstance(task, NumberedTask)]
 
     def _asyncgen_firstiter_hook(self, agen: AsyncGenerator[Any, Any]) -> None:
         self._generators.append(agen)  # collecting one would run its `finally` in another seed
@@ -168,7 +172,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def abandon(self) -> None:
         """Close, and let go of what never ended, without a word."""
-        for task in self.tasks:
+        for task in [*self._pending(), *self._killed]:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
         self._ready.clear()
         self._scheduled.clear()

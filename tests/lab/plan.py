@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.lab.broker_server import Kind as BrokerKind
+from tests.lab.cast import ROLES
 from tests.lab.dice import Row
 from tests.lab.faults import Mishap
 from tests.lab.people import Kind
 from tests.lab.staff import ACTS
 
-ROLES: Final = ("publisher", "consumer", "scheduler", "api", "mailer", "gateway")
 RATES: Final = (0.0, 0.005, 0.01, 0.02, 0.04)  # faults a call
 EVENTS: Final = (
     "store restarts",

@@ -7,7 +7,6 @@ is the product's. Left out: HTTP, sockets, and the processes' own start.
 import asyncio
 import contextlib
 import functools
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -264,12 +263,3 @@ async def together(*work: Any) -> None:
     async with asyncio.TaskGroup() as group:
         for one in work:
             group.create_task(one)
-
-
-ROLES: Final[dict[str, Callable[[Process], Awaitable[None]]]] = {
-    "publisher": publisher,
-    "consumer": consumer,
-    "scheduler": scheduler,
-    "api": api,
-    "mailer": mailer,
-}

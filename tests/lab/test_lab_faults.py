@@ -1,5 +1,6 @@
 """The link of the laboratory: a client gives up when the product's own does."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from types import SimpleNamespace
@@ -211,6 +212,28 @@ def test_a_stall_may_be_ended_and_a_kill_ends_it_for_ever() -> None:
     loop.run_forever()
     loop.abandon()
     assert ran == [(1, 2.0), (1, 2.0)]
+
+
+def test_an_exception_that_nobody_hears_is_told_when_it_is_raised() -> None:
+    loop = VirtualLoop()
+    began_s = loop.time()
+    told: list[tuple[str, float]] = []
+    loop.set_exception_handler(
+        lambda _, context: told.append((repr(context["exception"]), loop.time() - began_s))
+    )
+
+    async def whole() -> None:
+        async def fails() -> None:
+            await asyncio.sleep(1.0)
+            raise ValueError("nobody waits for this")
+
+        kept = [asyncio.create_task(fails())]
+        kept.clear()
+        await asyncio.sleep(5.0)
+
+    loop.run_until_complete(whole())
+    loop.abandon()
+    assert told == [("ValueError('nobody waits for this')", 1.0)]
 
 
 def test_each_machine_has_a_clock_of_its_own() -> None:

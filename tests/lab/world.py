@@ -17,9 +17,9 @@ import msgspec
 from miaosha.adapters.sql.catalogue import SqlCatalogue
 from miaosha.domain.allocation import Allocation
 from miaosha.settings import Settings
-from tests.lab import gateway as gateway
 from tests.lab.broker import LabBroker
 from tests.lab.broker_server import BrokerServer
+from tests.lab.cast import ROLES
 from tests.lab.dice import Dice, Record, Row
 from tests.lab.entropy import UNIX_MS, drawn_from
 from tests.lab.faults import HEALED_S, SLOWEST_S, Mishap, Reach, Weather
@@ -34,7 +34,6 @@ from tests.lab.plan import Plan, plan_of
 from tests.lab.process import ConnectionEnded, Process
 from tests.lab.provider import BusServer, ProviderServer
 from tests.lab.refusing import RefusingServer
-from tests.lab.roles import ROLES
 from tests.lab.sql import LabDatabase, SqlServer
 from tests.lab.staff import Staff
 from tests.lab.store_server import StoreServer
@@ -125,9 +124,8 @@ class World:
         """A call is about to be done, or something befell it."""
         self.counts["calls"] += 1
         at_s = self.loop.time() - BEGAN_S
-        self._digest.update(
-            b"%.6f %s %s %d\n" % (at_s, process.code, call.encode(), mishap is None)
-        )
+        befell = b"" if mishap is None else mishap.encode()
+        self._digest.update(b"%.6f %s %s %s\n" % (at_s, process.code, call.encode(), befell))
         covered = self.covered
         covered[call, mishap] = covered.get((call, mishap), 0) + 1
         if mishap:
