@@ -119,6 +119,25 @@ async def empty(broker: Broker) -> None:
     await backlog(broker, 0)
 
 
+async def refuses_every_call(broker: Broker) -> None:
+    """While its server is away, and was so at an earlier call."""
+    for call in (
+        broker.publish(batch(2)),
+        broker.ping(),
+        broker.open(SALE),
+        broker.drop(SALE),
+        broker.pressure(SALE),
+        broker.remind([Reminder(SALE, "a.1")], 1),
+        broker.send_mail([MailJob(1, "won:a.1")]),
+        broker.parked(),
+        broker.redrive("1-1"),
+    ):
+        with pytest.raises(DependencyDown):
+            await call
+    with pytest.raises(DependencyDown):
+        [b async for b in broker.replay(SALE, "x")]
+
+
 async def test_batches_arrive_in_order_in_groups(broker: Broker) -> None:
     sent = [batch(n, n + 1) for n in range(10)]
     for one in sent:

@@ -14,11 +14,10 @@ import trustme
 from miaosha.adapters.redis.broker import RedisBroker
 from miaosha.adapters.redis.pipelined_connection import Wire, refusal
 from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown, Overloaded
-from miaosha.domain.messages import Batch, MailJob
-from miaosha.ports.broker import Reminder
+from miaosha.domain.messages import Batch
 from miaosha.supervisor.servers.valkey import Valkey, start_valkey
 from tests.contract.brokers import SALE, RedisRig
-from tests.contract.test_broker import Seen, batch, empty, running
+from tests.contract.test_broker import Seen, batch, empty, refuses_every_call, running
 from tests.kit.killing import kill
 from tests.kit.waits import until
 
@@ -74,22 +73,7 @@ async def test_absent_server_is_down_at_once(broker: RedisBroker, broker_server:
     for _ in range(3):
         with pytest.raises((DependencyDown, OutcomeUnknown)):
             await broker.publish(batch(2))
-    with pytest.raises(DependencyDown):
-        await broker.publish(batch(2))
-    for call in (
-        broker.ping(),
-        broker.open(SALE),
-        broker.drop(SALE),
-        broker.pressure(SALE),
-        broker.remind([Reminder(SALE, "a.1")], 1),
-        broker.send_mail([MailJob(1, "won:a.1")]),
-        broker.parked(),
-        broker.redrive("1-1"),
-    ):
-        with pytest.raises(DependencyDown):
-            await call
-    with pytest.raises(DependencyDown):
-        [b async for b in broker.replay(SALE, "x")]
+    await refuses_every_call(broker)
 
 
 async def test_hanging_server_means_outcome_unknown(

@@ -7,10 +7,10 @@ from typing import TypeVar
 import pytest
 
 from miaosha.domain.errors import DependencyDown, Fault, OutcomeUnknown
-from miaosha.domain.messages import Batch, MailJob
+from miaosha.domain.messages import Batch
 from miaosha.ports.broker import Reminder
 from tests.contract.brokers import SALE
-from tests.contract.test_broker import Seen, batch, empty, running
+from tests.contract.test_broker import Seen, batch, empty, refuses_every_call, running
 from tests.kit.waits import until
 from tests.lab.broker import LabBroker, LabQueueReader
 from tests.lab.broker_server import BrokerServer, Kind
@@ -86,21 +86,7 @@ class Stuck:
 
 async def test_absent_server_is_down(broker: LabBroker, link: FailingLink) -> None:
     link.down = True
-    for call in (
-        broker.publish(batch(1)),
-        broker.ping(),
-        broker.open(SALE),
-        broker.drop(SALE),
-        broker.pressure(SALE),
-        broker.remind([Reminder(SALE, "a.1")], 1),
-        broker.send_mail([MailJob(1, "won:a.1")]),
-        broker.parked(),
-        broker.redrive("1-1"),
-    ):
-        with pytest.raises(DependencyDown):
-            await call
-    with pytest.raises(DependencyDown):
-        [b async for b in broker.replay(SALE, "x")]
+    await refuses_every_call(broker)
 
 
 async def test_lost_confirm_is_unknown_and_the_batch_is_there(

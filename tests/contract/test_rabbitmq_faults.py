@@ -26,7 +26,7 @@ from miaosha.ports.auditing import Logged
 from miaosha.ports.broker import Pressure, Reminder
 from miaosha.supervisor.servers.rabbitmq import RabbitMq
 from tests.contract.brokers import SALE, RabbitRig
-from tests.contract.test_broker import Seen, batch, empty, left, running
+from tests.contract.test_broker import Seen, batch, empty, left, refuses_every_call, running
 from tests.kit.waits import until
 
 pytestmark = pytest.mark.servers
@@ -134,22 +134,7 @@ async def test_absent_server_is_down_at_once(rig: RabbitRig, rabbitmq: RabbitMq)
         started = asyncio.get_running_loop().time()
         with pytest.raises((DependencyDown, OutcomeUnknown)):
             await broker.publish(batch(2))
-        with pytest.raises(DependencyDown):
-            await broker.publish(batch(2))
-        for call in (
-            broker.ping(),
-            broker.open(SALE),
-            broker.drop(SALE),
-            broker.pressure(SALE),
-            broker.remind([Reminder(SALE, "a.1")], 1),
-            broker.send_mail([MailJob(1, "won:a.1")]),
-            broker.parked(),
-            broker.redrive("1-1"),
-        ):
-            with pytest.raises(DependencyDown):
-                await call
-        with pytest.raises(DependencyDown):
-            [b async for b in broker.replay(SALE, "x")]
+        await refuses_every_call(broker)
         assert asyncio.get_running_loop().time() - started < 15
     finally:
         await rabbitmq.start()
