@@ -24,6 +24,15 @@ MONEY: Final = (
         ("money",),
     ),
     Mutant(
+        "a refusal ends a hold",
+        "usecases.checkout:Checkout._give_back",
+        "now_ms = self._clock.now_ms()",
+        "now_ms = self._clock.now_ms() + 3_000",
+        "a refused payment gives its hold back while there is time to pay",
+        ("always",),
+        shape={"people": (Kind.ALWAYS_REFUSED, Kind.REFUSED_ONCE) * 3},
+    ),
+    Mutant(
         "late money is kept",
         "usecases.checkout:Checkout._capture",
         "await self._payments.refund(attempt.key)",
