@@ -19,7 +19,16 @@ from tests.lab.shrinking import shrunk
 from tests.lab.world import Verdict
 
 ROOT: Final = Path(__file__).parent.parent.parent
-SEEDS: Final = range(1, 31)
+SEEDS: Final = range(1, 41)
+LOOKS_MIN: Final = {  # in these histories; about two thirds of what was seen
+    "always": 6_000,
+    "told": 1_600,
+    "healing": 110,
+    "waits": 1_200,
+    "money": 340,
+    "work": 55_000,
+    "rest": 40,
+}
 QUICK_SEEDS: Final = 25  # tried for each
 QUICK: Final = (
     "told before SQL",
@@ -45,6 +54,8 @@ def test_histories_are_clean_and_something_happens_in_them() -> None:
     assert totals.counts["move PAYING → PAID"] > len(SEEDS), "somebody buys"
     assert totals.counts["log rebuilt"] > 1.5 * len(SEEDS), "beside the arming of each sale"
     assert totals.counts["killed"] > len(SEEDS) / 2
+    looked = {oracle: totals.counts[f"look {oracle}"] for oracle in ORACLES}
+    assert {oracle: n for oracle, n in looked.items() if n < LOOKS_MIN[oracle]} == {}
 
 
 def test_a_seed_tells_one_history_in_any_process() -> None:

@@ -47,8 +47,10 @@ class Always:
             for sale_id in world.oracles.sales:
                 allocation = world.allocation(sale_id)
                 if allocation is not None:
+                    world.counts["look always"] += 1
                     self._redis(sale_id, allocation)
         if written[1] != before[1]:
+            world.counts["look always"] += 1
             self._books()
 
     def _redis(self, sale_id: int, sale: Allocation) -> None:

@@ -50,6 +50,7 @@ class Healing:
             )
 
     def _frozen(self, who: str, sale_id: int, why: str) -> None:
+        self._world.counts["look healing"] += 1
         if waits_for_person(why):
             self._find("healing", f"sale {sale_id} is frozen for a person: {why}", "manual")
         elif why.startswith("audit:") and self._left_to_audit(sale_id, who):
@@ -111,6 +112,7 @@ class Healing:
 
     def _told(self, process: "Process") -> None:
         """A scheduler told Redis a phase. What it read of SQL must not be older than Redis."""
+        self._world.counts["look healing"] += 1
         for sale_id, (said, since_s) in self._said.items():
             shown = self._in_redis(sale_id)
             if shown is None or shown == self._shown.get(sale_id):
@@ -141,6 +143,7 @@ class Healing:
     def _begun_by(self, process: "Process") -> None:
         """A rebuild may have begun."""
         world = self._world
+        world.counts["look healing"] += 1
         for sale_id in world.oracles.sales:
             now = world.sql.ask(EPOCH, sale_id)[0][0]
             self._begun[sale_id] += now != self._epochs.get(sale_id, 0)

@@ -29,6 +29,7 @@ class Money:
         world = self._world
         orders = {f"{rid}:{attempt}" for rid, attempt in world.sql.ask(ORDERS)}
         states = {key: charge.state for key, charge in world.provider.charges.items()}
+        world.counts["look money"] += len(states)
         for key in sorted(orders):
             if states.get(key) is not ChargeState.CHARGED:
                 self._find("money", f"an order of {key}, whose charge is {states.get(key)}")
@@ -54,6 +55,7 @@ class Money:
         for key, charge in sorted(world.provider.charges.items()):
             if charge.state is ChargeState.REFUNDED and f"refunded:{key}" not in rows:
                 self._find("money", f"nobody is told that {key} was given back", "refund untold")
+        world.counts["look money"] += len(rows)
         for key, state in sorted(rows.items()):
             self._mail(key, state)
 

@@ -45,6 +45,7 @@ class Stories:
         self._known: dict[int, Told] = {}
 
     def told(self, buyer: "Buyer", told: "Told") -> None:
+        self._world.counts["look told"] += 1
         state = State(told.state)
         if state in (State.HELD, State.PAYING, State.PAID):
             self._row(buyer, told, state)
