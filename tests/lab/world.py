@@ -131,6 +131,7 @@ class World:
         covered[call, mishap] = covered.get((call, mishap), 0) + 1
         if mishap:
             self._mishap_s[process.name] = self.loop.time()
+            self.oracles.befell(process)
             if call.startswith(PARTING) or mishap is Mishap.CUT:
                 self.happened(DISTURBED_S)
         if self.tracing or mishap:
@@ -177,6 +178,7 @@ class World:
 
     def gone(self, process: Process, how: str) -> None:
         """It is dead; another is started in a while, unless it has a successor."""
+        self.oracles.befell(process)
         self.say(process.name, how)
         self.counts[how] += 1
         if process.role not in UNINVOLVED:

@@ -63,6 +63,10 @@ class Oracles:
 
     # what happens
 
+    def befell(self, process: "Process") -> None:
+        """A call of it went wrong, or it is gone."""
+        self._healing.befell(process)
+
     def calls(self, process: "Process", call: str) -> None:
         """A call is about to reach its server: what was done before it is done."""
         self._always.look()
