@@ -24,14 +24,19 @@ BUS_QUEUE_MAX: Final = 1_000
 
 
 class ProviderServer:
-    """Charges by key. `webhooks`: keys it has something to tell of."""
+    """Charges by key. `webhooks`: keys it has something to tell of; `amounts`: what it was asked to
+    take, by key, each amount once."""
 
     def __init__(self) -> None:
         self.charges: dict[str, Charge] = {}
         self.webhooks: list[str] = []
+        self.amounts: dict[str, list[Money]] = {}
 
-    def charge(self, key: str, card: Card) -> tuple[Charge, bool]:
+    def charge(self, key: str, amount: Money, card: Card) -> tuple[Charge, bool]:
         """(the charge, whether this call made it)."""
+        asked = self.amounts.setdefault(key, [])
+        if amount not in asked:
+            asked.append(amount)
         if key in self.charges:
             return self.charges[key], False
         if card == REDIRECT:
@@ -77,7 +82,7 @@ class LabPayments:
 
     async def charge(self, key: str, amount: Money, card: Card, return_url: str) -> Charge:
         charge, first = await self._link(
-            "provider.charge", lambda: self._server.charge(key, card), lost=OutcomeUnknown
+            "provider.charge", lambda: self._server.charge(key, amount, card), lost=OutcomeUnknown
         )
         if card == LOST and first:
             raise OutcomeUnknown("provider: the answer was lost, as this card asks")
@@ -99,13 +104,22 @@ class LabPayments:
 
 
 class MailServer:
-    """Counts mails by their Message-ID."""
+    """Counts mails by who sent them and their Message-ID.
+
+    Attributes:
+        sent: those that arrived.
+        failed: those whose sender does not know whether they did.
+    """
 
     def __init__(self) -> None:
-        self.sent: Counter[str] = Counter()
+        self.sent: Counter[tuple[int, str]] = Counter()
+        self.failed: Counter[tuple[int, str]] = Counter()
+        self.senders = 0
 
-    def send(self, mail: Mail) -> None:
-        self.sent[mail.message_id] += 1
+    def join(self) -> int:
+        """The number of a new sender."""
+        self.senders += 1
+        return self.senders
 
 
 class LabMailer:
@@ -114,9 +128,15 @@ class LabMailer:
     def __init__(self, server: MailServer, link: Link) -> None:
         self._server = server
         self._link = link
+        self._number = server.join()
 
     async def send(self, mail: Mail) -> None:
-        await self._link("mail.send", lambda: self._server.send(mail))
+        server, key = self._server, (self._number, mail.message_id)
+        try:
+            await self._link("mail.send", lambda: server.sent.update((key,)))
+        except BaseException:
+            server.failed[key] += 1
+            raise
 
     async def close(self) -> None: ...
 

@@ -181,6 +181,7 @@ class World:
         self.oracles.befell(process)
         self.say(process.name, how)
         self.counts[how] += 1
+        self.counts[f"gone {process.role}"] += 1
         if process.role not in UNINVOLVED:
             self.happened(HEALED_S + 2 * self.settings.lease_ms / 1000)  # it may have led
         role = self._processes[process.role]
@@ -210,10 +211,6 @@ class World:
         sale = self.store.sales.get(sale_id)
         return sale is not None and sale.run_id == self.store.run_id
 
-    def mishaps(self, call: str) -> list[tuple[str, int]]:
-        """What befell calls of this name, and how often."""
-        return [(kind, n) for (name, kind), n in self.weather.happened.items() if name == call]
-
     def happened(self, lasts_s: float) -> None:
         """Something happened that may keep two stores apart for so long."""
         lasts_s += CALLS_A_REBUILD * 2 * self.plan.moment_s
@@ -235,15 +232,6 @@ class World:
         away_s = max(away, default=0.0) + HEALED_S
         start_s = max(self._started_s.get(name, 0.0), self._event_s) + 2 * STEADY_S
         return now_s > max(mishap_s, away_s, start_s)
-
-    def lossy(self) -> bool:
-        """Whether anything happened that may leave two stores apart for long."""
-        return self.causes() > 0 or bool(self.weather.happened)
-
-    def causes(self) -> int:
-        """How much has happened that a rebuild may mend."""
-        events = sum(count for name, count in self.counts.items() if name.startswith("event "))
-        return events + self.counts["acts"] + self.counts["killed"]
 
     def stock(self, sale_id: int) -> int:
         return int(self.sql.ask("SELECT stock FROM ledger WHERE sale_id = ?", sale_id)[0][0])
