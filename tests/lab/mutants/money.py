@@ -66,6 +66,7 @@ MONEY: Final = (
         "item, recipient = found\n    await self._outbox.mark_sent(item.id, self._clock.now_ms())",
         "a mail is marked sent when it was sent",
         ("money",),
+        shape={"focus": ("mail.send",), "rate": 0.3, "mishaps": (Mishap.DIES_BEFORE,)},
     ),
     Mutant(
         "a sent mail is forgotten",

@@ -71,6 +71,7 @@ class Oracles:
         """A call is about to reach its server: what was done before it is done."""
         self._always.look()
         self._requests.look()
+        self._stories.look()
         self._healing.calls(process, call)
         self._work.calls(process, call)
 

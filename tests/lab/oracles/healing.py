@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from miaosha.domain.freezes import waits_for_person
+from tests.lab.oracles.always import CLOCK_EVENTS
 
 if TYPE_CHECKING:
     from tests.lab.process import Process
@@ -16,7 +17,7 @@ LOST: Final = ("Redis was restarted", "Redis knows nothing")
 EPOCHS_A_CAUSE: Final = 2  # rebuilds of one cause: two may see it
 LOSSES: Final = (  # events that lose Redis, or set it or its clock back
     *("store restarts", "store forgets", "store set back", "store fails over"),
-    *("clock jumps", "clock stays set"),
+    *CLOCK_EVENTS,
 )
 STOPS: Final = ("store away", "sql away", "broker away", "sql busy", "disk full", "broker restarts")
 REBUILDING: Final = ("lower", "rebuild")  # what staff do that rebuilds
@@ -168,7 +169,7 @@ class Healing:
                 self._rebuilders[process] = sale_id
             self._epochs[sale_id] = now
             needless = self._whole.get(sale_id, now) != now and process.role == "scheduler"
-            if needless and not world.counts["event clock jumps"]:
+            if needless and not any(world.counts[f"event {event}"] for event in CLOCK_EVENTS):
                 self._find(
                     "healing", f"sale {sale_id} is rebuilt, and nothing was lost", "needless"
                 )
