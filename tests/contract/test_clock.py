@@ -150,6 +150,27 @@ async def test_an_answer_that_took_too_long_is_not_used(monkeypatch: pytest.Monk
     assert error_ms(clock, store) < NEAR_MS
 
 
+async def test_a_first_answer_that_took_too_long_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clock_module, "ROUND_TRIP_MAX_S", 0.02)
+    store = Store(5_000_000)
+
+    async def stuck() -> int:
+        told = await store.now_ms()
+        await asyncio.sleep(0.05)
+        return told
+
+    clock = StoreClock(stuck)
+    assert not await clock.refresh()
+    assert not clock.synced()
+    assert abs(clock.now_ms() - time.time() * 1000) < NEAR_MS, "its own clock for now"
+    clock._read_ms = store.now_ms
+    await until(clock.refresh)
+    assert clock.synced()
+    assert error_ms(clock, store) < NEAR_MS
+
+
 async def test_with_a_real_server(store_server: Valkey) -> None:
     client = connect(store_server.url)
 

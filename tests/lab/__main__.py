@@ -11,7 +11,7 @@ import msgspec
 
 from tests.lab.campaign import Totals, histories, history
 from tests.lab.dice import Record
-from tests.lab.hunting import SEEDS_MAX, Hunt, hunt_all
+from tests.lab.hunting import SEEDS_MAX, Hunt, hunt_all, own
 from tests.lab.mutants.table import MUTANTS
 from tests.lab.report import REPORT, tables, write
 from tests.lab.shrinking import WITHIN_S, shrunk
@@ -161,13 +161,15 @@ def mutants(names: list[str], first: int, most: int, to: Path | None) -> int:
     second = {mutant.name for mutant in MUTANTS if mutant.second}
     missed = [hunt.name for hunt in hunts if not hunt.found and hunt.name not in second]
     print(f"{sum(hunt.found for hunt in hunts)} of {len(hunts)} found")
+    for oracle, alone in sorted(own(hunts).items()):
+        print(f"found by {oracle} alone: {', '.join(alone) or 'none'}")
     if missed:
         print("not found: " + ", ".join(missed))
     return 1 if missed else 0
 
 
 def _tell_hunt(hunt: Hunt) -> None:
-    told = f"{hunt.oracle}: {hunt.sentence}" if hunt.found else "NOT FOUND"
+    told = f"{', '.join(hunt.oracles)}: {hunt.sentence}" if hunt.found else "NOT FOUND"
     print(f"{hunt.name:32} seed {hunt.seed:<5} {hunt.cpu_s:6.1f} s  {told}", flush=True)
 
 

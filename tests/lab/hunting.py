@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from tests.lab.campaign import history
-from tests.lab.mutants.breaking import Mutant, broken
+from tests.lab.mutants.breaking import broken
 from tests.lab.mutants.table import MUTANTS
-from tests.lab.oracles.court import Finding
 
 SEEDS_MAX: Final = 120  # tried for one mutant
 
 
 class Hunt(NamedTuple):
     """What became of one mutant. `seed`: where it was found; 0: nowhere. `oracle`, `sentence`: by
-    whom, and what was said; `cpu_s`: processor time."""
+    whom first, and what was said; `oracles`: all that found something there, also those that need
+    not; `cpu_s`: processor time."""
 
     name: str
     seed: int
@@ -24,6 +24,7 @@ class Hunt(NamedTuple):
     sentence: str
     tried: int
     cpu_s: float
+    oracles: tuple[str, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -31,8 +32,8 @@ class Hunt(NamedTuple):
 
 
 def hunt(name: str, seeds: Sequence[int] = (), first: int = 1, most: int = SEEDS_MAX) -> Hunt:
-    """Live histories with this rule broken, until an oracle that may name it does, which does not
-    in the same history with the rule whole.
+    """Live histories with this rule broken, until an oracle that may name it does, and none finds
+    anything in the same history with the rule whole.
 
     Args:
         seeds: these; none: `most` of them from `first` on.
@@ -43,17 +44,13 @@ def hunt(name: str, seeds: Sequence[int] = (), first: int = 1, most: int = SEEDS
     for seed in seeds or range(first, first + most):
         tried += 1
         with broken(mutant):
-            findings = _named(mutant, seed)
-        if findings and not _named(mutant, seed):  # whole, it is clean
-            oracle, sentence = findings[0].oracle, findings[0].sentence
-            return Hunt(name, seed, oracle, sentence, tried, time.process_time() - began_s)
+            found = history(seed, shape=mutant.shape).findings
+        named = [finding for finding in found if finding.oracle in mutant.oracles]
+        if named and not history(seed, shape=mutant.shape).findings:  # whole, it is clean
+            oracles = tuple(sorted({finding.oracle for finding in found}))
+            first_one, cpu_s = named[0], time.process_time() - began_s
+            return Hunt(name, seed, first_one.oracle, first_one.sentence, tried, cpu_s, oracles)
     return Hunt(name, 0, "", "", tried, time.process_time() - began_s)
-
-
-def _named(mutant: Mutant, seed: int) -> list[Finding]:
-    """What the oracles find that may name it."""
-    found = history(seed, shape=mutant.shape).findings
-    return [finding for finding in found if finding.oracle in mutant.oracles]
 
 
 def hunt_all(
@@ -68,6 +65,12 @@ def hunt_all(
             found.append(one)
             told(one)
     return sorted(found)
+
+
+def own(hunts: Sequence[Hunt]) -> dict[str, list[str]]:
+    """By oracle: the mutants that it found, and no other one did in the same history."""
+    oracles = {oracle for mutant in MUTANTS for oracle in mutant.oracles}
+    return {oracle: [h.name for h in hunts if h.oracles == (oracle,)] for oracle in oracles}
 
 
 def _hunted(task: tuple[str, Sequence[int], int, int]) -> Hunt:

@@ -25,14 +25,19 @@ BUS_QUEUE_MAX: Final = 1_000
 
 
 class ProviderServer:
-    """Charges by key. `webhooks`: keys it has something to tell of."""
+    """Charges by key. `webhooks`: keys it has something to tell of; `amounts`: what it was asked to
+    take, by key, each amount once."""
 
     def __init__(self) -> None:
         self.charges: dict[str, Charge] = {}
         self.webhooks: list[str] = []
+        self.amounts: dict[str, list[Money]] = {}
 
-    def charge(self, key: str, card: Card) -> tuple[Charge, bool]:
+    def charge(self, key: str, amount: Money, card: Card) -> tuple[Charge, bool]:
         """(the charge, whether this call made it)."""
+        asked = self.amounts.setdefault(key, [])
+        if amount not in asked:
+            asked.append(amount)
         if key in self.charges:
             return self.charges[key], False
         if card == REDIRECT:
@@ -78,7 +83,7 @@ class LabPayments:
 
     async def charge(self, key: str, amount: Money, card: Card, return_url: str) -> Charge:
         charge, first = await self._link(
-            "provider.charge", lambda: self._server.charge(key, card), lost=OutcomeUnknown
+            "provider.charge", lambda: self._server.charge(key, amount, card), lost=OutcomeUnknown
         )
         if card == LOST and first:
             raise OutcomeUnknown("provider: the answer was lost, as this card asks")
@@ -100,13 +105,33 @@ class LabPayments:
 
 
 class MailServer:
-    """Counts mails by their Message-ID."""
+    """Counts mails by who sent them and their Message-ID.
+
+    Attributes:
+        sent: those that arrived.
+        failed: those whose sender does not know whether they did.
+        refuses: whether the next mail is refused for good.
+        refused: how many were.
+    """
 
     def __init__(self) -> None:
-        self.sent: Counter[str] = Counter()
+        self.refuses = False
+        self.refused = 0
+        self.sent: Counter[tuple[int, str]] = Counter()
+        self.failed: Counter[tuple[int, str]] = Counter()
+        self.senders = 0
 
-    def send(self, mail: Mail) -> None:
-        self.sent[mail.message_id] += 1
+    def join(self) -> int:
+        """The number of a new sender."""
+        self.senders += 1
+        return self.senders
+
+    def send(self, sender: int, mail: Mail) -> None:
+        if self.refuses:
+            self.refuses = False
+            self.refused += 1
+            raise Problem("bad_request", "The mail server refused this mail (550).")
+        self.sent[sender, mail.message_id] += 1
 
 
 class LabMailer:
@@ -115,9 +140,15 @@ class LabMailer:
     def __init__(self, server: MailServer, link: Link) -> None:
         self._server = server
         self._link = link
+        self._number = server.join()
 
     async def send(self, mail: Mail) -> None:
-        await self._link("mail.send", lambda: self._server.send(mail))
+        server, key = self._server, (self._number, mail.message_id)
+        try:
+            await self._link("mail.send", lambda: server.send(self._number, mail))
+        except BaseException:
+            server.failed[key] += 1
+            raise
 
     async def close(self) -> None: ...
 

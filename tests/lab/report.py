@@ -11,7 +11,7 @@ import msgspec
 from miaosha.domain.reservation import TRANSITIONS, State
 from tests.lab.campaign import Totals
 from tests.lab.faults import Mishap
-from tests.lab.hunting import Hunt
+from tests.lab.hunting import Hunt, own
 from tests.lab.mutants.table import MUTANTS
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -48,6 +48,7 @@ def write(totals: Totals, to: Path) -> None:
         ],
         "counts": _of(totals.counts, ("calls", "turns", "units", "killed", "drained", "acts")),
         "events": _after(totals.counts, "event "),
+        "looks": _after(totals.counts, "look "),
         "moves": _after(totals.counts, "move "),
         "faults": _kinds(totals.faults),
         "covered": dict(sorted(totals.covered.items())),
@@ -97,6 +98,7 @@ def tables(written: Path, hunted: Path | None) -> str:
         _table("finding", "seed", [(f["sentence"], f["seed"]) for f in told["findings"]]),
         _table("what befell a call", "times", told["faults"].items()),
         _table("what happened to servers and processes", "times", told["events"].items()),
+        _table("an oracle", "looked", told.get("looks", {}).items()),
         _table("a place or a hold moved", "times", told["moves"].items()),
         _never(told["moves"], told["covered"]),
         _mutants(hunts),
@@ -129,8 +131,10 @@ def _mutants(hunts: Sequence[Hunt]) -> str:
         hunt = by_name.get(mutant.name)
         if hunt is None:
             continue
-        found = f"{hunt.oracle}, seed {hunt.seed}" if hunt.found else "not found"
+        found = f"{', '.join(hunt.oracles)}, seed {hunt.seed}" if hunt.found else "not found"
         second = "; another rule holds, too" if mutant.second else ""
         lines.append(f"| {mutant.what} | {found}{second} |")
     head = ["## Rules that were broken", "", "| rule | found by |", "|---|---|"]
-    return "\n".join([*head, *lines]) if lines else ""
+    alone = [(oracle, len(names)) for oracle, names in sorted(own(hunts).items())]
+    parts = ["\n".join([*head, *lines]), _table("an oracle", "found alone", alone)]
+    return "\n\n".join(parts) if lines else ""

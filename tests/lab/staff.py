@@ -66,6 +66,7 @@ class Staff:
             await self._one(sale_id, self._dice.among(self._acts))
 
     async def _one(self, sale_id: int, act: str) -> None:
+        self._world.counts[f"act {act} {sale_id}"] += 1
         match act:
             case "pause":
                 await self.ask("pause", lambda desk: desk.manage.pause(ACTOR, sale_id))

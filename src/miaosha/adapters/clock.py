@@ -30,8 +30,8 @@ class _Step(NamedTuple):
 
 
 class StoreClock:
-    """Implements ports/clock.StepClock. Until the store has answered once it is the machine's own
-    clock. The first answer may set it back; later ones only make it stand still.
+    """Implements ports/clock.StepClock. Until the store has answered once, and soon enough, it is
+    the machine's own clock. The first answer may set it back; later ones only make it stand still.
 
     A difference of more than `step_max_ms` is a step. Time goes on as it went before. If the store
     returns to it, the step is forgotten. If it stays for `believe_s`, it is believed, and then time
@@ -87,7 +87,7 @@ class StoreClock:
         sent = time.monotonic()
         store_ms = await self._read_ms()
         received = time.monotonic()
-        if received - sent > ROUND_TRIP_MAX_S and self._synced:
+        if received - sent > ROUND_TRIP_MAX_S:
             return False
         # The store cut its answer to whole ms: half a one is the best guess for the rest.
         self._weigh(store_ms + 0.5 - (sent + received) / 2 * 1000, received)

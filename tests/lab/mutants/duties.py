@@ -37,6 +37,20 @@ DUTIES: Final = (
         ("waits",),
     ),
     Mutant(
+        "no grace",
+        "adapters.sql.releases:_release",
+        '"latest_ms": now_ms - GRACE_MS',
+        '"latest_ms": now_ms',
+        "a hold ends when its grace has passed, whoever reminds of it",
+        ("always",),
+        shape={
+            "events": ("reminders early",),
+            "every_s": 0.4,
+            "people": (Kind.EXPIRES,) * 9,
+            "sale_s": 26.0,
+        },
+    ),
+    Mutant(
         "less stock, no rebuild",
         "usecases.control:Control.stock",
         "if terms.phase is not Phase.DRAFT:",

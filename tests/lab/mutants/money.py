@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from tests.lab.faults import Mishap
 from tests.lab.mutants.breaking import Mutant
 from tests.lab.people import Kind
 
@@ -22,6 +23,15 @@ MONEY: Final = (
         "Charge(ChargeState.VOIDED)",
         "a stale payment is voided at the provider, who may say that it was charged",
         ("money",),
+    ),
+    Mutant(
+        "a refusal ends a hold",
+        "usecases.checkout:Checkout._give_back",
+        "now_ms = self._clock.now_ms()",
+        "now_ms = self._clock.now_ms() + 3_000",
+        "a refused payment gives its hold back while there is time to pay",
+        ("always",),
+        shape={"people": (Kind.ALWAYS_REFUSED, Kind.REFUSED_ONCE) * 3},
     ),
     Mutant(
         "late money is kept",
@@ -55,6 +65,28 @@ MONEY: Final = (
         "item, recipient = found",
         "item, recipient = found\n    await self._outbox.mark_sent(item.id, self._clock.now_ms())",
         "a mail is marked sent when it was sent",
+        ("money",),
+        shape={"focus": ("mail.send",), "rate": 0.3, "mishaps": (Mishap.DIES_BEFORE,)},
+    ),
+    Mutant(
+        "a sent mail is forgotten",
+        "usecases.mail_queue:MailQueue.deliver",
+        "if item.id not in self._sent:",
+        "if True:",
+        "a mailer sends no mail twice while SQL cannot be told that it was sent",
+        ("money",),
+        shape={
+            "focus": ("sql.outbox", "sql.SqlOutbox"),
+            "rate": 0.3,
+            "mishaps": (Mishap.AWAY,),
+        },
+    ),
+    Mutant(
+        "another amount is taken",
+        "usecases.checkout:Checkout.pay",
+        "self._payments.charge(attempt.key, attempt.amount, card",
+        'self._payments.charge(attempt.key, type(attempt.amount)(1, "USD"), card',
+        "what is taken is the price of the order",
         ("money",),
     ),
     Mutant(

@@ -22,7 +22,7 @@ REBUILDS: Final = (
         "if not reading.genuine:",
         "if False:",
         "a Redis that restarted is rebuilt",
-        ("waits", "rest"),
+        ("waits", "rest", "healing"),
         shape={"events": ("store restarts",)},
     ),
     Mutant(

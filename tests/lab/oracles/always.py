@@ -7,17 +7,23 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from miaosha.adapters.clock import ROUND_TRIP_MAX_S, STEP_MAX_MS
 from miaosha.domain.allocation import Allocation
-from miaosha.domain.reservation import GRACE_MS, State
+from miaosha.domain.reservation import GRACE_MS, MAX_ATTEMPTS, State
+from tests.lab.faults import Mishap
 
 if TYPE_CHECKING:
     from tests.lab.world import World
 
 Find = Callable[..., None]
 
-EARLY_MS: Final = 6_000  # what a clock may have been ahead without having been set, and a rounding
+EARLY_MS: Final = 100  # roundings, beside the way of the answer that a clock went by
+STUCK_MS: Final = round(ROUND_TRIP_MAX_S / 2 * 1000)  # an answer that was stuck says this too much
+FOLLOWED_MS: Final = STEP_MAX_MS + 1_000  # of a clock that was set, without its being noticed
+CLOCK_EVENTS: Final = ("clock jumps", "clock stays set")
+STUCK: Final = (Mishap.SLOW, Mishap.LATE)
 LEDGER: Final = "SELECT sale_id, stock, granted, sold FROM ledger"
-HOLDS: Final = "SELECT rid, sale_id, state, reason, pay_by_ms FROM holds"
+HOLDS: Final = "SELECT rid, sale_id, state, reason, pay_by_ms, attempt FROM holds"
 ORDERS: Final = "SELECT sale_id, count(*) FROM orders GROUP BY sale_id"
 
 
@@ -41,8 +47,10 @@ class Always:
             for sale_id in world.oracles.sales:
                 allocation = world.allocation(sale_id)
                 if allocation is not None:
+                    world.counts["look always"] += 1
                     self._redis(sale_id, allocation)
         if written[1] != before[1]:
+            world.counts["look always"] += 1
             self._books()
 
     def _redis(self, sale_id: int, sale: Allocation) -> None:
@@ -103,12 +111,22 @@ class Always:
                 )
 
     def _moved(self, was: Any, row: Any) -> None:
-        rid, _, state, reason, pay_by_ms = row
+        rid, _, state, reason, pay_by_ms, attempt = row
         before = was[2] if was else "none"
         if before != state:
             self.moves[f"{before} → {reason.upper() if reason else state}"] += 1
-        if state == "RELEASED" and reason == "expired" and before == "HELD":
-            true_ms = self._world.now_ms() - self._world.clock_ahead_ms
-            if true_ms < pay_by_ms + GRACE_MS - EARLY_MS:
-                early = pay_by_ms + GRACE_MS - true_ms
-                self._find("always", f"hold {rid} ended {early} ms before its time", "early")
+        if state != "RELEASED" or reason != "expired" or before == state:
+            return
+        over_ms = pay_by_ms if before == "PAYING" else pay_by_ms + GRACE_MS
+        early_ms = over_ms - (self._world.now_ms() - self._world.clock_ahead_ms)
+        tried = before == "PAYING" and attempt >= MAX_ATTEMPTS
+        if early_ms > self._early_ms() and not tried:
+            self._find("always", f"hold {rid} ended {early_ms} ms before its time", "early")
+
+    def _early_ms(self) -> int:
+        """What the clock of a process may be ahead."""
+        world = self._world
+        if any(world.counts[f"event {event}"] for event in CLOCK_EVENTS):
+            return FOLLOWED_MS
+        stuck = any(kind in STUCK for _, kind in world.weather.happened)
+        return EARLY_MS + round(2_000 * world.plan.moment_s) + (STUCK_MS if stuck else 0)

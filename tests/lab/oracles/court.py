@@ -10,6 +10,7 @@ from miaosha.domain.errors import Fault, Problem
 from tests.lab.oracles.always import Always
 from tests.lab.oracles.healing import Healing
 from tests.lab.oracles.money import Money
+from tests.lab.oracles.requests import Requests
 from tests.lab.oracles.rest import Rest
 from tests.lab.oracles.told import Stories
 from tests.lab.oracles.waits import Waits
@@ -45,6 +46,7 @@ class Oracles:
         self._stories = Stories(world, self.find)
         self._healing = Healing(world, self.find)
         self._waits = Waits(world, self.find)
+        self._requests = Requests(world, self.find)
         self._work = Work(world, self.find)
         self._money = Money(world, self.find)
         self._rest = Rest(world, self.find)
@@ -61,9 +63,15 @@ class Oracles:
 
     # what happens
 
+    def befell(self, process: "Process") -> None:
+        """A call of it went wrong, or it is gone."""
+        self._healing.befell(process)
+
     def calls(self, process: "Process", call: str) -> None:
         """A call is about to reach its server: what was done before it is done."""
         self._always.look()
+        self._requests.look()
+        self._stories.look()
         self._healing.calls(process, call)
         self._work.calls(process, call)
 
@@ -103,12 +111,17 @@ class Oracles:
         """Until the history ends."""
         await self._waits.look()
 
+    def unanswered(self, buyer: "Buyer") -> None:
+        """The end has come, and this buyer still waits for an answer."""
+        self._requests.unanswered(buyer)
+
     def settled(self, all_of_them: bool) -> None:
         if not all_of_them:
             self._rest.not_settled()
 
     async def rest(self) -> None:
         """The end: everything is judged that must hold now."""
+        self._requests.judge()
         self._money.judge()
         await self._rest.judge()
         self._healing.judge()

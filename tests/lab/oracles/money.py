@@ -1,8 +1,10 @@
 """Money: what the provider took is an order or was given back, and each event has one mail."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from miaosha.domain.money import Money as Amount
 from miaosha.ports.payments import ChargeState
 from tests.lab.plan import EACH
 
@@ -10,8 +12,17 @@ if TYPE_CHECKING:
     from tests.lab.world import World
 
 ORDERS: Final = "SELECT rid, attempt FROM orders"
+AMOUNTS: Final = """
+    SELECT orders.rid, attempt, orders.amount, orders.currency, sales.amount, sales.currency
+    FROM orders JOIN sales ON sales.id = orders.sale_id
+"""
 WON: Final = "SELECT rid, promoted FROM holds"
 EXPIRED: Final = "SELECT rid FROM holds WHERE reason = 'expired'"
+MAILING: Final = ("mail.", "sql.SqlOutbox", "sql.outbox", "broker.", "queue.")
+SENT_AGAIN: Final = (  # events that let another mailer send what one has sent
+    *("broker redelivers", "broker duplicates", "broker restarts", "broker away"),
+    *("sql busy", "disk full", "sql away"),
+)
 REFUNDED: Final = "SELECT rid, attempt FROM payments WHERE state = 'refunded'"
 
 
@@ -23,12 +34,14 @@ class Money:
     def judge(self) -> None:
         """At the end, when nothing is on its way any more."""
         self._charges()
+        self._amounts()
         self._mails()
 
     def _charges(self) -> None:
         world = self._world
         orders = {f"{rid}:{attempt}" for rid, attempt in world.sql.ask(ORDERS)}
         states = {key: charge.state for key, charge in world.provider.charges.items()}
+        world.counts["look money"] += len(states)
         for key in sorted(orders):
             if states.get(key) is not ChargeState.CHARGED:
                 self._find("money", f"an order of {key}, whose charge is {states.get(key)}")
@@ -39,6 +52,19 @@ class Money:
                 self._find("money", f"{key} was charged in vain: it was given back", "in vain")
             if state is ChargeState.ACTION:
                 self._find("money", f"{key} waits for its buyer for ever", "waits")
+
+    def _amounts(self) -> None:
+        """What was taken is what the order says, and the sale's price."""
+        asked = self._world.provider.amounts
+        for rid, attempt, amount, currency, price, of in self._world.sql.ask(AMOUNTS):
+            taken = asked.get(f"{rid}:{attempt}", [])
+            if taken != [Amount(amount, currency)] or (amount, currency) != (price, of):
+                self._find(
+                    "money",
+                    f"an order of {rid} over {amount} {currency} at a price of {price} {of}:"
+                    f" {taken} was taken",
+                    "amount",
+                )
 
     def _mails(self) -> None:
         world = self._world
@@ -54,18 +80,35 @@ class Money:
         for key, charge in sorted(world.provider.charges.items()):
             if charge.state is ChargeState.REFUNDED and f"refunded:{key}" not in rows:
                 self._find("money", f"nobody is told that {key} was given back", "refund untold")
+        world.counts["look money"] += len(rows)
+        sent: Counter[str] = Counter()
+        for _, id_ in world.mail.sent:
+            sent[id_.partition("@")[0]] += 1
         for key, state in sorted(rows.items()):
-            self._mail(key, state)
+            self._mail(key, state, sent)
+        self._twice()
 
-    def _mail(self, key: str, state: str) -> None:
-        world = self._world
+    def _mail(self, key: str, state: str, sent: Counter[str]) -> None:
         if state != "sent":
             self._find("money", f"the mail {key} is {state} at the end", f"{state}")
         event, rid = key.split(":")[:2]  # of a refund the attempt follows
-        count = sum(n for id_, n in world.mail.sent.items() if id_.startswith(f"<{event}.{rid}@"))
-        if state == "sent" and not count:
+        if state == "sent" and not sent[f"<{event}.{rid}"]:
             self._find("money", f"the mail {key} is marked sent, and nobody got it", "not got")
-        ends = world.counts["killed"] + world.counts["drained"] + world.counts["broke"]
-        failed = sum(n for _, n in world.mishaps("mail.send"))
-        if count > 1 + ends + failed + (EACH - 1 if world.lossy() else 0):
-            self._find("money", f"the mail {key} was sent {count} times", "twice")
+
+    def _twice(self) -> None:
+        """A mailer sends a mail again only if it cannot know that it did. Another one sends it
+        again only after something befell the first, or SQL, or the queue."""
+        world = self._world
+        senders: Counter[str] = Counter()
+        for key, count in sorted(world.mail.sent.items()):
+            senders[key[1]] += 1
+            if count > 1 + world.mail.failed[key]:
+                self._find("money", f"one mailer sent {key[1]} {count} times", "twice")
+        ends = world.counts["gone mailer"]
+        disturbed = any(call.startswith(MAILING) for call, _ in world.weather.happened) or any(
+            world.counts[f"event {event}"] for event in SENT_AGAIN
+        )
+        most = 1 + ends + (EACH - 1 if disturbed else 0)
+        for id_, count in sorted(senders.items()):
+            if count > most:
+                self._find("money", f"{count} mailers sent {id_}, of which {ends} ended", "mailers")

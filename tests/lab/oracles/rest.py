@@ -41,6 +41,7 @@ class Rest:
             LabQueueReader(world.broker, straight),
         )
         for sale_id in world.oracles.sales:
+            world.counts["look rest"] += 1
             verdict = await auditor.audit(sale_id)
             if not verdict.clean:
                 said = "; ".join(f"{f.invariant} {f.detail}" for f in verdict.findings)

@@ -42,6 +42,7 @@ class Waits:
                 continue
             for sale_id in self._world.oracles.sales:
                 if self._world.phase(sale_id) != "settled":
+                    self._world.counts["look waits"] += 1
                     self._sale(sale_id, now_s, calm=calm)
 
     def _led(self) -> bool:

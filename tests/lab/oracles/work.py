@@ -22,6 +22,7 @@ class Work:
         second = int(self._world.loop.time())
         if second != self._second:
             self._second = second
+            self._world.counts["look work"] += len(self._calls)
             self._calls.clear()
         key = (process.name, call)
         self._calls[key] += 1
