@@ -78,6 +78,15 @@ def test_promotion_has_a_limit() -> None:
     assert [p.user_id for p in first + rest] == list(range(9)) and len(first) == 4
 
 
+def test_a_unit_that_was_one_too_many_goes_to_nobody() -> None:
+    """After a lost count: what comes back only fills the gap."""
+    sale = a_sale(2, standby_limit=1)
+    press(sale, "a", 1, 2, 3)
+    sale.stock, sale.free = 1, -1
+    assert allocation.release(sale, 1, 1, "a.0", State.EXPIRED, 9) == []
+    assert (sale.free, sale.held, list(sale.standby)) == (0, 1, [3])
+
+
 def test_a_released_unit_goes_to_the_head_or_to_free() -> None:
     sale = a_sale(1)
     press(sale, "a", 1, 2)

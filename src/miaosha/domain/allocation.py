@@ -183,7 +183,7 @@ def release(
     sale.ungranted.pop(rid, None)
     sale.held -= 1
     sale.free += 1
-    return [_promote_head(sale)] if sale.standby else []
+    return [_promote_head(sale)] if sale.standby and sale.free > 0 else []
 
 
 def settle(sale: Allocation, epoch: int, user: int, rid: str, version: int) -> bool | Refusal:
