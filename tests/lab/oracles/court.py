@@ -81,6 +81,7 @@ class Oracles:
     def event(self, who: str, event: Mapping[str, Any]) -> None:
         """Something was logged."""
         self._healing.event(who, event)
+        self._requests.event(event)
 
     def broken(self, who: str, error: BaseException) -> None:
         """An exception that nobody expected."""
