@@ -168,6 +168,22 @@ async def test_a_death_amid_forgetting_a_sale_leaves_no_log_behind(world: World)
         assert (await world.servers.broker.pressure(sale.id)).log_bytes == 0
 
 
+async def test_a_settled_sale_that_a_copy_brings_back_amid_a_rebuild_is_dropped(
+    world: World,
+) -> None:
+    sale = await world.sale(stock=1)
+    terms = await world.servers.ledger.sales.terms(sale.id)
+    await world.control.close(sale.id)
+    world.servers.clock.advance(1)
+    assert await world.servers.ledger.sales.settle(sale.id, "{}", world.servers.clock.now_ms())
+    await world.settlement.forget(sale.id, terms.epoch)
+    assert await world.servers.store.begin_rebuild(sale.id, terms.epoch, "one that died")
+
+    await world.settlement.forget_settled()
+
+    assert await world.servers.store.reading(sale.id) is None
+
+
 async def test_a_sale_whose_stock_was_raised_just_now_is_not_closed_as_sold_out(
     world: World,
 ) -> None:

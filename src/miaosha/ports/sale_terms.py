@@ -45,8 +45,9 @@ class SaleTerms(Protocol):
     async def live_ids(self) -> list[int]:
         """The ids of these."""
 
-    async def settled_ids(self, limit: int) -> list[int]:
-        """Of the settled sales the `limit` last ones."""
+    async def settled_epochs(self, limit: int) -> dict[int, int]:
+        """Of the settled sales the `limit` last ones, latest first: the epoch that each ended
+        with."""
 
     async def publish(self, sale_id: int, live_max: int) -> Terms | Unpublished:
         """draft → scheduled, unless `live_max` sales are live. On a SQL server two calls at

@@ -137,11 +137,12 @@ class Settlement:
         await self._store.drop(sale_id, epoch)
 
     async def forget_settled(self) -> None:
-        """Finish `forget` where a crash came between settling and dropping."""
-        settled = await self._sales.settled_ids(FORGET_MAX)
-        for sale_id, reading in (await self._store.readings(settled)).items():
+        """Finish `forget` where a crash came between settling and dropping, or where Redis came
+        back with a settled sale, perhaps amid a rebuild: its epoch is SQL's."""
+        epochs = await self._sales.settled_epochs(FORGET_MAX)
+        for sale_id, reading in (await self._store.readings(list(epochs))).items():
             if reading is not None:
-                await self.forget(sale_id, reading.epoch)
+                await self.forget(sale_id, epochs[sale_id])
 
     async def reconcile(self, terms: Terms) -> None:
         """Look at a running sale: at its counters and a sample, or at everything while something

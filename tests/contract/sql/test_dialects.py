@@ -82,7 +82,7 @@ async def _whole_sale(shop: Shop) -> None:
     await shop.catalogue.sales(f"{NOW}.7", 5)
     await shop.catalogue.products(7, 5)
     await ledger.sales.live_ids()
-    await ledger.sales.settled_ids(5)
+    await ledger.sales.settled_epochs(5)
     await ledger.sales.publish(sale, 5)
     await shop.grant(sale, 1, 2, 3)
     await shop.begin(1)

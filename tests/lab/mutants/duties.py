@@ -123,8 +123,8 @@ DUTIES: Final = (
     Mutant(
         "a settled sale stays in Redis",
         "usecases.settlement:Settlement.forget_settled",
-        "settled = await self._sales.settled_ids(FORGET_MAX)",
-        "settled = []",
+        "epochs = await self._sales.settled_epochs(FORGET_MAX)",
+        "epochs: dict[int, int] = {}",
         "what a settled sale left in Redis is dropped",
         ("rest",),
         shape={

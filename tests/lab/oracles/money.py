@@ -21,7 +21,7 @@ EXPIRED: Final = "SELECT rid FROM holds WHERE reason = 'expired'"
 MAILING: Final = ("mail.", "sql.SqlOutbox", "sql.outbox", "broker.", "queue.")
 SENT_AGAIN: Final = (  # events that let another mailer send what one has sent
     *("broker redelivers", "broker duplicates", "broker restarts", "broker away"),
-    *("sql busy", "disk full", "sql away"),
+    *("sql busy", "disk full", "sql away", "mail away", "mail refused"),
 )
 REFUNDED: Final = "SELECT rid, attempt FROM payments WHERE state = 'refunded'"
 

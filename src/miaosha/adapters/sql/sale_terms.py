@@ -93,8 +93,9 @@ def freeze(connection: Connection, sale_id: int, epoch: int, why: str) -> bool:
 _RUNNING_TERMS = _ALL_TERMS.where(sales.c.phase.in_(RUNNING)).order_by(ledger.c.sale_id)
 _RUNNING_IDS = select(sales.c.id).where(sales.c.phase.in_(RUNNING)).order_by(sales.c.id)
 _RUNNING_COUNT = select(func.count()).select_from(sales).where(sales.c.phase.in_(RUNNING))
-_SETTLED_IDS = (
-    select(sales.c.id)
+_SETTLED_EPOCHS = (
+    select(sales.c.id, ledger.c.epoch)
+    .join(ledger, ledger.c.sale_id == sales.c.id)
     .where(sales.c.phase == Phase.SETTLED)
     .order_by(sales.c.settled_at_ms.desc(), sales.c.id.desc())
     .limit(bindparam("n", type_=Integer))
@@ -159,8 +160,10 @@ class SqlSaleTerms:
     async def live_ids(self) -> list[int]:
         return await self._db.read(lambda connection: list(connection.scalars(_RUNNING_IDS)))
 
-    async def settled_ids(self, limit: int) -> list[int]:
-        return await self._db.read(lambda c: list(c.scalars(_SETTLED_IDS, {"n": limit})))
+    async def settled_epochs(self, limit: int) -> dict[int, int]:
+        return await self._db.read(
+            lambda c: {row.id: row.epoch for row in c.execute(_SETTLED_EPOCHS, {"n": limit})}
+        )
 
     async def publish(self, sale_id: int, live_max: int) -> Terms | Unpublished:
         values = {"sale": sale_id, "old": Phase.DRAFT, "new": Phase.SCHEDULED}
