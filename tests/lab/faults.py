@@ -118,6 +118,7 @@ class ProcessLink:
         patience: of the clients it has.
         rows: (moments, faults, durations) of this process.
         noted: hears of every call that was done, and of what befell it.
+        stuck: hears of a call that is on its way for long, when it is sent.
     """
 
     def __init__(
@@ -128,12 +129,14 @@ class ProcessLink:
         patience: Patience,
         rows: tuple[Row, Row, Row],
         noted: Callable[["Process", str, Mishap | None], None],
+        stuck: Callable[["Process", str], None],
     ) -> None:
         self._process = process
         self._weather = weather
         self._reach = reach
         self._moments, self._faults, self._durations = rows
         self._noted = noted
+        self._sent_stuck = stuck
         self._patience = patience
         self._loop = asyncio.get_running_loop()
 
@@ -247,6 +250,7 @@ class ProcessLink:
                 if not answer.done():
                     answer.set_result(result)
 
+        self._sent_stuck(self._process, call)
         self._loop.call_later(self._slow_s(call, server), arrive, context=Context())
         try:
             return await answer

@@ -50,7 +50,9 @@ class Process(Life):
             world.dice.row(f"{self.name} {of}") for of in ("moments", "faults", "durations")
         )
         rows = (moments, faults, durations)
-        self.link = ProcessLink(self, world.weather, world.reach, world.patience, rows, world.noted)
+        self.link = ProcessLink(
+            self, world.weather, world.reach, world.patience, rows, world.noted, world.stuck
+        )
         self._asked: dict[asyncio.Future[Any], None] = {}  # in their order
         self._context = copy_context()
         self._context.run(LIFE.set, self)

@@ -36,6 +36,7 @@ class LinkRig:
         self.loop = VirtualLoop()
         self.reach = Reach()
         self.done: list[float] = []
+        self.sent_stuck: list[tuple[float, str]] = []
         kinds = [] if mishap is None else [mishap]
         self._weather = Weather(1.0, kinds, 0.001)
         self._kind = kind
@@ -46,7 +47,9 @@ class LinkRig:
             rows = Row("moments", ()), Row("faults", [1] * 9), Row("durations", self._told)
             process: Any = SimpleNamespace(name="api-0")
             patience = Patience(self._kind, CONFIRM_S)
-            link = ProcessLink(process, self._weather, self.reach, patience, rows, lambda *_: None)
+            link = ProcessLink(
+                process, self._weather, self.reach, patience, rows, lambda *_: None, self.stuck
+            )
             return await work(link)
 
         try:
@@ -58,6 +61,9 @@ class LinkRig:
         over = self.loop.create_future()
         self.loop.call_later(seconds, over.set_result, None)
         await over
+
+    def stuck(self, process: Any, call: str) -> None:
+        self.sent_stuck.append((self.loop.time(), call))
 
     def act(self) -> str:
         self.done.append(self.loop.time())
@@ -90,8 +96,12 @@ def test_a_client_gives_up_when_the_real_one_does(
         await rig.sleep(SLOWEST_S)
         return gave_up_s
 
+    began_s = rig.loop.time()
     assert rig.run(work) == pytest.approx(patience_s, abs=0.01)
     assert len(rig.done) == (0 if mishap is Mishap.GONE else 1), "it arrives all the same"
+    if mishap is Mishap.SLOW:  # said when it is sent: much may wait for it until it arrives
+        [(sent_s, sent)] = rig.sent_stuck
+        assert (sent, sent_s) == (call, pytest.approx(began_s, abs=0.01))
 
 
 @pytest.mark.parametrize(("cut_s", "arrives"), [(REDIS_S - 0.5, True), (REDIS_S + 0.5, False)])

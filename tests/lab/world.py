@@ -135,13 +135,21 @@ class World:
         covered = self.covered
         covered[call, mishap] = covered.get((call, mishap), 0) + 1
         if mishap:
-            self._mishap_s[process.name] = self.loop.time()
             self.oracles.befell(process)
-            if call.startswith(PARTING) or mishap is Mishap.CUT:
-                self.happened(DISTURBED_S)
+            self._disturbed(process, parts=call.startswith(PARTING) or mishap is Mishap.CUT)
         if self.tracing or mishap:
             self.trace.append((at_s, process.name, f"{call} {mishap or ''}"))
         self.oracles.calls(process, call)
+
+    def stuck(self, process: Process, call: str) -> None:
+        """A call was sent, and will be on its way for long. It is noted when it arrives."""
+        self._disturbed(process, parts=call.startswith(PARTING))
+
+    def _disturbed(self, process: Process, *, parts: bool) -> None:
+        """Something befell a call of this process; it may keep two stores apart."""
+        self._mishap_s[process.name] = self.loop.time()
+        if parts:
+            self.happened(DISTURBED_S)
 
     def say(self, who: str, what: str) -> None:
         """A line of the trace."""

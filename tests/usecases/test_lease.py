@@ -7,7 +7,7 @@ import pytest
 
 from miaosha.domain.errors import DependencyDown, OutcomeUnknown
 from miaosha.ports.leases import LeaseRow
-from miaosha.usecases import rebuild_lease
+from miaosha.usecases import rebuild, rebuild_lease
 from miaosha.usecases.lease import LeaseCandidate
 from tests.usecases.world import World
 
@@ -107,6 +107,36 @@ async def test_a_lease_that_could_not_be_given_back_holds_up_nobody_of_ones_own(
     monkeypatch.setattr(leases, "drop", drop)
     assert not await World(world.servers).rebuilder.rebuild(sale.id, "lost"), "it may live"
     assert await world.rebuilder.rebuild(sale.id, "lost")
+    assert await World(world.servers).rebuilder.rebuild(sale.id, "lost")
+
+
+async def test_a_lease_that_could_not_be_given_back_is_given_back_once_sql_is_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An admin's process may never rebuild that sale again; the scheduler does, and at once."""
+    monkeypatch.setattr(rebuild, "LOOK_S", 0.001)
+    sale = await world.sale(stock=1)
+    ledger = world.servers.ledger
+    drop = ledger.leases.drop
+    asked = asyncio.Event()
+
+    async def busy(*_: Any, **__: Any) -> Any:
+        raise DependencyDown("database: is locked")
+
+    async def away(name: str, owner: str) -> None:
+        asked.set()
+        raise DependencyDown("database: is locked")
+
+    with monkeypatch.context() as locked:
+        locked.setattr(ledger.rebuilds, "begin", busy)
+        locked.setattr(ledger.leases, "drop", away)
+        with pytest.raises(DependencyDown):
+            await world.control.rebuild_within(sale.id, None)
+        assert not await World(world.servers).rebuilder.rebuild(sale.id, "lost"), "it may live"
+        asked.clear()
+        await asyncio.wait_for(asked.wait(), 10)
+    assert ledger.leases.drop == drop
+    await asyncio.wait_for(asyncio.gather(*world.control._going_on), 10)
     assert await World(world.servers).rebuilder.rebuild(sale.id, "lost")
 
 

@@ -5,6 +5,7 @@ SQL first; Redis is told at once and, if that failed, again by the scheduler (`c
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
@@ -65,7 +66,7 @@ class Control:
         self._board: SaleBoard | None = None  # as this process read it last
         self._whole_at = float("-inf")  # when all of it was read (monotonic s)
         self._refreshes: Coalescer[None, None] = Coalescer(self._refresh_board)
-        self._going_on: set[asyncio.Task[bool]] = set()
+        self._going_on: set[asyncio.Task[bool | None]] = set()
 
     async def schedule(self, sale_id: int) -> None:
         """draft → scheduled; Redis is armed at once. Raises Problem("conflict"), naming
@@ -129,7 +130,7 @@ class Control:
         work = self.rebuild(sale_id, why, patient=patient)
         task = asyncio.create_task(work, name=f"rebuild:{sale_id}")
         self._going_on.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, sale_id))
         try:
             done, _ = await asyncio.wait({task}, timeout=within_s)
         except asyncio.CancelledError:
@@ -138,10 +139,16 @@ class Control:
             raise
         return task.result() if done else None
 
-    def _ended(self, task: "asyncio.Task[bool]") -> None:
+    def _ended(self, sale_id: int, task: "asyncio.Task[bool]") -> None:
+        """The scheduler goes on where it failed. It must not wait for a lease that nobody uses."""
         self._going_on.discard(task)
-        if not task.cancelled() and (error := task.exception()):
+        if task.cancelled():
+            return
+        if error := task.exception():
             log.warning("rebuild_later", task=task.get_name(), error=str(error))
+        giving = asyncio.create_task(self._rebuilder.give_back(sale_id), name=f"lease:{sale_id}")
+        self._going_on.add(giving)
+        giving.add_done_callback(self._going_on.discard)
 
     async def close_down(self) -> None:
         """Cut off the rebuilds that go on by themselves; the scheduler finishes them."""

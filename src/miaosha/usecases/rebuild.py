@@ -8,6 +8,8 @@ the sale is frozen no row comes or goes. Redis is told afterwards of rows paid m
 stops two rebuilders from bumping each other without end; safety does not depend on it.
 """
 
+import asyncio
+import contextlib
 import itertools
 from collections.abc import Sequence
 from typing import Final
@@ -29,8 +31,9 @@ from miaosha.ports.store import StockStore
 from miaosha.usecases.lease import LeaseCandidate
 from miaosha.usecases.merging import Merging
 from miaosha.usecases.newest import Newest
-from miaosha.usecases.rebuild_lease import LEASE_S, PATIENCE_S, RebuildLease, Superseded
+from miaosha.usecases.rebuild_lease import LEASE_S, LOOK_S, PATIENCE_S, RebuildLease, Superseded
 
+GIVE_BACK_MAX: Final = int(LEASE_S / LOOK_S)  # tries; by then the lease has ended by itself
 REPLAY_CHUNK: Final = 16  # batches whose records are asked for at once: 4 ms of the loop
 
 log = structlog.get_logger()
@@ -107,9 +110,22 @@ class Rebuilder:
             await self._drop(lease, sale_id)
         return True
 
+    async def give_back(self, sale_id: int) -> None:
+        """Drop the lease that our last rebuild of the sale left, as soon as SQL can be told of it.
+        Others need not wait for its end; this is given up by then."""
+        left = self._left.get(sale_id)
+        for _ in range(GIVE_BACK_MAX):
+            if left is None or self._left.get(sale_id) is not left:
+                return
+            with contextlib.suppress(Fault):
+                await left.drop()
+                self._left.pop(sale_id, None)
+                return
+            await asyncio.sleep(LOOK_S)
+
     async def _drop(self, lease: RebuildLease, sale_id: int) -> None:
         """The lease of a rebuild that is over. One that SQL could not be told of is dropped before
-        our next rebuild of the sale, which need not wait for its end."""
+        our next rebuild of the sale, or by `give_back`."""
         try:
             await lease.drop()
         except Fault as error:

@@ -72,7 +72,7 @@ class Healing:
                 f"sale {sale_id} was lost from Redis, and {who} left that to the audit: {why}",
                 "left to the audit",
             )
-        elif why.startswith("audit:") and self._world.quiet():
+        elif why.startswith("audit:") and self._world.quiet() and not self._left_lease(sale_id):
             self._find(
                 "healing",
                 f"sale {sale_id} is frozen, and nothing has happened for long: {why}",
@@ -86,6 +86,12 @@ class Healing:
         lost = all(any(word in said for word in LOST) for said in differs)
         leases = self._world.sql.ask(LEASE, f"rebuild:{sale_id}")
         return lost and self._world.steady(who) and not any(leases)
+
+    def _left_lease(self, sale_id: int) -> bool:
+        """Whether somebody who died has the lease of a rebuild: nobody else may begin one."""
+        living = {f"{process.name}-{process.start_number}" for process in self._world.living()}
+        leases = self._world.sql.ask(LEASE, f"rebuild:{sale_id}")
+        return any(owner.rpartition(":")[0] not in living for (owner,) in leases)
 
     def befell(self, process: "Process") -> None:
         """A call of this process went wrong, or it is gone: a rebuild of its may begin again."""
