@@ -27,6 +27,7 @@ HOME: Final = Delivery("A Buyer", "+886 900 000 000", "1 Long Street")
 RETURN_URL: Final = "http://localhost:8000/"
 ANSWER: Final = b'{"answer":"a"}'
 REQUEST_S: Final = 9.0  # a page waits this long for an answer
+COUNTED_S: Final = 60.0  # a countdown above this is not waited for: nothing here lasts so long
 FINAL_CODES: Final = frozenset({"sold_out", "closed", "not_found"})
 
 
@@ -215,6 +216,8 @@ class Buyer:
                 await self._extend(mine)
             case Kind.PAYS_LATE:
                 left_s = ((mine.pay_by_ms or 0) - mine.server_time_ms) / 1000
+                if left_s > COUNTED_S:  # by a clock that was set: it is asked again
+                    return
                 await asyncio.sleep(max(0.0, left_s + self._dice.span(-1.0, 2.5)))
                 await self._pay(token, GOOD)
             case Kind.EXPIRES:
