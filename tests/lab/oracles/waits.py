@@ -17,7 +17,7 @@ IDLE_S: Final = 5.0  # a free unit while somebody stands by; a decision that SQL
 UNDECIDED_S: Final = 8.0
 REBUILT_S: Final = LEASE_S + 15.0  # whoever died amid a rebuild has lost its lease by then
 TERMS: Final = """
-    SELECT frozen, phase, closes_at_ms, stock
+    SELECT frozen, phase, closes_at_ms, stock, epoch
     FROM sales JOIN ledger ON ledger.sale_id = sales.id WHERE sales.id = ?
 """
 OVERDUE: Final = (
@@ -53,8 +53,9 @@ class Waits:
     def _sale(self, sale_id: int, now_s: float, *, calm: bool) -> None:
         world = self._world
         allocation = world.allocation(sale_id)
-        frozen, phase, closes_at_ms, stock = world.sql.ask(TERMS, sale_id)[0]
-        lost = allocation is None or not world.genuine(sale_id)
+        frozen, phase, closes_at_ms, stock, epoch = world.sql.ask(TERMS, sale_id)[0]
+        whole = allocation is not None and allocation.epoch == epoch and world.genuine(sale_id)
+        lost = not whole  # Redis must be rebuilt
         runs = frozen is None and not lost
         overdue_ms = world.now_ms() - GRACE_MS - OVERDUE_MS
         overdue = world.sql.ask(OVERDUE, sale_id, overdue_ms) if frozen is None else []
