@@ -112,6 +112,7 @@ class World:
         self._starts = 0
         self.calm_s: float | None = None  # since when faults are over
         self._quiet_s = 0.0
+        self.gone_s = 0.0  # when a process died last
         self._event_s = 0.0  # when something happened to a server or a process last
         self._started_s: dict[str, float] = {}
         self._mishap_s: dict[str, float] = {}
@@ -139,7 +140,7 @@ class World:
             self._disturbed(process, parts=call.startswith(PARTING) or mishap is Mishap.CUT)
         if self.tracing or mishap:
             self.trace.append((at_s, process.name, f"{call} {mishap or ''}"))
-        self.oracles.calls(process, call)
+        self.oracles.calls(process, call, again=mishap is Mishap.TWICE)
 
     def stuck(self, process: Process, call: str) -> None:
         """A call was sent, and will be on its way for long. It is noted when it arrives."""
@@ -217,6 +218,7 @@ class World:
         """It is dead; another is started in a while, unless it has a successor."""
         self.oracles.befell(process)
         self.say(process.name, how)
+        self.gone_s = self.loop.time()
         self.counts[how] += 1
         self.counts[f"gone {process.role}"] += 1
         if process.role not in UNINVOLVED:

@@ -67,12 +67,13 @@ class Oracles:
         """A call of it went wrong, or it is gone."""
         self._healing.befell(process)
 
-    def calls(self, process: "Process", call: str) -> None:
-        """A call is about to reach its server: what was done before it is done."""
+    def calls(self, process: "Process", call: str, *, again: bool) -> None:
+        """A call is about to reach its server: what was done before it is done. `again`: it arrives
+        twice, perhaps long after whoever sent it."""
         self._always.look()
         self._requests.look()
         self._stories.look()
-        self._healing.calls(process, call)
+        self._healing.calls(process, call, again=again)
         self._work.calls(process, call)
 
     def told(self, buyer: "Buyer", told: "Told") -> None:

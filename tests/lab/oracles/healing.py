@@ -98,9 +98,11 @@ class Healing:
         if process in self._rebuilders:
             self._stopped[self._rebuilders[process]] += 1
 
-    def calls(self, process: "Process", call: str) -> None:
-        """`call` is the next one: what the last one did is seen now."""
-        last, self._last = self._last, (process, call)
+    def calls(self, process: "Process", call: str, *, again: bool) -> None:
+        """`call` is the next one: what the last one did is seen now. A phase that arrives twice is
+        nobody's look at SQL."""
+        late = again and call == "store.set_phase"
+        last, self._last = self._last, None if late else (process, call)
         if last is not None:
             self._done(*last)
         if call == "store.set_phase":

@@ -36,7 +36,8 @@ class Waits:
         while True:
             await asyncio.sleep(LOOK_S)
             now_s = self._world.loop.time()
-            calm = self._world.calm_s is not None and now_s - self._world.calm_s > SETTLING_S
+            calm_s = self._world.calm_s  # even then some meet an end that was drawn before
+            calm = calm_s is not None and now_s > max(calm_s, self._world.gone_s) + SETTLING_S
             if not calm and not self._led():
                 self._since.clear()
                 continue
