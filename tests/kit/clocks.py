@@ -69,6 +69,12 @@ class RunningClock:
         self._began_s = time.monotonic()
         self._ahead_s = 0.0
 
+    def synced(self) -> bool:
+        return True
+
+    def step_ms(self) -> int:
+        return 0
+
     def now_ms(self) -> int:
         return int(self._base_ms + (self.monotonic() - self._began_s) * 1_000)
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from miaosha.domain.errors import DependencyDown
 from miaosha.domain.freezes import CLOCK
 from miaosha.domain.reservation import GRACE_MS, HoldState
 from miaosha.ports.leases import LeaseRow
@@ -135,3 +136,21 @@ async def test_the_first_leader_of_all_freezes_nothing(world: World, held: Held)
     await world.watch.take_over(None)
     await world.watch.take_over(LeaseRow("", 0, 0))
     assert (await held.terms()).frozen is None
+
+
+async def test_nobody_rebuilds_by_a_clock_that_may_be_wrong(world: World) -> None:
+    """An admin asks a process that heard of a wrong clock first, and of the right one just now."""
+    sale = await world.sale(stock=1)
+    await world.press(sale.id, await world.users(1))
+    clock = world.servers.clock
+    before = await world.servers.ledger.sales.terms(sale.id)
+    clock.step(-7_200_000)
+    with pytest.raises(DependencyDown, match="clock"):
+        await world.control.rebuild(sale.id)
+    clock.step(0)
+    clock.forget()
+    with pytest.raises(DependencyDown, match="clock"):
+        await world.control.rebuild(sale.id)
+    clock.hear()
+    assert await world.servers.ledger.sales.terms(sale.id) == before
+    assert await world.control.rebuild(sale.id)

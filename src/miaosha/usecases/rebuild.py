@@ -18,11 +18,11 @@ import structlog
 import uuid_utils
 
 from miaosha.domain.allocation import PROMOTE_MAX, Refusal
-from miaosha.domain.errors import Fault
+from miaosha.domain.errors import DependencyDown, Fault
 from miaosha.domain.messages import BATCH_VERSION, Batch
 from miaosha.domain.sale import Phase
 from miaosha.ports.broker import Broker
-from miaosha.ports.clock import Clock
+from miaosha.ports.clock import StepClock
 from miaosha.ports.holds import Holds
 from miaosha.ports.leases import Leases
 from miaosha.ports.rebuilding import HoldTimes, RebuildMeta, RebuildRows
@@ -52,7 +52,7 @@ class Rebuilder:
         holds: Holds,
         store: StockStore,
         broker: Broker,
-        clock: Clock,
+        clock: StepClock,
         owner: str,
         times: HoldTimes,
     ) -> None:
@@ -138,6 +138,8 @@ class Rebuilder:
         # Nothing is begun that cannot go on: each beginning moves the epoch and every held row.
         await self._broker.ping()
         await self._store.now_ms()
+        if self._clock.step_ms() or not self._clock.synced():  # holds would get its hours
+            raise DependencyDown("clock: it differs from the store's, which is not believed yet")
         terms = await self._rebuilds.begin(sale_id, why, anew=anew, seen=seen)
         if terms is None:
             raise Superseded("settled, or moved on")
