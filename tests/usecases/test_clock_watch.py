@@ -9,11 +9,12 @@ from miaosha.domain.freezes import CLOCK
 from miaosha.domain.reservation import GRACE_MS, HoldState
 from miaosha.ports.leases import LeaseRow
 from miaosha.ports.sale_terms import Terms
+from miaosha.usecases.checkout import NeedsAction
 from miaosha.usecases.clock_watch import LEADERLESS_MAX_MS, STEADY_S
 from miaosha.usecases.merging import EXTRA_MS
 from tests.kit.waits import until
 from tests.usecases.test_histories import acknowledge_all, clean
-from tests.usecases.world import LEASE_MS, World
+from tests.usecases.world import LEASE_MS, REDIRECT, World
 
 HOUR_MS = 3_600_000
 PAY_WITHIN_S = 600
@@ -154,3 +155,18 @@ async def test_nobody_rebuilds_by_a_clock_that_may_be_wrong(world: World) -> Non
     clock.hear()
     assert await world.servers.ledger.sales.terms(sale.id) == before
     assert await world.control.rebuild(sale.id)
+
+
+async def test_a_payment_that_failed_ends_no_hold_by_a_clock_that_may_be_wrong(
+    world: World, held: Held
+) -> None:
+    """Of a process that heard of a wrong clock first, and of the right one just now."""
+    clock = world.servers.clock
+    assert isinstance(await world.pay(held.sale_id, held.users[0], REDIRECT), NeedsAction)
+    ahead_ms = PAY_WITHIN_S * 1_000 + 2 * GRACE_MS
+    clock.advance(ahead_ms)
+    clock.step(-ahead_ms)
+    assert await world.checkout.settle_stale(clock.now_ms()) == 1
+    assert await world.state(held.sale_id, held.users[0]) == "held"
+    clock.step(0)
+    assert await world.release.sweep() == 1, "by a clock that is right it ends"

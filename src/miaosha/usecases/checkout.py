@@ -15,7 +15,7 @@ from miaosha.domain.fields import plain_line, plain_text
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.typed import card_code, card_expiry, card_number, phone_number
 from miaosha.ports.attempts import Attempt, Attempts, BegunAttempt, NotPayable, attempt_key
-from miaosha.ports.clock import Clock
+from miaosha.ports.clock import StepClock
 from miaosha.ports.holds import Hold, Holds
 from miaosha.ports.orders import Delivery, Order, Orders
 from miaosha.ports.payments import Card, Charge, ChargeState, Payments
@@ -79,7 +79,7 @@ class Checkout:
         tokens: Tokens,
         release: Release,
         announcer: Announcer,
-        clock: Clock,
+        clock: StepClock,
     ) -> None:
         self._holds = holds
         self._attempts = attempts
@@ -215,7 +215,8 @@ class Checkout:
             await self._capture(attempt)
             return
         state = "voided" if charge.state is ChargeState.VOIDED else "refused"
-        now_ms = self._clock.now_ms()
+        # Over is what both clocks call over: one that differs may have been wrong from the start.
+        now_ms = self._clock.now_ms() + min(0, self._clock.step_ms())
         released = await retry_unknown(
             lambda: self._attempts.refuse(attempt.rid, attempt.attempt, now_ms, state=state)
         )
