@@ -121,7 +121,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Nothing of this process runs for so long, as after SIGSTOP. Then what came for it runs
         in order, and after that the timers that were due meanwhile."""
         life.held = [handle for handle in self._ready if _lives(handle, life)]
-        self._ready = deque(handle for handle in self._ready if not _lives(handle, life))
+        nothing = asyncio.Handle(lambda: None, (), self, Context())  # asyncio has counted them
+        self._ready = deque(nothing if _lives(handle, life) else handle for handle in self._ready)
         ends_s = self._now_s + seconds
         timers = [
             handle

@@ -203,6 +203,22 @@ def test_what_came_for_a_process_that_stalled_runs_in_order_and_then_its_timers(
     assert ran == [("another's", 3.0), *((what, 5.0) for what in waited), ("timer 9", 9.0)]
 
 
+def test_a_process_may_stall_while_its_callbacks_are_due() -> None:
+    """In one pass of the loop, which has counted what is ready."""
+    loop, life = VirtualLoop(), Life()
+    began_s = loop.time()
+    ran: list[tuple[str, float]] = []
+    inside = Context()
+    inside.run(LIFE.set, life)
+    loop.call_soon(loop.stall, life, 5.0)
+    for what in ("first", "second"):
+        loop.call_soon(lambda w: ran.append((w, loop.time() - began_s)), what, context=inside)
+    loop.call_later(10.0, loop.stop)
+    loop.run_forever()
+    loop.abandon()
+    assert ran == [("first", 5.0), ("second", 5.0)]
+
+
 def test_a_stall_may_be_ended_and_a_kill_ends_it_for_ever() -> None:
     loop, one, two = VirtualLoop(), Life(), Life()
     began_s = loop.time()
