@@ -129,4 +129,12 @@ class Always:
         if any(world.counts[f"event {event}"] for event in CLOCK_EVENTS):
             return FOLLOWED_MS
         stuck = any(kind in STUCK for _, kind in world.weather.happened)
-        return EARLY_MS + round(2_000 * world.plan.moment_s) + (STUCK_MS if stuck else 0)
+        untold = world.counts["event store away"] or any(  # whoever begins has its machine's clock
+            call.startswith("store.now_ms") for call, _ in world.weather.happened
+        )
+        return (
+            EARLY_MS
+            + round(2_000 * world.plan.moment_s)
+            + (STUCK_MS if stuck else 0)
+            + (round(1_000 * world.plan.skew_s) if untold else 0)
+        )

@@ -44,12 +44,13 @@ class Healing:
         self._read_s: dict[str, float] = {}  # when each process read a sale's counters last
         self._said: dict[int, tuple[tuple[str, int], float]] = {}
         self._freezes: Counter[int] = Counter()
-        self._rebuilders: dict[Process, int] = {}  # who began a rebuild, of which sale
+        self._rebuilders: dict[tuple[Process, int], None] = {}  # who began a rebuild, of which sale
         self._stopped: Counter[int] = Counter()  # rebuilds that something befell
 
     def event(self, who: str, event: Mapping[str, Any]) -> None:
         if event.get("event") == "rebuilt":
-            self._rebuilders = {p: of for p, of in self._rebuilders.items() if p.name != who}
+            over = (who, event["sale_id"])
+            self._rebuilders = {(p, of): None for p, of in self._rebuilders if (p.name, of) != over}
         if event.get("event") == "sale_frozen":
             self._freezes[event["sale_id"]] += 1
             self._frozen(who, event["sale_id"], str(event["why"]))
@@ -95,8 +96,8 @@ class Healing:
 
     def befell(self, process: "Process") -> None:
         """A call of this process went wrong, or it is gone: a rebuild of its may begin again."""
-        if process in self._rebuilders:
-            self._stopped[self._rebuilders[process]] += 1
+        for by, sale_id in self._rebuilders:
+            self._stopped[sale_id] += by is process
 
     def calls(self, process: "Process", call: str, *, again: bool) -> None:
         """`call` is the next one: what the last one did is seen now. A phase that arrives twice is
@@ -143,6 +144,8 @@ class Healing:
             shown = self._in_redis(sale_id)
             if shown is None or shown == self._shown.get(sale_id):
                 continue
+            if (process, sale_id) in self._rebuilders:  # by the terms that it began with
+                continue
             if since_s < self._read_s.get(process.name, 0.0) and shown != said:
                 self._find(
                     "healing",
@@ -174,7 +177,7 @@ class Healing:
             now = world.sql.ask(EPOCH, sale_id)[0][0]
             if now != self._epochs.get(sale_id, 0):
                 self._begun[sale_id] += 1
-                self._rebuilders[process] = sale_id
+                self._rebuilders[process, sale_id] = None
             self._epochs[sale_id] = now
             needless = self._whole.get(sale_id, now) != now and process.role == "scheduler"
             if needless and not any(world.counts[f"event {event}"] for event in CLOCK_EVENTS):
