@@ -44,13 +44,16 @@ class Healing:
         self._read_s: dict[str, float] = {}  # when each process read a sale's counters last
         self._said: dict[int, tuple[tuple[str, int], float]] = {}
         self._freezes: Counter[int] = Counter()
-        self._rebuilders: dict[tuple[Process, int], None] = {}  # who began a rebuild, of which sale
+        # who began a rebuild, of which sale, and what SQL said of it then
+        self._rebuilders: dict[tuple[Process, int], tuple[str, int] | None] = {}
         self._stopped: Counter[int] = Counter()  # rebuilds that something befell
 
     def event(self, who: str, event: Mapping[str, Any]) -> None:
         if event.get("event") == "rebuilt":
             over = (who, event["sale_id"])
-            self._rebuilders = {(p, of): None for p, of in self._rebuilders if (p.name, of) != over}
+            self._rebuilders = {
+                (p, of): said for (p, of), said in self._rebuilders.items() if (p.name, of) != over
+            }
         if event.get("event") == "sale_frozen":
             self._freezes[event["sale_id"]] += 1
             self._frozen(who, event["sale_id"], str(event["why"]))
@@ -144,7 +147,7 @@ class Healing:
             shown = self._in_redis(sale_id)
             if shown is None or shown == self._shown.get(sale_id):
                 continue
-            if (process, sale_id) in self._rebuilders:  # by the terms that it began with
+            if shown == self._rebuilders.get((process, sale_id)):  # a rebuild that lasted
                 continue
             if since_s < self._read_s.get(process.name, 0.0) and shown != said:
                 self._find(
@@ -177,7 +180,7 @@ class Healing:
             now = world.sql.ask(EPOCH, sale_id)[0][0]
             if now != self._epochs.get(sale_id, 0):
                 self._begun[sale_id] += 1
-                self._rebuilders[process, sale_id] = None
+                self._rebuilders[process, sale_id] = self._said.get(sale_id, (None,))[0]
             self._epochs[sale_id] = now
             needless = self._whole.get(sale_id, now) != now and process.role == "scheduler"
             if needless and not any(world.counts[f"event {event}"] for event in CLOCK_EVENTS):
