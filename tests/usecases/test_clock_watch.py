@@ -7,6 +7,7 @@ import pytest
 from miaosha.domain.errors import DependencyDown
 from miaosha.domain.freezes import CLOCK
 from miaosha.domain.reservation import GRACE_MS, HoldState
+from miaosha.ports.broker import Reminder
 from miaosha.ports.leases import LeaseRow
 from miaosha.ports.sale_terms import Terms
 from miaosha.usecases.checkout import NeedsAction
@@ -155,6 +156,19 @@ async def test_nobody_rebuilds_by_a_clock_that_may_be_wrong(world: World) -> Non
     clock.hear()
     assert await world.servers.ledger.sales.terms(sale.id) == before
     assert await world.control.rebuild(sale.id)
+
+
+async def test_nothing_is_swept_by_a_clock_that_may_be_wrong(world: World, held: Held) -> None:
+    """A leader sees the step, and has not frozen its sales yet."""
+    clock = world.servers.clock
+    ahead_ms = PAY_WITHIN_S * 1_000 + 2 * GRACE_MS
+    clock.advance(ahead_ms)
+    clock.step(-ahead_ms)
+    assert await world.release.sweep() == 0
+    await world.release.remind([Reminder(held.sale_id, held.rid)])
+    assert await world.state(held.sale_id, held.users[0]) == "held"
+    clock.step(0)
+    assert await world.release.sweep() == 1
 
 
 async def test_a_payment_that_failed_ends_no_hold_by_a_clock_that_may_be_wrong(

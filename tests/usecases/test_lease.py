@@ -104,14 +104,15 @@ async def test_a_lease_that_could_not_be_given_back_holds_up_nobody_of_ones_own(
 
     monkeypatch.setattr(leases, "drop", away)
     assert await world.rebuilder.rebuild(sale.id, "lost"), "the rebuild itself has ended well"
-    monkeypatch.setattr(leases, "drop", drop)
     assert not await World(world.servers).rebuilder.rebuild(sale.id, "lost"), "it may live"
+    monkeypatch.setattr(leases, "drop", drop)
     assert await world.rebuilder.rebuild(sale.id, "lost")
     assert await World(world.servers).rebuilder.rebuild(sale.id, "lost")
 
 
+@pytest.mark.parametrize("asks", ["rebuild", "rebuild_within"])
 async def test_a_lease_that_could_not_be_given_back_is_given_back_once_sql_is_there(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, asks: str
 ) -> None:
     """An admin's process may never rebuild that sale again; the scheduler does, and at once."""
     monkeypatch.setattr(rebuild, "LOOK_S", 0.001)
@@ -131,12 +132,16 @@ async def test_a_lease_that_could_not_be_given_back_is_given_back_once_sql_is_th
         locked.setattr(ledger.rebuilds, "begin", busy)
         locked.setattr(ledger.leases, "drop", away)
         with pytest.raises(DependencyDown):
-            await world.control.rebuild_within(sale.id, None)
+            await (
+                world.control.rebuild(sale.id)  # as at the arming
+                if asks == "rebuild"
+                else world.control.rebuild_within(sale.id, None)
+            )
         assert not await World(world.servers).rebuilder.rebuild(sale.id, "lost"), "it may live"
         asked.clear()
         await asyncio.wait_for(asked.wait(), 10)
     assert ledger.leases.drop == drop
-    await asyncio.wait_for(asyncio.gather(*world.control._going_on), 10)
+    await asyncio.wait_for(asyncio.gather(*world.rebuilder._giving), 10)
     assert await World(world.servers).rebuilder.rebuild(sale.id, "lost")
 
 

@@ -19,3 +19,9 @@ class StepClock(Clock, Protocol):
     def step_ms(self) -> int:
         """How far the store's clock stands ahead of this one (behind: negative) since it was set,
         while that is not believed; 0 while they agree."""
+
+
+def surely_ms(clock: StepClock) -> int:
+    """Unix ms: the earlier of this clock and the store's, which it may not believe yet. What is
+    over by it is over by both: either may have been wrong from the start."""
+    return clock.now_ms() + min(0, clock.step_ms())

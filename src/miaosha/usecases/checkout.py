@@ -15,7 +15,7 @@ from miaosha.domain.fields import plain_line, plain_text
 from miaosha.domain.reservation import HoldState
 from miaosha.domain.typed import card_code, card_expiry, card_number, phone_number
 from miaosha.ports.attempts import Attempt, Attempts, BegunAttempt, NotPayable, attempt_key
-from miaosha.ports.clock import StepClock
+from miaosha.ports.clock import StepClock, surely_ms
 from miaosha.ports.holds import Hold, Holds
 from miaosha.ports.orders import Delivery, Order, Orders
 from miaosha.ports.payments import Card, Charge, ChargeState, Payments
@@ -215,8 +215,7 @@ class Checkout:
             await self._capture(attempt)
             return
         state = "voided" if charge.state is ChargeState.VOIDED else "refused"
-        # Over is what both clocks call over: one that differs may have been wrong from the start.
-        now_ms = self._clock.now_ms() + min(0, self._clock.step_ms())
+        now_ms = surely_ms(self._clock)
         released = await retry_unknown(
             lambda: self._attempts.refuse(attempt.rid, attempt.attempt, now_ms, state=state)
         )

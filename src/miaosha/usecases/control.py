@@ -5,7 +5,6 @@ SQL first; Redis is told at once and, if that failed, again by the scheduler (`c
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 
 import structlog
 
@@ -66,7 +65,7 @@ class Control:
         self._board: SaleBoard | None = None  # as this process read it last
         self._whole_at = float("-inf")  # when all of it was read (monotonic s)
         self._refreshes: Coalescer[None, None] = Coalescer(self._refresh_board)
-        self._going_on: set[asyncio.Task[bool | None]] = set()
+        self._going_on: set[asyncio.Task[bool]] = set()
 
     async def schedule(self, sale_id: int) -> None:
         """draft → scheduled; Redis is armed at once. Raises Problem("conflict"), naming
@@ -130,7 +129,7 @@ class Control:
         work = self.rebuild(sale_id, why, patient=patient)
         task = asyncio.create_task(work, name=f"rebuild:{sale_id}")
         self._going_on.add(task)
-        task.add_done_callback(partial(self._ended, sale_id))
+        task.add_done_callback(self._ended)
         try:
             done, _ = await asyncio.wait({task}, timeout=within_s)
         except asyncio.CancelledError:
@@ -139,16 +138,10 @@ class Control:
             raise
         return task.result() if done else None
 
-    def _ended(self, sale_id: int, task: "asyncio.Task[bool]") -> None:
-        """The scheduler goes on where it failed. It must not wait for a lease that nobody uses."""
+    def _ended(self, task: "asyncio.Task[bool]") -> None:
         self._going_on.discard(task)
-        if task.cancelled():
-            return
-        if error := task.exception():
+        if not task.cancelled() and (error := task.exception()):
             log.warning("rebuild_later", task=task.get_name(), error=str(error))
-        giving = asyncio.create_task(self._rebuilder.give_back(sale_id), name=f"lease:{sale_id}")
-        self._going_on.add(giving)
-        giving.add_done_callback(self._going_on.discard)
 
     async def close_down(self) -> None:
         """Cut off the rebuilds that go on by themselves; the scheduler finishes them."""
@@ -156,6 +149,7 @@ class Control:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._rebuilder.close_down()
 
     async def rebuild(
         self, sale_id: int, why: str = "", *, patient: bool = False, seen: Terms | None = None

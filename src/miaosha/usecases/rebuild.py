@@ -66,6 +66,7 @@ class Rebuilder:
         self._numbers = itertools.count(1)
         self._candidate = LeaseCandidate(leases, clock, LEASE_S)
         self._left: dict[int, RebuildLease] = {}  # by sale: leases that may still be ours
+        self._giving: set[asyncio.Task[None]] = set()
 
     async def rebuild(
         self,
@@ -95,11 +96,11 @@ class Rebuilder:
         try:
             taken = await lease.take(PATIENCE_S if patient else 0.0)
         except Fault:  # it may be ours, and its answer lost
-            self._left[sale_id] = lease
+            self._leave(sale_id, lease)
             raise
         if not taken:
             if patient:  # its last try may have been cut off, and be ours
-                self._left[sale_id] = lease
+                self._leave(sale_id, lease)
             return False
         try:
             await self._rebuild(lease, sale_id, why, anew, seen)
@@ -110,26 +111,39 @@ class Rebuilder:
             await self._drop(lease, sale_id)
         return True
 
-    async def give_back(self, sale_id: int) -> None:
-        """Drop the lease that our last rebuild of the sale left, as soon as SQL can be told of it.
-        Others need not wait for its end; this is given up by then."""
-        left = self._left.get(sale_id)
+    async def close_down(self) -> None:
+        """Leave what could not be given back to its end."""
+        tasks = list(self._giving)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _leave(self, sale_id: int, lease: RebuildLease) -> None:
+        """Nobody uses this lease any more. Others, as the scheduler, need not wait for its end."""
+        self._left[sale_id] = lease
+        task = asyncio.create_task(self._give_back(sale_id, lease), name=f"lease:{sale_id}")
+        self._giving.add(task)
+        task.add_done_callback(self._giving.discard)
+
+    async def _give_back(self, sale_id: int, left: RebuildLease) -> None:
+        """Drop it as soon as SQL can be told, unless our next rebuild of the sale did."""
         for _ in range(GIVE_BACK_MAX):
-            if left is None or self._left.get(sale_id) is not left:
+            await asyncio.sleep(LOOK_S)
+            if self._left.get(sale_id) is not left:
                 return
             with contextlib.suppress(Fault):
                 await left.drop()
-                self._left.pop(sale_id, None)
+                if self._left.get(sale_id) is left:
+                    del self._left[sale_id]
                 return
-            await asyncio.sleep(LOOK_S)
 
     async def _drop(self, lease: RebuildLease, sale_id: int) -> None:
         """The lease of a rebuild that is over. One that SQL could not be told of is dropped before
-        our next rebuild of the sale, or by `give_back`."""
+        our next rebuild of the sale, or as soon as it can be."""
         try:
             await lease.drop()
         except Fault as error:
-            self._left[sale_id] = lease
+            self._leave(sale_id, lease)
             log.warning("rebuild_lease_left", sale_id=sale_id, error=str(error))
 
     async def _rebuild(

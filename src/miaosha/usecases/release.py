@@ -16,7 +16,7 @@ from miaosha.domain.messages import Result, split_rid
 from miaosha.domain.reservation import HoldState, State
 from miaosha.domain.sale import Phase
 from miaosha.ports.broker import Reminder
-from miaosha.ports.clock import Clock
+from miaosha.ports.clock import StepClock, surely_ms
 from miaosha.ports.holds import GrantRefusal, Hold, Holds, Winner
 from miaosha.ports.sale_terms import SaleTerms, Terms
 from miaosha.ports.store import Decisions
@@ -39,7 +39,7 @@ class Release:
         store: Decisions,
         granter: Granter,
         announcer: Announcer,
-        clock: Clock,
+        clock: StepClock,
     ) -> None:
         self._sales = sales
         self._holds = holds
@@ -50,7 +50,7 @@ class Release:
 
     async def sweep(self) -> int:
         """Release what is due, at most SWEEP_MAX; returns how many."""
-        due = _by_sale(await self._holds.due(self._clock.now_ms(), SWEEP_MAX))
+        due = _by_sale(await self._holds.due(surely_ms(self._clock), SWEEP_MAX))
         rids = {sale_id: [hold.rid for hold in holds] for sale_id, holds in due.items()}
         return sum(await _each(rids, self._expire))
 
@@ -119,7 +119,7 @@ class Release:
 
     async def _release(self, sale_id: int, rids: Sequence[str], reason: str) -> int:
         try:
-            released = await self._holds.release(sale_id, rids, reason, self._clock.now_ms())
+            released = await self._holds.release(sale_id, rids, reason, surely_ms(self._clock))
         except OutcomeUnknown:
             return await self._look_up(sale_id, rids)
         if released.holds:

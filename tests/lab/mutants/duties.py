@@ -31,7 +31,7 @@ DUTIES: Final = (
     Mutant(
         "nobody sweeps",
         "usecases.release:Release.sweep",
-        "due = _by_sale(await self._holds.due(self._clock.now_ms(), SWEEP_MAX))",
+        "due = _by_sale(await self._holds.due(surely_ms(self._clock), SWEEP_MAX))",
         "due = {}",
         "the sweep ends what a lost reminder left",
         ("waits",),

@@ -27,8 +27,8 @@ MONEY: Final = (
     Mutant(
         "a refusal ends a hold",
         "usecases.checkout:Checkout._give_back",
-        "now_ms = self._clock.now_ms()",
-        "now_ms = self._clock.now_ms() + 3_000",
+        "now_ms = surely_ms(self._clock)",
+        "now_ms = surely_ms(self._clock) + 3_000",
         "a refused payment gives its hold back while there is time to pay",
         ("always",),
         shape={"people": (Kind.ALWAYS_REFUSED, Kind.REFUSED_ONCE) * 3},
